@@ -1,0 +1,36 @@
+//! A request becomes a response here: the apps and the one trait they share.
+#![forbid(unsafe_code)]
+
+use crate::protocol::{Request, Response};
+use std::future::Future;
+use std::pin::Pin;
+
+/// A boxed future, as [`App`] returns them.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Something that answers requests. The one thing users implement.
+///
+/// An app is made once per worker, after the fork.
+pub trait App: Send + Sync + 'static {
+    /// Answers one request, whose content is complete.
+    ///
+    /// # Errors
+    /// [`AppError`] when the app could not answer; the client gets the status it stands for.
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Response, AppError>>;
+
+    /// Runs once per worker after its last request.
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// Why an app gave no response.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The app failed: 500. The text is for the error log, never for the client.
+    #[error("{0}")]
+    Failed(String),
+    /// No thread was free to enter the app: the request comes back untouched, to be served elsewhere.
+    #[error("no app thread is free")]
+    Busy(Box<Request>),
+}

@@ -1,0 +1,286 @@
+//! What the operator asked for: read, checked, immutable.
+#![forbid(unsafe_code)]
+
+mod auth;
+mod units;
+
+pub use auth::{
+    Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
+};
+pub use units::{BindAddress, ByteSize, Mode, Share, WorkerCount};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration, checked: nobody validates it again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Addresses, identity and files of the server as a whole.
+    pub server: Server,
+    /// How many workers there are and how they are replaced.
+    pub workers: Workers,
+    /// Sizes and counts that no client or app may exceed.
+    pub limits: Limits,
+    /// How long anything may take.
+    pub timeouts: Timeouts,
+    /// Error log and access log.
+    pub log: Log,
+    /// How Python apps find their code.
+    pub python: Python,
+    /// Bearer tokens checked before any app is entered; `None` without an `[auth]` section.
+    pub auth: Option<Auth>,
+    /// The mounted apps, in the order of the file.
+    pub apps: Vec<Mount>,
+    /// Limits for parts of the URL space; the first match wins.
+    pub routes: Vec<Route>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// Addresses to listen on. Default: 127.0.0.1:8000, or 0.0.0.0:$PORT.
+    pub bind: Vec<BindAddress>,
+    /// Length of each listening socket's queue (listen(2)). Default: 2048.
+    pub backlog: u32,
+    /// Mode of UNIX sockets. Default: 0666.
+    pub unix_mode: Mode,
+    /// Owner of UNIX sockets, a name or number. Default: unchanged.
+    pub unix_owner: Option<String>,
+    /// Group of UNIX sockets, a name or number. Default: unchanged.
+    pub unix_group: Option<String>,
+    /// User that workers run as, a name or number.
+    pub user: Option<String>,
+    /// Group that workers run as, a name or number.
+    pub group: Option<String>,
+    /// File mode creation mask; `None`: as inherited.
+    pub umask: Option<Mode>,
+    /// Working directory, entered before anything is loaded.
+    pub chdir: Option<PathBuf>,
+    /// File that the master's pid is written to.
+    pub pid_file: Option<PathBuf>,
+    /// Peers whose forwarded fields are believed: addresses, networks, or "*".
+    pub forwarded_allow_ips: Vec<String>,
+}
+
+/// `[workers]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workers {
+    /// Number of workers. Default "auto": the CPUs of the cgroup, at most 4 for Python apps.
+    pub count: WorkerCount,
+    /// App threads per worker (WSGI), or runtime threads (native apps). Default: 1.
+    pub threads: u16,
+    /// Recycle a worker after so many requests; 0 = never.
+    pub max_requests: u64,
+    /// At most so many requests are added to `max_requests`, at random per worker.
+    pub max_requests_jitter: u64,
+    /// How many additional workers a reload may start at once. Default 25 %, at least one.
+    pub max_surge: Share,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Request line and fields together. Default: 32 KiB. Past it: 431.
+    pub head: ByteSize,
+    /// The request target. Default: 16 KiB. Past it: 414.
+    pub target: ByteSize,
+    /// Number of fields. Default: 100. Past it: 431.
+    pub fields: u16,
+    /// Request content. Default: 1 GiB. Past it: 413.
+    pub body: ByteSize,
+    /// Request content kept in memory; beyond it in a temporary file. Default: 1 MiB.
+    pub body_memory: ByteSize,
+    /// Response content that is held for a slow client before the app has to wait. Default: 1 MiB.
+    pub response_buffer: ByteSize,
+    /// Connections per worker. Default: 10000. Past it: connections wait in the queue.
+    pub connections: u32,
+}
+
+/// `[timeouts]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timeouts {
+    /// From the first byte of a head to its end. Default: 30 s. Past it: 408.
+    pub head: Duration,
+    /// Between two reads of request content. Default: 60 s. Past it: 408.
+    pub body: Duration,
+    /// Between two requests on a kept-alive connection. Default: 75 s. 0: connections are not kept.
+    pub keep_alive: Duration,
+    /// Time a request may spend in the app. Default: 30 s; 0 = no limit. Past it: 504.
+    pub request: Duration,
+    /// Between two writes that a client accepts. Default: 60 s.
+    pub write: Duration,
+    /// Time running requests have to end when a worker leaves. Default: 30 s.
+    pub graceful: Duration,
+    /// Time an idle kept-alive connection has, when a worker leaves, for a request already on its way. Default: 2 s.
+    pub drain_idle: Duration,
+    /// From the fork of a worker to its being ready. Default: 2 min.
+    pub boot: Duration,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Least severe level shown: error, warn, info, debug, trace. Default: info.
+    pub level: LogLevel,
+    /// Shape of the error log. Default: text.
+    pub format: LogFormat,
+    /// Where the error log goes. Default: "-" (standard error).
+    pub error: LogTarget,
+    /// Where the access log goes. Default: off.
+    pub access: LogTarget,
+    /// Shape of the access log. Default: combined.
+    pub access_format: AccessFormat,
+}
+
+/// Severity of the error log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something is likely to fail.
+    Warn,
+    /// What an operator wants to know.
+    Info,
+    /// What helps to find a fault.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Shape of the error log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where a log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere.
+    Off,
+    /// "-": standard error for the error log, standard output for the access log.
+    Standard,
+    /// A file, appended to, opened anew on SIGUSR1.
+    File(PathBuf),
+}
+
+/// Shape of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// Apache's combined format.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[python]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Python {
+    /// Directories put on `sys.path` behind the working directory.
+    pub path: Vec<PathBuf>,
+}
+
+/// `[[app]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// URL prefix the app answers, on path segment boundaries. Default: "/".
+    pub mount: String,
+    /// What is mounted there.
+    pub target: AppTarget,
+    /// File of `NAME=value` lines given to the app's environment, read anew for each generation.
+    pub env_file: Option<PathBuf>,
+    /// Variables given to the app's environment; they win over `env_file`.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What an `[[app]]` is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppTarget {
+    /// `native:NAME`, or the bare name of a demo app: `hello`, `echo`, `status`.
+    Native(String),
+    /// `module:callable`, `module:factory()`, or a bare `module`.
+    Python(String),
+    /// A directory of files.
+    Static(PathBuf),
+}
+
+/// `[[route]]`: limits for part of the URL space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Path prefix, on path segment boundaries.
+    pub prefix: String,
+    /// Methods it holds for; empty = all.
+    pub methods: Vec<String>,
+    /// Replaces `limits.body`.
+    pub body: Option<ByteSize>,
+    /// Replaces `timeouts.request`.
+    pub timeout: Option<Duration>,
+    /// Requests with content must say its length beforehand, else 411.
+    pub length_required: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: Server {
+                bind: vec![BindAddress::Tcp { host: "127.0.0.1".into(), port: 8000 }],
+                backlog: 2048,
+                unix_mode: Mode(0o666),
+                unix_owner: None,
+                unix_group: None,
+                user: None,
+                group: None,
+                umask: None,
+                chdir: None,
+                pid_file: None,
+                forwarded_allow_ips: vec!["127.0.0.1".into(), "::1".into()],
+            },
+            workers: Workers {
+                count: WorkerCount::Auto,
+                threads: 1,
+                max_requests: 0,
+                max_requests_jitter: 0,
+                max_surge: Share::Percent(25),
+            },
+            limits: Limits {
+                head: ByteSize(32 << 10),
+                target: ByteSize(16 << 10),
+                fields: 100,
+                body: ByteSize(1 << 30),
+                body_memory: ByteSize(1 << 20),
+                response_buffer: ByteSize(1 << 20),
+                connections: 10_000,
+            },
+            timeouts: Timeouts {
+                head: Duration::from_secs(30),
+                body: Duration::from_secs(60),
+                keep_alive: Duration::from_secs(75),
+                request: Duration::from_secs(30),
+                write: Duration::from_secs(60),
+                graceful: Duration::from_secs(30),
+                drain_idle: Duration::from_secs(2),
+                boot: Duration::from_secs(120),
+            },
+            log: Log {
+                level: LogLevel::Info,
+                format: LogFormat::Text,
+                error: LogTarget::Standard,
+                access: LogTarget::Off,
+                access_format: AccessFormat::Combined,
+            },
+            python: Python::default(),
+            auth: None,
+            apps: vec![Mount {
+                mount: "/".into(),
+                target: AppTarget::Native("hello".into()),
+                env_file: None,
+                env: BTreeMap::new(),
+            }],
+            routes: Vec::new(),
+        }
+    }
+}

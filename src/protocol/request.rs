@@ -1,0 +1,218 @@
+//! What travels between protocol, middleware and apps: request, response, context.
+
+use crate::protocol::target::Target;
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Version};
+use std::fmt;
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// One request, complete: its content has been received, however slow the client.
+#[derive(Debug)]
+pub struct Request {
+    /// Everything before the content.
+    pub head: RequestHead,
+    /// The content, decoded.
+    pub content: Content,
+    /// What the server knows beyond what the client wrote.
+    pub context: RequestContext,
+}
+
+/// Everything before the content.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// The method, case kept.
+    pub method: Method,
+    /// The target as sent, and its parts.
+    pub target: Target,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// The fields; those with `_` in their name are already gone.
+    pub fields: HeaderMap,
+    /// The head as received, from the request line to the empty line.
+    pub raw: Bytes,
+}
+
+/// Content of a request.
+#[derive(Debug)]
+pub enum Content {
+    /// There is none.
+    Empty,
+    /// In memory.
+    Memory(Bytes),
+    /// In an unnamed temporary file, positioned at its start.
+    File {
+        /// The file.
+        file: File,
+        /// Its length in bytes.
+        length: u64,
+    },
+}
+
+impl Content {
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What the server knows of a request beyond what the client wrote.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// Names the request in logs.
+    pub id: RequestId,
+    /// The peer of the connection.
+    pub peer: Peer,
+    /// The address the connection was accepted on.
+    pub local: Local,
+    /// The scheme the client used.
+    pub scheme: Scheme,
+    /// Who the client has proven to be; `None` for anonymous requests.
+    pub identity: Option<Arc<Identity>>,
+    /// The URL prefix under which the app is mounted, without a trailing slash: "" for "/".
+    pub mount: Arc<str>,
+    /// When the head was complete.
+    pub received: Instant,
+}
+
+/// Names a request in logs: 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Over TCP.
+    Address(SocketAddr),
+    /// Over a UNIX socket, which has no address.
+    Unix,
+}
+
+impl Peer {
+    /// The IP address; `None` for a UNIX socket.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(address) => Some(address.ip()),
+            Self::Unix => None,
+        }
+    }
+}
+
+/// The address a connection was accepted on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Local {
+    /// TCP.
+    Address(SocketAddr),
+    /// A UNIX socket's path.
+    Unix(Arc<PathBuf>),
+}
+
+/// The scheme the client used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// Over TLS, here or in a trusted proxy.
+    Https,
+}
+
+impl Scheme {
+    /// "http" or "https".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Who a client has proven to be by a token.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The payload as signed, JSON text.
+    pub claims_json: Bytes,
+    /// The claims, parsed.
+    pub claims: serde_json::Map<String, serde_json::Value>,
+    /// The JOSE header as signed, JSON text.
+    pub header_json: Bytes,
+    /// The provider whose rules the token met.
+    pub provider: Arc<str>,
+    /// The key that verified it.
+    pub kid: Option<Arc<str>>,
+    /// The value of the provider's subject claim.
+    pub subject: Option<String>,
+    /// What the app gets as REMOTE_USER, if configured.
+    pub remote_user: Option<String>,
+    /// When the token ends.
+    pub expires: SystemTime,
+}
+
+/// One response.
+pub type Response = http::Response<ResponseBody>;
+
+/// Content of a response.
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// Nothing.
+    Empty,
+    /// All of it, in memory.
+    Full(Bytes),
+    /// Part of a file.
+    File {
+        /// The open file.
+        file: File,
+        /// First byte.
+        offset: u64,
+        /// Number of bytes.
+        length: u64,
+    },
+    /// Pieces, as the app makes them.
+    Stream(BodyStream),
+}
+
+/// Pieces of a response, as the app makes them.
+#[derive(Debug)]
+pub struct BodyStream {
+    pub(crate) pieces: tokio::sync::mpsc::Receiver<Result<Bytes, StreamAborted>>,
+}
+
+/// The app failed after its response had begun: the connection must not end as if it were complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the app failed after its response had begun")]
+pub struct StreamAborted;
+
+impl BodyStream {
+    /// A stream and its sending half; `pieces` of them fit in between before the sender waits.
+    pub fn channel(pieces: usize) -> (tokio::sync::mpsc::Sender<Result<Bytes, StreamAborted>>, Self) {
+        let (sender, receiver) = tokio::sync::mpsc::channel(pieces);
+        (sender, Self { pieces: receiver })
+    }
+}
+
+/// A response with a short text, for answers the server gives itself.
+pub fn text_response(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(ResponseBody::Full(text.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
