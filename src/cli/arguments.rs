@@ -5,17 +5,7 @@ use crate::config::Flags;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
-
-/// What the command line asks for.
-#[derive(Debug)]
-pub(super) enum Parsed {
-    /// To do this.
-    Command(Command),
-    /// Help or the version, which has been printed.
-    Shown,
-    /// Nothing that makes sense, as has been said.
-    Refused,
-}
+use std::process::ExitCode;
 
 /// Application server with pre-forked workers: Rust, Python (WSGI) and static apps, JWT built in.
 #[derive(Debug, Parser)]
@@ -27,7 +17,6 @@ struct Program {
 
 /// The subcommands.
 #[derive(Debug, clap::Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one value exists, once")]
 pub(super) enum Command {
     /// Serve until told to stop
     Serve(Serve),
@@ -52,23 +41,24 @@ pub(super) struct Serve {
     pub(super) print_config: bool,
 }
 
-pub(super) fn parse(arguments: Vec<OsString>) -> Parsed {
+/// What the command line asks for.
+///
+/// # Errors
+/// The exit code when nothing is left to do: help or a complaint has been printed.
+pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, ExitCode> {
+    let refuse = |message: &str| {
+        super::complain(message.trim_end());
+        ExitCode::from(super::USAGE)
+    };
     match Program::try_parse_from(with_command(arguments)) {
         Ok(Program { command }) => match misplaced(&command) {
-            None => Parsed::Command(command),
-            Some(message) => {
-                super::complain(&message);
-                Parsed::Refused
-            }
+            None => Ok(command),
+            Some(message) => Err(refuse(&message)),
         },
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            super::print(&error.to_string());
-            Parsed::Shown
+            Err(super::print(&error.to_string()))
         }
-        Err(error) => {
-            super::complain(refused_flag(&error).unwrap_or_else(|| error.to_string()).trim_end());
-            Parsed::Refused
-        }
+        Err(error) => Err(refuse(&refused_flag(&error).unwrap_or_else(|| error.to_string()))),
     }
 }
 

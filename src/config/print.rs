@@ -261,7 +261,7 @@ fn entry<T>(key: &Key<T>, blank: &T, variable: Option<&str>, path: &str) -> Stri
         notes.push_str("; a change needs a restart");
     }
     format!(
-        "{}{}# {name} = {}\n",
+        "\n{}{}# {name} = {}\n",
         comment(key.doc),
         comment(&format!("({notes})")),
         inline(&(key.show)(blank))
