@@ -9,7 +9,12 @@ use std::process::ExitCode;
 
 /// Application server with pre-forked workers: Rust, Python (WSGI) and static apps, JWT built in.
 #[derive(Debug, Parser)]
-#[command(name = "ferricorn", version, after_help = "Without a command, \"serve\" is meant.")]
+#[command(
+    name = "ferricorn",
+    version,
+    args_override_self = true,
+    after_help = "Without a command, \"serve\" is meant."
+)]
 struct Program {
     #[command(subcommand)]
     command: Command,
@@ -87,8 +92,13 @@ fn misplaced(command: &Command) -> Option<String> {
     Some(format!("error: \"{app}\" is a command; write it first: ferricorn {app} ..."))
 }
 
-/// Gunicorn's flags that are not there are refused by name.
+/// Gunicorn's flags that are not there are refused by name; a bare module needs the command written out.
 fn refused_flag(error: &clap::Error) -> Option<String> {
+    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) =
+        (error.kind(), error.get(ContextKind::InvalidSubcommand))
+    {
+        return Some(format!("{error}\nTo serve a Python module of this name: ferricorn serve {word}"));
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
@@ -180,6 +190,15 @@ mod tests {
         assert_eq!(serve.flags.env, ["A=1", "B=2"]);
         assert_eq!(serve.flags.timeout.as_deref(), Some("30"));
         assert!(serve.check_config && serve.print_config);
+    }
+
+    #[test]
+    fn a_repeated_flag_counts_as_it_was_said_last() {
+        let command =
+            Program::try_parse_from(words("ferricorn serve -w 2 -b :1 -w 3 -b :2")).unwrap().command;
+        let Command::Serve(serve) = command else { panic!("{command:?}") };
+        assert_eq!(serve.flags.workers.as_deref(), Some("3"));
+        assert_eq!(serve.flags.bind, [":1", ":2"]);
     }
 
     #[test]

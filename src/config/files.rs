@@ -8,7 +8,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Looks at everything that must be there before a worker is started.
-pub(super) fn problems(loaded: &Loaded, directory: &Path) -> Vec<Problem> {
+///
+/// Lists of which something is already known to be wrong are not whole, and are left for the next look.
+pub(super) fn problems(loaded: &Loaded, directory: &Path, known: &[Problem]) -> Vec<Problem> {
+    let whole = |list: &str| !known.iter().any(|problem| problem.key.starts_with(list));
     let config = &loaded.config;
     let mut look = Look { loaded, base: base(config, directory), problems: Vec::new() };
     if let Some(chdir) = &config.server.chdir {
@@ -24,26 +27,11 @@ pub(super) fn problems(loaded: &Loaded, directory: &Path) -> Vec<Problem> {
             LogTarget::Off | LogTarget::Standard => {}
         }
     }
-    for (number, app) in config.apps.iter().enumerate() {
-        if let AppTarget::Static(path) = &app.target {
-            look.directory(&format!("app[{number}].static"), path);
-        }
-        if let Err(errors) = app.environment(look.base) {
-            look.problems.extend(errors.problems().iter().cloned().map(|mut problem| {
-                if problem.origin == Origin::Default {
-                    problem.key = format!("app[{number}].env_file");
-                    problem.origin = loaded.origins.of(&problem.key).clone();
-                }
-                problem
-            }));
-        }
+    if whole("app") {
+        look.apps();
     }
-    for (number, provider) in config.auth.iter().flat_map(|auth| &auth.providers).enumerate() {
-        let at = format!("auth.provider[{number}]");
-        look.readable(&format!("{at}.jwks_file"), provider.jwks_file.as_deref());
-        for (number, key) in provider.keys.iter().enumerate() {
-            look.key_source(&format!("{at}.key[{number}]"), &key.source);
-        }
+    if whole("auth") {
+        look.keys();
     }
     look.problems
 }
@@ -76,6 +64,35 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    fn apps(&mut self) {
+        for (number, app) in self.loaded.config.apps.iter().enumerate() {
+            if let AppTarget::Static(path) = &app.target {
+                self.directory(&format!("app[{number}].static"), path);
+            }
+            for mut problem in
+                app.environment(self.base).err().iter().flat_map(ConfigErrors::problems).cloned()
+            {
+                problem.key = format!("app[{number}].env_file");
+                // The file's own problems have their lines in it.
+                if problem.origin == Origin::Default {
+                    problem.origin = self.loaded.origins.of(&problem.key).clone();
+                }
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    fn keys(&mut self) {
+        for (number, provider) in self.loaded.config.auth.iter().flat_map(|auth| &auth.providers).enumerate()
+        {
+            let at = format!("auth.provider[{number}]");
+            self.readable(&format!("{at}.jwks_file"), provider.jwks_file.as_deref());
+            for (number, key) in provider.keys.iter().enumerate() {
+                self.key_source(&format!("{at}.key[{number}]"), &key.source);
+            }
+        }
+    }
+
     fn directory(&mut self, key: &str, path: &Path) {
         match std::fs::metadata(self.base.join(path)) {
             Ok(metadata) if metadata.is_dir() => {}

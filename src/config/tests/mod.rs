@@ -269,4 +269,5 @@ fn documents_and_names_of_keys_are_in_order() {
 }
 
 mod auth_section;
+mod reloading;
 use auth_section::AUTH;
