@@ -1,0 +1,5 @@
+//! Ferricorn: a production multi-worker application server.
+
+pub mod app;
+pub mod config;
+pub mod protocol;
