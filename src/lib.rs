@@ -3,3 +3,5 @@
 pub mod app;
 pub mod config;
 pub mod protocol;
+pub mod sys;
+pub mod telemetry;

@@ -1,0 +1,3 @@
+//! The only unsafe code and the only libc and nix.
+
+pub mod replace;
