@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod config;
+pub mod middleware;
 pub mod protocol;
 pub mod sys;
 pub mod telemetry;

@@ -1,3 +1,4 @@
 //! The only unsafe code and the only libc and nix.
 
+pub mod random;
 pub mod replace;
