@@ -1,6 +1,8 @@
 //! A request becomes a response here: the apps and the one trait they share.
 #![forbid(unsafe_code)]
 
+pub mod static_files;
+
 use crate::protocol::{Request, Response};
 use std::future::Future;
 use std::pin::Pin;
