@@ -103,7 +103,7 @@ pub(crate) const PIPE_BUF: usize = 4096;
 mod tests {
     use super::*;
     use std::fs;
-    use std::io::stderr;
+    use std::io::{Read, stderr};
 
     #[test]
     fn lines_are_split_only_between_lines() {
@@ -118,6 +118,20 @@ mod tests {
             let lines: Vec<u8> = lengths.iter().flat_map(|length| line(*length)).collect();
             assert_eq!(pieces(&lines).map(<[u8]>::len).collect::<Vec<_>>(), expected);
         }
+    }
+
+    #[test]
+    fn standard_stream_is_written_to_and_not_reopened() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let log = LogFile::open(&LogTarget::Standard, &writer).unwrap().unwrap();
+        assert_eq!((log.wholeness, log.is_terminal()), (Wholeness::PipeBuf, false));
+        log.reopen().unwrap();
+        let lines = [vec![b'x'; 4000], b"\n".to_vec(), vec![b'y'; 100], b"\n".to_vec()].concat();
+        log.write(&lines).unwrap();
+        drop((log, writer));
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert_eq!(read, lines);
     }
 
     #[test]

@@ -44,7 +44,9 @@ pub fn init(log: &Log) -> Result<(), LogError> {
 
 /// Goes on in the file that the error log's path names now; nothing happens without a file.
 ///
-/// Takes no lock, so master and workers may call it at any time after the fork.
+/// Takes no lock, so master and workers may call it at any time after the fork. A worker that runs as
+/// another user than the master must be allowed to write the new file, or it stays with the old one:
+/// have it made by whoever moves the old one away (logrotate: `create 0640 USER GROUP`).
 ///
 /// # Errors
 /// [`LogError::Open`]: the old file stays in use. Log it and go on.

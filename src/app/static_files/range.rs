@@ -130,6 +130,28 @@ mod tests {
     }
 
     #[test]
+    fn a_part_always_lies_within_the_file() {
+        let pieces = ["0", "1", "9", "10", "11", "18446744073709551615", "-", "-", ",", " ", "a"];
+        let mut parts = 0;
+        for number in 0..pieces.len().pow(4) {
+            let set: String =
+                (0..4).map(|place| pieces[number / pieces.len().pow(place) % pieces.len()]).collect();
+            for size in [0, 1, 10, u64::MAX] {
+                if let Some(Requested::Part { offset, length }) =
+                    parse(format!("bytes={set}").as_bytes(), size)
+                {
+                    assert!(
+                        length > 0 && offset.checked_add(length).is_some_and(|end| end <= size),
+                        "{set} {size}"
+                    );
+                    parts += 1;
+                }
+            }
+        }
+        assert!(parts > 1000, "{parts}");
+    }
+
+    #[test]
     fn an_empty_file_has_no_part() {
         for value in ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0"] {
             assert_eq!(parse(value.as_bytes(), 0), Some(Requested::Unsatisfiable), "{value}");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::Target;
+use crate::protocol::{Content, Local, Peer, RequestContext, RequestId, Scheme, Target};
 use bytes::Bytes;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, Version};
@@ -7,8 +7,10 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// A directory of files with everything around it that must not be served.
 struct Site {
@@ -28,9 +30,17 @@ impl Site {
         for outside in ["secret", "rootless/secret"] {
             fs::write(base.join(outside), "outside").unwrap();
         }
-        for inside in
-            ["a.txt", "sub/b.html", "sub/deep/c", "with space.css", "ü", "%2e", "semi;colon=1", ".hidden"]
-        {
+        for inside in [
+            "a.txt",
+            "sub/b.html",
+            "sub/deep/c",
+            "with space.css",
+            "ü",
+            "%2e",
+            "semi;colon=1",
+            ".hidden",
+            "back\\slash",
+        ] {
             fs::write(root.join(inside), "inside").unwrap();
         }
         fs::write(root.join("empty"), "").unwrap();
@@ -52,7 +62,20 @@ impl Site {
     }
 
     fn send(&self, method: Method, target: &[u8], fields: &[(HeaderName, &str)]) -> Response {
-        self.files.answer(&head(method, target, fields)).unwrap()
+        let context = RequestContext {
+            id: RequestId(1),
+            peer: Peer::Unix,
+            local: Local::Unix(Arc::default()),
+            scheme: Scheme::Http,
+            identity: None,
+            mount: Arc::from(self.files.mount.as_str()),
+            received: Instant::now(),
+        };
+        let request = Request { head: head(method, target, fields), content: Content::Empty, context };
+        match self.files.call(request).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => response.unwrap(),
+            Poll::Pending => panic!("files are answered at once"),
+        }
     }
 
     fn status(&self, target: &str) -> u16 {
@@ -148,6 +171,8 @@ fn only_regular_files_beneath_the_directory_are_found() {
         ("/static/%2e%2e/secret", 404),
         ("/static/%2e%2e%2fsecret", 404),
         ("/static/..%5csecret", 404),
+        ("/static/back%5cslash", 404),
+        ("/static/back\\slash", 404),
         ("/static/a.txt%00", 404),
         ("/static//etc/passwd", 404),
         ("/static/%2fetc/passwd", 404),

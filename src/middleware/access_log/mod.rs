@@ -77,7 +77,8 @@ impl AccessLog {
 
     /// Goes on in the file that the log's path names now; nothing happens on standard output.
     ///
-    /// Takes no lock: each line goes whole to the old file or to the new one.
+    /// Takes no lock: each line goes whole to the old file or to the new one. The worker's user must be
+    /// allowed to write the new file.
     ///
     /// # Errors
     /// [`LogError::Open`]: the old file stays in use. Log it and go on.
