@@ -178,6 +178,23 @@ impl BodyStream {
     }
 }
 
+/// A reason phrase other than the usual one, as a response's extension (RFC 9112 4).
+#[derive(Debug, Clone)]
+pub struct Reason(Bytes);
+
+impl Reason {
+    /// A phrase; `None` when it holds a control character, which could forge a field.
+    pub fn new(phrase: &str) -> Option<Self> {
+        let is_plain = phrase.chars().all(|c| !c.is_control());
+        is_plain.then(|| Self(Bytes::copy_from_slice(phrase.as_bytes())))
+    }
+
+    /// As sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// A response with a short text, for answers the server gives itself.
 pub fn text_response(status: StatusCode, text: impl Into<Bytes>) -> Response {
     let mut response = Response::new(ResponseBody::Full(text.into()));

@@ -10,7 +10,12 @@ use crate::router::Router;
 use std::sync::Arc;
 
 /// Loads every app.
-pub(super) fn apps(config: &Config, calls: &Arc<CallQueue>, status: &Status) -> Result<Router, BootFailure> {
+pub(super) fn apps(
+    config: &Config,
+    workers: u16,
+    calls: &Arc<CallQueue>,
+    status: &Status,
+) -> Result<Router, BootFailure> {
     let mut apps = Vec::with_capacity(config.apps.len());
     for mount in &config.apps {
         let app = match &mount.target {
@@ -20,7 +25,7 @@ pub(super) fn apps(config: &Config, calls: &Arc<CallQueue>, status: &Status) -> 
             AppTarget::Static(directory) => Arc::new(
                 StaticFiles::new(directory, &mount.mount).map_err(|error| failed(error.to_string()))?,
             ),
-            AppTarget::Python(target) => python(target, config, calls)?,
+            AppTarget::Python(target) => python(target, config, workers, calls)?,
         };
         apps.push((mount.mount.clone(), app));
     }
@@ -71,19 +76,23 @@ fn failed(text: String) -> BootFailure {
 }
 
 #[cfg(feature = "python")]
-fn python(target: &str, config: &Config, calls: &Arc<CallQueue>) -> Result<Arc<dyn App>, BootFailure> {
+fn python(
+    target: &str,
+    config: &Config,
+    workers: u16,
+    calls: &Arc<CallQueue>,
+) -> Result<Arc<dyn App>, BootFailure> {
     let options = crate::app::python::Options {
         path: &config.python.path,
         threads: config.workers.threads,
-        workers: config.workers.count,
-        response_buffer: config.limits.response_buffer.0,
+        workers,
     };
     let app = crate::app::python::load(target, &options, Arc::clone(calls)).map_err(failed)?;
     Ok(app)
 }
 
 #[cfg(not(feature = "python"))]
-fn python(target: &str, _: &Config, _: &Arc<CallQueue>) -> Result<Arc<dyn App>, BootFailure> {
+fn python(target: &str, _: &Config, _: u16, _: &Arc<CallQueue>) -> Result<Arc<dyn App>, BootFailure> {
     Err(failed(format!("{target} is a Python app, and this program has no Python: pip install ferricorn")))
 }
 

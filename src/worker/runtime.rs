@@ -90,7 +90,7 @@ fn pipeline(
     };
     let access_log = AccessLog::open(&config.log)
         .map_err(|error| BootFailure::new("cannot open the access log", &error))?;
-    let router = load::apps(config, calls, &status)?;
+    let router = load::apps(config, handoff.workers, calls, &status)?;
     let post = handoff
         .relay
         .post

@@ -1,7 +1,7 @@
 //! A response's head as bytes, and how its content will be delimited (RFC 9112 6).
 
 use super::head::Persistence;
-use crate::protocol::{Response, ResponseBody};
+use crate::protocol::{Reason, Response, ResponseBody};
 use bytes::{BufMut, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, Version};
@@ -40,7 +40,7 @@ pub(super) fn put_head(
     if delimiter == Delimiter::Close || app_closes(fields) {
         *persistence = Persistence::Close;
     }
-    put_status_line(out, response.status());
+    put_status_line(out, response);
     for (name, value) in fields {
         if !is_connection_field(name) && (name != CONTENT_LENGTH || keeps_length(response.status())) {
             put_field(out, name.as_str().as_bytes(), value.as_bytes());
@@ -124,12 +124,16 @@ fn app_closes(fields: &HeaderMap) -> bool {
     fields.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
-/// The status line; `response`s for HTTP/1.0 clients are labelled 1.1 too (RFC 9110 2.5).
-fn put_status_line(out: &mut BytesMut, status: StatusCode) {
+/// The status line; responses to HTTP/1.0 clients say 1.1 too (RFC 9110 2.5).
+fn put_status_line(out: &mut BytesMut, response: &Response) {
+    let status = response.status();
     out.put_slice(b"HTTP/1.1 ");
     out.put_slice(status.as_str().as_bytes());
     out.put_u8(b' ');
-    out.put_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    match response.extensions().get::<Reason>() {
+        Some(reason) => out.put_slice(reason.as_bytes()),
+        None => out.put_slice(status.canonical_reason().unwrap_or("").as_bytes()),
+    }
     out.put_slice(b"\r\n");
 }
 
