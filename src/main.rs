@@ -1,3 +1,11 @@
-//! The program.
+//! The `ferricorn` program: hands its arguments to the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+/// The server's small allocations are short-lived and per thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    ferricorn::cli::main(std::env::args_os().collect())
+}
