@@ -4,12 +4,12 @@ use crate::support::{Connection, Ended, Server, Transport, on_tcp_and_unix};
 use nix::sys::signal::Signal;
 
 const GET: &[u8] = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+const UPLOAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
 
 on_tcp_and_unix! {
     fn the_next_answer_of_a_leaving_worker_says_close(transport) {
         let mut server = Server::configured(transport, 1, "[timeouts]\ndrain_idle = \"10s\"\n");
         let mut kept = used(&server);
-        // This one is watched: the limit of idle connections is far, so its end shows nothing else than the drain.
         server.signal(Signal::SIGTERM);
         until_closing(&mut kept);
         assert_eq!(kept.end().unwrap(), Ended::Finished);
@@ -33,7 +33,7 @@ on_tcp_and_unix! {
     fn a_request_under_way_is_answered_before_the_stop(transport) {
         let mut server = Server::configured(transport, 1, "[timeouts]\ndrain_idle = \"100ms\"\n");
         let mut upload = server.address().connect().unwrap();
-        upload.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").unwrap();
+        upload.send(UPLOAD).unwrap();
         assert_eq!(upload.next_answer("POST").unwrap().status, 100);
         let mut idle = used(&server);
         server.signal(Signal::SIGTERM);
@@ -49,9 +49,10 @@ on_tcp_and_unix! {
 
 on_tcp_and_unix! {
     fn the_graceful_timeout_ends_what_does_not_end_itself(transport) {
-        let mut server = Server::configured(transport, 1, "[timeouts]\ngraceful = \"500ms\"\nbody = \"10m\"\n");
+        let timeouts = "[timeouts]\ngraceful = \"500ms\"\nbody = \"10m\"\n";
+        let mut server = Server::configured(transport, 1, timeouts);
         let mut upload = server.address().connect().unwrap();
-        upload.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").unwrap();
+        upload.send(UPLOAD).unwrap();
         assert_eq!(upload.next_answer("POST").unwrap().status, 100);
         assert_eq!(server.stop(Signal::SIGTERM), Some(0));
     }

@@ -23,7 +23,8 @@ on_tcp_and_unix! {
     fn a_second_term_does_not_wait_for_clients(transport) {
         let mut server = Server::configured(transport, 1, "[timeouts]\ngraceful = \"10m\"\nbody = \"10m\"\n");
         let mut connection = server.address().connect().unwrap();
-        connection.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n").unwrap();
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+        connection.send(head).unwrap();
         assert_eq!(connection.next_answer("POST").unwrap().status, 100);
         server.signal(Signal::SIGTERM);
         let mut idle = server.address().connect().ok();

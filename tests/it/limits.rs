@@ -66,7 +66,8 @@ on_tcp_and_unix! {
 
 on_tcp_and_unix! {
     fn smaller_limits_of_the_head_hold(transport) {
-        let server = Server::configured(transport, 1, "[limits]\nhead = \"2 KiB\"\ntarget = \"256 B\"\nfields = 5\n");
+        let limits = "[limits]\nhead = \"2 KiB\"\ntarget = \"256 B\"\nfields = 5\n";
+        let server = Server::configured(transport, 1, limits);
         let long = "x".repeat(3000);
         for (request, status) in [
             (format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", &long[..300]), 414),
@@ -89,8 +90,8 @@ fn every_refusal_is_in_the_access_log() {
 #[test]
 fn no_request_forges_a_line_of_the_access_log() {
     let server = Server::configured(Transport::Tcp, 1, "[log]\naccess = \"access.log\"\n");
-    let request = "GET /\"a HTTP/1.1\r\nHost: a\r\nUser-Agent: x\" \\ \u{e4}\r\nReferer: \"\r\nConnection: close\r\n\r\n";
-    assert_eq!(server.ask(request).status, 200);
+    let fields = "Host: a\r\nUser-Agent: x\" \\ \u{e4}\r\nReferer: \"\r\nConnection: close";
+    assert_eq!(server.ask(&format!("GET /\"a HTTP/1.1\r\n{fields}\r\n\r\n")).status, 200);
     assert_eq!(server.ask(GET).status, 200);
     until("both are logged", || server.folder().read("access.log").lines().count() == 2);
     let log = server.folder().read("access.log");

@@ -46,7 +46,8 @@ on_tcp_and_unix! {
         let good = server.folder().read("ferricorn.toml");
         let old = server.living_workers();
         let load = Load::start(server.address(), 2, &[Reuse::KeptAlive, Reuse::Closed]);
-        for (count, broken) in ["[workers\n", "[workers]\ncuont = 1\n", "[timeouts]\nhead = \"soon\"\n"].iter().enumerate() {
+        let broken = ["[workers\n", "[workers]\ncuont = 1\n", "[timeouts]\nhead = \"soon\"\n"];
+        for (count, broken) in broken.iter().enumerate() {
             server.folder().write("ferricorn.toml", broken);
             server.signal(Signal::SIGHUP);
             server.wait_for_count("reload failed: ", count + 1);
@@ -80,7 +81,8 @@ on_tcp_and_unix! {
         let server = Server::start(transport, 1);
         let old = server.living_workers()[0].pid;
         let mut upload = server.address().connect().unwrap();
-        upload.send(b"POST /up HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n").unwrap();
+        let head = b"POST /up HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n";
+        upload.send(head).unwrap();
         assert_eq!(upload.next_answer("POST").unwrap().status, 100);
         upload.send(b"hello").unwrap();
         server.signal(Signal::SIGHUP);

@@ -15,7 +15,8 @@ on_tcp_and_unix! {
         let server = Server::start(transport, 1);
         let (code, errors) = start_on(&bind_of(server.address()));
         assert_eq!(code, Some(4), "{errors}");
-        assert!(errors.contains(&server.pid().to_string()), "the holder {} is not named: {errors}", server.pid());
+        let holder = server.pid().to_string();
+        assert!(errors.contains(&holder), "the holder {holder} is not named: {errors}");
         assert_eq!(server.ask(GET).status, 200);
     }
 }
