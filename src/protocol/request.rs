@@ -1,12 +1,11 @@
 //! What travels between protocol, middleware and apps: request, response, context.
 
+pub use crate::net::{Local, Peer};
 use crate::protocol::target::Target;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
 use std::fmt;
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -95,34 +94,6 @@ impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
-}
-
-/// The other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
-    /// Over TCP.
-    Address(SocketAddr),
-    /// Over a UNIX socket, which has no address.
-    Unix,
-}
-
-impl Peer {
-    /// The IP address; `None` for a UNIX socket.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Address(address) => Some(address.ip()),
-            Self::Unix => None,
-        }
-    }
-}
-
-/// The address a connection was accepted on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Local {
-    /// TCP.
-    Address(SocketAddr),
-    /// A UNIX socket's path.
-    Unix(Arc<PathBuf>),
 }
 
 /// The scheme the client used.
