@@ -104,7 +104,7 @@ impl Handler for Pipeline {
             self.refusals.note(rejection, &exchange.record.context);
         }
         if let Some(access_log) = &self.access_log {
-            access_log.write(&Entry::from(exchange));
+            access_log.write(&entry(exchange, &exchange.record.context));
         }
     }
 
@@ -123,9 +123,7 @@ impl Pipeline {
         // On every route, before anything else reads a field: nobody but the server says who a client is.
         authenticator.strip(&mut head.fields);
         let identity = authenticator.authenticate(head, std::time::SystemTime::now())?;
-        if let Some(identity) = &identity {
-            authenticator.forward(identity, &mut head.fields);
-        }
+        authenticator.forward(identity.as_deref(), &mut head.fields);
         context.identity = identity;
         Ok(())
     }
