@@ -159,9 +159,9 @@ fn variables_of(path: &Path, text: &str) -> Result<BTreeMap<String, String>, Con
     Ok(variables)
 }
 
+/// Any word: `a.b` is a name to the kernel and to container engines, if not to a shell.
 fn is_name(name: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    name.bytes().all(word) && !name.starts_with(|first: char| first.is_ascii_digit()) && !name.is_empty()
+    !name.is_empty() && !name.contains(|letter: char| letter.is_whitespace() || letter == '\0')
 }
 
 fn unquoted(value: &str) -> &str {
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn refused_lines_are_named_and_not_shown() {
-        let errors = variables_of(Path::new("x.env"), "A=1\nsecret\n1B=x\n=y\n").unwrap_err().to_string();
+        let errors = variables_of(Path::new("x.env"), "A=1\nsecret\n1 B=x\n=y\n").unwrap_err().to_string();
         assert_eq!(errors.lines().count(), 3, "{errors}");
         assert!(errors.starts_with("x.env:2: "), "{errors}");
         assert!(!errors.contains("secret"), "{errors}");
