@@ -13,6 +13,8 @@ mod respawn;
 mod scale;
 mod stop;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 pub use pid_file::PidFileError;
 
