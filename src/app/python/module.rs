@@ -1,0 +1,21 @@
+//! The extension module `ferricorn._ferricorn`: the same command line, inside the interpreter.
+
+use pyo3::prelude::*;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// The extension module inside the wheel.
+#[pymodule]
+#[pyo3(name = "_ferricorn")]
+mod extension {
+    #[pymodule_export]
+    use super::main;
+}
+
+/// Runs the command line with these arguments, the program's name first; returns the exit code.
+#[pyfunction]
+fn main(arguments: Vec<OsString>) -> u8 {
+    let code = crate::cli::main(arguments);
+    // std keeps an ExitCode's number to itself, but says whether two are equal.
+    (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).unwrap_or(1)
+}
