@@ -1,7 +1,9 @@
-//! What happens around every app.
+//! What happens to every request around the app.
 #![forbid(unsafe_code)]
 
+pub mod access_log;
 pub mod bearer;
 mod challenge;
 mod identity_fields;
 pub mod policy;
+pub mod request_id;

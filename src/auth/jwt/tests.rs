@@ -292,6 +292,7 @@ fn judged(rules: &ClaimRules, changes: &Value) -> Result<Judged, Reason> {
     judge(rules, &parse_object(claims.to_string().as_bytes()).unwrap(), NOW)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "rows are written with json!")]
 fn claims(changes: Value, wanted: Result<(), Reason>) {
     assert_eq!(judged(&rules(), &changes).map(drop), wanted, "{changes}");
 }

@@ -1,0 +1,5 @@
+//! The only unsafe code and the only libc and nix.
+
+pub mod openat;
+pub mod random;
+pub mod replace;

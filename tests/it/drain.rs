@@ -1,0 +1,101 @@
+//! How connections end when a worker leaves.
+
+use crate::support::{Connection, Ended, Server, Transport, on_tcp_and_unix};
+use nix::sys::signal::Signal;
+
+const GET: &[u8] = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+const UPLOAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+
+on_tcp_and_unix! {
+    fn the_next_answer_of_a_leaving_worker_says_close(transport) {
+        let mut server = Server::configured(transport, 1, "[timeouts]\ndrain_idle = \"10s\"\n");
+        let mut kept = used(&server);
+        server.signal(Signal::SIGTERM);
+        until_closing(&mut kept);
+        assert_eq!(kept.end().unwrap(), Ended::Finished);
+        assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+on_tcp_and_unix! {
+    fn idle_connections_end_with_a_fin(transport) {
+        let mut server = Server::configured(transport, 2, "[timeouts]\ndrain_idle = \"200ms\"\n");
+        let mut kept: Vec<_> = (0..8).map(|_| used(&server)).collect();
+        server.signal(Signal::SIGTERM);
+        for connection in &mut kept {
+            assert_eq!(connection.end().unwrap(), Ended::Finished);
+        }
+        assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+on_tcp_and_unix! {
+    fn a_request_under_way_is_answered_before_the_stop(transport) {
+        let mut server = Server::configured(transport, 1, "[timeouts]\ndrain_idle = \"100ms\"\n");
+        let mut upload = server.address().connect().unwrap();
+        upload.send(UPLOAD).unwrap();
+        assert_eq!(upload.next_answer("POST").unwrap().status, 100);
+        let mut idle = used(&server);
+        server.signal(Signal::SIGTERM);
+        // The end of an idle connection tells that the worker leaves.
+        assert_eq!(idle.end().unwrap(), Ended::Finished);
+        upload.send(b"hello").unwrap();
+        let answer = upload.answer().unwrap();
+        assert!(answer.status == 200 && answer.closes() && answer.text().ends_with("\nhello"), "{answer:?}");
+        assert_eq!(upload.end().unwrap(), Ended::Finished);
+        assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+on_tcp_and_unix! {
+    fn the_graceful_timeout_ends_what_does_not_end_itself(transport) {
+        let timeouts = "[timeouts]\ngraceful = \"500ms\"\nbody = \"10m\"\n";
+        let mut server = Server::configured(transport, 1, timeouts);
+        let mut upload = server.address().connect().unwrap();
+        upload.send(UPLOAD).unwrap();
+        assert_eq!(upload.next_answer("POST").unwrap().status, 100);
+        assert_eq!(server.stop(Signal::SIGTERM), Some(0));
+    }
+}
+
+on_tcp_and_unix! {
+    fn connections_in_the_queue_at_a_stop_are_served(transport) {
+        let mut server = Server::start(transport, 1);
+        let worker = nix::unistd::Pid::from_raw(server.living_workers()[0].pid);
+        nix::sys::signal::kill(worker, Signal::SIGSTOP).unwrap();
+        let mut waiting: Vec<_> = (0..20).map(|_| server.address().connect().unwrap()).collect();
+        for connection in &mut waiting {
+            connection.send(GET).unwrap();
+        }
+        server.signal(Signal::SIGTERM);
+        nix::sys::signal::kill(worker, Signal::SIGCONT).unwrap();
+        for connection in &mut waiting {
+            assert_eq!(connection.answer().unwrap().status, 200);
+        }
+        drop(waiting);
+        assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+/// A kept-alive connection that has had an answer.
+fn used(server: &Server) -> Connection {
+    let mut connection = server.address().connect().unwrap();
+    connection.send(GET).unwrap();
+    let answer = connection.answer().unwrap();
+    assert!(answer.status == 200 && !answer.closes(), "{answer:?}");
+    connection
+}
+
+/// Asks until an answer says that the connection ends; every request must be answered.
+fn until_closing(connection: &mut Connection) {
+    let deadline = std::time::Instant::now() + crate::support::DEADLINE;
+    loop {
+        connection.send(GET).unwrap();
+        let answer = connection.answer().unwrap();
+        assert_eq!(answer.status, 200);
+        if answer.closes() {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "no answer says close");
+    }
+}

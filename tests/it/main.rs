@@ -1,0 +1,23 @@
+//! The real program, seen from outside: processes, signals, sockets, bytes.
+//!
+//! Every server listens on an address of its own, every wait has a deadline, and every test ends with the proof
+//! that no process is left.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by a panic that says what it missed"
+)]
+
+mod support;
+
+mod conformance;
+mod crash;
+mod drain;
+mod lifecycle;
+mod limits;
+mod reload;
+mod scale;
+mod slow;
+mod sockets;
