@@ -137,15 +137,12 @@ impl Authenticator {
         Ok(identity)
     }
 
-    /// Adds the configured claim fields, and removes our credential if so configured.
-    pub fn forward(&self, identity: Option<&Identity>, fields: &mut HeaderMap) {
-        if let Some(identity) = identity {
-            self.fields.assert(identity, fields);
-        }
-        // Credentials of other schemes are the app's own business.
-        let ours =
-            |value: &HeaderValue| split_scheme(value).is_some_and(|(scheme, _)| self.config.handles(scheme));
-        if self.config.credential == Credential::Remove && fields.get_all(AUTHORIZATION).iter().any(ours) {
+    /// Adds the fields that are made from the claims, and removes the token from the request if so configured.
+    ///
+    /// For requests with an identity: what other requests carry in Authorization is the app's own business.
+    pub fn forward(&self, identity: &Identity, fields: &mut HeaderMap) {
+        self.fields.assert(identity, fields);
+        if self.config.credential == Credential::Remove {
             fields.remove(AUTHORIZATION);
         }
     }
@@ -321,9 +318,6 @@ fn check_settings(config: &Auth) -> Vec<AuthConfigError> {
             "extract.authorization",
             "it must name schemes, such as \"Bearer\"",
         ));
-    }
-    if config.max_token_bytes < jwt::LEAST_TOKEN_BYTES {
-        errors.push(AuthConfigError::setting("max_token_bytes", "no token is that short; take 256 or more"));
     }
     errors
 }

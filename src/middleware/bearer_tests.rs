@@ -384,14 +384,11 @@ fn claims_become_fields_that_nothing_can_break_out_of() {
     let claims = json!({ "name": "Zoë O\r\nX: y 100%", "roles": ["a,b", 1, true] });
     let token = bearer(&token(&key, Algorithm::Hs256, claims));
     let mut request = head(Method::GET, "/", &[("authorization", &token)]);
-    let identity = site.authenticator.authenticate(&request, at(NOW)).unwrap();
-    site.authenticator.forward(identity.as_deref(), &mut request.fields);
+    let identity = site.authenticator.authenticate(&request, at(NOW)).unwrap().unwrap();
+    site.authenticator.forward(&identity, &mut request.fields);
     assert_eq!(request.fields["x-auth-name"], "Zo%C3%AB%20O%0D%0AX:%20y%20100%25");
     assert_eq!(request.fields["x-auth-roles"], "a%2Cb,1,true");
     assert!(!request.fields.contains_key("authorization"));
-    let mut other = head(Method::GET, "/", &[("authorization", "Basic YTpi")]).fields;
-    site.authenticator.forward(None, &mut other);
-    assert!(other.contains_key("authorization"), "another scheme is the app's own");
 }
 
 #[test]
