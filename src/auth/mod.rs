@@ -19,17 +19,7 @@ pub use cache::{Cache, Fingerprint};
 pub use provider::{AuthConfigError, Provider, Verified, verify};
 pub use reason::{Reason, RefusalKind};
 
-use crate::config::Auth;
 use std::time::{Duration, SystemTime};
-
-/// What is wrong with the providers and their keys: for `check`, which reads and tries them as a worker does.
-pub fn check(config: &Auth) -> Vec<String> {
-    if !config.enabled {
-        return Vec::new();
-    }
-    let problems = |provider| Provider::new(provider, &mut Vec::new()).err().unwrap_or_default();
-    config.providers.iter().flat_map(problems).map(|error| error.to_string()).collect()
-}
 
 /// Seconds since 1970, as claims count them; negative before.
 pub fn unix_seconds(time: SystemTime) -> f64 {

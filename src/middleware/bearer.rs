@@ -137,12 +137,15 @@ impl Authenticator {
         Ok(identity)
     }
 
-    /// Adds the fields that are made from the claims, and removes the token from the request if so configured.
-    ///
-    /// For requests with an identity: what other requests carry in Authorization is the app's own business.
-    pub fn forward(&self, identity: &Identity, fields: &mut HeaderMap) {
-        self.fields.assert(identity, fields);
-        if self.config.credential == Credential::Remove {
+    /// Adds the fields that are made from the claims, and removes our credential if so configured.
+    pub fn forward(&self, identity: Option<&Identity>, fields: &mut HeaderMap) {
+        if let Some(identity) = identity {
+            self.fields.assert(identity, fields);
+        }
+        // Credentials of other schemes are the app's own business.
+        let ours =
+            |value: &HeaderValue| split_scheme(value).is_some_and(|(scheme, _)| self.config.handles(scheme));
+        if self.config.credential == Credential::Remove && fields.get_all(AUTHORIZATION).iter().any(ours) {
             fields.remove(AUTHORIZATION);
         }
     }

@@ -385,10 +385,15 @@ fn claims_become_fields_that_nothing_can_break_out_of() {
     let token = bearer(&token(&key, Algorithm::Hs256, claims));
     let mut request = head(Method::GET, "/", &[("authorization", &token)]);
     let identity = site.authenticator.authenticate(&request, at(NOW)).unwrap().unwrap();
-    site.authenticator.forward(&identity, &mut request.fields);
+    site.authenticator.forward(Some(&identity), &mut request.fields);
     assert_eq!(request.fields["x-auth-name"], "Zo%C3%AB%20O%0D%0AX:%20y%20100%25");
     assert_eq!(request.fields["x-auth-roles"], "a%2Cb,1,true");
     assert!(!request.fields.contains_key("authorization"));
+    for (value, kept) in [("Basic YTpi", true), ("bearer x", false)] {
+        let mut anonymous = head(Method::GET, "/public", &[("authorization", value)]).fields;
+        site.authenticator.forward(None, &mut anonymous);
+        assert_eq!(anonymous.contains_key("authorization"), kept, "another scheme is the app's own: {value}");
+    }
 }
 
 #[test]
