@@ -326,5 +326,8 @@ fn check_settings(config: &Auth) -> Vec<AuthConfigError> {
 }
 
 #[cfg(test)]
+#[path = "bearer_more_tests.rs"]
+mod more_tests;
+#[cfg(test)]
 #[path = "bearer_tests.rs"]
 mod tests;

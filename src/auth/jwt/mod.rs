@@ -5,6 +5,8 @@ mod json;
 mod jws;
 
 #[cfg(test)]
+mod claims_tests;
+#[cfg(test)]
 mod tests;
 
 pub use claims::{Audiences, ClaimRules, Judged, judge};
