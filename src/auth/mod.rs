@@ -14,6 +14,9 @@ mod reason;
 pub mod jwt;
 pub mod keys;
 
+#[cfg(test)]
+mod vectors;
+
 pub use algorithm::{Algorithm, Family};
 pub use cache::{Cache, Fingerprint};
 pub use provider::{AuthConfigError, Provider, Verified, verify};

@@ -137,7 +137,7 @@ impl Authenticator {
         Ok(identity)
     }
 
-    /// Adds the configured claim fields, and removes our credential if so configured.
+    /// Adds the fields that are made from the claims, and removes our credential if so configured.
     pub fn forward(&self, identity: Option<&Identity>, fields: &mut HeaderMap) {
         if let Some(identity) = identity {
             self.fields.assert(identity, fields);
@@ -322,12 +322,12 @@ fn check_settings(config: &Auth) -> Vec<AuthConfigError> {
             "it must name schemes, such as \"Bearer\"",
         ));
     }
-    if config.max_token_bytes < jwt::LEAST_TOKEN_BYTES {
-        errors.push(AuthConfigError::setting("max_token_bytes", "no token is that short; take 256 or more"));
-    }
     errors
 }
 
+#[cfg(test)]
+#[path = "bearer_more_tests.rs"]
+mod more_tests;
 #[cfg(test)]
 #[path = "bearer_tests.rs"]
 mod tests;

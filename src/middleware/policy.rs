@@ -7,7 +7,7 @@
 
 use crate::auth::{AuthConfigError, Reason};
 use crate::config::{AuthRoute, ClaimRule, Require};
-use crate::protocol::Target;
+use crate::protocol::{Target, is_below};
 use http::Method;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -157,15 +157,13 @@ impl Rule {
 
     /// "/admin" and "/admin/" both cover /admin, /admin/ and what is below, not /administrator.
     fn covers(&self, method: &Method, path: &[u8]) -> bool {
-        let on_boundary =
-            path.strip_prefix(&self.prefix[..]).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')));
         // Servers answer HEAD by the app's GET, and Django takes "get" for GET: a rule for one that did not
         // hold for the other would be a way around it.
         let names_method = |wanted: &Method| {
             wanted.as_str().eq_ignore_ascii_case(method.as_str())
                 || (wanted == Method::GET && method.as_str().eq_ignore_ascii_case("HEAD"))
         };
-        on_boundary && (self.methods.is_empty() || self.methods.iter().any(names_method))
+        is_below(path, &self.prefix) && (self.methods.is_empty() || self.methods.iter().any(names_method))
     }
 
     /// Whether good claims give the rights that this rule asks for.

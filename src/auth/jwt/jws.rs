@@ -25,9 +25,6 @@ pub struct Jws<'t> {
     signature: &'t str,
 }
 
-/// Shorter limits on tokens would refuse every token.
-pub const LEAST_TOKEN_BYTES: u32 = 256;
-
 impl<'t> Jws<'t> {
     /// Takes a compact token apart.
     ///

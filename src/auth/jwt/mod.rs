@@ -5,9 +5,11 @@ mod json;
 mod jws;
 
 #[cfg(test)]
+mod claims_tests;
+#[cfg(test)]
 mod tests;
 
 pub use claims::{Audiences, ClaimRules, Judged, judge};
 pub use json::{JsonError, parse_object, parse_object_within};
-pub use jws::{Jws, LEAST_TOKEN_BYTES};
+pub use jws::Jws;
 pub(crate) use jws::{decode_base64url, encode_base64url};

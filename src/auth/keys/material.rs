@@ -166,8 +166,29 @@ fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), KeyProblem> {
     if exponent % 2 == 0 || !(3..=1 << 32).contains(&exponent) {
         return Err(KeyProblem::RsaExponent);
     }
+    if is_from_faulty_chip(n) {
+        return Err(KeyProblem::FaultyChip);
+    }
     Ok(())
 }
+
+/// CVE-2017-15361 (ROCA): such a modulus is, by each small prime, a remainder of a power of 65537; another
+/// one is so by chance in less than one of a hundred million.
+fn is_from_faulty_chip(n: &[u8]) -> bool {
+    let remainder = |prime: u32| n.iter().fold(0, |value, byte| (value << 8 | u32::from(*byte)) % prime);
+    let is_power = |prime: u32| {
+        let wanted = remainder(prime);
+        std::iter::successors(Some(1), |power| Some(power * 65_537 % prime))
+            .take(prime as usize)
+            .any(|power| power == wanted)
+    };
+    SMALL_PRIMES.into_iter().all(is_power)
+}
+
+const SMALL_PRIMES: [u32; 38] = [
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103,
+    107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+];
 
 /// Decodes base64 with padding; line ends and blanks between are skipped.
 ///

@@ -67,6 +67,9 @@ pub enum KeyProblem {
     /// The RSA exponent is unsafe.
     #[error("the RSA key's public exponent is unsafe: it must be odd, at least 3 and at most 2^32")]
     RsaExponent,
+    /// The RSA key comes from a chip whose keys can be factored.
+    #[error("the RSA key was made by a faulty chip (CVE-2017-15361) and can be broken; make another")]
+    FaultyChip,
     /// The point is not on its curve, or the numbers are no key.
     #[error("the key is damaged: its numbers form no valid public key")]
     Damaged,

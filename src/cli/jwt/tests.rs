@@ -1,1 +1,167 @@
+//! The commands as they are typed.
 
+use super::*;
+use clap::Parser;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+#[derive(Debug, Parser)]
+struct Program {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+/// Runs `ferricorn jwt` with these words, of which `@name` is a file in the folder.
+fn jwt(folder: &Path, words: &str, input: &str) -> Result<String, (u8, String)> {
+    let words = words.split_whitespace().map(|word| match word.split_once('@') {
+        Some(("", name)) => folder.join(name).into_os_string().into_string().unwrap(),
+        Some(_) | None => word.to_owned(),
+    });
+    let program = Program::try_parse_from(["jwt".to_owned()].into_iter().chain(words)).unwrap();
+    let outcome = match program.arguments.command {
+        Command::Keygen(keygen) => keygen.run(),
+        Command::Sign(sign) => sign.run(),
+        Command::Decode(decode) => decode.run(&mut input.as_bytes()),
+        Command::Verify(verify) => verify.run(&mut input.as_bytes()),
+    };
+    outcome.map_err(|failure| match failure {
+        Failure::Usage(text) => (2, text),
+        Failure::Negative(text) => (1, text),
+    })
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn made_key_signs_what_its_public_half_verifies() {
+    for (alg, public) in [
+        ("HS256", "--secret-file @key"),
+        ("HS384", "--secret-file @key --alg HS384"),
+        ("HS512", "--secret-file @key --alg HS512"),
+        ("RS256", "--pem @pub"),
+        ("PS256", "--pem @pub --alg PS256"),
+        ("ES256", "--pem @pub"),
+        ("ES384", "--jwks @set --alg ES384"),
+        ("EdDSA", "--jwks @set"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let hmac = alg.starts_with("HS");
+        let halves = if hmac { "" } else { "--public-out @pub --jwks-out @set" };
+        assert_eq!(jwt(folder, &format!("keygen --alg {alg} --out @key {halves}"), "").unwrap(), "");
+        assert_eq!(mode(&folder.join("key")), 0o600);
+        let private = if hmac { "--secret-file @key" } else { "--pem @key" };
+        let token =
+            jwt(folder, &format!("sign {private} --alg {alg} --claim user_id=1 --claim n=[1]"), "").unwrap();
+        let good = jwt(folder, &format!("verify {public}"), &token).unwrap();
+        assert!(good.starts_with(&format!("good ({alg})\n")) && good.contains(r#""user_id": 1"#), "{good}");
+        let forged = format!("{}AAAA", &token.trim()[..token.len() - 5]);
+        let (code, text) = jwt(folder, &format!("verify {public} {forged}"), "").unwrap_err();
+        assert_eq!((code, text.as_str()), (1, "refused (signature): Token is invalid"));
+    }
+}
+
+#[test]
+fn jwk_keeps_its_name_and_algorithm() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for alg in ["HS512", "ES384", "EdDSA"] {
+        jwt(folder, &format!("keygen --alg {alg} --format jwk --kid k1 --out @key --force"), "").unwrap();
+        let token = jwt(folder, "sign --jwk @key", "").unwrap();
+        let good = jwt(folder, "verify --jwk @key", &token).unwrap();
+        assert!(good.starts_with(&format!("good ({alg}, key \"k1\")")), "{good}");
+    }
+    assert_eq!(jwt(folder, "keygen --alg RS256 --format jwk --out @rsa", "").unwrap_err().0, 2);
+    assert!(!folder.join("rsa").exists());
+}
+
+#[test]
+fn nothing_is_replaced_unless_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    jwt(folder, "keygen --alg HS256 --out @key", "").unwrap();
+    let first = std::fs::read(folder.join("key")).unwrap();
+    let (code, text) = jwt(folder, "keygen --alg HS256 --out @key", "").unwrap_err();
+    assert!(code == 2 && text.contains("--force"), "{text}");
+    assert_eq!(std::fs::read(folder.join("key")).unwrap(), first);
+    std::fs::set_permissions(folder.join("key"), PermissionsExt::from_mode(0o644)).unwrap();
+    jwt(folder, "keygen --alg HS256 --out @key --force", "").unwrap();
+    assert_ne!(std::fs::read(folder.join("key")).unwrap(), first);
+    assert_eq!(mode(&folder.join("key")), 0o600);
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn key_is_printed_only_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = jwt(folder.path(), "keygen --alg EdDSA --out -", "").unwrap();
+    assert!(printed.starts_with("-----BEGIN PRIVATE KEY-----\n"));
+    assert!(Program::try_parse_from(["jwt", "keygen", "--alg", "EdDSA"]).is_err());
+    assert!(Program::try_parse_from(["jwt", "keygen", "--alg", "none", "--out", "-"]).is_err());
+}
+
+#[test]
+fn decode_shows_and_never_vouches() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = "eyJhbGciOiJub25lIn0.eyJhIjoiXHUwMDFiWzMxbSDCmyJ9.";
+    let shown = jwt(folder.path(), &format!("decode {token}"), "").unwrap();
+    assert!(shown.contains("header (not verified)") && shown.contains("payload (not verified)"), "{shown}");
+    assert!(!shown.contains("good") && shown.contains(r#""alg": "none""#), "{shown}");
+    assert!(!shown.chars().any(|character| character.is_control() && character != '\n'), "{shown:?}");
+    assert_eq!(jwt(folder.path(), "decode", &format!(" {token}\n")).unwrap(), shown);
+    for bad in ["", "a.b", "a.b.c", "!.!.!"] {
+        assert_eq!(jwt(folder.path(), "decode", bad).unwrap_err().0, 1, "{bad}");
+    }
+}
+
+#[test]
+fn verify_asks_what_the_server_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    jwt(folder, "keygen --alg HS256 --out @key", "").unwrap();
+    for (claims, options, reason) in [
+        ("--claim iss=us", "--issuer us", None),
+        ("--claim iss=us", "--issuer them", Some("issuer")),
+        ("--claim aud=us", "", Some("audience")),
+        ("--claim aud=us", "--audience us", None),
+        ("--claim token_type=refresh", "--token-type access", Some("token_type")),
+        ("--claim exp=1", "", Some("expired")),
+        ("--claim exp=\"1\"", "", Some("claim_form")),
+        ("--claim cnf={}", "", Some("bound")),
+        ("--kid k", "", Some("unknown_key")),
+        ("--kid k", "--kid k", None),
+    ] {
+        let token = jwt(folder, &format!("sign --secret-file @key {claims}"), "").unwrap();
+        let outcome = jwt(folder, &format!("verify --secret-file @key {options}"), &token);
+        match (outcome, reason) {
+            (Ok(_), None) => {}
+            (Err((1, text)), Some(reason)) => {
+                assert!(text.starts_with(&format!("refused ({reason})")), "{text}")
+            }
+            (other, _) => panic!("{claims} {options}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn unfit_keys_are_usage_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("short"), "short").unwrap();
+    jwt(folder, "keygen --alg ES256 --out @key --public-out @pub", "").unwrap();
+    for words in [
+        "sign --secret-file @short",
+        "sign --secret-file @pub",
+        "sign --pem @pub",
+        "sign --pem @key --alg RS256",
+        "sign --pem @missing",
+        "sign",
+        "verify --secret-file @short x.y.z",
+        "verify x.y.z",
+        "keygen --alg HS256 --out @x --public-out @y",
+    ] {
+        assert_eq!(jwt(folder, words, "").unwrap_err().0, 2, "{words}");
+    }
+}

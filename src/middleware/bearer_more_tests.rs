@@ -1,0 +1,157 @@
+//! Remembered tokens, fields that assert identity, several providers.
+
+use super::tests::{NOW, ask, at, bearer, config, head, provider, route, site, token};
+use super::*;
+use crate::auth::Algorithm;
+use crate::auth::keys::SigningKey;
+use crate::config::{AuthKey, KeySource, KeyUse, Require};
+use http::Method;
+use serde_json::json;
+
+#[test]
+fn remembered_token_still_expires() {
+    for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
+        let (site, key) = site(algorithm, |_| {});
+        let token = bearer(&token(&key, algorithm, json!({})));
+        let request = head(Method::GET, "/", &[("authorization", &token)]);
+        assert!(site.authenticator.authenticate(&request, at(NOW)).unwrap().is_some());
+        assert_eq!(site.authenticator.cache.len(), 1);
+        assert!(site.authenticator.authenticate(&request, at(NOW + 299)).unwrap().is_some());
+        let late = site.authenticator.authenticate(&request, at(NOW + 300)).unwrap_err();
+        assert_eq!(late.extensions().get(), Some(&Reason::Expired));
+    }
+}
+
+#[test]
+fn remembered_token_ends_with_its_key() {
+    let (site, key) = site(Algorithm::Es256, |auth| auth.providers[0].keys[0].until = Some(at(NOW + 10)));
+    let token = bearer(&token(&key, Algorithm::Es256, json!({})));
+    let request = head(Method::GET, "/", &[("authorization", &token)]);
+    assert!(site.authenticator.authenticate(&request, at(NOW + 9)).is_ok());
+    let late = site.authenticator.authenticate(&request, at(NOW + 10)).unwrap_err();
+    assert_eq!(late.extensions().get(), Some(&Reason::UnknownKey));
+}
+
+#[test]
+fn refused_tokens_are_not_remembered() {
+    let (site, key) = site(Algorithm::Es256, |_| {});
+    let token = token(&key, Algorithm::Es256, json!({ "token_type": "refresh" }));
+    assert!(ask(&site, "/", &[&bearer(&token)]).is_err());
+    assert!(site.authenticator.cache.is_empty());
+}
+
+#[test]
+fn asserted_fields_are_removed_in_every_spelling() {
+    let (site, _) = site(Algorithm::Hs256, |_| {});
+    let mut fields = head(
+        Method::GET,
+        "/",
+        &[
+            ("X-Auth-Name", "a"),
+            ("x-auth-name", "b"),
+            ("x_auth_name", "c"),
+            ("x-auth_roles", "d"),
+            ("X-EXTRA", "e"),
+            ("x-extra-more", "kept"),
+            ("accept", "kept"),
+            ("x_other", "kept"),
+        ],
+    )
+    .fields;
+    site.authenticator.strip(&mut fields);
+    let mut left: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["accept", "x-extra-more", "x_other"]);
+    let stripped: Vec<&str> = site.authenticator.stripped().iter().map(HeaderName::as_str).collect();
+    assert_eq!(stripped, ["x-auth-name", "x-auth-roles", "x-extra"]);
+}
+
+#[test]
+fn claims_become_fields_that_nothing_can_break_out_of() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    let claims = json!({ "name": "Zoë O\r\nX: y 100%", "roles": ["a,b", 1, true] });
+    let token = bearer(&token(&key, Algorithm::Hs256, claims));
+    let mut request = head(Method::GET, "/", &[("authorization", &token)]);
+    let identity = site.authenticator.authenticate(&request, at(NOW)).unwrap().unwrap();
+    site.authenticator.forward(Some(&identity), &mut request.fields);
+    assert_eq!(request.fields["x-auth-name"], "Zo%C3%AB%20O%0D%0AX:%20y%20100%25");
+    assert_eq!(request.fields["x-auth-roles"], "a%2Cb,1,true");
+    assert!(!request.fields.contains_key("authorization"));
+    for (value, kept) in [("Basic YTpi", true), ("bearer x", false)] {
+        let mut anonymous = head(Method::GET, "/public", &[("authorization", value)]).fields;
+        site.authenticator.forward(None, &mut anonymous);
+        assert_eq!(anonymous.contains_key("authorization"), kept, "another scheme is the app's own: {value}");
+    }
+}
+
+#[test]
+fn remote_user_must_be_visible_ascii() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    for (user, good) in [
+        (json!("ann"), true),
+        (json!(7), true),
+        (json!("a b"), false),
+        (json!("é"), false),
+        (json!(""), false),
+        (json!("a".repeat(255)), true),
+        (json!("a".repeat(256)), false),
+        (json!(["ann"]), false),
+    ] {
+        let answer = ask(&site, "/", &[&bearer(&token(&key, Algorithm::Hs256, json!({ "user_id": user })))]);
+        assert_eq!(answer.is_ok(), good);
+    }
+}
+
+#[test]
+fn issuer_chooses_among_providers_and_the_rule_limits_them() {
+    let other = SigningKey::Secret(b"another secret of more than 32 bytes!!".to_vec());
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("other");
+    std::fs::write(&path, "another secret of more than 32 bytes!!\n").unwrap();
+    let (site, key) = site(Algorithm::Hs256, |auth| {
+        auth.providers[0].issuer = Some("https://one".into());
+        let mut second = provider(
+            "second",
+            vec![AuthKey {
+                kid: None,
+                alg: "HS256".into(),
+                r#use: KeyUse::Verify,
+                source: KeySource::SecretFile(path),
+                until: None,
+            }],
+        );
+        second.issuer = Some("https://two".into());
+        auth.providers.push(second);
+        auth.routes.insert(0, route("/both", Require::Any(vec!["local".into(), "second".into()])));
+    });
+    for (path, key, issuer, reason) in [
+        ("/both", &key, json!("https://one"), None),
+        ("/both", &other, json!("https://two"), None),
+        ("/both", &other, json!("https://one"), Some(Reason::Signature)),
+        ("/both", &key, json!("https://two"), Some(Reason::Signature)),
+        ("/both", &key, json!(["https://one"]), Some(Reason::UnknownIssuer)),
+        ("/both", &key, json!("https://three"), Some(Reason::UnknownIssuer)),
+        ("/x", &other, json!("https://two"), Some(Reason::Signature)),
+    ] {
+        let answer = ask(&site, path, &[&bearer(&token(key, Algorithm::Hs256, json!({ "iss": issuer })))]);
+        let found = answer.err().and_then(|response| response.extensions().get::<Reason>().copied());
+        assert_eq!(found, reason, "{path} {issuer}");
+    }
+}
+
+#[test]
+fn contradictions_are_found_all_at_once() {
+    let mut auth = config(Vec::new());
+    auth.realm = "a\"b".into();
+    auth.routes.pop();
+    auth.routes.push(route("no-slash", Require::Any(vec!["nobody".into()])));
+    auth.routes.push(route("/a/../b", Require::None));
+    auth.forward.headers.insert("Host".into(), "sub".into());
+    let errors = Authenticator::new(&auth).unwrap_err();
+    let all = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    for part in
+        ["it has no key", "realm", "must begin with", "written decoded", "must cover everything", "\"Host\""]
+    {
+        assert!(all.contains(part), "{part} is not in:\n{all}");
+    }
+}
