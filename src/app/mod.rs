@@ -1,9 +1,18 @@
 //! A request becomes a response here: the apps and the one trait they share.
 #![forbid(unsafe_code)]
 
-use crate::protocol::{Request, Response};
+pub mod calls;
+mod native;
+#[cfg(feature = "python")]
+pub mod python;
+pub mod static_files;
+
+pub use native::{Status, native};
+
+use crate::protocol::{Patience, Request, Response};
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A boxed future, as [`App`] returns them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -12,16 +21,25 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// An app is made once per worker, after the fork.
 pub trait App: Send + Sync + 'static {
-    /// Answers one request, whose content is complete.
+    /// Answers one request, whose content is complete, within `limits.time`.
     ///
     /// # Errors
     /// [`AppError`] when the app could not answer; the client gets the status it stands for.
-    fn call(&self, request: Request) -> BoxFuture<'_, Result<Response, AppError>>;
+    fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>>;
 
     /// Runs once per worker after its last request.
     fn stop(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
+}
+
+/// What a call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct CallLimits {
+    /// Time in the app; zero: no limit.
+    pub time: Duration,
+    /// Whether the request may come back as [`AppError::Busy`].
+    pub patience: Patience,
 }
 
 /// Why an app gave no response.
@@ -30,6 +48,9 @@ pub enum AppError {
     /// The app failed: 500. The text is for the error log, never for the client.
     #[error("{0}")]
     Failed(String),
+    /// The app took longer than this: 504.
+    #[error("the app took longer than {0:?}")]
+    TooSlow(Duration),
     /// No thread was free to enter the app: the request comes back untouched, to be served elsewhere.
     #[error("no app thread is free")]
     Busy(Box<Request>),

@@ -2,11 +2,31 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod build;
+mod check;
+mod check_auth;
+mod environment;
+mod errors;
+mod files;
+mod flags;
+mod load;
+mod print;
+mod schema;
+mod setting;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod time;
 mod units;
+mod value;
 
 pub use auth::{
     Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
 };
+pub use errors::{ConfigErrors, Origin, Origins, Problem};
+pub use flags::Flags;
+pub use load::{Changes, Loaded, Reloader, Sources, load};
+pub use print::{ShowOrigin, reference, to_json, to_toml};
 pub use units::{BindAddress, ByteSize, Mode, Share, WorkerCount};
 
 use std::collections::BTreeMap;
@@ -221,66 +241,4 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// Requests with content must say its length beforehand, else 411.
     pub length_required: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            server: Server {
-                bind: vec![BindAddress::Tcp { host: "127.0.0.1".into(), port: 8000 }],
-                backlog: 2048,
-                unix_mode: Mode(0o666),
-                unix_owner: None,
-                unix_group: None,
-                user: None,
-                group: None,
-                umask: None,
-                chdir: None,
-                pid_file: None,
-                forwarded_allow_ips: vec!["127.0.0.1".into(), "::1".into()],
-            },
-            workers: Workers {
-                count: WorkerCount::Auto,
-                threads: 1,
-                max_requests: 0,
-                max_requests_jitter: 0,
-                max_surge: Share::Percent(25),
-            },
-            limits: Limits {
-                head: ByteSize(32 << 10),
-                target: ByteSize(16 << 10),
-                fields: 100,
-                body: ByteSize(1 << 30),
-                body_memory: ByteSize(1 << 20),
-                response_buffer: ByteSize(1 << 20),
-                connections: 10_000,
-            },
-            timeouts: Timeouts {
-                head: Duration::from_secs(30),
-                body: Duration::from_secs(60),
-                keep_alive: Duration::from_secs(75),
-                request: Duration::from_secs(30),
-                write: Duration::from_secs(60),
-                graceful: Duration::from_secs(30),
-                drain_idle: Duration::from_secs(2),
-                boot: Duration::from_secs(120),
-            },
-            log: Log {
-                level: LogLevel::Info,
-                format: LogFormat::Text,
-                error: LogTarget::Standard,
-                access: LogTarget::Off,
-                access_format: AccessFormat::Combined,
-            },
-            python: Python::default(),
-            auth: None,
-            apps: vec![Mount {
-                mount: "/".into(),
-                target: AppTarget::Native("hello".into()),
-                env_file: None,
-                env: BTreeMap::new(),
-            }],
-            routes: Vec::new(),
-        }
-    }
 }

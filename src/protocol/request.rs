@@ -1,12 +1,11 @@
 //! What travels between protocol, middleware and apps: request, response, context.
 
+pub use crate::net::{Local, Peer};
 use crate::protocol::target::Target;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
 use std::fmt;
 use std::fs::File;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -97,34 +96,6 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
-    /// Over TCP.
-    Address(SocketAddr),
-    /// Over a UNIX socket, which has no address.
-    Unix,
-}
-
-impl Peer {
-    /// The IP address; `None` for a UNIX socket.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Address(address) => Some(address.ip()),
-            Self::Unix => None,
-        }
-    }
-}
-
-/// The address a connection was accepted on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Local {
-    /// TCP.
-    Address(SocketAddr),
-    /// A UNIX socket's path.
-    Unix(Arc<PathBuf>),
-}
-
 /// The scheme the client used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
@@ -204,6 +175,23 @@ impl BodyStream {
     pub fn channel(pieces: usize) -> (tokio::sync::mpsc::Sender<Result<Bytes, StreamAborted>>, Self) {
         let (sender, receiver) = tokio::sync::mpsc::channel(pieces);
         (sender, Self { pieces: receiver })
+    }
+}
+
+/// A reason phrase other than the usual one, as a response's extension (RFC 9112 4).
+#[derive(Debug, Clone)]
+pub struct Reason(Bytes);
+
+impl Reason {
+    /// A phrase; `None` when it holds a control character, which could forge a field.
+    pub fn new(phrase: &str) -> Option<Self> {
+        let is_plain = phrase.chars().all(|c| !c.is_control());
+        is_plain.then(|| Self(Bytes::copy_from_slice(phrase.as_bytes())))
+    }
+
+    /// As sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -1,6 +1,7 @@
 //! The request target, taken apart once (RFC 9112 3.2).
 
 use bytes::Bytes;
+use std::ops::Range;
 
 /// A request target: as sent, and its parts.
 ///
@@ -14,22 +15,30 @@ pub struct Target {
     path: Bytes,
     /// What follows the first "?", without it; empty when there is none.
     query: Bytes,
+    /// The authority of an absolute-form target.
+    authority: Option<Bytes>,
 }
 
 impl Target {
     /// Takes apart a target in origin-form, absolute-form or asterisk-form; `None` for any other.
     pub fn parse(raw: Bytes) -> Option<Self> {
-        let path_start = match raw.first()? {
-            b'/' => 0,
-            b'*' if raw.len() == 1 => 0,
-            _ => absolute_form_path(&raw)?,
+        let (authority, path_start) = match raw.first()? {
+            b'/' => (None, 0),
+            b'*' if raw.len() == 1 => (None, 0),
+            _ => {
+                let authority = absolute_form_authority(&raw)?;
+                let end = authority.end;
+                (Some(raw.slice(authority)), end)
+            }
         };
-        let rest = raw.slice(path_start..);
+        // A fragment is never part of a target (RFC 9112 3.2); what some clients send of one is cut off.
+        let end = memchr::memchr(b'#', &raw).unwrap_or(raw.len()).max(path_start);
+        let rest = raw.slice(path_start..end);
         let query_start = memchr::memchr(b'?', &rest);
         let path = rest.slice(..query_start.unwrap_or(rest.len()));
         let query = query_start.map_or_else(Bytes::new, |at| rest.slice(at + 1..));
         let path = if path.is_empty() { Bytes::from_static(b"/") } else { path };
-        Some(Self { raw, path, query })
+        Some(Self { raw, path, query, authority })
     }
 
     /// As the client sent it.
@@ -47,18 +56,71 @@ impl Target {
         percent_encoding::percent_decode(&self.path).into()
     }
 
+    /// The authority of an absolute-form target.
+    pub fn authority(&self) -> Option<&[u8]> {
+        self.authority.as_deref()
+    }
+
     /// What follows the first "?", without it.
     pub fn query(&self) -> &[u8] {
         &self.query
     }
 }
 
-/// Where the path begins in `http://authority/path`; RFC 9112 3.2.2 has servers accept it.
-fn absolute_form_path(raw: &[u8]) -> Option<usize> {
+/// Where the authority stands in `http://authority/path`; RFC 9112 3.2.2 has servers accept it.
+fn absolute_form_authority(raw: &[u8]) -> Option<Range<usize>> {
     let scheme = [&b"http://"[..], b"https://"]
         .into_iter()
         .find(|scheme| raw.len() > scheme.len() && raw[..scheme.len()].eq_ignore_ascii_case(scheme))?;
-    let authority = &raw[scheme.len()..];
-    let end = authority.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(authority.len());
-    (end > 0).then_some(scheme.len() + end)
+    let rest = &raw[scheme.len()..];
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    (end > 0).then_some(scheme.len()..scheme.len() + end)
+}
+
+/// Whether `path` is `prefix` or lies below it, on a segment boundary.
+pub fn is_below(path: &[u8], prefix: &[u8]) -> bool {
+    match path.strip_prefix(prefix) {
+        Some(rest) => prefix.is_empty() || rest.is_empty() || rest[0] == b'/',
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(raw: &'static str) -> Option<(String, String, Option<String>)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let target = Target::parse(Bytes::from_static(raw.as_bytes()))?;
+        Some((text(target.path()), text(target.query()), target.authority().map(text)))
+    }
+
+    fn row(path: &str, query: &str, authority: Option<&str>) -> Option<(String, String, Option<String>)> {
+        Some((path.into(), query.into(), authority.map(Into::into)))
+    }
+
+    #[test]
+    fn each_form_is_taken_apart() {
+        assert_eq!(parts("/a//b%20c?d?e"), row("/a//b%20c", "d?e", None));
+        assert_eq!(parts("*"), row("*", "", None));
+        assert_eq!(parts("http://h:80/a?b"), row("/a", "b", Some("h:80")));
+        assert_eq!(parts("HTTPS://h?b"), row("/", "b", Some("h")));
+        assert_eq!(parts("/a#f"), row("/a", "", None));
+        assert_eq!(parts("h:80"), None);
+        assert_eq!(parts("http:///a"), None);
+    }
+
+    #[test]
+    fn prefixes_end_on_segment_boundaries() {
+        for (path, prefix, expected) in [
+            ("/static/a", "/static", true),
+            ("/static", "/static", true),
+            ("/statics", "/static", false),
+            ("/a", "", true),
+            ("*", "", true),
+            ("/", "/static", false),
+        ] {
+            assert_eq!(is_below(path.as_bytes(), prefix.as_bytes()), expected, "{path} below {prefix}");
+        }
+    }
 }

@@ -1,0 +1,103 @@
+# GNU make. `make` alone prints the targets.
+# Everything that is built or downloaded stays in this checkout (target/, .venv/, examples/django/)
+# and in the usual caches of cargo and pip.
+
+PYTHON  ?= python3
+PORT    ?= 8000
+WORKERS ?= 2
+
+SHELL      := /bin/sh
+VENV       := $(CURDIR)/.venv
+BIN        := $(VENV)/bin
+EXAMPLE    := examples/django
+PIP        := $(BIN)/python -m pip --disable-pip-version-check
+CARGO      ?= cargo
+TEST_APT   := chromium chromium-driver
+
+# One target directory, wherever the environment points: the paths below rely on it.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+# The interpreter that the feature `python` is compiled for.
+export PYO3_PYTHON := $(BIN)/python
+
+RUST_SOURCES  := Cargo.toml $(wildcard Cargo.lock) $(shell find src -type f)
+WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml $(shell find python -name '*.py')
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run build check test test-tools bench clean
+
+help:
+	@echo 'make run      set everything up and serve $(EXAMPLE) (PORT=$(PORT) WORKERS=$(WORKERS))'
+	@echo 'make build    target/release/ferricorn (no Python) and .venv/bin/ferricorn (with Python)'
+	@echo 'make check    format, lints with and without Python, documentation'
+	@echo 'make test     install what the tests need and run all of them'
+	@echo 'make bench    load on native and WSGI hello, beside a single-threaded server'
+	@echo 'make clean    remove everything that the targets above made'
+	@echo
+	@echo 'PYTHON=python3.12 make … chooses the interpreter of a new .venv.'
+
+# ---- the virtual environment; each stamp says "done for these inputs" ----
+
+$(VENV)/.stamp-venv:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet 'maturin>=1.16,<2'
+	@touch $@
+
+# Released wheels are made by the same call.
+$(VENV)/.stamp-wheel: $(VENV)/.stamp-venv $(WHEEL_SOURCES)
+	rm -rf target/wheels
+	$(BIN)/maturin build --release --locked --compatibility linux --interpreter $(BIN)/python --out target/wheels
+	$(PIP) install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
+	@touch $@
+
+$(VENV)/.stamp-example: $(VENV)/.stamp-venv $(EXAMPLE)/requirements.txt
+	$(PIP) install --quiet --requirement $(EXAMPLE)/requirements.txt
+	@touch $@
+
+$(VENV)/.stamp-tests: $(VENV)/.stamp-example tests/python/requirements.txt
+	$(PIP) install --quiet --requirement tests/python/requirements.txt
+	@touch $@
+
+# Made once; cargo and maturin then build exactly what it lists.
+Cargo.lock:
+	$(CARGO) generate-lockfile
+
+# ---- what people call ----
+
+run: Cargo.lock $(VENV)/.stamp-wheel $(VENV)/.stamp-example
+	@$(BIN)/python $(EXAMPLE)/prepare.py --print-commands http://127.0.0.1:$(PORT)
+	@cd $(EXAMPLE) && exec $(BIN)/ferricorn serve --config ferricorn.toml --bind 127.0.0.1:$(PORT) --workers $(WORKERS)
+
+build: Cargo.lock $(VENV)/.stamp-wheel
+	$(CARGO) build --release --locked
+
+check: Cargo.lock $(VENV)/.stamp-venv
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features python -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
+
+# Rust first, without the feature `python` (so without libpython), then everything Python through
+# the installed wheel.
+test: Cargo.lock test-tools $(VENV)/.stamp-wheel
+	$(CARGO) test --locked
+	$(BIN)/python -m pytest
+
+# The browser comes from Debian where that is possible; elsewhere its test says that it is skipped.
+test-tools: $(VENV)/.stamp-tests
+	@echo 'tests use, besides cargo: pip packages $(shell grep -o '^[a-z]*' tests/python/requirements.txt | tr '\n' ' ')(into .venv); on Debian, as root, apt packages $(TEST_APT)'
+	@if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ] \
+	    && ! { command -v chromium && command -v chromedriver; } >/dev/null; then \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_APT); \
+	fi
+
+bench: build
+	@if ! command -v wrk >/dev/null; then \
+	  if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends wrk; \
+	  else echo 'bench needs wrk (on Debian: apt install wrk)' >&2; exit 1; fi; fi
+	$(BIN)/python benches/run.py
+
+clean:
+	rm -rf target $(VENV) $(EXAMPLE)/collected $(EXAMPLE)/db.sqlite3 $(EXAMPLE)/secret

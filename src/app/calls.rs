@@ -1,0 +1,472 @@
+//! Calls that block a thread, and the thread that serves connections meanwhile.
+//!
+//! A call into a blocking app (WSGI) is made on the very thread that serves the connections: handing it to
+//! another thread would cost as much as a small app. [`CallQueue::drive`] runs the connections until there is
+//! a call; the thread then leaves the runtime, makes the call, and comes back. A second thread, the relief,
+//! looks on: when a call takes longer than [`TICK`] it drives the runtime in the caller's place, so that
+//! nothing but the app waits for the app. Python code thus always runs on the same few threads, as apps that
+//! keep connections per thread expect.
+
+use super::AppError;
+use crate::protocol::{Patience, Request, Response};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// How long a call may take before the relief steps in: once to twice this.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// Something whose calls block the thread they are made on.
+pub trait BlockingApp: Send + Sync + 'static {
+    /// Answers one request. `answer` may be used before the end, for a response that goes on.
+    fn call(&self, request: Request, answer: &Answering);
+}
+
+/// Calls waiting for an app thread, and the answers on their way back.
+pub struct CallQueue {
+    state: Mutex<State>,
+    /// Waited on by app threads other than the main one.
+    available: Condvar,
+    /// Wakes whoever drives the runtime.
+    driver: Notify,
+    /// Told when an app thread is free again.
+    free: Notify,
+    /// Odd while the main thread is in a call.
+    progress: AtomicU64,
+    relief_sleeps: AtomicBool,
+    relief: Mutex<Option<Thread>>,
+    threads: usize,
+    moves: Moves,
+}
+
+/// Whether calls that find no free thread are given back, to be served by another worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moves {
+    /// There are other workers.
+    Offered,
+    /// There are none.
+    Never,
+}
+
+struct State {
+    waiting: VecDeque<Call>,
+    answered: Vec<(Arc<Ticket>, Outcome)>,
+    running: Vec<Arc<Ticket>>,
+    driver: Driver,
+    closed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driver {
+    Main,
+    Relief,
+    /// The main thread wants the runtime back.
+    HandingBack,
+}
+
+struct Call {
+    app: Arc<dyn BlockingApp>,
+    request: Box<Request>,
+    ticket: Arc<Ticket>,
+    patience: Patience,
+}
+
+type Outcome = Result<Response, AppError>;
+
+/// One call, as its connection and its thread both know it.
+struct Ticket {
+    limit: Duration,
+    inner: Mutex<TicketState>,
+}
+
+struct TicketState {
+    started: Option<Instant>,
+    outcome: Option<Outcome>,
+    waker: Option<Waker>,
+    settled: bool,
+}
+
+impl Ticket {
+    fn lock(&self) -> MutexGuard<'_, TicketState> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, outcome: Outcome) {
+        let mut state = self.lock();
+        if !state.settled {
+            state.settled = true;
+            state.outcome = Some(outcome);
+            if let Some(waker) = state.waker.take() {
+                drop(state);
+                waker.wake();
+            }
+        }
+    }
+
+    fn overdue_at(&self) -> Option<Instant> {
+        let state = self.lock();
+        if state.settled || self.limit.is_zero() { None } else { Some(state.started? + self.limit) }
+    }
+}
+
+/// The way back for an answer.
+pub struct Answering {
+    queue: Arc<CallQueue>,
+    ticket: Arc<Ticket>,
+}
+
+impl Answering {
+    /// Gives the answer of a call that is over.
+    pub fn finish(&self, outcome: Result<Response, AppError>) {
+        let mut state = self.queue.lock();
+        if state.driver == Driver::Main {
+            // Delivered from within the runtime when this thread is back there, which saves a wake-up.
+            state.answered.push((Arc::clone(&self.ticket), outcome));
+        } else {
+            drop(state);
+            self.ticket.settle(outcome);
+        }
+    }
+
+    /// Gives the beginning of an answer while the call goes on.
+    pub fn begin(&self, response: Response) {
+        self.ticket.settle(Ok(response));
+    }
+}
+
+impl CallQueue {
+    /// A queue for `threads` app threads, the main thread being one of them.
+    pub fn new(threads: u16, moves: Moves) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                answered: Vec::new(),
+                running: Vec::new(),
+                driver: Driver::Main,
+                closed: false,
+            }),
+            available: Condvar::new(),
+            driver: Notify::new(),
+            free: Notify::new(),
+            progress: AtomicU64::new(0),
+            relief_sleeps: AtomicBool::new(false),
+            relief: Mutex::new(None),
+            threads: usize::from(threads.max(1)),
+            moves,
+        })
+    }
+
+    /// Makes a call, on an app thread, and waits for its answer.
+    ///
+    /// # Errors
+    /// What the app's failure stands for; [`AppError::Busy`] when no app thread is free and the request may
+    /// move.
+    pub async fn call(
+        &self,
+        app: Arc<dyn BlockingApp>,
+        request: Request,
+        limit: Duration,
+        patience: Patience,
+    ) -> Result<Response, AppError> {
+        let ticket = Arc::new(Ticket {
+            limit,
+            inner: Mutex::new(TicketState { started: None, outcome: None, waker: None, settled: false }),
+        });
+        self.submit(Call { app, request: Box::new(request), ticket: Arc::clone(&ticket), patience });
+        poll_fn(|cx| {
+            let mut state = ticket.lock();
+            if let Some(outcome) = state.outcome.take() {
+                return Poll::Ready(outcome);
+            }
+            if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.waker = Some(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Whether a call made now would begin soon.
+    pub fn is_free(&self) -> bool {
+        let state = self.lock();
+        state.driver == Driver::Main || state.running.len() < self.threads
+    }
+
+    /// Waits until an app thread may be free.
+    pub async fn wait_free(&self) {
+        loop {
+            let mut notified = std::pin::pin!(self.free.notified());
+            notified.as_mut().enable();
+            if self.is_free() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Driven by the main thread: delivers answers, then waits for the next call. Ready when there is one, or
+    /// when the queue is closed.
+    pub async fn drive(&self) {
+        let answered = std::mem::take(&mut self.lock().answered);
+        deliver(answered);
+        loop {
+            let mut notified = std::pin::pin!(self.driver.notified());
+            notified.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.closed || (state.driver == Driver::Main && !state.waiting.is_empty()) {
+                    return;
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// Makes the waiting calls on the main thread, then asks for the runtime back.
+    pub fn run_waiting(self: &Arc<Self>) {
+        while let Some(call) = self.take_for_main() {
+            self.progress.fetch_add(1, Ordering::AcqRel);
+            self.wake_relief();
+            self.make(call);
+            self.progress.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether [`close`](Self::close) has been called.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Lets every thread leave once it has nothing to do.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.driver.notify_waiters();
+        self.driver.notify_one();
+        self.available.notify_all();
+        if let Some(relief) = &*self.relief.lock().unwrap_or_else(PoisonError::into_inner) {
+            relief.unpark();
+        }
+    }
+
+    /// The life of an app thread other than the main one.
+    pub fn serve_calls(self: &Arc<Self>) {
+        loop {
+            let call = {
+                let mut state = self.lock();
+                loop {
+                    if let Some(call) = self.take_for_helper(&mut state) {
+                        break call;
+                    }
+                    if state.closed {
+                        return;
+                    }
+                    state = self.available.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            };
+            self.make(call);
+        }
+    }
+
+    /// The life of the relief thread. `drive` runs the given future on the worker's runtime; `overdue` is told
+    /// of calls past their limit.
+    pub fn relieve(
+        self: &Arc<Self>,
+        drive: impl Fn(std::pin::Pin<Box<dyn Future<Output = ()> + '_>>),
+        overdue: impl Fn(Duration),
+    ) {
+        *self.relief.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+        let mut seen = 0;
+        let mut quiet = 0;
+        loop {
+            if self.lock().closed {
+                return;
+            }
+            if quiet > 2 {
+                self.relief_sleeps.store(true, Ordering::SeqCst);
+                if self.progress.load(Ordering::SeqCst) == seen {
+                    std::thread::park();
+                }
+                self.relief_sleeps.store(false, Ordering::SeqCst);
+                quiet = 0;
+                seen = self.progress.load(Ordering::Acquire);
+            }
+            std::thread::park_timeout(TICK);
+            let progress = self.progress.load(Ordering::Acquire);
+            let in_call = progress % 2 == 1;
+            if in_call && progress == seen && self.take_over(progress) {
+                drive(Box::pin(self.stand_in(&overdue)));
+                self.hand_over();
+            }
+            quiet = if progress == seen && !in_call { quiet + 1 } else { 0 };
+            seen = progress;
+        }
+    }
+
+    fn submit(&self, call: Call) {
+        let mut state = self.lock();
+        if state.driver != Driver::Main && self.gives_back(&state, &call) {
+            drop(state);
+            give_back(call);
+            return;
+        }
+        state.waiting.push_back(call);
+        let helper_is_free = self.threads > 1 && state.driver != Driver::Main;
+        let wakes_driver = state.driver == Driver::Main && state.waiting.len() == 1;
+        drop(state);
+        if helper_is_free {
+            self.available.notify_one();
+        }
+        if wakes_driver {
+            self.driver.notify_one();
+        }
+    }
+
+    fn gives_back(&self, state: &State, call: &Call) -> bool {
+        self.moves == Moves::Offered && call.patience == Patience::Move && state.running.len() >= self.threads
+    }
+
+    fn take_for_main(&self) -> Option<Call> {
+        let mut state = self.lock();
+        if let Some(call) = state.waiting.pop_front() {
+            start(&mut state, &call);
+            return Some(call);
+        }
+        if state.driver == Driver::Relief {
+            state.driver = Driver::HandingBack;
+            drop(state);
+            self.driver.notify_waiters();
+            self.free.notify_waiters();
+        }
+        None
+    }
+
+    /// Helpers work only while the main thread is held up: two threads that both want the interpreter's lock
+    /// for short calls are slower than one.
+    fn take_for_helper(&self, state: &mut State) -> Option<Call> {
+        if state.driver == Driver::Main && !state.closed {
+            return None;
+        }
+        let call = state.waiting.pop_front()?;
+        start(state, &call);
+        Some(call)
+    }
+
+    fn make(self: &Arc<Self>, call: Call) {
+        let Call { app, request, ticket, .. } = call;
+        app.call(*request, &Answering { queue: Arc::clone(self), ticket: Arc::clone(&ticket) });
+        self.lock().running.retain(|running| !Arc::ptr_eq(running, &ticket));
+        if self.threads > 1 {
+            self.free.notify_waiters();
+        }
+    }
+
+    fn wake_relief(&self) {
+        if self.relief_sleeps.load(Ordering::SeqCst)
+            && let Some(relief) = &*self.relief.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            relief.unpark();
+        }
+    }
+
+    /// The relief becomes the driver, unless the call has just ended.
+    fn take_over(&self, progress: u64) -> bool {
+        let mut state = self.lock();
+        let stuck = self.progress.load(Ordering::Acquire) == progress && state.driver == Driver::Main;
+        if stuck && !state.closed {
+            state.driver = Driver::Relief;
+        }
+        stuck && !state.closed
+    }
+
+    /// Driven by the relief, inside the runtime, until the main thread wants it back.
+    async fn stand_in(&self, overdue: &impl Fn(Duration)) {
+        let (answered, given_back) = {
+            let mut state = self.lock();
+            let waiting = std::mem::take(&mut state.waiting);
+            let (back, stay) = waiting.into_iter().partition(|call| self.gives_back(&state, call));
+            state.waiting = stay;
+            (std::mem::take(&mut state.answered), Vec::from(back))
+        };
+        deliver(answered);
+        given_back.into_iter().for_each(give_back);
+        self.available.notify_all();
+        loop {
+            let mut notified = std::pin::pin!(self.driver.notified());
+            notified.as_mut().enable();
+            if self.lock().driver != Driver::Relief {
+                return;
+            }
+            match self.settle_overdue(overdue) {
+                None => notified.await,
+                Some(next) => {
+                    let _ = tokio::time::timeout_at(next.into(), notified).await;
+                }
+            }
+        }
+    }
+
+    /// Answers the calls that are past their limit; returns when the next one will be.
+    fn settle_overdue(&self, overdue: &impl Fn(Duration)) -> Option<Instant> {
+        let running = self.lock().running.clone();
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
+        for ticket in running {
+            match ticket.overdue_at() {
+                Some(at) if at <= now => {
+                    overdue(ticket.limit);
+                    ticket.settle(Err(AppError::TooSlow(ticket.limit)));
+                }
+                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
+            }
+        }
+        // A call that a helper starts later is looked at within a second.
+        if self.threads > 1 { Some(next.unwrap_or(now + Duration::from_secs(1)).min(now + Duration::from_secs(1))) } else { next }
+    }
+
+    fn hand_over(&self) {
+        let mut state = self.lock();
+        state.driver = Driver::Main;
+        drop(state);
+        self.free.notify_waiters();
+        self.driver.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held; a poisoned lock would still hold a usable state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for CallQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallQueue").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Answering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answering")
+    }
+}
+
+fn start(state: &mut State, call: &Call) {
+    call.ticket.lock().started = Some(Instant::now());
+    state.running.push(Arc::clone(&call.ticket));
+}
+
+fn give_back(call: Call) {
+    call.ticket.settle(Err(AppError::Busy(call.request)));
+}
+
+fn deliver(answered: Vec<(Arc<Ticket>, Outcome)>) {
+    for (ticket, outcome) in answered {
+        ticket.settle(outcome);
+    }
+}

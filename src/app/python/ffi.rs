@@ -1,0 +1,40 @@
+//! The unsafe calls into CPython: fork hooks and fast paths.
+#![expect(unsafe_code, reason = "CPython's C functions; each call is argued where it stands")]
+
+use crate::sys::fork::ForkHooks;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+/// What CPython wants done around a fork (`PyOS_BeforeFork` and its companions).
+///
+/// The master runs inside the interpreter with the interpreter's lock held, as they demand.
+pub fn fork_hooks() -> ForkHooks {
+    ForkHooks { before, parent, child }
+}
+
+fn before() {
+    // SAFETY: the calling thread holds the interpreter's lock.
+    unsafe { ffi::PyOS_BeforeFork() }
+}
+
+fn parent() {
+    // SAFETY: the calling thread holds the interpreter's lock; `before` ran before.
+    unsafe { ffi::PyOS_AfterFork_Parent() }
+}
+
+fn child() {
+    // SAFETY: the one thread of the child holds the interpreter's lock; `before` ran before.
+    unsafe { ffi::PyOS_AfterFork_Child() }
+}
+
+/// Bytes as the "native string" of PEP 3333: each byte is the code point of the same number.
+pub(super) fn native_string<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    let length = ffi::Py_ssize_t::try_from(bytes.len())?;
+    // SAFETY: the pointer is valid for `length` bytes and the interpreter's lock is held (`py`).
+    let object = unsafe { ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), length, std::ptr::null()) };
+    // SAFETY: the function gives a new reference or sets an exception.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: a successful call gives a str.
+    Ok(unsafe { object.cast_into_unchecked() })
+}

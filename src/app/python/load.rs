@@ -1,0 +1,83 @@
+//! `module:callable` to app.
+
+use super::describe;
+use super::wsgi::Wsgi;
+use crate::app::App;
+use crate::app::calls::CallQueue;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a Python app is told, and how its code is found.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// Directories put on `sys.path` behind the working directory.
+    pub path: &'a [PathBuf],
+    /// App threads of this worker.
+    pub threads: u16,
+    /// Slots in service.
+    pub workers: u16,
+}
+
+/// Loads `module:callable`, `module:factory()` or a bare `module` (`application`, then `app`).
+///
+/// # Errors
+/// What the operator should read: the traceback of the import, or what is wrong with the name.
+pub fn load(target: &str, options: &Options<'_>, calls: Arc<CallQueue>) -> Result<Arc<dyn App>, String> {
+    Python::attach(|py| {
+        extend_path(py, options.path).map_err(|error| describe(py, &error))?;
+        let app = find(py, target)?;
+        let wsgi = Wsgi::new(py, app.unbind(), options, calls).map_err(|error| describe(py, &error))?;
+        Ok(Arc::new(wsgi) as Arc<dyn App>)
+    })
+}
+
+/// The working directory first, as if the program had been started by `python -m` there.
+fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
+    let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
+    let working = std::env::current_dir()?;
+    for (index, directory) in std::iter::once(&working).chain(directories).enumerate() {
+        if !path.contains(directory)? {
+            path.insert(index, directory)?;
+        }
+    }
+    Ok(())
+}
+
+fn find<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, String> {
+    let (module_name, attribute) = match target.split_once(':') {
+        Some((module, attribute)) => (module, Some(attribute)),
+        None => (target, None),
+    };
+    let module = py
+        .import(module_name)
+        .map_err(|error| format!("cannot import {module_name}:\n{}", describe(py, &error)))?;
+    let app = match attribute {
+        Some(attribute) => named(py, module.as_any(), attribute)?,
+        None => ["application", "app"]
+            .into_iter()
+            .find_map(|name| module.getattr(name).ok())
+            .ok_or_else(|| format!("{module_name} has neither application nor app; name the callable: {module_name}:NAME"))?,
+    };
+    if !app.is_callable() {
+        let kind = app.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
+        return Err(format!("{target} is a {kind}, which cannot be called; a WSGI app is a callable"));
+    }
+    Ok(app)
+}
+
+fn named<'py>(py: Python<'py>, module: &Bound<'py, PyAny>, attribute: &str) -> Result<Bound<'py, PyAny>, String> {
+    let (path, is_factory) = match attribute.strip_suffix("()") {
+        Some(path) => (path, true),
+        None => (attribute, false),
+    };
+    let mut object = module.clone();
+    for name in path.split('.') {
+        object = object.getattr(name).map_err(|error| format!("cannot find the app: {}", error.value(py)))?;
+    }
+    if is_factory {
+        object = object.call0().map_err(|error| format!("{attribute} failed:\n{}", describe(py, &error)))?;
+    }
+    Ok(object)
+}

@@ -1,0 +1,13 @@
+//! One token, taken apart and judged: pure functions, the time is an argument.
+
+mod claims;
+mod json;
+mod jws;
+
+#[cfg(test)]
+mod tests;
+
+pub use claims::{Audiences, ClaimRules, Judged, judge};
+pub use json::{JsonError, parse_object, parse_object_within};
+pub use jws::{Jws, LEAST_TOKEN_BYTES};
+pub(crate) use jws::{decode_base64url, encode_base64url};

@@ -1,0 +1,120 @@
+//! Keys: read once per generation, checked, bound to one algorithm each, tried out before use.
+
+mod generate;
+mod jwk;
+mod load;
+mod material;
+mod pem;
+mod problem;
+mod signing;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::{LoadedKeys, load};
+pub use material::{KeyPair, PublicKey, check_fit, decode_base64, read_limited};
+pub use problem::KeyProblem;
+pub use signing::SigningKey;
+
+pub use jwk::{Jwk, JwkSetKey, parse_jwk, parse_jwk_set};
+pub use pem::{parse_pem, to_pem};
+
+use crate::auth::Algorithm;
+use jsonwebtoken::DecodingKey;
+use std::fmt;
+use std::sync::Arc;
+
+/// A key that proves tokens of exactly one algorithm.
+pub struct VerifyingKey {
+    /// The `kid` that selects it.
+    pub kid: Option<Arc<str>>,
+    /// Its one algorithm.
+    pub algorithm: Algorithm,
+    /// From then on it proves nothing, in Unix seconds.
+    pub until: Option<f64>,
+    backend: DecodingKey,
+}
+
+impl VerifyingKey {
+    /// Binds a checked public key or secret to an algorithm.
+    ///
+    /// # Errors
+    /// [`KeyProblem`] when the key does not fit the algorithm or is too weak for it.
+    pub fn new(kid: Option<Arc<str>>, algorithm: Algorithm, key: &PublicKey) -> Result<Self, KeyProblem> {
+        check_fit(algorithm, key)?;
+        let backend = match key {
+            PublicKey::Secret(secret) => DecodingKey::from_secret(secret),
+            PublicKey::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
+            PublicKey::P256(point) | PublicKey::P384(point) => DecodingKey::from_ec_der(point),
+            PublicKey::Ed25519(point) => DecodingKey::from_ed_der(point),
+        };
+        // A second backend compiled in by some other crate would make the choice of one panic at its
+        // first use. Somebody may have installed one before: the self-test shows whether it works.
+        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        Ok(Self { kid, algorithm, until: None, backend })
+    }
+
+    /// Whether `signature` (base64url) over `message` was made by this key's owner.
+    pub fn verify(&self, message: &[u8], signature: &str) -> bool {
+        matches!(
+            jsonwebtoken::crypto::verify(signature, message, &self.backend, self.algorithm.backend()),
+            Ok(true)
+        )
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyingKey")
+            .field("kid", &self.kid)
+            .field("algorithm", &self.algorithm)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The keys of one provider, looked up by `kid` and algorithm.
+#[derive(Debug, Default)]
+pub struct KeySet {
+    keys: Vec<VerifyingKey>,
+}
+
+impl KeySet {
+    /// Adds a key; `false` when one of that `kid` and algorithm is there: the first wins.
+    pub fn add(&mut self, key: VerifyingKey) -> bool {
+        let taken = key.kid.is_some()
+            && self.keys.iter().any(|other| other.kid == key.kid && other.algorithm == key.algorithm);
+        if !taken {
+            self.keys.push(key);
+        }
+        !taken
+    }
+
+    /// All keys, in order of configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
+        self.keys.iter()
+    }
+
+    /// The keys that may have signed a token of that header, now.
+    ///
+    /// A `kid` selects at most one key. Without it at most four keys of the algorithm are tried, so that a
+    /// forged token costs at most four signature checks.
+    pub fn candidates(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        now: f64,
+    ) -> impl Iterator<Item = &VerifyingKey> {
+        let limit = if kid.is_some() { 1 } else { ATTEMPTS_WITHOUT_KID };
+        self.keys
+            .iter()
+            .filter(move |key| {
+                key.algorithm == algorithm
+                    && kid.is_none_or(|kid| key.kid.as_deref() == Some(kid))
+                    && key.until.is_none_or(|until| now < until)
+            })
+            .take(limit)
+    }
+}
+
+const ATTEMPTS_WITHOUT_KID: usize = 4;

@@ -1,0 +1,35 @@
+//! Tokens and the keys that prove them: what the bearer middleware and `ferricorn jwt` share.
+//!
+//! The way of a token: [`jwt::Jws::parse`] (shape, header) -> [`keys::KeySet`] (key by provider, `kid` and
+//! algorithm) -> signature, by the jsonwebtoken crate -> [`jwt::judge`] (claims). The crate does
+//! cryptography alone: none of its own rules about claims is in force, because they take tokens that
+//! RFC 7519 and RFC 8725 have us refuse.
+#![forbid(unsafe_code)]
+
+mod algorithm;
+mod cache;
+mod provider;
+mod reason;
+
+pub mod jwt;
+pub mod keys;
+
+pub use algorithm::{Algorithm, Family};
+pub use cache::{Cache, Fingerprint};
+pub use provider::{AuthConfigError, Provider, Verified, verify};
+pub use reason::{Reason, RefusalKind};
+
+use std::time::{Duration, SystemTime};
+
+/// Seconds since 1970, as claims count them; negative before.
+pub fn unix_seconds(time: SystemTime) -> f64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    }
+}
+
+/// The moment that a checked claim (0 to 253402300799) names.
+pub fn system_time(unix_seconds: f64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::try_from_secs_f64(unix_seconds).unwrap_or_default()
+}

@@ -1,0 +1,220 @@
+//! A provider: whose tokens are taken, proven by which keys, saying what.
+
+use super::jwt::{Audiences, ClaimRules, Jws, judge, parse_object};
+use super::keys::{self, KeyProblem, KeySet};
+use super::{Algorithm, Family, Reason};
+use crate::config::AuthProvider;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// One provider, ready to judge.
+#[derive(Debug)]
+pub struct Provider {
+    /// The name that rules use.
+    pub name: Arc<str>,
+    /// What its tokens must say.
+    pub rules: ClaimRules,
+    algorithms: Vec<Algorithm>,
+    /// Taken types, in lower case.
+    typ: Vec<String>,
+    keys: KeySet,
+}
+
+/// What is wrong with `[auth]`: found at start and by `check`, never while serving.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthConfigError {
+    /// A key cannot be used.
+    #[error("[auth] provider {provider:?}, {place}: {problem}")]
+    Key {
+        /// The provider's name.
+        provider: String,
+        /// Which key.
+        place: String,
+        /// What is wrong with it.
+        problem: KeyProblem,
+    },
+    /// Anything else.
+    #[error("[auth] {place}: {problem}")]
+    Setting {
+        /// Which part of the section.
+        place: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}
+
+impl AuthConfigError {
+    pub(crate) fn setting(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Setting { place: place.into(), problem: problem.into() }
+    }
+}
+
+/// A token whose signature and claims are good.
+#[derive(Debug)]
+pub struct Verified {
+    /// Position of its provider among those asked.
+    pub provider: usize,
+    /// The algorithm that proved it.
+    pub algorithm: Algorithm,
+    /// The key that proved it.
+    pub kid: Option<Arc<str>>,
+    /// From then on that key proves nothing.
+    pub key_until: Option<f64>,
+    /// The header as signed.
+    pub header_json: Bytes,
+    /// The payload as signed.
+    pub claims_json: Bytes,
+    /// The claims.
+    pub claims: Map<String, Value>,
+    /// The value of the subject claim.
+    pub subject: Option<String>,
+    /// When the token ends, in Unix seconds.
+    pub expires: f64,
+}
+
+impl Provider {
+    /// Reads the keys and prepares the rules; warnings are added to `warnings`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn new(config: &AuthProvider, warnings: &mut Vec<String>) -> Result<Self, Vec<AuthConfigError>> {
+        let place = format!("provider {:?}", config.name);
+        let mut errors = Vec::new();
+        let mut algorithms = Vec::new();
+        for name in &config.algorithms {
+            match Algorithm::from_name(name) {
+                Some(algorithm) => algorithms.push(algorithm),
+                None => errors.push(AuthConfigError::setting(
+                    &place,
+                    KeyProblem::UnknownAlgorithm(name.clone()).to_string(),
+                )),
+            }
+        }
+        let loaded = keys::load(config, &algorithms);
+        warnings.extend(loaded.warnings.into_iter().map(|warning| format!("[auth] {place}, {warning}")));
+        errors.extend(loaded.problems.into_iter().map(|(key, problem)| AuthConfigError::Key {
+            provider: config.name.clone(),
+            place: key,
+            problem,
+        }));
+        if config.keys.is_empty() && config.jwks_file.is_none() {
+            errors.push(AuthConfigError::setting(
+                &place,
+                "it has no key; add [[auth.provider.key]] or jwks_file",
+            ));
+        }
+        if algorithms.is_empty() {
+            algorithms.extend(loaded.set.iter().map(|key| key.algorithm));
+        }
+        for key in loaded.set.iter().filter(|key| !algorithms.contains(&key.algorithm)) {
+            let algorithm = key.algorithm;
+            errors.push(AuthConfigError::setting(
+                &place,
+                format!("a key is for {algorithm}, which algorithms leaves out"),
+            ));
+        }
+        if config.leeway.as_secs_f64() > MAX_LEEWAY {
+            errors
+                .push(AuthConfigError::setting(&place, "leeway is more than 300 s; mend the clocks instead"));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let typ = config.typ.iter().map(|typ| bare_type(typ)).collect();
+        Ok(Self {
+            name: config.name.as_str().into(),
+            rules: rules(config),
+            algorithms,
+            typ,
+            keys: loaded.set,
+        })
+    }
+
+    /// Whether tokens of keys with a public half are taken.
+    pub fn is_asymmetric(&self) -> bool {
+        self.algorithms.iter().any(|algorithm| algorithm.family() != Family::Hmac)
+    }
+
+    /// Header, then signature, and nothing of the payload before both are good.
+    fn prove(&self, jws: &Jws<'_>, now: f64) -> Result<(Option<Arc<str>>, Option<f64>), Reason> {
+        if !self.algorithms.contains(&jws.algorithm) {
+            return Err(Reason::Algorithm);
+        }
+        // RFC 8725 3.11: an ID token or a logout token of the same issuer is no access token.
+        if jws.typ.as_ref().is_some_and(|typ| !self.typ.contains(&bare_type(typ))) {
+            return Err(Reason::HeaderType);
+        }
+        let key = jws.verify(&self.keys, now)?;
+        Ok((key.kid.clone(), key.until))
+    }
+}
+
+/// Judges a token at the time `now`: by the one provider, or by the one that has the token's issuer.
+///
+/// # Errors
+/// The first [`Reason`] why it is refused.
+pub fn verify(token: &str, max_bytes: usize, providers: &[&Provider], now: f64) -> Result<Verified, Reason> {
+    let jws = Jws::parse(token, max_bytes)?;
+    let claims_json = jws.payload()?;
+    // With one provider nothing of the payload is read before the signature is proven. With several its
+    // issuer must be read to find the keys; it is believed only because these keys then prove it.
+    let (provider, claims) = match providers {
+        [_] => (0, None),
+        _ => {
+            let claims = parse_object(&claims_json).map_err(|_| Reason::UnknownIssuer)?;
+            (by_issuer(providers, &claims).ok_or(Reason::UnknownIssuer)?, Some(claims))
+        }
+    };
+    let judge_of = providers[provider];
+    let (kid, key_until) = judge_of.prove(&jws, now)?;
+    let claims = match claims {
+        Some(claims) => claims,
+        None => parse_object(&claims_json).map_err(|_| Reason::Payload)?,
+    };
+    let judged = judge(&judge_of.rules, &claims, now)?;
+    Ok(Verified {
+        provider,
+        algorithm: jws.algorithm,
+        kid,
+        key_until,
+        header_json: jws.header_json.into(),
+        claims_json: claims_json.into(),
+        claims,
+        subject: judged.subject,
+        expires: judged.expires,
+    })
+}
+
+fn by_issuer(providers: &[&Provider], claims: &Map<String, Value>) -> Option<usize> {
+    let issuer = claims.get("iss")?.as_str()?;
+    providers.iter().position(|provider| provider.rules.issuer.as_deref() == Some(issuer))
+}
+
+fn rules(config: &AuthProvider) -> ClaimRules {
+    let audiences = match config.audiences.as_slice() {
+        [] => Audiences::Unnamed,
+        names if names.iter().any(|name| name == "*") => Audiences::Unchecked,
+        names => Audiences::AnyOf(names.to_vec()),
+    };
+    ClaimRules {
+        issuer: config.issuer.clone(),
+        audiences,
+        leeway: config.leeway.as_secs_f64(),
+        max_lifetime: config.max_lifetime.as_secs_f64(),
+        token_type: config.token_type.clone().filter(|token_type| !token_type.is_empty()),
+        subject_claim: Some(config.subject_claim.clone()).filter(|claim| !claim.is_empty()),
+        require: config.require.clone(),
+    }
+}
+
+/// RFC 7515 4.1.9: "application/" may be left out; media types have no case.
+fn bare_type(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    match typ.strip_prefix("application/") {
+        Some(bare) if !bare.contains('/') => bare.to_owned(),
+        Some(_) | None => typ,
+    }
+}
+
+const MAX_LEEWAY: f64 = 300.0;

@@ -1,0 +1,192 @@
+//! Why a request was refused: a code for logs, and what the client may be told.
+
+/// Why a request was refused. It holds nothing of the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The request names no credential that we handle.
+    NoCredential,
+    /// More than one Authorization field.
+    CredentialRepeated,
+    /// The Authorization field is not "scheme token".
+    CredentialMalformed,
+    /// The path has a NUL: apps and rules could read different paths.
+    Path,
+    /// The token is longer than `max_token_bytes`.
+    TooLarge,
+    /// It is no compact JWS: three parts of base64url without padding.
+    Shape,
+    /// It is an encrypted or compressed token.
+    Encrypted,
+    /// Its header is no strict JSON object.
+    Header,
+    /// Its algorithm is none that the provider allows.
+    Algorithm,
+    /// Its header has `crit` or `b64`.
+    Critical,
+    /// Its `typ` is none that the provider takes.
+    HeaderType,
+    /// Its `kid` is no short, printable string.
+    KeyId,
+    /// No provider that the rule allows has its issuer.
+    UnknownIssuer,
+    /// No usable key has its `kid` and algorithm.
+    UnknownKey,
+    /// Its signature does not verify.
+    Signature,
+    /// Its payload is no strict JSON object.
+    Payload,
+    /// A claim has the wrong type or is out of range.
+    ClaimForm,
+    /// There is no `exp`.
+    NoExpiry,
+    /// It has expired.
+    Expired,
+    /// Its `nbf` or `iat` is in the future.
+    NotYetValid,
+    /// It would live longer than `max_lifetime`.
+    Lifetime,
+    /// It has another issuer, or none.
+    Issuer,
+    /// It is meant for somebody else.
+    Audience,
+    /// The `token_type` claim is another.
+    TokenType,
+    /// There is no `token_type` claim.
+    NoTokenType,
+    /// There is no `jti`.
+    NoId,
+    /// Another required claim is missing.
+    MissingClaim,
+    /// Nothing names the user, or not as configured.
+    Subject,
+    /// It is bound to a key (`cnf`), which a bearer cannot prove.
+    Bound,
+    /// The token is good; a scope is missing.
+    Scope,
+    /// The token is good; a claim rule of the route is not met.
+    ClaimRule,
+}
+
+/// What kind of refusal it is; it decides status and challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Nothing to judge was sent.
+    Missing,
+    /// The request is malformed.
+    Request,
+    /// The token is not good.
+    Token,
+    /// The token is good and does not suffice.
+    Rights,
+}
+
+impl Reason {
+    /// What kind of refusal it is.
+    pub fn kind(self) -> RefusalKind {
+        match self {
+            Self::NoCredential => RefusalKind::Missing,
+            Self::CredentialRepeated | Self::CredentialMalformed | Self::Path => RefusalKind::Request,
+            Self::Scope | Self::ClaimRule => RefusalKind::Rights,
+            Self::TooLarge
+            | Self::Shape
+            | Self::Encrypted
+            | Self::Header
+            | Self::Algorithm
+            | Self::Critical
+            | Self::HeaderType
+            | Self::KeyId
+            | Self::UnknownIssuer
+            | Self::UnknownKey
+            | Self::Signature
+            | Self::Payload
+            | Self::ClaimForm
+            | Self::NoExpiry
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Lifetime
+            | Self::Issuer
+            | Self::Audience
+            | Self::TokenType
+            | Self::NoTokenType
+            | Self::NoId
+            | Self::MissingClaim
+            | Self::Subject
+            | Self::Bound => RefusalKind::Token,
+        }
+    }
+
+    /// A short word for logs and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NoCredential => "no_credential",
+            Self::CredentialRepeated => "credential_repeated",
+            Self::CredentialMalformed => "credential_malformed",
+            Self::Path => "path",
+            Self::TooLarge => "too_large",
+            Self::Shape => "shape",
+            Self::Encrypted => "encrypted",
+            Self::Header => "header",
+            Self::Algorithm => "algorithm",
+            Self::Critical => "critical",
+            Self::HeaderType => "header_type",
+            Self::KeyId => "key_id",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::Payload => "payload",
+            Self::ClaimForm => "claim_form",
+            Self::NoExpiry => "no_expiry",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Lifetime => "lifetime",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::TokenType => "token_type",
+            Self::NoTokenType => "no_token_type",
+            Self::NoId => "no_id",
+            Self::MissingClaim => "missing_claim",
+            Self::Subject => "subject",
+            Self::Bound => "bound",
+            Self::Scope => "scope",
+            Self::ClaimRule => "claim_rule",
+        }
+    }
+
+    /// What the client may be told: fixed text within RFC 6750 3's characters, nothing of the token.
+    ///
+    /// As long as the signature is not proven, whoever sent the token may be guessing: it is told no more
+    /// than that it is invalid.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::NoCredential => "Authentication credentials were not provided.",
+            Self::CredentialRepeated => "More than one credential was sent",
+            Self::CredentialMalformed => "Authorization header must contain two space-delimited values",
+            Self::Path => "The path is ambiguous",
+            Self::TooLarge
+            | Self::Shape
+            | Self::Encrypted
+            | Self::Header
+            | Self::Algorithm
+            | Self::Critical
+            | Self::HeaderType
+            | Self::KeyId
+            | Self::UnknownIssuer
+            | Self::UnknownKey
+            | Self::Signature => "Token is invalid",
+            Self::Payload | Self::ClaimForm => "Token has malformed claims",
+            Self::NoExpiry => "Token has no 'exp' claim",
+            Self::Expired => "Token is expired",
+            Self::NotYetValid => "Token is not yet valid",
+            Self::Lifetime => "Token lives too long",
+            Self::Issuer => "Token has wrong issuer",
+            Self::Audience => "Token has wrong audience",
+            Self::TokenType => "Token has wrong type",
+            Self::NoTokenType => "Token has no type",
+            Self::NoId => "Token has no id",
+            Self::MissingClaim => "Token lacks a required claim",
+            Self::Subject => "Token contained no recognizable user identification",
+            Self::Bound => "Token is bound to a key",
+            Self::Scope | Self::ClaimRule => "You do not have permission to perform this action.",
+        }
+    }
+}

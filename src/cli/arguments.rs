@@ -1,0 +1,206 @@
+//! Takes the command line apart.
+
+use super::{jwt, print_config};
+use crate::config::Flags;
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    /// To do this.
+    Command(Command),
+    /// Help or the version, which has been printed.
+    Shown,
+    /// Nothing that makes sense, as has been said.
+    Refused,
+}
+
+/// Application server with pre-forked workers: Rust, Python (WSGI) and static apps, JWT built in.
+#[derive(Debug, Parser)]
+#[command(name = "ferricorn", version, after_help = "Without a command, \"serve\" is meant.")]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, clap::Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value exists, once")]
+pub(super) enum Command {
+    /// Serve until told to stop
+    Serve(Serve),
+    /// Check the configuration: all errors at once, exit code 2 if there are any
+    Check(Flags),
+    /// Print the effective configuration
+    PrintConfig(print_config::Arguments),
+    /// Make keys, sign and verify tokens
+    Jwt(jwt::Arguments),
+}
+
+/// `ferricorn serve`
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) flags: Flags,
+    /// Do what "check" does, and no more
+    #[arg(long)]
+    pub(super) check_config: bool,
+    /// Do what "print-config" does, and no more
+    #[arg(long)]
+    pub(super) print_config: bool,
+}
+
+pub(super) fn parse(arguments: Vec<OsString>) -> Parsed {
+    match Program::try_parse_from(with_command(arguments)) {
+        Ok(Program { command }) => match misplaced(&command) {
+            None => Parsed::Command(command),
+            Some(message) => {
+                super::complain(&message);
+                Parsed::Refused
+            }
+        },
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            super::print(&error.to_string());
+            Parsed::Shown
+        }
+        Err(error) => {
+            super::complain(refused_flag(&error).unwrap_or_else(|| error.to_string()).trim_end());
+            Parsed::Refused
+        }
+    }
+}
+
+/// Puts "serve" before flags and apps that stand without a command.
+fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    if arguments.is_empty() {
+        arguments.push("ferricorn".into());
+    }
+    let explicit = arguments.get(1).and_then(|first| first.to_str()).is_some_and(|first| {
+        let about_program = ["-h", "--help", "-V", "--version"].contains(&first);
+        // A word that is neither flag nor app is a command, perhaps misspelt: clap knows what to say.
+        let word =
+            first.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') && !first.starts_with('-');
+        about_program || (word && !DEMO_APPS.contains(&first))
+    });
+    if !explicit {
+        arguments.insert(1, "serve".into());
+    }
+    arguments
+}
+
+/// `ferricorn -c x check` would serve a Python module called check.
+fn misplaced(command: &Command) -> Option<String> {
+    let Command::Serve(serve) = command else { return None };
+    let app = serve.flags.app.as_deref().filter(|app| COMMANDS.contains(app))?;
+    Some(format!("error: \"{app}\" is a command; write it first: ferricorn {app} ..."))
+}
+
+/// Gunicorn's flags that are not there are refused by name.
+fn refused_flag(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flag = argument.split('=').next().unwrap_or(argument);
+    let (_, advice) = REFUSED_FLAGS.iter().find(|(name, _)| *name == flag)?;
+    Some(format!("error: {flag} is not supported in this version; {advice}"))
+}
+
+const COMMANDS: [&str; 4] = ["serve", "check", "print-config", "jwt"];
+
+const DEMO_APPS: [&str; 3] = ["hello", "echo", "status"];
+
+/// Flags of Gunicorn that this version does not have, and what to do instead.
+const REFUSED_FLAGS: &[(&str, &str)] = &[
+    ("--preload", "leave it out: each worker loads the app itself"),
+    ("--reload", "leave it out, and send SIGHUP to the master after a change"),
+    ("--reload-engine", "leave it out"),
+    ("--reload-extra-file", "leave it out"),
+    ("--spew", "leave it out"),
+    ("--daemon", "let systemd or a container run it in the background"),
+    ("-D", "let systemd or a container run it in the background"),
+    ("--reuse-port", "leave it out: each worker has its own SO_REUSEPORT socket"),
+    ("--worker-connections", "write limits.connections in the configuration file"),
+    ("--worker-tmp-dir", "leave it out: workers are watched through shared memory"),
+    ("--limit-request-line", "write limits.target in the configuration file"),
+    ("--limit-request-fields", "write limits.fields in the configuration file"),
+    ("--limit-request-field_size", "write limits.head in the configuration file"),
+    ("--certfile", "TLS ends at the proxy in front"),
+    ("--keyfile", "TLS ends at the proxy in front"),
+    ("--ca-certs", "TLS ends at the proxy in front"),
+    ("--proxy-protocol", "leave it out"),
+    ("--paste", "write [[app]] with target = \"module:callable\""),
+    ("--statsd-host", "leave it out"),
+    ("--name", "leave it out"),
+    ("-n", "leave it out"),
+    ("--capture-output", "leave it out: the output of apps goes to standard error"),
+    ("--enable-stdio-inheritance", "leave it out: standard streams are inherited"),
+    ("--log-syslog", "send standard error to the journal or to a syslog agent"),
+    ("--log-config", "use --log-level and --log-format"),
+    ("--config-file", "use -c FILE"),
+    ("--initgroups", "leave it out: workers get the groups of their user"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn serve_is_meant_where_no_command_stands() {
+        for (line, expected) in [
+            ("ferricorn", "ferricorn serve"),
+            ("ferricorn -b :9000", "ferricorn serve -b :9000"),
+            ("ferricorn hello", "ferricorn serve hello"),
+            ("ferricorn mysite.wsgi:application -w 2", "ferricorn serve mysite.wsgi:application -w 2"),
+            ("ferricorn native:echo", "ferricorn serve native:echo"),
+            ("ferricorn check -c x", "ferricorn check -c x"),
+            ("ferricorn --version", "ferricorn --version"),
+            ("ferricorn chekc", "ferricorn chekc"),
+        ] {
+            assert_eq!(with_command(words(line)), words(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_of_gunicorn_that_are_not_there_are_refused_by_name() {
+        for (flag, _) in REFUSED_FLAGS {
+            let error = Program::try_parse_from(["ferricorn", "serve", flag]).unwrap_err();
+            let message = refused_flag(&error).unwrap_or_default();
+            assert!(message.contains(&format!("{flag} is not supported")), "{flag}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_flag_of_the_stable_command_line_is_taken() {
+        let line = "ferricorn serve m:app -c f.toml -b :1 -b unix:x -w 2 --threads 3 -t 30 -p x.pid -u u -g g -m 027 \
+                    -e A=1 -e B=2 --graceful-timeout 5 --keep-alive 2s --max-requests 9 --max-requests-jitter 1 \
+                    --chdir / --pythonpath a,b --backlog 5 --access-logfile - --access-logformat json \
+                    --error-logfile - --log-level debug --log-format json --forwarded-allow-ips * \
+                    --static /s=dir --check-config --print-config -k gthread --unix-mode 0660";
+        let Command::Serve(serve) = Program::try_parse_from(words(line)).unwrap().command else {
+            panic!("{line}");
+        };
+        assert_eq!(serve.flags.bind, [":1", "unix:x"]);
+        assert_eq!(serve.flags.env, ["A=1", "B=2"]);
+        assert_eq!(serve.flags.timeout.as_deref(), Some("30"));
+        assert!(serve.check_config && serve.print_config);
+    }
+
+    #[test]
+    fn a_command_behind_flags_is_not_taken_for_an_app() {
+        let command = Program::try_parse_from(with_command(words("ferricorn -b :1 check"))).unwrap().command;
+        assert!(misplaced(&command).unwrap().contains("write it first"));
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Program::command().debug_assert();
+    }
+}

@@ -1,0 +1,47 @@
+//! `ferricorn check`: all errors at once, or one line that says what would be served.
+
+use crate::config::{Auth, Config, Flags, Loaded};
+use std::process::ExitCode;
+
+pub(super) fn run(flags: Flags) -> ExitCode {
+    let loaded = match super::load(flags) {
+        Ok((loaded, _)) => loaded,
+        Err(code) => return code,
+    };
+    let problems = loaded.config.auth.as_ref().map(key_problems).unwrap_or_default();
+    if problems.is_empty() {
+        return super::print(&report(&loaded));
+    }
+    super::complain(&problems.join("\n"));
+    ExitCode::from(super::USAGE)
+}
+
+/// What is wrong with the keys themselves, which only their reader can tell.
+fn key_problems(auth: &Auth) -> Vec<String> {
+    crate::auth::check(auth)
+}
+
+fn report(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let file = loaded.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
+    let addresses: Vec<String> = config.server.bind.iter().map(ToString::to_string).collect();
+    let mut text = format!(
+        "configuration is valid: {file}, {} worker(s), {} app(s), {}\n",
+        config.workers.count,
+        config.apps.len(),
+        addresses.join(", ")
+    );
+    text.push_str(&stripped(config));
+    text
+}
+
+fn stripped(config: &Config) -> String {
+    let Some(auth) = config.auth.as_ref().filter(|auth| auth.enabled) else { return String::new() };
+    let field = |(name, claim): (&str, Option<&str>)| match claim {
+        Some(claim) => format!("{name} (set from the claim {claim})"),
+        None => name.to_owned(),
+    };
+    let fields: Vec<String> = auth.stripped_fields().into_iter().map(field).collect();
+    let fields = if fields.is_empty() { "none".into() } else { fields.join(", ") };
+    format!("request fields removed before an app sees them: {fields}\n")
+}

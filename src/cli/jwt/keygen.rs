@@ -1,0 +1,106 @@
+//! `ferricorn jwt keygen`
+
+use super::source::algorithm;
+use super::{Failure, Outcome, usage};
+use crate::auth::keys::SigningKey;
+use crate::auth::{Algorithm, Family};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Make a key.
+#[derive(Debug, Args)]
+pub(super) struct Keygen {
+    /// HS256, HS384, HS512, RS256, ES256, ES384, EdDSA …
+    #[arg(long, value_name = "ALG", value_parser = algorithm)]
+    alg: Algorithm,
+    /// File for the private key or secret, made with mode 0600; "-" prints it
+    #[arg(long, short, value_name = "FILE")]
+    out: PathBuf,
+    /// File for the public key in PEM
+    #[arg(long, value_name = "FILE")]
+    public_out: Option<PathBuf>,
+    /// File for a JWK set that holds the public key, for jwks_file
+    #[arg(long, value_name = "FILE")]
+    jwks_out: Option<PathBuf>,
+    /// Form of the private key
+    #[arg(long, value_enum, default_value_t = Format::Pem)]
+    format: Format,
+    /// Name that tokens select the key by
+    #[arg(long, value_name = "KID")]
+    kid: Option<String>,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
+}
+
+/// Form of the private key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// PEM (PKCS #8); a secret as plain text.
+    Pem,
+    /// JWK.
+    Jwk,
+}
+
+impl Keygen {
+    pub(super) fn run(&self) -> Outcome {
+        let public_wanted = self.public_out.is_some() || self.jwks_out.is_some();
+        if self.alg.family() == Family::Hmac && public_wanted {
+            return Err(usage(
+                "a secret has no public half: --public-out and --jwks-out need RS, PS, ES or EdDSA",
+            ));
+        }
+        let key = SigningKey::generate(self.alg).map_err(usage)?;
+        let kid = self.kid.as_deref();
+        let private = match self.format {
+            Format::Pem => key.to_private_text().map_err(usage)?,
+            Format::Jwk => {
+                let jwk = key.to_private_jwk(self.alg, kid).map_err(usage)?;
+                serde_json::to_string_pretty(&jwk).map_err(usage)?
+            }
+        };
+        let private = format!("{}\n", private.trim_end());
+        let mut printed = String::new();
+        if self.out == Path::new("-") {
+            printed = private;
+        } else {
+            self.write(&self.out, &private, 0o600)?;
+        }
+        if let Some(path) = &self.public_out {
+            self.write(path, &key.public().to_public_pem().map_err(usage)?, 0o644)?;
+        }
+        if let Some(path) = &self.jwks_out {
+            let jwk = key.public().to_public_jwk(self.alg, kid).map_err(usage)?;
+            let set = serde_json::to_string_pretty(&json!({ "keys": [jwk] })).map_err(usage)?;
+            self.write(path, &format!("{set}\n"), 0o644)?;
+        }
+        Ok(printed)
+    }
+
+    /// A file appears complete and with its mode, or not at all.
+    fn write(&self, path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
+        if !self.force && path.symlink_metadata().is_ok() {
+            return Err(usage(format!("{} is there already; --force replaces it", path.display())));
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}.new", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&beside)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            // link(2) fails where a file is, rename(2) would replace one that came meanwhile.
+            .and_then(|()| {
+                if self.force { std::fs::rename(&beside, path) } else { std::fs::hard_link(&beside, path) }
+            });
+        // After a rename it is gone, and that is as well.
+        let _ = std::fs::remove_file(&beside);
+        written.map_err(|error| usage(format!("cannot write {}: {error}", path.display())))
+    }
+}

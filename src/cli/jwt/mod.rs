@@ -1,0 +1,84 @@
+//! `ferricorn jwt`: make keys, sign tokens, look into them, verify them.
+#![forbid(unsafe_code)]
+
+mod keygen;
+mod sign;
+mod source;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use clap::{Args, Subcommand};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// `ferricorn jwt …`
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a key: a secret for HS*, a key pair for the others.
+    Keygen(keygen::Keygen),
+    /// Sign a token.
+    Sign(sign::Sign),
+    /// Show what a token says, without verifying it.
+    Decode(token::Decode),
+    /// Verify a token: exit 0 if it is good, 1 with the reason if not.
+    Verify(token::Verify),
+}
+
+/// What the command prints, or why it failed.
+type Outcome = Result<String, Failure>;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Wrong arguments or a key that cannot be used: exit 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It was done, and the answer is no: exit 1.
+    #[error("{0}")]
+    Negative(String),
+}
+
+/// Runs the command; 0 done (verify: good), 1 not good, 2 wrong arguments or keys.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let outcome = match arguments.command {
+        Command::Keygen(keygen) => keygen.run(),
+        Command::Sign(sign) => sign.run(),
+        Command::Decode(decode) => decode.run(&mut io::stdin().lock()),
+        Command::Verify(verify) => verify.run(&mut io::stdin().lock()),
+    };
+    let written = match &outcome {
+        Ok(text) => io::stdout().write_all(text.as_bytes()),
+        Err(failure) => writeln!(io::stderr(), "ferricorn jwt: {failure}"),
+    };
+    match (outcome, written) {
+        (Ok(_), Ok(())) => ExitCode::SUCCESS,
+        (Err(Failure::Usage(_)), _) => ExitCode::from(2),
+        (Ok(_), Err(_)) | (Err(Failure::Negative(_)), _) => ExitCode::FAILURE,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is the function that map_err takes")]
+fn usage(problem: impl ToString) -> Failure {
+    Failure::Usage(problem.to_string())
+}
+
+/// Text of a token can steer a terminal; what could is shown escaped. JSON escapes C0 itself.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\n' {
+            out.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}

@@ -1,0 +1,90 @@
+//! `ferricorn jwt sign`
+
+use super::source::{self, KeyArguments, algorithm, seconds};
+use super::{Failure, Outcome, usage};
+use crate::auth::jwt::{encode_base64url, parse_object};
+use crate::auth::keys::VerifyingKey;
+use crate::auth::{Algorithm, unix_seconds};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use clap::Args;
+use serde_json::{Map, Value};
+use std::time::SystemTime;
+
+/// Sign a token.
+#[derive(Debug, Args)]
+pub(super) struct Sign {
+    #[command(flatten)]
+    key: KeyArguments,
+    /// Algorithm; default: the key's own or the usual one of its kind
+    #[arg(long, value_name = "ALG", value_parser = algorithm)]
+    alg: Option<Algorithm>,
+    /// Name of the key in the token's header
+    #[arg(long, value_name = "KID")]
+    kid: Option<String>,
+    /// Life of the token; its exp is written unless the claims hold one
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "5m")]
+    expires: u32,
+    /// Claims as one JSON object
+    #[arg(long, value_name = "JSON")]
+    claims: Option<String>,
+    /// One claim; the value is JSON, or else text
+    #[arg(long, value_name = "NAME=VALUE")]
+    claim: Vec<String>,
+}
+
+impl Sign {
+    pub(super) fn run(&self) -> Outcome {
+        let source = self
+            .key
+            .source()
+            .ok_or_else(|| usage("name a key: --secret-env, --secret-file, --pem or --jwk"))?;
+        let found = source::read(&source, self.alg)?;
+        let signing = found
+            .pair
+            .signing
+            .as_ref()
+            .ok_or_else(|| usage("that is a public key; signing needs the private one"))?;
+        // The same guards as for verifying: what the server would refuse is not signed with.
+        VerifyingKey::new(None, found.algorithm, &found.pair.public).map_err(usage)?;
+        let mut header = Map::new();
+        header.insert("alg".into(), found.algorithm.name().into());
+        header.insert("typ".into(), "JWT".into());
+        if let Some(kid) = self.kid.as_ref().or(found.kid.as_ref()) {
+            header.insert("kid".into(), kid.as_str().into());
+        }
+        let message = format!("{}.{}", part(&header)?, part(&self.claims(SystemTime::now())?)?);
+        let signature = signing.sign(found.algorithm, message.as_bytes()).map_err(usage)?;
+        Ok(format!("{message}.{signature}\n"))
+    }
+
+    fn claims(&self, now: SystemTime) -> Result<Map<String, Value>, Failure> {
+        let mut claims = match &self.claims {
+            Some(text) => {
+                parse_object(text.as_bytes()).map_err(|error| usage(format!("--claims: {error}")))?
+            }
+            None => Map::new(),
+        };
+        for claim in &self.claim {
+            let (name, text) =
+                claim.split_once('=').ok_or_else(|| usage(format!("--claim {claim:?}: write NAME=VALUE")))?;
+            let value = serde_json::from_str(text).unwrap_or_else(|_| text.into());
+            claims.insert(name.into(), value);
+        }
+        // Whole seconds since 1970: far below 2^53, so nothing is lost.
+        #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970 fit")]
+        let now = unix_seconds(now) as i64;
+        claims.entry("iat").or_insert_with(|| now.into());
+        claims.entry("exp").or_insert_with(|| (now + i64::from(self.expires)).into());
+        if !claims.contains_key("jti") {
+            let mut random = [0_u8; 16];
+            SystemRandom::new().fill(&mut random).map_err(|_| usage("the system gave no randomness"))?;
+            let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+            claims.insert("jti".into(), id.into());
+        }
+        Ok(claims)
+    }
+}
+
+fn part(members: &Map<String, Value>) -> Result<String, Failure> {
+    serde_json::to_vec(members).map(encode_base64url).map_err(usage)
+}

@@ -1,0 +1,139 @@
+//! `ferricorn jwt decode` and `ferricorn jwt verify`
+
+use super::source::{self, KeyArguments, algorithm, seconds};
+use super::{Failure, Outcome, printable, usage};
+use crate::auth::jwt::decode_base64url;
+use crate::auth::{Algorithm, Provider, unix_seconds, verify};
+use crate::config::{AuthKey, AuthProvider, KeyUse};
+use clap::Args;
+use serde_json::Value;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+/// Show what a token says.
+#[derive(Debug, Args)]
+pub(super) struct Decode {
+    /// The token; without it, it is read from standard input
+    token: Option<String>,
+}
+
+/// Verify a token.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The token; without it, it is read from standard input
+    token: Option<String>,
+    #[command(flatten)]
+    key: KeyArguments,
+    /// File that holds a JWK set
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+    /// Algorithm; default: the key's own or the usual one of its kind
+    #[arg(long, value_name = "ALG", value_parser = algorithm)]
+    alg: Option<Algorithm>,
+    /// Name of the key, for tokens that carry one
+    #[arg(long, value_name = "KID")]
+    kid: Option<String>,
+    /// The one issuer; default: any
+    #[arg(long, value_name = "ISS")]
+    issuer: Option<String>,
+    /// Audience that must be named ("*": any); default: tokens with an audience are refused
+    #[arg(long, value_name = "AUD")]
+    audience: Vec<String>,
+    /// The token_type claim; default: not checked
+    #[arg(long, value_name = "TYPE")]
+    token_type: Option<String>,
+    /// Tolerance for clocks
+    #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "0s")]
+    leeway: u32,
+}
+
+impl Decode {
+    pub(super) fn run(&self, input: &mut dyn Read) -> Outcome {
+        let token = token(self.token.as_deref(), input)?;
+        let mut parts = token.split('.');
+        let (Some(header), Some(payload), true) = (parts.next(), parts.next(), parts.count() == 1) else {
+            return Err(Failure::Negative("that is no signed token: it needs three parts".into()));
+        };
+        let header =
+            shown(header).ok_or_else(|| Failure::Negative("its header is no JSON in base64url".into()))?;
+        let payload =
+            shown(payload).ok_or_else(|| Failure::Negative("its payload is no JSON in base64url".into()))?;
+        Ok(format!("header (not verified):\n{header}\npayload (not verified):\n{payload}\n"))
+    }
+}
+
+impl Verify {
+    pub(super) fn run(&self, input: &mut dyn Read) -> Outcome {
+        let provider = self.provider()?;
+        let mut warnings = Vec::new();
+        let provider = Provider::new(&provider, &mut warnings)
+            .map_err(|errors| usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+        let token = token(self.token.as_deref(), input)?;
+        let now = unix_seconds(SystemTime::now());
+        let verified = verify(&token, MAX_TOKEN_BYTES, &[&provider], now).map_err(|reason| {
+            Failure::Negative(format!("refused ({}): {}", reason.code(), reason.description()))
+        })?;
+        let claims = serde_json::to_string_pretty(&verified.claims).map_err(usage)?;
+        let kid = verified.kid.as_deref().map_or_else(String::new, |kid| format!(", key {kid:?}"));
+        Ok(format!("good ({}{kid})\n{}\n", verified.algorithm, printable(&claims)))
+    }
+
+    /// The provider that the arguments describe: keys and tokens are judged as by the server.
+    fn provider(&self) -> Result<AuthProvider, Failure> {
+        let mut keys = Vec::new();
+        match (self.key.source(), &self.jwks) {
+            (Some(source), None) => {
+                let found = source::read(&source, self.alg)?;
+                keys.push(AuthKey {
+                    kid: self.kid.clone().or(found.kid),
+                    alg: found.algorithm.name().into(),
+                    r#use: KeyUse::Verify,
+                    source,
+                    until: None,
+                });
+            }
+            (None, Some(_)) => {}
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(usage("name one key: --secret-env, --secret-file, --pem, --jwk or --jwks"));
+            }
+        }
+        Ok(AuthProvider {
+            name: "command line".into(),
+            issuer: self.issuer.clone(),
+            audiences: self.audience.clone(),
+            algorithms: self.alg.iter().map(|algorithm| algorithm.name().to_owned()).collect(),
+            leeway: Duration::from_secs(self.leeway.into()),
+            // The life of a token is the server's policy; here the question is whether it is good.
+            max_lifetime: Duration::from_secs(LAST_SECOND),
+            typ: vec!["JWT".into(), "at+jwt".into()],
+            token_type: self.token_type.clone(),
+            subject_claim: String::new(),
+            require: vec!["exp".into()],
+            keys,
+            jwks_file: self.jwks.clone(),
+        })
+    }
+}
+
+/// The token from the argument or from standard input, blanks around it taken away.
+fn token(argument: Option<&str>, input: &mut dyn Read) -> Result<String, Failure> {
+    let mut text = String::new();
+    match argument {
+        Some(argument) if argument != "-" => text.push_str(argument),
+        Some(_) | None => {
+            input.take(MAX_INPUT_BYTES).read_to_string(&mut text).map_err(usage)?;
+        }
+    }
+    Ok(text.trim().to_owned())
+}
+
+fn shown(part: &str) -> Option<String> {
+    let value: Value = serde_json::from_slice(&decode_base64url(part)?).ok()?;
+    serde_json::to_string_pretty(&value).ok().map(|text| printable(&text))
+}
+
+const MAX_TOKEN_BYTES: usize = 8192;
+const MAX_INPUT_BYTES: u64 = 1 << 20;
+/// 9999-12-31T23:59:59Z
+const LAST_SECOND: u64 = 253_402_300_799;

@@ -1,0 +1,71 @@
+//! The command line: one program with subcommands; without one it serves.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod check;
+pub mod jwt;
+mod print_config;
+
+use crate::config::{Flags, Loaded, Reloader};
+use arguments::{Command, Parsed};
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Runs the program with these arguments, of which the first is its name.
+///
+/// Exit codes: 0 ended as asked, 1 failed, 2 usage or configuration, 3 the app did not load, 4 an address was not
+/// bound.
+pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    match arguments::parse(arguments) {
+        Parsed::Command(Command::Serve(serve)) if serve.check_config => check::run(serve.flags),
+        Parsed::Command(Command::Serve(serve)) if serve.print_config => {
+            print_config::run(print_config::Arguments::plain(serve.flags))
+        }
+        Parsed::Command(Command::Serve(serve)) => serve_or_fail(serve.flags),
+        Parsed::Command(Command::Check(flags)) => check::run(flags),
+        Parsed::Command(Command::PrintConfig(arguments)) => print_config::run(arguments),
+        Parsed::Command(Command::Jwt(arguments)) => jwt::run(arguments),
+        Parsed::Shown => ExitCode::SUCCESS,
+        Parsed::Refused => ExitCode::from(USAGE),
+    }
+}
+
+fn serve_or_fail(flags: Flags) -> ExitCode {
+    match load(flags) {
+        Ok((loaded, reloader)) => crate::serve::serve(loaded, reloader),
+        Err(code) => code,
+    }
+}
+
+/// Loads the configuration, or prints what is wrong with it.
+fn load(flags: Flags) -> Result<(Loaded, Reloader), ExitCode> {
+    let refuse = |message: String| {
+        complain(&message);
+        ExitCode::from(USAGE)
+    };
+    let mut reloader =
+        Reloader::new(flags).map_err(|error| refuse(format!("the current directory is gone: {error}")))?;
+    let loaded = reloader.load().map_err(|errors| refuse(errors.to_string()))?;
+    Ok((loaded, reloader))
+}
+
+/// Writes lines to standard output; 0 unless they could not be written.
+fn print(text: &str) -> ExitCode {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader has seen enough, as `head` does.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Writes lines to standard error.
+fn complain(text: &str) {
+    // Nobody is left to be told when this fails.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// The exit code for a usage or configuration error.
+const USAGE: u8 = 2;

@@ -1,0 +1,178 @@
+//! What parses and still makes no sense. Pure: the file system is not looked at.
+
+use super::build::Build;
+use super::check_auth;
+use super::errors::{Origins, Problem};
+use super::{ByteSize, Config, Timeouts};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Finds contradictions in what has been read.
+pub(super) fn contradictions(build: &mut Build) {
+    let mut findings = Findings { origins: &build.origins, problems: Vec::new() };
+    let config = &build.config;
+    server(config, &mut findings);
+    workers(config, &mut findings);
+    limits(config, &mut findings);
+    timeouts(&config.timeouts, &mut findings);
+    apps(config, &mut findings);
+    for (number, route) in config.routes.iter().enumerate() {
+        prefix_and_methods(&format!("route[{number}]"), (&route.prefix, &route.methods), &mut findings);
+    }
+    // A provider or rule that could not be read would only be missed here.
+    let auth_is_whole = !build.problems.iter().any(|problem| problem.key.starts_with("auth"));
+    if let Some(auth) = config.auth.as_ref().filter(|_| auth_is_whole) {
+        check_auth::contradictions(auth, &mut findings);
+    }
+    build.problems.extend(findings.problems);
+}
+
+/// What was found, each where its key was set.
+#[derive(Debug)]
+pub(super) struct Findings<'a> {
+    origins: &'a Origins,
+    problems: Vec<Problem>,
+}
+
+impl Findings<'_> {
+    pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
+        self.problems.push(Problem::new(self.origins.of(path), path, message));
+    }
+
+    /// Adds it unless the condition holds.
+    pub(super) fn require(&mut self, holds: Holds, path: &str, message: &str) {
+        if holds == Holds::No {
+            self.add(path, message);
+        }
+    }
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holds {
+    Yes,
+    No,
+}
+
+impl From<bool> for Holds {
+    fn from(holds: bool) -> Self {
+        if holds { Self::Yes } else { Self::No }
+    }
+}
+
+fn server(config: &Config, findings: &mut Findings<'_>) {
+    let server = &config.server;
+    findings.require((!server.bind.is_empty()).into(), "server.bind", "no address; write at least one");
+    for (number, address) in server.bind.iter().enumerate() {
+        if server.bind[..number].contains(address) {
+            findings.add("server.bind", format!("{address} stands there twice; remove one"));
+        }
+    }
+    let backlog = (1..=65_535).contains(&server.backlog);
+    findings.require(backlog.into(), "server.backlog", "expected a number from 1 to 65535");
+    for peer in &server.forwarded_allow_ips {
+        if peer != "*" && !is_network(peer) {
+            let message = format!("{peer:?} is no address, network such as \"10.0.0.0/8\", or \"*\"");
+            findings.add("server.forwarded_allow_ips", message);
+        }
+    }
+    let everyone = server.forwarded_allow_ips.iter().any(|peer| peer == "*");
+    let alone = !everyone || server.forwarded_allow_ips.len() == 1;
+    findings.require(
+        alone.into(),
+        "server.forwarded_allow_ips",
+        "\"*\" stands beside addresses; keep one or the others",
+    );
+}
+
+fn is_network(text: &str) -> bool {
+    let (address, bits) = text.split_once('/').unzip();
+    let Ok(address) = address.unwrap_or(text).parse::<IpAddr>() else { return false };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    bits.is_none_or(|bits| {
+        bits.bytes().all(|byte| byte.is_ascii_digit()) && bits.parse().is_ok_and(|bits: u8| bits <= most)
+    })
+}
+
+fn workers(config: &Config, findings: &mut Findings<'_>) {
+    let workers = &config.workers;
+    let threads = (1..=1024).contains(&workers.threads);
+    findings.require(threads.into(), "workers.threads", "expected a number from 1 to 1024");
+    findings.require(
+        (workers.max_requests_jitter == 0 || workers.max_requests > 0).into(),
+        "workers.max_requests_jitter",
+        "has no effect while workers.max_requests is 0; set that too, or remove this",
+    );
+}
+
+fn limits(config: &Config, findings: &mut Findings<'_>) {
+    let limits = &config.limits;
+    let (smallest, largest) = (ByteSize(1 << 10), ByteSize(16 << 20));
+    if limits.head < smallest || limits.head > largest {
+        findings.add("limits.head", format!("{} is out of range: {smallest} to {largest}", limits.head));
+    }
+    if limits.target > limits.head || limits.target < ByteSize(256) {
+        let message = format!("{} is out of range: 256 B to limits.head ({})", limits.target, limits.head);
+        findings.add("limits.target", message);
+    }
+    findings.require(
+        (limits.fields > 0).into(),
+        "limits.fields",
+        "expected at least 1: every request has Host",
+    );
+    let buffer = limits.response_buffer >= ByteSize(4 << 10);
+    findings.require(buffer.into(), "limits.response_buffer", "expected at least 4 KiB");
+    findings.require((limits.connections > 0).into(), "limits.connections", "expected at least 1");
+}
+
+fn timeouts(timeouts: &Timeouts, findings: &mut Findings<'_>) {
+    for (path, duration) in [
+        ("timeouts.head", timeouts.head),
+        ("timeouts.body", timeouts.body),
+        ("timeouts.write", timeouts.write),
+        ("timeouts.boot", timeouts.boot),
+    ] {
+        let finite = duration > Duration::ZERO;
+        findings.require(
+            finite.into(),
+            path,
+            "0s would end every request; this wait has no \"never\", name a long time",
+        );
+    }
+}
+
+fn apps(config: &Config, findings: &mut Findings<'_>) {
+    for (number, app) in config.apps.iter().enumerate() {
+        if config.apps[..number].iter().any(|other| other.mount == app.mount) {
+            let message = format!("another app is mounted at {:?}; give each its own prefix", app.mount);
+            findings.add(&format!("app[{number}].mount"), message);
+        }
+    }
+}
+
+/// A path prefix and the methods it holds for.
+pub(super) fn prefix_and_methods(
+    at: &str,
+    (prefix, methods): (&str, &[String]),
+    findings: &mut Findings<'_>,
+) {
+    if !prefix.starts_with('/') || prefix.contains(['?', '#']) {
+        let message = format!("{prefix:?} is no path prefix; write one that begins with a slash: \"/api/\"");
+        findings.add(&format!("{at}.prefix"), message);
+    }
+    for method in methods {
+        // RFC 9110 9.1: methods are case-sensitive tokens; all registered ones are in capitals.
+        if !is_token(method) {
+            findings.add(&format!("{at}.methods"), format!("{method:?} is no method"));
+        } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            let message = format!("methods are case-sensitive; write {:?}", method.to_ascii_uppercase());
+            findings.add(&format!("{at}.methods"), message);
+        }
+    }
+}
+
+/// RFC 9110 5.6.2
+pub(super) fn is_token(text: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(token)
+}

@@ -1,0 +1,258 @@
+//! What parses in `[auth]` and still makes no sense.
+
+use super::check::{Findings, is_token, prefix_and_methods};
+use super::suggest::nearest;
+use super::{Auth, AuthKey, AuthProvider, AuthRoute, KeySource, KeyUse, Require};
+use std::time::Duration;
+
+pub(super) fn contradictions(auth: &Auth, findings: &mut Findings<'_>) {
+    general(auth, findings);
+    fields(auth, findings);
+    providers(auth, findings);
+    for (number, provider) in auth.providers.iter().enumerate() {
+        one_provider(&format!("auth.provider[{number}]"), provider, findings);
+    }
+    rules(auth, findings);
+}
+
+impl Auth {
+    /// The request fields that are removed before an app sees a request, with the claim that replaces each.
+    ///
+    /// These and no others: a server with `[auth]` leaves all other fields of clients alone.
+    pub fn stripped_fields(&self) -> Vec<(&str, Option<&str>)> {
+        if !self.enabled {
+            return Vec::new();
+        }
+        let asserted =
+            self.forward.headers.iter().map(|(field, claim)| (field.as_str(), Some(claim.as_str())));
+        asserted.chain(self.strip.iter().map(|field| (field.as_str(), None))).collect()
+    }
+}
+
+fn general(auth: &Auth, findings: &mut Findings<'_>) {
+    let quotable = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
+    // RFC 9110 5.6.4: the realm is sent as a quoted string.
+    if auth.realm.is_empty() || !auth.realm.bytes().all(quotable) {
+        findings.add("auth.realm", "expected visible ASCII without quotes and backslashes");
+    }
+    let size = (64..=65_536).contains(&auth.max_token_bytes);
+    findings.require(size.into(), "auth.max_token_bytes", "expected a number from 64 to 65536");
+    let cache = auth.cache_entries <= 1_000_000;
+    findings.require(cache.into(), "auth.cache_entries", "expected a number up to 1000000");
+    let schemes = &auth.extract.authorization;
+    let path = "auth.extract.authorization";
+    findings.require((!schemes.is_empty()).into(), path, "no scheme; write [\"Bearer\"]");
+    for scheme in schemes.iter().filter(|scheme| !is_token(scheme)) {
+        findings.add(path, format!("{scheme:?} is no scheme; write a word such as \"Bearer\""));
+    }
+}
+
+fn fields(auth: &Auth, findings: &mut Findings<'_>) {
+    let asserted = auth.forward.headers.keys().map(|field| ("auth.forward.headers", field));
+    let stripped = auth.strip.iter().map(|field| ("auth.strip", field));
+    for (path, field) in asserted.chain(stripped) {
+        if !is_token(field) {
+            findings.add(path, format!("{field:?} is no field name"));
+        } else if FRAMING.iter().any(|name| same_in_cgi(name, field)) {
+            findings.add(path, format!("{field} is part of the protocol and cannot be replaced or removed"));
+        }
+    }
+    let names: Vec<&String> = auth.forward.headers.keys().collect();
+    for (number, name) in names.iter().enumerate() {
+        if let Some(twin) = names[..number].iter().find(|twin| same_in_cgi(twin, name)) {
+            findings
+                .add("auth.forward.headers", format!("{name} and {twin} are one field to an app; keep one"));
+        }
+    }
+    for (field, claim) in auth.forward.headers.iter().filter(|(_, claim)| claim.is_empty()) {
+        findings.add("auth.forward.headers", format!("{field} names no claim {claim:?}"));
+    }
+}
+
+/// RFC 3875 4.1.18: case is lost and "-" becomes "_" on the way into an environ.
+fn same_in_cgi(one: &str, other: &str) -> bool {
+    let spelled = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
+    one.bytes().map(spelled).eq(other.bytes().map(spelled))
+}
+
+fn providers(auth: &Auth, findings: &mut Findings<'_>) {
+    let several = auth.providers.len() > 1;
+    for (number, provider) in auth.providers.iter().enumerate() {
+        let at = format!("auth.provider[{number}]");
+        let earlier = &auth.providers[..number];
+        if ["", "none", "optional", "try"].contains(&provider.name.as_str()) {
+            let message =
+                format!("{:?} is no name for a provider; rules use these words otherwise", provider.name);
+            findings.add(&format!("{at}.name"), message);
+        } else if earlier.iter().any(|other| other.name == provider.name) {
+            findings.add(&format!("{at}.name"), format!("there is another provider {:?}", provider.name));
+        }
+        match &provider.issuer {
+            None if several => {
+                findings.add(
+                    &format!("{at}.issuer"),
+                    "missing; with several providers it tells their tokens apart",
+                );
+            }
+            Some(issuer) if earlier.iter().any(|other| other.issuer.as_ref() == Some(issuer)) => {
+                findings.add(&format!("{at}.issuer"), format!("another provider has the issuer {issuer:?}"));
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+fn one_provider(at: &str, provider: &AuthProvider, findings: &mut Findings<'_>) {
+    let path = |key: &str| format!("{at}.{key}");
+    let leeway = provider.leeway <= Duration::from_secs(300);
+    findings.require(leeway.into(), &path("leeway"), "more than 300s; set the clocks instead");
+    let lifetime = provider.max_lifetime > Duration::ZERO;
+    findings.require(lifetime.into(), &path("max_lifetime"), "0s would refuse every token");
+    findings.require((!provider.subject_claim.is_empty()).into(), &path("subject_claim"), "names no claim");
+    let star = provider.audiences.iter().any(|audience| audience == "*");
+    let alone = !star || provider.audiences.len() == 1;
+    findings.require(
+        alone.into(),
+        &path("audiences"),
+        "\"*\" stands beside audiences; keep one or the others",
+    );
+    let source = !provider.keys.is_empty() || provider.jwks_file.is_some();
+    findings.require(source.into(), at, "no key; write [[auth.provider.key]] or jwks_file");
+    for alg in &provider.algorithms {
+        if let Some(problem) = algorithm_problem(alg) {
+            findings.add(&path("algorithms"), problem);
+        } else if provider.jwks_file.is_none() && !provider.keys.iter().any(|key| key.alg == *alg) {
+            findings.add(&path("algorithms"), format!("no key is for {alg}; remove it or add a key"));
+        }
+    }
+    let signing = provider.keys.iter().filter(|key| key.r#use == KeyUse::SignAndVerify).count();
+    findings.require(
+        (signing <= 1).into(),
+        &path("key"),
+        "several keys sign; only one can, the others verify",
+    );
+    for (number, key) in provider.keys.iter().enumerate() {
+        one_key(&format!("{at}.key[{number}]"), provider, key, findings);
+        let twin = provider.keys[..number].iter().any(|other| other.kid.is_some() && other.kid == key.kid);
+        findings.require((!twin).into(), &format!("{at}.key[{number}].kid"), "another key has this kid");
+    }
+}
+
+fn one_key(at: &str, provider: &AuthProvider, key: &AuthKey, findings: &mut Findings<'_>) {
+    let path = format!("{at}.alg");
+    if let Some(problem) = algorithm_problem(&key.alg) {
+        findings.add(&path, problem);
+        return;
+    }
+    if !provider.algorithms.is_empty() && !provider.algorithms.contains(&key.alg) {
+        let message =
+            format!("{} is not among the provider's algorithms; add it there or remove the key", key.alg);
+        findings.add(&path, message);
+    }
+    // A public key taken for an HMAC secret lets anyone sign (CVE-2015-9235).
+    let hmac = key.alg.starts_with("HS");
+    match &key.source {
+        KeySource::PemFile(_) | KeySource::PemEnv(_) if hmac => {
+            findings
+                .add(&path, format!("{} is keyed by a secret, not by a PEM key; write secret_file", key.alg));
+        }
+        KeySource::SecretEnv(_) | KeySource::SecretFile(_) | KeySource::SecretBase64File(_) if !hmac => {
+            findings
+                .add(&path, format!("{} is keyed by a key pair, not by a secret; write pem_file", key.alg));
+        }
+        KeySource::PemFile(_)
+        | KeySource::PemEnv(_)
+        | KeySource::SecretEnv(_)
+        | KeySource::SecretFile(_)
+        | KeySource::SecretBase64File(_)
+        | KeySource::JwkFile(_) => {}
+    }
+}
+
+fn algorithm_problem(alg: &str) -> Option<String> {
+    if ALGORITHMS.contains(&alg) {
+        return None;
+    }
+    if alg.eq_ignore_ascii_case("none") {
+        return Some("tokens without a signature are never taken".into());
+    }
+    let upper = alg.to_ascii_lowercase();
+    let lower = ALGORITHMS.map(str::to_ascii_lowercase);
+    let near = nearest(&upper, lower.iter().map(String::as_str));
+    let near = near.and_then(|near| ALGORITHMS.into_iter().find(|known| known.eq_ignore_ascii_case(near)));
+    let advice = near.map_or_else(String::new, |near| format!("did you mean {near:?}? "));
+    Some(format!("{alg:?} is no algorithm that is supported; {advice}There are {}", ALGORITHMS.join(", ")))
+}
+
+fn rules(auth: &Auth, findings: &mut Findings<'_>) {
+    let names: Vec<&str> = auth.providers.iter().map(|provider| provider.name.as_str()).collect();
+    for (number, rule) in auth.routes.iter().enumerate() {
+        let at = format!("auth.route[{number}]");
+        prefix_and_methods(&at, (&rule.prefix, &rule.methods), findings);
+        one_rule(&at, rule, &names, findings);
+        let shadow = |other: &AuthRoute| {
+            other.prefix == rule.prefix && (other.methods.is_empty() || other.methods == rule.methods)
+        };
+        let reached = !auth.routes[..number].iter().any(shadow);
+        findings.require(reached.into(), &at, "an earlier rule takes all its requests; remove one");
+    }
+    if !auth.enabled {
+        return;
+    }
+    let message = "write a last rule for everything else: prefix = \"/\", require = \"NAME\" (or \"none\")";
+    match auth.routes.last() {
+        None => findings.add("auth.route", format!("there is no rule; {message}")),
+        Some(rule) if rule.prefix != "/" || !rule.methods.is_empty() => {
+            let at = format!("auth.route[{}]", auth.routes.len() - 1);
+            findings.add(&at, format!("the last rule does not cover \"/\" for all methods; {message}"));
+        }
+        Some(_) => {}
+    }
+}
+
+fn one_rule(at: &str, rule: &AuthRoute, names: &[&str], findings: &mut Findings<'_>) {
+    let path = format!("{at}.require");
+    let conditions = !rule.scopes_all.is_empty() || !rule.scopes_any.is_empty() || !rule.claims.is_empty();
+    match &rule.require {
+        Require::None if conditions => {
+            findings
+                .add(at, "scopes or claims on a public route; name a provider in require, or remove them");
+        }
+        Require::None => {}
+        Require::Optional | Require::Try if names.is_empty() => {
+            findings.add(&path, "there is no [[auth.provider]]")
+        }
+        Require::Optional | Require::Try => {}
+        Require::Any(wanted) => {
+            for name in wanted.iter().filter(|name| !names.contains(&name.as_str())) {
+                let near = nearest(name, names.iter().chain(&["none", "optional", "try"]).copied());
+                let advice = match near {
+                    Some(near) => format!("did you mean {near:?}?"),
+                    None if names.is_empty() => "write a [[auth.provider]]".into(),
+                    None => format!("there are {}", names.join(", ")),
+                };
+                findings.add(&path, format!("there is no provider {name:?}; {advice}"));
+            }
+        }
+    }
+    let paths = rule.claims.keys().all(|path| !path.is_empty() && !path.split('.').any(str::is_empty));
+    findings.require(paths.into(), &format!("{at}.claims"), "a claim's path is names joined by dots");
+}
+
+/// RFC 7518 3.1 and RFC 8037, less what has no use or no implementation here.
+const ALGORITHMS: [&str; 12] = [
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
+    "EdDSA",
+];
+
+/// Fields without which a request has another meaning (RFC 9110 7.6.1, RFC 9112 6).
+const FRAMING: [&str; 8] = [
+    "Host",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Connection",
+    "Upgrade",
+    "TE",
+    "Trailer",
+    "Authorization",
+];

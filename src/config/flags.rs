@@ -1,0 +1,182 @@
+//! The flags that set configuration keys.
+
+use super::build::Assignment;
+use super::errors::{Origin, Problem};
+use super::value::{Node, Value};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Flags that every subcommand which reads the configuration takes. They win over everything else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct Flags {
+    /// What to serve at "/": module:callable, module:factory(), a bare module, native:NAME, hello, echo or status
+    #[arg(value_name = "APP")]
+    pub app: Option<String>,
+    /// Configuration file [default: ferricorn.toml, if it is there]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on: HOST:PORT, :PORT, unix:PATH or fd://N; may be repeated
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub bind: Vec<String>,
+    /// Number of workers, or "auto"
+    #[arg(short, long, value_name = "N")]
+    pub workers: Option<String>,
+    /// App threads per worker
+    #[arg(long, value_name = "N")]
+    pub threads: Option<String>,
+    /// Kind of worker, for command lines written for Gunicorn: sync or gthread
+    #[arg(short = 'k', long, value_name = "CLASS")]
+    pub worker_class: Option<String>,
+    /// Time a request may spend in the app: seconds, or with a unit; 0 = no limit
+    #[arg(short, long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Time running requests have to end when a worker leaves
+    #[arg(long, value_name = "TIME")]
+    pub graceful_timeout: Option<String>,
+    /// Time between two requests on a connection
+    #[arg(long, value_name = "TIME")]
+    pub keep_alive: Option<String>,
+    /// Recycle a worker after so many requests
+    #[arg(long, value_name = "N")]
+    pub max_requests: Option<String>,
+    /// At most so many requests more, at random per worker
+    #[arg(long, value_name = "N")]
+    pub max_requests_jitter: Option<String>,
+    /// Length of each listening socket's queue
+    #[arg(long, value_name = "N")]
+    pub backlog: Option<String>,
+    /// Mode of UNIX sockets, octal
+    #[arg(long, value_name = "MODE")]
+    pub unix_mode: Option<String>,
+    /// File that the master's pid is written to
+    #[arg(short, long, value_name = "FILE")]
+    pub pid: Option<String>,
+    /// User that workers run as
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Group that workers run as
+    #[arg(short, long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// File mode creation mask, octal
+    #[arg(short = 'm', long, value_name = "MASK")]
+    pub umask: Option<String>,
+    /// Working directory, entered before anything is loaded
+    #[arg(long, value_name = "DIR")]
+    pub chdir: Option<String>,
+    /// Directories put on sys.path, separated by commas
+    #[arg(long, value_name = "DIRS")]
+    pub pythonpath: Option<String>,
+    /// Variable given to every app's environment; may be repeated
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Directory of files served at a URL prefix; may be repeated
+    #[arg(long = "static", value_name = "URL=DIR")]
+    pub static_files: Vec<String>,
+    /// Peers whose forwarded fields are believed, separated by commas, or "*"
+    #[arg(long, value_name = "ADDRESSES")]
+    pub forwarded_allow_ips: Option<String>,
+    /// Where the access log goes: a file, "-" or "off"
+    #[arg(long, value_name = "FILE")]
+    pub access_logfile: Option<String>,
+    /// Shape of the access log: combined or json
+    #[arg(long, value_name = "FORMAT")]
+    pub access_logformat: Option<String>,
+    /// Where the error log goes: a file, "-" or "off"
+    #[arg(long, alias = "log-file", value_name = "FILE")]
+    pub error_logfile: Option<String>,
+    /// Least severe level shown: error, warn, info, debug, trace
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Shape of the error log: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+impl Flags {
+    /// The keys that these flags set.
+    pub(super) fn assignments(&self) -> Vec<Assignment> {
+        let table = [
+            ("--workers", "workers.count", self.workers.clone()),
+            ("--threads", "workers.threads", self.threads.clone()),
+            ("--timeout", "timeouts.request", self.timeout.as_deref().map(with_unit)),
+            ("--graceful-timeout", "timeouts.graceful", self.graceful_timeout.as_deref().map(with_unit)),
+            ("--keep-alive", "timeouts.keep_alive", self.keep_alive.as_deref().map(with_unit)),
+            ("--max-requests", "workers.max_requests", self.max_requests.clone()),
+            ("--max-requests-jitter", "workers.max_requests_jitter", self.max_requests_jitter.clone()),
+            ("--backlog", "server.backlog", self.backlog.clone()),
+            ("--unix-mode", "server.unix_mode", self.unix_mode.clone()),
+            ("--pid", "server.pid_file", self.pid.clone()),
+            ("--user", "server.user", self.user.clone()),
+            ("--group", "server.group", self.group.clone()),
+            ("--umask", "server.umask", self.umask.clone()),
+            ("--chdir", "server.chdir", self.chdir.clone()),
+            ("--pythonpath", "python.path", self.pythonpath.clone()),
+            ("--forwarded-allow-ips", "server.forwarded_allow_ips", self.forwarded_allow_ips.clone()),
+            ("--access-logfile", "log.access", self.access_logfile.clone()),
+            ("--access-logformat", "log.access_format", self.access_logformat.clone()),
+            ("--error-logfile", "log.error", self.error_logfile.clone()),
+            ("--log-level", "log.level", self.log_level.clone()),
+            ("--log-format", "log.format", self.log_format.clone()),
+        ];
+        let single = table.into_iter().filter_map(|(flag, path, text)| {
+            let node = Node { value: Value::Loose(text?), origin: Origin::Flag(flag.into()) };
+            Some(Assignment { path: path.into(), node })
+        });
+        single.chain(self.addresses()).collect()
+    }
+
+    fn addresses(&self) -> Option<Assignment> {
+        let origin = Origin::Flag("--bind".into());
+        let node = |text: &String| Node { value: Value::Loose(text.clone()), origin: origin.clone() };
+        let items: Vec<Node> = self.bind.iter().map(node).collect();
+        let node = Node { value: Value::List(items), origin };
+        (!self.bind.is_empty()).then(|| Assignment { path: "server.bind".into(), node })
+    }
+
+    /// `-e NAME=VALUE`
+    pub(super) fn variables(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+        pairs(&self.env, "--env", "NAME=VALUE", problems)
+    }
+
+    /// `--static URL=DIR`
+    pub(super) fn directories(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+        pairs(&self.static_files, "--static", "URL=DIR", problems)
+    }
+
+    /// What is wrong with `--worker-class`: the kind of app decides, so the class can only agree.
+    pub(super) fn worker_class_problem(&self) -> Option<Problem> {
+        let class = self.worker_class.as_deref()?;
+        let advice = match class {
+            "sync" | "gthread" => return None,
+            "gevent" | "eventlet" | "tornado" => "use --threads N for requests that wait",
+            _ if class.contains("uvicorn") || class.contains("asgi") => {
+                "ASGI apps are not supported in this version"
+            }
+            _ => "use sync or gthread, or leave the flag out",
+        };
+        let message = format!("the worker class {class:?} is not there; {advice}");
+        Some(Problem::new(&Origin::Flag("--worker-class".into()), "", message))
+    }
+}
+
+/// Gunicorn's times are numbers of seconds.
+fn with_unit(text: &str) -> String {
+    let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if bare { format!("{text}s") } else { text.into() }
+}
+
+fn pairs(texts: &[String], flag: &str, shape: &str, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+    let mut map = BTreeMap::new();
+    for text in texts {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !text.contains('\0') => {
+                map.insert(name.to_owned(), value.to_owned());
+            }
+            _ => {
+                let message = format!("{text:?} is not of the form {shape}");
+                problems.push(Problem::new(&Origin::Flag(flag.into()), "", message));
+            }
+        }
+    }
+    map
+}

@@ -1,0 +1,237 @@
+//! Reads the configuration from all its sources, in their order.
+
+use super::build::{Assignment, Build};
+use super::errors::{ConfigErrors, Origin, Origins, Problem};
+use super::flags::Flags;
+use super::schema::{AUTH_KEYS, Change, MountDraft, ROOT_KEYS};
+use super::{AppTarget, Config, Mount, check, environment, files, schema, value};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// Everything a configuration is made of; nothing else has a part in it.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The file's name, for messages, and its text.
+    pub file: Option<(PathBuf, String)>,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+    /// The command line.
+    pub flags: Flags,
+    /// Where the server was started: what a relative `server.chdir` is relative to.
+    pub directory: PathBuf,
+}
+
+/// A configuration and where its values came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Where its values were set.
+    pub origins: Origins,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+}
+
+/// Makes the configuration: default < file < environment < flag.
+///
+/// `PORT`, `WEB_CONCURRENCY` and `FORWARDED_ALLOW_IPS` replace defaults, as with Gunicorn: the file wins over them.
+/// Pure: what the configuration names in the file system is not looked at.
+///
+/// # Errors
+/// Everything that is wrong, at once. Nothing of the configuration should be used.
+pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let mut build = Build::default();
+    if let Some((path, text)) = &sources.file {
+        // What stands behind a syntax error cannot be told: nothing else is reported.
+        build.file(&value::parse(path, text)?);
+    }
+    let mut later = environment::assignments(&sources.environment, &mut build.problems);
+    later.extend(sources.flags.assignments());
+    let set_later = |path: &str| later.iter().any(|assignment: &Assignment| assignment.path == path);
+    for assignment in environment::defaults(&sources.environment) {
+        let path = assignment.path.as_str();
+        let failed = build.problems.iter().any(|problem| problem.key == path);
+        if *build.origins.exact(path) == Origin::Default && !failed && !set_later(path) {
+            build.assign(&assignment);
+        }
+    }
+    for assignment in &later {
+        build.assign(assignment);
+    }
+    build.problems.extend(sources.flags.worker_class_problem());
+    apps_from_flags(&mut build, &sources.flags);
+    if let Some(directory) = &mut build.config.server.chdir {
+        *directory = sources.directory.join(&*directory);
+    }
+    check::contradictions(&mut build);
+    ConfigErrors::check(build.problems)?;
+    let file = sources.file.as_ref().map(|(path, _)| path.clone());
+    Ok(Loaded { config: build.config, origins: build.origins, file })
+}
+
+/// The positional APP, `--static` and `--env`.
+fn apps_from_flags(build: &mut Build, flags: &Flags) {
+    if let Some(target) = &flags.app {
+        let origin = Origin::Flag("APP".into());
+        match schema::app_target(target) {
+            Ok(target) => mount(build, "/".into(), target, &origin),
+            Err(message) => build.problem(&origin, "", message),
+        }
+    }
+    let origin = Origin::Flag("--static".into());
+    for (prefix, directory) in flags.directories(&mut build.problems) {
+        match schema::mount_prefix(&prefix) {
+            Ok(_) if directory.is_empty() => {
+                build.problem(&origin, "", format!("{prefix}= names no directory"))
+            }
+            Ok(prefix) => mount(build, prefix, AppTarget::Static(directory.into()), &origin),
+            Err(message) => build.problem(&origin, "", message),
+        }
+    }
+    let variables = flags.variables(&mut build.problems);
+    for app in &mut build.config.apps {
+        app.env.extend(variables.clone());
+    }
+}
+
+/// Puts an app in the place of the one with this prefix, whose environment it inherits, or adds it.
+fn mount(build: &mut Build, prefix: String, target: AppTarget, origin: &Origin) {
+    let apps = &mut build.config.apps;
+    let number = apps.iter().position(|app| app.mount == prefix).unwrap_or(apps.len());
+    let key = if matches!(target, AppTarget::Static(_)) { "static" } else { "target" };
+    match apps.get_mut(number) {
+        Some(app) => app.target = target,
+        None => {
+            apps.push(Mount { mount: prefix, target, ..Mount::blank() });
+            build.origins.set(format!("app[{number}]"), origin.clone());
+        }
+    }
+    build.origins.set(format!("app[{number}].{key}"), origin.clone());
+}
+
+impl Mount {
+    fn blank() -> Self {
+        let MountDraft { mount, env_file, env, .. } = MountDraft::default();
+        Self { mount, target: AppTarget::Native("hello".into()), env_file, env }
+    }
+}
+
+/// Reads the configuration anew, from the same file and with the same environment and flags.
+#[derive(Debug, Clone)]
+pub struct Reloader {
+    flags: Flags,
+    environment: BTreeMap<String, String>,
+    directory: PathBuf,
+}
+
+impl Reloader {
+    /// Keeps these flags, this process's environment and the current directory.
+    ///
+    /// # Errors
+    /// When the current directory is not there any more.
+    pub fn new(flags: Flags) -> std::io::Result<Self> {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        };
+        let environment = std::env::vars_os().filter_map(text).collect();
+        Ok(Self::with(flags, environment, std::env::current_dir()?))
+    }
+
+    /// The same with everything given.
+    pub fn with(flags: Flags, environment: BTreeMap<String, String>, directory: PathBuf) -> Self {
+        Self { flags, environment, directory }
+    }
+
+    /// Reads the file, makes the configuration and looks at the files it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(&mut self) -> Result<Loaded, ConfigErrors> {
+        let sources = Sources {
+            file: self.file()?,
+            environment: self.environment.clone(),
+            flags: self.flags.clone(),
+            directory: self.directory.clone(),
+        };
+        let loaded = load(&sources)?;
+        ConfigErrors::check(files::problems(&loaded, &self.directory))?;
+        Ok(loaded)
+    }
+
+    /// The configuration as it stands now.
+    ///
+    /// # Errors
+    /// Everything that is wrong: go on with the old configuration.
+    pub fn reload(&mut self) -> Result<Config, ConfigErrors> {
+        self.load().map(|loaded| loaded.config)
+    }
+
+    /// The named file, which must be there, or the default one, which need not.
+    fn file(&self) -> Result<Option<(PathBuf, String)>, ConfigErrors> {
+        let named = match (&self.flags.config, self.environment.get(environment::FILE_VARIABLE)) {
+            (Some(path), _) => Some((path.clone(), Origin::Flag("--config".into()))),
+            (None, Some(path)) if !path.is_empty() => {
+                Some((path.into(), Origin::Environment(environment::FILE_VARIABLE.into())))
+            }
+            _ => None,
+        };
+        let (path, origin) = named.clone().unwrap_or_else(|| (DEFAULT_FILE.into(), Origin::Default));
+        match std::fs::read_to_string(self.directory.join(&path)) {
+            Ok(text) => Ok(Some((path, text))),
+            Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => Ok(None),
+            Err(error) => {
+                let message = format!("{}: cannot be read: {error}", path.display());
+                Err(ConfigErrors::one(Problem::new(&origin, "", message)))
+            }
+        }
+    }
+}
+
+/// Which keys differ between two configurations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Keys whose change a reload takes.
+    pub reloaded: Vec<String>,
+    /// Keys whose change waits for the next start.
+    pub restart: Vec<String>,
+}
+
+impl Changes {
+    /// Compares the configuration that runs with a new one.
+    pub fn between(old: &Config, new: &Config) -> Self {
+        let mut changes = Self::default();
+        for key in ROOT_KEYS.iter().filter(|key| (key.show)(old) != (key.show)(new)) {
+            match key.change {
+                Change::Reload => changes.reloaded.push(key.path.into()),
+                Change::Restart => changes.restart.push(key.path.into()),
+            }
+        }
+        match (&old.auth, &new.auth) {
+            (Some(old), Some(new)) => {
+                let changed = AUTH_KEYS.iter().filter(|key| (key.show)(old) != (key.show)(new));
+                changes.reloaded.extend(changed.map(|key| format!("auth.{}", key.path)));
+                let lists = [
+                    ("auth.provider", old.providers != new.providers),
+                    ("auth.route", old.routes != new.routes),
+                ];
+                changes
+                    .reloaded
+                    .extend(lists.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.into()));
+            }
+            (None, None) => {}
+            (Some(_), None) | (None, Some(_)) => changes.reloaded.push("auth".into()),
+        }
+        let lists = [("app", old.apps != new.apps), ("route", old.routes != new.routes)];
+        changes.reloaded.extend(lists.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.into()));
+        changes
+    }
+}
+
+/// Where a relative path of this configuration starts.
+pub(super) fn base<'a>(config: &'a Config, directory: &'a Path) -> &'a Path {
+    config.server.chdir.as_deref().unwrap_or(directory)
+}
+
+/// Read from the working directory when no file is named.
+const DEFAULT_FILE: &str = "ferricorn.toml";

@@ -1,0 +1,177 @@
+//! The keys of `[[app]]` and `[[route]]`.
+
+use super::keys;
+use crate::config::suggest::nearest;
+use crate::config::{AppTarget, Mount, Route};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// An `[[app]]` as it is written.
+#[derive(Debug, Clone)]
+pub(in crate::config) struct MountDraft {
+    pub(in crate::config) mount: String,
+    pub(in crate::config) target: Option<String>,
+    pub(in crate::config) r#static: Option<PathBuf>,
+    pub(in crate::config) env_file: Option<PathBuf>,
+    pub(in crate::config) env: BTreeMap<String, String>,
+}
+
+impl Default for MountDraft {
+    fn default() -> Self {
+        Self { mount: "/".into(), target: None, r#static: None, env_file: None, env: BTreeMap::new() }
+    }
+}
+
+impl From<&Mount> for MountDraft {
+    fn from(mount: &Mount) -> Self {
+        let (target, directory) = match &mount.target {
+            AppTarget::Native(name) => (Some(format!("native:{name}")), None),
+            AppTarget::Python(target) => (Some(target.clone()), None),
+            AppTarget::Static(directory) => (None, Some(directory.clone())),
+        };
+        Self {
+            mount: mount.mount.clone(),
+            target,
+            r#static: directory,
+            env_file: mount.env_file.clone(),
+            env: mount.env.clone(),
+        }
+    }
+}
+
+impl MountDraft {
+    /// The app, or the key that is wrong and why.
+    pub(in crate::config) fn finish(self) -> Result<Mount, (&'static str, String)> {
+        let mount = mount_prefix(&self.mount).map_err(|problem| ("mount", problem))?;
+        let target = match (self.target, self.r#static) {
+            (Some(target), None) => app_target(&target).map_err(|problem| ("target", problem))?,
+            (None, Some(directory)) => AppTarget::Static(directory),
+            (Some(_), Some(_)) => return Err(("static", "an app has target or static, not both".into())),
+            (None, None) => {
+                return Err((
+                    "target",
+                    "missing; write target = \"module:callable\" or static = \"DIR\"".into(),
+                ));
+            }
+        };
+        if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains('=')) {
+            return Err(("env", format!("{name:?} is no name of a variable")));
+        }
+        Ok(Mount { mount, target, env_file: self.env_file, env: self.env })
+    }
+}
+
+keys! {
+    /// `[[app]]`
+    APP_KEYS: MountDraft;
+    "mount".mount, Reload, "URL prefix the app answers, on path segment boundaries; the longest one wins.";
+    "target".target, Reload,
+        "What is mounted: \"module:callable\", \"module:factory()\" or a bare \"module\" (Python), \
+         \"native:hello\", \"native:echo\", \"native:status\" (or these names alone).";
+    "static".r#static, Reload, "A directory of files to mount, instead of target.";
+    "env_file".env_file, Reload,
+        "File of NAME=value lines given to the app's environment, read anew for each generation. Never printed.";
+    "env".env, Reload, "Variables given to the app's environment; they win over env_file.";
+}
+
+keys! {
+    /// `[[route]]`
+    ROUTE_KEYS: Route;
+    "prefix".prefix, Reload, "Path prefix, on path segment boundaries.";
+    "methods".methods, Reload, "Methods it holds for; empty = all.";
+    "body".body, Reload, "Replaces limits.body.";
+    "timeout".timeout, Reload, "Replaces timeouts.request.";
+    "length_required".length_required, Reload,
+        "Requests with content must say its length beforehand, else they are answered 411.";
+}
+
+/// The native apps there are.
+pub(in crate::config) const NATIVE_APPS: [&str; 3] = ["hello", "echo", "status"];
+
+/// What `[[app]] target` or a positional APP names.
+pub(in crate::config) fn app_target(text: &str) -> Result<AppTarget, String> {
+    if let Some(name) = text.strip_prefix("native:") {
+        if NATIVE_APPS.contains(&name) {
+            return Ok(AppTarget::Native(name.into()));
+        }
+        let advice = nearest(name, NATIVE_APPS.into_iter()).unwrap_or("hello");
+        return Err(format!(
+            "there is no native app {name:?}; there are {}; did you mean \"native:{advice}\"?",
+            NATIVE_APPS.join(", ")
+        ));
+    }
+    if NATIVE_APPS.contains(&text) {
+        return Ok(AppTarget::Native(text.into()));
+    }
+    let (module, callable) = text.split_once(':').unwrap_or((text, "application"));
+    let callable = callable.strip_suffix("()").unwrap_or(callable);
+    if dotted_name(module) && dotted_name(callable) {
+        return Ok(AppTarget::Python(text.into()));
+    }
+    if module.ends_with(".py") || module.contains('/') {
+        return Err(format!("{text:?} is a file; name the module: \"package.module:callable\""));
+    }
+    Err(format!("{text:?} is no app; write \"module:callable\", \"module:factory()\" or \"native:hello\""))
+}
+
+/// Python identifiers (which may be of any script) joined by dots.
+fn dotted_name(text: &str) -> bool {
+    let letter = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let identifier =
+        |name: &str| name.chars().all(letter) && !name.starts_with(|first: char| first.is_numeric());
+    text.split('.').all(|name| !name.is_empty() && identifier(name))
+        // `wsgi.py` would be the module `py` in the package `wsgi`: hardly ever what was meant.
+        && !text.ends_with(".py")
+}
+
+/// A mount prefix without its trailing slash: "/static/" and "/static" are the same place.
+pub(in crate::config) fn mount_prefix(text: &str) -> Result<String, String> {
+    let trimmed = text.strip_suffix('/').unwrap_or(text);
+    if !text.starts_with('/') {
+        return Err(format!("{text:?} does not begin with a slash; write \"/{text}\""));
+    }
+    if trimmed.contains("//") || trimmed.ends_with('/') || text.contains(['?', '#']) {
+        return Err(format!("{text:?} is no path prefix; write segments with single slashes: \"/files\""));
+    }
+    if trimmed.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err(format!("{text:?} has a segment \".\" or \"..\", which no request has"));
+    }
+    Ok(if trimmed.is_empty() { "/".into() } else { trimmed.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_told_apart() {
+        let python = |text: &str| Ok(AppTarget::Python(text.into()));
+        let native = |text: &str| Ok(AppTarget::Native(text.into()));
+        for (text, expected) in [
+            ("mysite.wsgi:application", python("mysite.wsgi:application")),
+            ("app:create()", python("app:create()")),
+            ("app:factory.make()", python("app:factory.make()")),
+            ("mysite", python("mysite")),
+            ("native:echo", native("echo")),
+            ("status", native("status")),
+        ] {
+            assert_eq!(app_target(text), expected, "{text}");
+        }
+        for text in
+            ["", "native:helo", "a b", "app:", ":app", "wsgi.py", "./wsgi.py:app", "1a:app", "a..b", "a:b:c"]
+        {
+            assert!(app_target(text).is_err(), "{text}");
+        }
+        assert!(app_target("native:helo").unwrap_err().contains("did you mean \"native:hello\"?"));
+    }
+
+    #[test]
+    fn mounts_are_kept_in_one_spelling() {
+        for (text, expected) in [("/", "/"), ("/static/", "/static"), ("/a/b", "/a/b")] {
+            assert_eq!(mount_prefix(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", "static", "//", "/a//b", "/a?b", "/a/../b"] {
+            assert!(mount_prefix(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The keys of `[auth]`, `[[auth.provider]]`, `[[auth.provider.key]]` and `[[auth.route]]`.
+
+use super::keys;
+use crate::config::setting::{Authorization, Preflight};
+use crate::config::{
+    Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
+};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+keys! {
+    /// `[auth]`
+    AUTH_KEYS: Auth;
+    "enabled".enabled, Reload, "Whether tokens are checked at all.";
+    "preset".preset, Reload,
+        "In whose manner refusals are answered: \"simplejwt\" (the bodies of djangorestframework-simplejwt) \
+         or \"strict\" (RFC 9457 problem details).";
+    "realm".realm, Reload, "The realm of challenges.";
+    "detail".detail, Reload, "Whether answers say what was wrong.";
+    "preflight".preflight as Preflight, Reload,
+        "Whether a CORS preflight passes unchecked (\"allow\") or is treated as any request (\"check\").";
+    "max_token_bytes".max_token_bytes, Reload, "Longest token looked at, in bytes.";
+    "cache_entries".cache_entries, Reload,
+        "Verified tokens remembered per worker (asymmetric algorithms only); 0 = none.";
+    "strip".strip, Reload,
+        "Further request fields removed, besides those that forward.headers asserts.";
+    "extract.authorization".extract.authorization, Reload,
+        "Authorization schemes that carry a token, compared without case.";
+    "forward.remote_user".forward.remote_user, Reload, "Claim given to the app as REMOTE_USER. Empty: not given.";
+    "forward.authorization".forward.keep_authorization as Authorization, Reload,
+        "Whether the app still sees the Authorization field: \"keep\" or \"strip\".";
+    "forward.headers".forward.headers, Reload,
+        "Field name to claim, for apps that read identity from fields; clients' own fields of these names are removed.";
+}
+
+keys! {
+    /// `[[auth.provider]]`
+    PROVIDER_KEYS: AuthProvider;
+    "name".name, Reload, "Name that rules use.";
+    "issuer".issuer, Reload, "The iss claim, compared exactly; required with several providers. Empty: not checked.";
+    "audiences".audiences, Reload, "Any of these in aud; empty: tokens with aud are refused; [\"*\"]: not checked.";
+    "algorithms".algorithms, Reload, "Allowed algorithms; empty: exactly those of the configured keys.";
+    "leeway".leeway, Reload, "Tolerance for clocks, at most 300s.";
+    "max_lifetime".max_lifetime, Reload, "Longest remaining life of a token.";
+    "typ".typ, Reload, "Values of the typ member that are taken, compared without case.";
+    "token_type".token_type, Reload, "The token_type claim. Empty: not checked.";
+    "subject_claim".subject_claim, Reload, "Claim that names the user; \"sub\" for OpenID Connect.";
+    "require".require, Reload, "Claims that must be there; exp always must.";
+    "jwks_file".jwks_file, Reload, "A JWK set in a file. Empty: none.";
+}
+
+keys! {
+    /// `[[auth.provider.key]]`
+    KEY_KEYS: KeyDraft;
+    "kid".kid, Reload, "The kid that selects it.";
+    "alg".alg, Reload, "Its one algorithm.";
+    "use".r#use, Reload, "What it may be used for: \"verify\" or \"sign+verify\".";
+    "secret_env".secret_env, Reload, "Environment variable that holds the secret. One source per key.";
+    "secret_file".secret_file, Reload, "File whose content, less one line end, is the secret.";
+    "secret_base64_file".secret_base64_file, Reload, "File that holds the secret in base64.";
+    "pem_file".pem_file, Reload, "PEM file.";
+    "pem_env".pem_env, Reload, "Environment variable that holds PEM text.";
+    "jwk_file".jwk_file, Reload, "File that holds one JWK.";
+    "until".until, Reload, "From then on the key is not used: a time with its zone, 2026-12-01T00:00:00Z.";
+}
+
+keys! {
+    /// `[[auth.route]]`
+    RULE_KEYS: RuleDraft;
+    "prefix".prefix, Reload, "Path prefix, on path segment boundaries; the first rule that matches wins.";
+    "methods".methods, Reload, "Methods it holds for; empty = all.";
+    "require".require, Reload,
+        "What a request needs: \"none\", \"optional\" (a bad token is refused), \"try\" (a bad token counts as none), \
+         a provider's name, or { any = [\"NAME\", ...] }.";
+    "scopes_all".scopes_all, Reload, "Scopes that must all be there.";
+    "scopes_any".scopes_any, Reload, "Scopes of which one must be there; empty = not checked.";
+    "claims".claims, Reload,
+        "Rules on single claims, by dotted path: { \"realm_access.roles\" = { contains = \"ops\" } }, a value alone \
+         (equals), or { one_of = [...] }.";
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            preset: Preset::SimpleJwt,
+            realm: "api".into(),
+            detail: true,
+            preflight: true,
+            max_token_bytes: 8192,
+            cache_entries: 10_000,
+            strip: Vec::new(),
+            extract: Extract { authorization: vec!["Bearer".into()] },
+            forward: Forward { remote_user: None, keep_authorization: true, headers: BTreeMap::new() },
+            providers: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+}
+
+/// A provider of which nothing has been said.
+pub(in crate::config) fn blank_provider() -> AuthProvider {
+    AuthProvider {
+        name: String::new(),
+        issuer: None,
+        audiences: Vec::new(),
+        algorithms: Vec::new(),
+        leeway: Duration::ZERO,
+        max_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
+        typ: vec!["JWT".into(), "at+jwt".into()],
+        token_type: Some("access".into()),
+        subject_claim: "user_id".into(),
+        require: vec!["exp".into(), "jti".into()],
+        keys: Vec::new(),
+        jwks_file: None,
+    }
+}
+
+/// An `[[auth.provider.key]]` as it is written.
+#[derive(Debug, Clone)]
+pub(in crate::config) struct KeyDraft {
+    kid: Option<String>,
+    alg: Option<String>,
+    r#use: KeyUse,
+    secret_env: Option<String>,
+    secret_file: Option<PathBuf>,
+    secret_base64_file: Option<PathBuf>,
+    pem_file: Option<PathBuf>,
+    pem_env: Option<String>,
+    jwk_file: Option<PathBuf>,
+    until: Option<SystemTime>,
+}
+
+impl Default for KeyDraft {
+    fn default() -> Self {
+        Self {
+            kid: None,
+            alg: None,
+            r#use: KeyUse::Verify,
+            secret_env: None,
+            secret_file: None,
+            secret_base64_file: None,
+            pem_file: None,
+            pem_env: None,
+            jwk_file: None,
+            until: None,
+        }
+    }
+}
+
+impl From<&AuthKey> for KeyDraft {
+    fn from(key: &AuthKey) -> Self {
+        let mut draft = Self { kid: key.kid.clone(), alg: Some(key.alg.clone()), ..Self::default() };
+        (draft.r#use, draft.until) = (key.r#use, key.until);
+        match key.source.clone() {
+            KeySource::SecretEnv(name) => draft.secret_env = Some(name),
+            KeySource::SecretFile(path) => draft.secret_file = Some(path),
+            KeySource::SecretBase64File(path) => draft.secret_base64_file = Some(path),
+            KeySource::PemFile(path) => draft.pem_file = Some(path),
+            KeySource::PemEnv(name) => draft.pem_env = Some(name),
+            KeySource::JwkFile(path) => draft.jwk_file = Some(path),
+        }
+        draft
+    }
+}
+
+impl KeyDraft {
+    /// The key, or the key of the file that is wrong and why.
+    pub(in crate::config) fn finish(self) -> Result<AuthKey, (&'static str, String)> {
+        let mut sources = [
+            ("secret_env", self.secret_env.map(KeySource::SecretEnv)),
+            ("secret_file", self.secret_file.map(KeySource::SecretFile)),
+            ("secret_base64_file", self.secret_base64_file.map(KeySource::SecretBase64File)),
+            ("pem_file", self.pem_file.map(KeySource::PemFile)),
+            ("pem_env", self.pem_env.map(KeySource::PemEnv)),
+            ("jwk_file", self.jwk_file.map(KeySource::JwkFile)),
+        ]
+        .into_iter()
+        .filter_map(|(name, source)| Some((name, source?)));
+        let Some((_, source)) = sources.next() else {
+            let names = "secret_env, secret_file, secret_base64_file, pem_file, pem_env, jwk_file";
+            return Err(("", format!("the key has no source; write one of {names}")));
+        };
+        if let Some((second, _)) = sources.next() {
+            return Err((second, "a key has one source; split it in two keys or remove one".into()));
+        }
+        let Some(alg) = self.alg else {
+            return Err(("alg", "missing; name its one algorithm: alg = \"HS256\"".into()));
+        };
+        Ok(AuthKey { kid: self.kid, alg, r#use: self.r#use, source, until: self.until })
+    }
+}
+
+/// An `[[auth.route]]` as it is written.
+#[derive(Debug, Clone, Default)]
+pub(in crate::config) struct RuleDraft {
+    prefix: Option<String>,
+    methods: Vec<String>,
+    require: Option<Require>,
+    scopes_all: Vec<String>,
+    scopes_any: Vec<String>,
+    claims: BTreeMap<String, ClaimRule>,
+}
+
+impl From<&AuthRoute> for RuleDraft {
+    fn from(rule: &AuthRoute) -> Self {
+        let AuthRoute { prefix, methods, require, scopes_all, scopes_any, claims } = rule.clone();
+        Self { prefix: Some(prefix), methods, require: Some(require), scopes_all, scopes_any, claims }
+    }
+}
+
+impl RuleDraft {
+    /// The rule, or the key that is wrong and why.
+    pub(in crate::config) fn finish(self) -> Result<AuthRoute, (&'static str, String)> {
+        let Some(prefix) = self.prefix else {
+            return Err(("prefix", "missing; write prefix = \"/\" for everything".into()));
+        };
+        let Some(require) = self.require else {
+            return Err((
+                "require",
+                "missing; write \"none\" for a public route, or a provider's name".into(),
+            ));
+        };
+        Ok(AuthRoute {
+            prefix,
+            methods: self.methods,
+            require,
+            scopes_all: self.scopes_all,
+            scopes_any: self.scopes_any,
+            claims: self.claims,
+        })
+    }
+}

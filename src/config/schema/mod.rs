@@ -1,0 +1,220 @@
+//! Every key: its name, what it means, its type, its default. The only such place.
+//!
+//! Reading, printing, the names of environment variables and `config/reference.toml` all come from
+//! these tables.
+
+mod apps;
+mod auth;
+mod require;
+
+pub(super) use apps::{APP_KEYS, MountDraft, ROUTE_KEYS, app_target, mount_prefix};
+pub(super) use auth::{AUTH_KEYS, KEY_KEYS, KeyDraft, PROVIDER_KEYS, RULE_KEYS, RuleDraft, blank_provider};
+
+use super::setting::Setting;
+use super::value::Value;
+use super::{
+    AccessFormat, AppTarget, BindAddress, ByteSize, Config, Limits, Log, LogFormat, LogLevel, LogTarget,
+    Mode, Mount, Python, Server, Share, Timeouts, WorkerCount, Workers,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One key of the part of the configuration that `T` is.
+#[derive(Debug)]
+pub(super) struct Key<T> {
+    /// Path below that part: `server.bind`, `extract.authorization`, `mount`.
+    pub(super) path: &'static str,
+    /// The manual's entry.
+    pub(super) doc: &'static str,
+    /// Whether a reload can change it.
+    pub(super) change: Change,
+    /// What belongs here.
+    pub(super) takes: fn() -> String,
+    /// Sets it, or says what is wrong with the value.
+    pub(super) set: fn(&mut T, &Value) -> Result<(), String>,
+    /// Its value, as TOML.
+    pub(super) show: fn(&T) -> toml::Value,
+}
+
+/// When a changed value takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// With the next reload.
+    Reload,
+    /// With the next start.
+    Restart,
+}
+
+/// A table of keys: `path(.field)+ change "doc";`, and `as Wrapper` where a type is written differently.
+macro_rules! keys {
+    ($(#[$meta:meta])* $table:ident: $root:ty; $($path:literal $(.$field:ident)+ $(as $wrapper:ty)?, $change:ident, $doc:literal;)*) => {
+        $(#[$meta])*
+        pub(in crate::config) static $table: &[$crate::config::schema::Key<$root>] = &[
+            $($crate::config::schema::Key {
+                path: $path,
+                doc: $doc,
+                change: $crate::config::schema::Change::$change,
+                takes: $crate::config::schema::keys!(@takes $root, $(.$field)+ $(, $wrapper)?),
+                set: |root, value| {
+                    root$(.$field)+ = $crate::config::schema::keys!(@read value $(, $wrapper)?)?;
+                    Ok(())
+                },
+                show: |root| $crate::config::schema::keys!(@show root$(.$field)+ $(, $wrapper)?),
+            }),*
+        ];
+    };
+    (@takes $root:ty, $(.$field:ident)+) => {
+        || $crate::config::schema::takes_of(|root: &$root| &root$(.$field)+)
+    };
+    (@takes $root:ty, $(.$field:ident)+, $wrapper:ty) => { <$wrapper as $crate::config::setting::Setting>::takes };
+    (@read $value:ident) => { $crate::config::setting::Setting::read($value) };
+    (@read $value:ident, $wrapper:ty) => {
+        <$wrapper as $crate::config::setting::Setting>::read($value).map(Into::into)
+    };
+    (@show $place:expr) => { $crate::config::setting::Setting::show(&$place) };
+    (@show $place:expr, $wrapper:ty) => { $crate::config::setting::Setting::show(&<$wrapper>::from($place)) };
+}
+use keys;
+
+/// What the type of a field takes; the function names the field and is never called.
+fn takes_of<R, T: Setting>(_field: fn(&R) -> &T) -> String {
+    T::takes()
+}
+
+/// What each section is about, in the order of the reference.
+pub(super) const SECTIONS: &[(&str, &str)] = &[
+    ("server", "Addresses, identity and files of the server as a whole."),
+    ("workers", "How many workers there are and how they are replaced."),
+    ("limits", "Sizes and counts that no client or app may exceed."),
+    ("timeouts", "How long anything may take."),
+    ("log", "Error log and access log."),
+    ("python", "How Python apps find their code."),
+];
+
+keys! {
+    /// The plain sections.
+    ROOT_KEYS: Config;
+    "server.bind".server.bind, Restart,
+        "Addresses to listen on: HOST:PORT, [v6]:PORT, :PORT (all IPv4 addresses), unix:PATH, fd://N (inherited). \
+         The variable PORT gives 0.0.0.0:$PORT where neither the file, nor the environment, nor a flag says otherwise.";
+    "server.backlog".server.backlog, Restart, "Length of each listening socket's queue, listen(2).";
+    "server.unix_mode".server.unix_mode, Restart, "Mode of UNIX sockets.";
+    "server.unix_owner".server.unix_owner, Restart, "Owner of UNIX sockets, a name or number. Empty: unchanged.";
+    "server.unix_group".server.unix_group, Restart, "Group of UNIX sockets, a name or number. Empty: unchanged.";
+    "server.user".server.user, Reload, "User that workers run as, a name or number. Empty: unchanged.";
+    "server.group".server.group, Reload, "Group that workers run as, a name or number. Empty: that of the user.";
+    "server.umask".server.umask, Reload, "File mode creation mask. Empty: as inherited.";
+    "server.chdir".server.chdir, Reload,
+        "Working directory, entered before anything is loaded; relative paths start there. \
+         It is itself relative to where the server was started. Empty: unchanged.";
+    "server.pid_file".server.pid_file, Restart, "File that the master's pid is written to. Empty: none.";
+    "server.forwarded_allow_ips".server.forwarded_allow_ips, Reload,
+        "Peers whose forwarded fields are believed: addresses, networks, or \"*\". Peers on UNIX sockets always are. \
+         The variable FORWARDED_ALLOW_IPS replaces the default.";
+    "workers.count".workers.count, Reload,
+        "Number of workers. \"auto\": the CPUs of the cgroup, at most 4 for Python apps. \
+         The variable WEB_CONCURRENCY replaces the default.";
+    "workers.threads".workers.threads, Reload, "App threads per worker (WSGI), or runtime threads (native apps).";
+    "workers.max_requests".workers.max_requests, Reload, "Recycle a worker after so many requests; 0 = never.";
+    "workers.max_requests_jitter".workers.max_requests_jitter, Reload,
+        "At most so many requests are added to max_requests, at random per worker.";
+    "workers.max_surge".workers.max_surge, Reload,
+        "How many additional workers a reload may start at once: a part, rounded down, or a number; at least one.";
+    "limits.head".limits.head, Reload, "Request line and fields together. Past it: 431.";
+    "limits.target".limits.target, Reload, "The request target. Past it: 414.";
+    "limits.fields".limits.fields, Reload, "Number of request fields. Past it: 431.";
+    "limits.body".limits.body, Reload, "Request content. Past it: 413.";
+    "limits.body_memory".limits.body_memory, Reload,
+        "Request content kept in memory; beyond it in a temporary file.";
+    "limits.response_buffer".limits.response_buffer, Reload,
+        "Response content held for a slow client before the app has to wait.";
+    "limits.connections".limits.connections, Reload,
+        "Connections per worker. Past it: connections wait in the queue.";
+    "timeouts.head".timeouts.head, Reload, "From the first byte of a head to its end. Past it: 408.";
+    "timeouts.body".timeouts.body, Reload, "Between two reads of request content. Past it: 408.";
+    "timeouts.keep_alive".timeouts.keep_alive, Reload,
+        "Between two requests on a kept-alive connection. 0s: connections are not kept.";
+    "timeouts.request".timeouts.request, Reload,
+        "Time a request may spend in the app; 0s = no limit. Past it: 504.";
+    "timeouts.write".timeouts.write, Reload, "Between two writes that a client accepts.";
+    "timeouts.graceful".timeouts.graceful, Reload, "Time running requests have to end when a worker leaves.";
+    "timeouts.drain_idle".timeouts.drain_idle, Reload,
+        "Time an idle kept-alive connection has, when a worker leaves, for a request already on its way.";
+    "timeouts.boot".timeouts.boot, Reload, "From the fork of a worker to its being ready.";
+    "log.level".log.level, Reload, "Least severe level shown: error, warn, info, debug, trace.";
+    "log.format".log.format, Reload, "Shape of the error log: text or json.";
+    "log.error".log.error, Reload, "Where the error log goes: a file, \"-\" (standard error), or \"off\".";
+    "log.access".log.access, Reload, "Where the access log goes: a file, \"-\" (standard output), or \"off\".";
+    "log.access_format".log.access_format, Reload, "Shape of the access log: combined or json.";
+    "python.path".python.path, Reload, "Directories put on sys.path behind the working directory.";
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: Server {
+                bind: vec![BindAddress::Tcp { host: "127.0.0.1".into(), port: 8000 }],
+                backlog: 2048,
+                unix_mode: Mode(0o666),
+                unix_owner: None,
+                unix_group: None,
+                user: None,
+                group: None,
+                umask: None,
+                chdir: None,
+                pid_file: None,
+                forwarded_allow_ips: vec!["127.0.0.1".into(), "::1".into()],
+            },
+            workers: Workers {
+                count: WorkerCount::Auto,
+                threads: 1,
+                max_requests: 0,
+                max_requests_jitter: 0,
+                max_surge: Share::Percent(25),
+            },
+            limits: default_limits(),
+            timeouts: default_timeouts(),
+            log: Log {
+                level: LogLevel::Info,
+                format: LogFormat::Text,
+                error: LogTarget::Standard,
+                access: LogTarget::Off,
+                access_format: AccessFormat::Combined,
+            },
+            python: Python::default(),
+            auth: None,
+            apps: vec![Mount {
+                mount: "/".into(),
+                target: AppTarget::Native("hello".into()),
+                env_file: None,
+                env: BTreeMap::new(),
+            }],
+            routes: Vec::new(),
+        }
+    }
+}
+
+fn default_limits() -> Limits {
+    Limits {
+        head: ByteSize(32 << 10),
+        target: ByteSize(16 << 10),
+        fields: 100,
+        body: ByteSize(1 << 30),
+        body_memory: ByteSize(1 << 20),
+        response_buffer: ByteSize(1 << 20),
+        connections: 10_000,
+    }
+}
+
+fn default_timeouts() -> Timeouts {
+    Timeouts {
+        head: Duration::from_secs(30),
+        body: Duration::from_secs(60),
+        keep_alive: Duration::from_secs(75),
+        request: Duration::from_secs(30),
+        write: Duration::from_secs(60),
+        graceful: Duration::from_secs(30),
+        drain_idle: Duration::from_secs(2),
+        boot: Duration::from_secs(120),
+    }
+}

@@ -1,0 +1,122 @@
+//! `require` and `claims` of `[[auth.route]]`: values that have several shapes.
+
+use crate::config::setting::{Authorization, Preflight, Setting, mismatch};
+use crate::config::value::{Entry, Node, Value};
+use crate::config::{ClaimRule, Require};
+
+impl Setting for Require {
+    fn takes() -> String {
+        "\"none\", \"optional\", \"try\", a provider's name, or { any = [\"NAME\"] }".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Text(text) => match text.as_str() {
+                "none" => Ok(Self::None),
+                "optional" => Ok(Self::Optional),
+                "try" => Ok(Self::Try),
+                "" => Err(mismatch::<Self>(value)),
+                name => Ok(Self::Any(vec![name.into()])),
+            },
+            Value::Table(entries) => match entries.as_slice() {
+                [Entry { name, node }] if name == "any" => match Vec::read(&node.value)? {
+                    names if names.is_empty() => {
+                        Err("any names no provider; for a public route write \"none\"".into())
+                    }
+                    names => Ok(Self::Any(names)),
+                },
+                _ => Err(mismatch::<Self>(value)),
+            },
+            Value::List(_) => Err(format!("{}; write {{ any = [...] }}", mismatch::<Self>(value))),
+            Value::Loose(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Time(_) => {
+                Err(mismatch::<Self>(value))
+            }
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        match self {
+            Self::None => "none".into(),
+            Self::Optional => "optional".into(),
+            Self::Try => "try".into(),
+            Self::Any(names) => match names.as_slice() {
+                [name] => name.as_str().into(),
+                _ => toml::Value::Table([("any".to_owned(), names.show())].into_iter().collect()),
+            },
+        }
+    }
+}
+
+impl Setting for ClaimRule {
+    fn takes() -> String {
+        "a value, { one_of = [...] } or { contains = VALUE }".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let Value::Table(entries) = value else { return json(value).map(Self::Equals) };
+        match entries.as_slice() {
+            [Entry { name, node }] if name == "contains" => json(&node.value).map(Self::Contains),
+            [Entry { name, node: Node { value: Value::List(items), .. } }] if name == "one_of" => {
+                items.iter().map(|item| json(&item.value)).collect::<Result<_, _>>().map(Self::OneOf)
+            }
+            _ => Err(mismatch::<Self>(value)),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        let table = |name: &str, value| toml::Value::Table([(name.to_owned(), value)].into_iter().collect());
+        match self {
+            Self::Equals(value) => scalar(value),
+            Self::OneOf(values) => table("one_of", toml::Value::Array(values.iter().map(scalar).collect())),
+            Self::Contains(value) => table("contains", scalar(value)),
+        }
+    }
+}
+
+/// A claim is compared with texts, whole numbers and booleans: fractions have no exact spelling.
+fn json(value: &Value) -> Result<serde_json::Value, String> {
+    match value {
+        Value::Text(text) => Ok(text.as_str().into()),
+        Value::Integer(number) => Ok((*number).into()),
+        Value::Boolean(value) => Ok((*value).into()),
+        other @ (Value::Loose(_) | Value::Float(_) | Value::Time(_) | Value::List(_) | Value::Table(_)) => {
+            Err(format!("a claim is compared with a text, a whole number, true or false, found {other}"))
+        }
+    }
+}
+
+fn scalar(value: &serde_json::Value) -> toml::Value {
+    match value {
+        serde_json::Value::Bool(value) => (*value).into(),
+        serde_json::Value::Number(number) => number.as_i64().unwrap_or(i64::MAX).into(),
+        serde_json::Value::String(text) => text.as_str().into(),
+        // `json` makes no others; a program that does gets their JSON text.
+        other @ (serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_)) => {
+            other.to_string().into()
+        }
+    }
+}
+
+impl From<bool> for Preflight {
+    fn from(allow: bool) -> Self {
+        if allow { Self::Allow } else { Self::Check }
+    }
+}
+
+impl From<Preflight> for bool {
+    fn from(preflight: Preflight) -> Self {
+        preflight == Preflight::Allow
+    }
+}
+
+impl From<bool> for Authorization {
+    fn from(keep: bool) -> Self {
+        if keep { Self::Keep } else { Self::Strip }
+    }
+}
+
+impl From<Authorization> for bool {
+    fn from(authorization: Authorization) -> Self {
+        authorization == Authorization::Keep
+    }
+}

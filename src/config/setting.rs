@@ -1,0 +1,391 @@
+//! How each type of value is read from what was written, and printed again.
+
+use super::suggest::nearest;
+use super::units::{parse_duration, show_duration};
+use super::value::{Entry, Node, Value};
+use super::{
+    AccessFormat, BindAddress, ByteSize, KeyUse, LogFormat, LogLevel, LogTarget, Mode, Preset, Share,
+    WorkerCount,
+};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+/// A type that a key can have.
+pub(super) trait Setting: Sized {
+    /// What belongs here, for people: `a duration such as "30s"`.
+    fn takes() -> String;
+
+    /// The value, or what is wrong with it.
+    fn read(value: &Value) -> Result<Self, String>;
+
+    /// TOML that reads as the same value.
+    fn show(&self) -> toml::Value;
+}
+
+/// Puts what is expected beside what was found.
+pub(super) fn mismatch<T: Setting>(value: &Value) -> String {
+    format!("expected {}, found {value}", T::takes())
+}
+
+/// Reads a text through a parser, whose complaint is completed by what belongs here.
+fn parsed<T: Setting>(value: &Value, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+    let text = value.text().ok_or_else(|| mismatch::<T>(value))?;
+    parse(text).map_err(|problem| format!("{}: {problem}", mismatch::<T>(value)))
+}
+
+impl Setting for String {
+    fn takes() -> String {
+        "a text".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value.text() {
+            Some(text) if text.contains('\0') => Err("a text with a NUL character".into()),
+            Some(text) => Ok(text.into()),
+            None => Err(format!("{}; write it in quotes", mismatch::<Self>(value))),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        self.as_str().into()
+    }
+}
+
+impl Setting for PathBuf {
+    fn takes() -> String {
+        "a path".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match String::read(value)? {
+            text if text.is_empty() => Err("the path is empty".into()),
+            text => Ok(text.into()),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        self.to_string_lossy().as_ref().into()
+    }
+}
+
+impl Setting for bool {
+    fn takes() -> String {
+        "true or false".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Boolean(value) => Ok(*value),
+            Value::Loose(text) if ["true", "1", "yes", "on"].contains(&text.as_str()) => Ok(true),
+            Value::Loose(text) if ["false", "0", "no", "off"].contains(&text.as_str()) => Ok(false),
+            other => Err(mismatch::<Self>(other)),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        (*self).into()
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => { $(
+        impl Setting for $number {
+            fn takes() -> String {
+                format!("a whole number from 0 to {}", (<$number>::MAX as u64).min(i64::MAX as u64))
+            }
+
+            fn read(value: &Value) -> Result<Self, String> {
+                let number = match value {
+                    Value::Integer(number) => Self::try_from(*number).ok(),
+                    Value::Loose(text) if !text.starts_with('+') => text.parse().ok(),
+                    Value::Text(text) if text.parse::<Self>().is_ok() => {
+                        return Err(format!("{}; write {text} without quotes", mismatch::<Self>(value)));
+                    }
+                    _ => None,
+                };
+                number.filter(|number| i64::try_from(*number).is_ok()).ok_or_else(|| mismatch::<Self>(value))
+            }
+
+            fn show(&self) -> toml::Value {
+                // What `read` takes fits; a larger number could only come from a program.
+                i64::try_from(*self).unwrap_or(i64::MAX).into()
+            }
+        }
+    )* };
+}
+
+numbers! { u16 u32 u64 }
+
+impl Setting for ByteSize {
+    fn takes() -> String {
+        "a size such as \"1 MiB\"".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(number) => {
+                Err(format!("{}: the unit is missing: write \"{number} B\"", mismatch::<Self>(value)))
+            }
+            other => parsed(other, Self::parse),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        self.to_string().into()
+    }
+}
+
+impl Setting for Duration {
+    fn takes() -> String {
+        "a duration such as \"30s\"".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(number) => {
+                Err(format!("{}: the unit is missing: write \"{number}s\"", mismatch::<Self>(value)))
+            }
+            other => parsed(other, parse_duration),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        show_duration(*self).into()
+    }
+}
+
+impl Setting for Mode {
+    fn takes() -> String {
+        "a mode in octal such as \"0660\"".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(_) => {
+                Err(format!("{}; write the octal digits in quotes", mismatch::<Self>(value)))
+            }
+            other => parsed(other, Self::parse),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        self.to_string().into()
+    }
+}
+
+impl Setting for BindAddress {
+    fn takes() -> String {
+        "an address such as \"127.0.0.1:8000\", \":8000\", \"unix:PATH\" or \"fd://3\"".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        parsed(value, Self::parse)
+    }
+
+    fn show(&self) -> toml::Value {
+        self.to_string().into()
+    }
+}
+
+impl Setting for WorkerCount {
+    fn takes() -> String {
+        "\"auto\" or a number from 1 to 4096".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if value.text() == Some("auto") {
+            return Ok(Self::Auto);
+        }
+        match u16::read(value) {
+            Ok(count @ 1..=4096) => Ok(Self::Exactly(count)),
+            _ => Err(mismatch::<Self>(value)),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::Exactly(count) => count.show(),
+        }
+    }
+}
+
+impl Setting for Share {
+    fn takes() -> String {
+        "a part such as \"25%\" or a number from 1 to 4096".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if let Some(percent) = value.text().and_then(|text| text.strip_suffix('%')) {
+            return match percent.trim().parse() {
+                Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
+                _ => Err(format!("{}: a part is from 1% to 100%", mismatch::<Self>(value))),
+            };
+        }
+        match u16::read(value) {
+            Ok(count @ 1..=4096) => Ok(Self::Count(count)),
+            _ => Err(mismatch::<Self>(value)),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        match self {
+            Self::Percent(_) => self.to_string().into(),
+            Self::Count(count) => count.show(),
+        }
+    }
+}
+
+impl Setting for LogTarget {
+    fn takes() -> String {
+        "a file, \"-\" for the standard stream, or \"off\"".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value.text() {
+            Some("off" | "") => Ok(Self::Off),
+            Some("-") => Ok(Self::Standard),
+            Some(_) => PathBuf::read(value).map(Self::File),
+            None => Err(mismatch::<Self>(value)),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        match self {
+            Self::Off => "off".into(),
+            Self::Standard => "-".into(),
+            Self::File(path) => path.show(),
+        }
+    }
+}
+
+impl Setting for SystemTime {
+    fn takes() -> String {
+        "a time with its zone such as 2026-12-01T00:00:00Z".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Time(time) => super::time::from_toml(time).ok_or_else(|| mismatch::<Self>(value)),
+            Value::Text(_) => Err(format!("{}; write it without quotes", mismatch::<Self>(value))),
+            other => Err(mismatch::<Self>(other)),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        toml::Value::Datetime(super::time::to_toml(*self))
+    }
+}
+
+/// Absent is written `""`, so that every key can be turned off where it has a default.
+impl<T: Setting> Setting for Option<T> {
+    fn takes() -> String {
+        T::takes()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if value.text() == Some("") { Ok(None) } else { T::read(value).map(Some) }
+    }
+
+    fn show(&self) -> toml::Value {
+        self.as_ref().map_or_else(|| "".into(), Setting::show)
+    }
+}
+
+/// A single text stands for a list of one; the environment separates by commas.
+impl<T: Setting> Setting for Vec<T> {
+    fn takes() -> String {
+        format!("a list, each {}", T::takes())
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::List(items) => items.iter().map(|item| T::read(&item.value)).collect(),
+            Value::Loose(text) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                items.map(|item| T::read(&Value::Loose(item.into()))).collect()
+            }
+            Value::Text(_) => Ok(vec![T::read(value)?]),
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Time(_) | Value::Table(_) => {
+                Err(mismatch::<Self>(value))
+            }
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        toml::Value::Array(self.iter().map(Setting::show).collect())
+    }
+}
+
+impl<T: Setting> Setting for BTreeMap<String, T> {
+    fn takes() -> String {
+        format!("a table whose values are each {}", T::takes())
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        let Value::Table(entries) = value else { return Err(mismatch::<Self>(value)) };
+        let pair = |Entry { name, node: Node { value, .. } }: &Entry| {
+            let value = T::read(value).map_err(|problem| format!("{name}: {problem}"))?;
+            Ok((name.clone(), value))
+        };
+        entries.iter().map(pair).collect()
+    }
+
+    fn show(&self) -> toml::Value {
+        toml::Value::Table(self.iter().map(|(name, value)| (name.clone(), value.show())).collect())
+    }
+}
+
+/// A closed set of words.
+macro_rules! words {
+    ($($name:ident { $($variant:ident = $word:literal $(| $alias:literal)*),* })*) => { $(
+        impl Setting for $name {
+            fn takes() -> String {
+                ["one of", $(concat!("\"", $word, "\"")),*].join(" ")
+            }
+
+            fn read(value: &Value) -> Result<Self, String> {
+                match value.text() {
+                    $(Some($word $(| $alias)*) => Ok(Self::$variant),)*
+                    Some(text) => Err(match nearest(text, [$($word),*].into_iter()) {
+                        Some(word) => format!("{}; did you mean \"{word}\"?", mismatch::<Self>(value)),
+                        None => mismatch::<Self>(value),
+                    }),
+                    None => Err(mismatch::<Self>(value)),
+                }
+            }
+
+            fn show(&self) -> toml::Value {
+                match self {
+                    $(Self::$variant => $word.into(),)*
+                }
+            }
+        }
+    )* };
+}
+
+words! {
+    // Gunicorn has two more levels; they mean the nearest of ours.
+    LogLevel { Error = "error" | "critical", Warn = "warn" | "warning", Info = "info", Debug = "debug", Trace = "trace" }
+    LogFormat { Text = "text", Json = "json" }
+    AccessFormat { Combined = "combined", Json = "json" }
+    Preset { SimpleJwt = "simplejwt", Strict = "strict" }
+    KeyUse { Verify = "verify", SignAndVerify = "sign+verify" }
+    Preflight { Allow = "allow", Check = "check" }
+    Authorization { Keep = "keep", Strip = "strip" }
+}
+
+/// `auth.preflight` as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preflight {
+    Allow,
+    Check,
+}
+
+/// `auth.forward.authorization` as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authorization {
+    Keep,
+    Strip,
+}

@@ -1,0 +1,196 @@
+//! What master and worker tell each other, and how it is written.
+//!
+//! One message is a byte that says which, and the fields behind it in little-endian order. Both ends are the same
+//! program (fork without exec), so there are no versions.
+
+use crate::contract::exit::ExitReason;
+use crate::contract::handoff::Slot;
+
+/// What the master tells a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Take no further connections, end the running requests, leave.
+    Drain(DrainReason),
+    /// Leave now.
+    Stop,
+    /// Open the log files anew.
+    ReopenLogs,
+    /// The vacant slots have changed: see `Scoreboard::vacant_slots`.
+    Vacancies,
+    /// A slot has got sockets; the descriptor of this one comes with the message.
+    Socket {
+        /// The slot.
+        slot: Slot,
+        /// Index in the `ListenerSet`.
+        listener: u16,
+    },
+}
+
+/// Why a worker is told to drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DrainReason {
+    /// A successor or siblings serve its sockets from now on.
+    Replaced,
+    /// Nobody will: the accept queues are emptied too.
+    ServerStop,
+}
+
+/// What a worker tells the master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// Its apps are loaded and it accepts connections.
+    Ready,
+    /// It cannot serve, and leaves.
+    Failed {
+        /// In short.
+        reason: ExitReason,
+        /// For the operator: a traceback, an error.
+        text: String,
+    },
+    /// It serves on but wants a successor.
+    Retiring(RetireReason),
+}
+
+/// Why a worker wants a successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetireReason {
+    /// It has served as many requests as it should.
+    MaxRequests,
+    /// A request that cannot be interrupted has passed its time limit.
+    RequestTimeout,
+}
+
+/// A message that this program did not write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a message between master and worker is malformed")]
+pub struct Malformed;
+
+impl Order {
+    /// As bytes.
+    pub fn encode(self) -> Vec<u8> {
+        match self {
+            Self::Drain(DrainReason::Replaced) => vec![1],
+            Self::Drain(DrainReason::ServerStop) => vec![2],
+            Self::Stop => vec![3],
+            Self::ReopenLogs => vec![4],
+            Self::Vacancies => vec![5],
+            Self::Socket { slot, listener } => {
+                let [a, b] = slot.0.to_le_bytes();
+                let [c, d] = listener.to_le_bytes();
+                vec![6, a, b, c, d]
+            }
+        }
+    }
+
+    /// From bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] when they are none of [`encode`](Self::encode)'s.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        match *bytes {
+            [1] => Ok(Self::Drain(DrainReason::Replaced)),
+            [2] => Ok(Self::Drain(DrainReason::ServerStop)),
+            [3] => Ok(Self::Stop),
+            [4] => Ok(Self::ReopenLogs),
+            [5] => Ok(Self::Vacancies),
+            [6, a, b, c, d] => Ok(Self::Socket {
+                slot: Slot(u16::from_le_bytes([a, b])),
+                listener: u16::from_le_bytes([c, d]),
+            }),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+impl Report {
+    /// As bytes; a long text loses its beginning, as the end of a traceback says what happened.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Ready => vec![1],
+            Self::Failed { reason, text } => {
+                let excess = text.len().saturating_sub(TEXT_MAX);
+                let start = (excess..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+                let mut bytes = vec![2, reason.status()];
+                bytes.extend_from_slice(&text.as_bytes()[start..]);
+                bytes
+            }
+            Self::Retiring(RetireReason::MaxRequests) => vec![3],
+            Self::Retiring(RetireReason::RequestTimeout) => vec![4],
+        }
+    }
+
+    /// From bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] when they are none of [`encode`](Self::encode)'s.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        match bytes {
+            [1] => Ok(Self::Ready),
+            [2, status, text @ ..] => Ok(Self::Failed {
+                reason: ExitReason::from_status(i32::from(*status)).ok_or(Malformed)?,
+                text: String::from_utf8(text.to_vec()).map_err(|_| Malformed)?,
+            }),
+            [3] => Ok(Self::Retiring(RetireReason::MaxRequests)),
+            [4] => Ok(Self::Retiring(RetireReason::RequestTimeout)),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+/// Bytes of text in a report: less than a message of `sys::channel` holds.
+const TEXT_MAX: usize = 48 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_survive_the_journey() {
+        let orders = [
+            Order::Drain(DrainReason::Replaced),
+            Order::Drain(DrainReason::ServerStop),
+            Order::Stop,
+            Order::ReopenLogs,
+            Order::Vacancies,
+            Order::Socket { slot: Slot(0x1234), listener: 0xabcd },
+        ];
+        for order in orders {
+            assert_eq!(Order::decode(&order.encode()), Ok(order));
+        }
+    }
+
+    #[test]
+    fn reports_survive_the_journey() {
+        let failed = |reason, text: &str| Report::Failed { reason, text: text.into() };
+        let reports = [
+            Report::Ready,
+            failed(ExitReason::AppLoadFailed, "Traceback …\nImportError: no module named x"),
+            failed(ExitReason::BootFailed, ""),
+            Report::Retiring(RetireReason::MaxRequests),
+            Report::Retiring(RetireReason::RequestTimeout),
+        ];
+        for report in reports {
+            assert_eq!(Report::decode(&report.encode()), Ok(report));
+        }
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_end() {
+        let text = format!("{}the end", "é".repeat(40_000));
+        let report = Report::Failed { reason: ExitReason::AppLoadFailed, text };
+        let bytes = report.encode();
+        assert!(bytes.len() <= crate::sys::channel::MESSAGE_MAX);
+        let Ok(Report::Failed { text, .. }) = Report::decode(&bytes) else { panic!("not a failure") };
+        assert!(text.starts_with('é') && text.ends_with("the end"));
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        for bytes in [&b""[..], &[0], &[1, 1], &[6, 1, 2, 3], &[7], &[255; 9]] {
+            assert_eq!(Order::decode(bytes), Err(Malformed), "{bytes:?}");
+        }
+        for bytes in [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[5]] {
+            assert_eq!(Report::decode(bytes), Err(Malformed), "{bytes:?}");
+        }
+    }
+}

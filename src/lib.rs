@@ -1,0 +1,68 @@
+//! Ferricorn: a production multi-worker application server. This page is the map.
+//!
+//! A **master** pre-forks **workers**. Each worker **slot** owns a listening socket; the master supervises the
+//! workers and replaces them. Workers host **apps**: Python WSGI callables, native ones written in Rust, static
+//! files. A JWT layer checks bearer tokens before any app is entered.
+//!
+//! # Two flows
+//! ```text
+//! request   socket -> connection -> protocol -> middleware -> router -> app -> response
+//!           net/       net/          protocol/   middleware/   router    app/
+//! process   config -> master -> worker
+//!           config/   master/   worker/          contract/ is all that master and worker share
+//! ```
+//! Two places to start reading: [`pipeline`] (one request) and `master/supervisor.rs` (the pool).
+//!
+//! # Code map
+//! - [`config`]: what the operator asked for. One schema gives parsing, defaults, reference and origins.
+//! - [`master`]: keeps workers alive. `supervisor`, `reload`, `respawn` and `scale` are pure; `perform` acts.
+//! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
+//!   [`contract::exit`] (death).
+//! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `relay` hands connections
+//!   to siblings and takes theirs.
+//! - [`net`]: sockets, connections, the moment of draining.
+//! - [`protocol`]: HTTP/1.x, byte by byte; [`protocol::Handler`] is its seam to what lies above.
+//! - [`auth`]: keys and tokens; `jwt` is pure.
+//! - [`middleware`]: what happens around an app: request ids, limits, tokens, access log.
+//! - [`app`]: the [`app::App`] trait and the apps. `app/python` alone names pyo3.
+//! - [`telemetry`]: the error log.
+//! - [`cli`]: subcommands. [`serve`]: where master and worker meet.
+//! - [`sys`]: the only unsafe code, and the only place that names libc, nix and socket2. One exception:
+//!   `app/python/ffi.rs` holds the unsafe calls into CPython.
+//!
+//! # How a WSGI app is called
+//! On the thread that serves the connections: handing the call to another thread costs as much as a small app.
+//! A second thread looks on, and when a call takes longer than about a millisecond it drives the runtime in the
+//! caller's place. Connections that then want the app are handed, descriptor and bytes, to an idle worker
+//! ([`app::calls`], `worker/relay.rs`). So nothing waits behind a blocked call while any worker is idle, and Python
+//! code runs on the same few threads throughout.
+//!
+//! # What must stay true
+//! - Sockets belong to slots, never to workers, and are not closed while the server runs: closing one loses the
+//!   connections in its queue. Siblings accept from the sockets of slots without a ready worker.
+//! - A reload is a transaction: new workers are ready before old ones are told to leave.
+//! - The master has one thread, no runtime, no HTTP and no app code. `step(now, event)` decides, one file acts.
+//! - An app never meets a slow client: content is complete before it is entered.
+//! - Client bytes never panic. Everything has a limit, and the limit is a key of the configuration or a constant
+//!   with a reason.
+//!
+//! # Words
+//! *slot*: a worker's place, with its sockets. *generation*: one configuration and the code it stands for.
+//! *drain*: finish what has begun, take nothing new. *relay*: the queue by which connections change hands.
+//! *mount*: an app and its URL prefix. *field*, *content*, *target*: as in RFC 9110.
+
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod contract;
+pub mod master;
+pub mod middleware;
+pub mod net;
+pub mod pipeline;
+pub mod protocol;
+pub mod router;
+pub mod serve;
+pub mod sys;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,137 @@
+//! What happens to the master, what it does about it, and what it says.
+
+use crate::contract::exit::ExitReason;
+use crate::contract::handoff::{Generation, Slot};
+use crate::contract::message::{Order, Report, RetireReason};
+use crate::contract::scoreboard::{Service, WorkerState};
+use crate::sys::process::Pid;
+use crate::sys::wait::WaitOutcome;
+use std::time::Duration;
+
+/// Something that has happened.
+#[derive(Debug, Clone)]
+pub(super) enum Event {
+    /// Time has passed, or nothing has happened yet.
+    Tick,
+    /// SIGTERM
+    Terminate,
+    /// SIGINT, SIGQUIT
+    Quit,
+    /// SIGHUP
+    Reload,
+    /// SIGUSR1
+    ReopenLogs,
+    /// SIGUSR2
+    Upgrade,
+    /// SIGTTIN
+    More,
+    /// SIGTTOU
+    Less,
+    /// The answer to [`Action::LoadConfig`].
+    ConfigLoaded(Result<Pool, String>),
+    /// An answer to [`Action::Fork`].
+    Forked { slot: Slot, generation: Generation, pid: Pid },
+    /// An answer to [`Action::Fork`].
+    ForkFailed { slot: Slot, generation: Generation, text: String },
+    /// A worker says something.
+    Reported { pid: Pid, report: Report },
+    /// A worker has been reaped; all its reports came before.
+    Exited { pid: Pid, outcome: WaitOutcome },
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Start a worker; answered by `Forked` or `ForkFailed`.
+    Fork { slot: Slot, generation: Generation },
+    /// Tell a worker something.
+    Send { pid: Pid, order: Order },
+    /// SIGKILL.
+    Kill { pid: Pid },
+    /// Read the configuration anew; answered by `ConfigLoaded`.
+    LoadConfig,
+    /// The configuration that was loaded last is that of this generation.
+    Adopt { generation: Generation },
+    /// Open the master's own logs anew.
+    ReopenLogs,
+    /// Write a worker's state into the scoreboard.
+    Mark { pid: Pid, state: WorkerState },
+    /// Write into the scoreboard whether a slot is served.
+    Serve { slot: Slot, service: Service },
+    /// Write to the log.
+    Say(Note),
+    /// Nothing is left to do.
+    Exit(Finish),
+}
+
+/// How the master ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// As asked.
+    Ended,
+    /// No worker ever served, because of this.
+    StartFailed { reason: ExitReason, text: String },
+}
+
+/// What the supervisor knows of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pool {
+    /// Number of workers, at least one.
+    pub(super) workers: u16,
+    /// How many a reload starts at once, at least one.
+    pub(super) surge: u16,
+    /// Time for draining.
+    pub(super) graceful: Duration,
+    /// Time from fork to ready.
+    pub(super) boot: Duration,
+}
+
+/// A worker as the log names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Who {
+    pub(super) slot: Slot,
+    pub(super) pid: Pid,
+    pub(super) generation: Generation,
+}
+
+/// Why a worker is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KillReason {
+    /// It has not left within its time.
+    Overdue,
+    /// It has not been ready within its time.
+    BootOverdue,
+    /// It had not begun to serve, and is not needed any more.
+    NotNeeded,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Note {
+    Ready(Who),
+    AllReady { workers: usize, generation: Generation },
+    Crashed { who: Who, how: String },
+    BootFailed { slot: Slot, generation: Generation, text: String },
+    Left(Who),
+    Retires { who: Who, reason: RetireReason },
+    Killed { who: Who, reason: KillReason },
+    StillThere(Who),
+    ReloadPostponed,
+    ReloadStarted { generation: Generation },
+    ReloadDone { generation: Generation },
+    ReloadFailed { reason: String, serving: Generation },
+    ReloadStopped { reason: String, old: usize, new: usize },
+    Scaled { workers: usize },
+    NotScaled { workers: usize },
+    Stopping(Pace),
+    NoUpgrade,
+}
+
+/// How a stop is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Running requests may end.
+    Graceful,
+    /// They are cut off.
+    Quick,
+}

@@ -1,0 +1,210 @@
+//! Keeps the workers alive: one thread, no async runtime, no HTTP, no app.
+//!
+//! Three steps in a circle: wait for an event, let the pure [`supervisor`] decide, perform what it says.
+#![forbid(unsafe_code)]
+
+mod crew;
+mod event;
+mod notes;
+mod perform;
+mod pid_file;
+mod reload;
+mod respawn;
+mod scale;
+mod stop;
+mod supervisor;
+
+pub use pid_file::PidFileError;
+
+use crate::config::{AppTarget, Config, Share, WorkerCount};
+use crate::contract::exit::ExitReason;
+use crate::contract::handoff::{Handoff, Relay, Slot};
+use crate::contract::scoreboard::{Scoreboard, Service};
+use crate::net::bind::{self, BindError};
+use crate::sys::signals::SignalPipe;
+use crate::sys::socket::SocketName;
+use crate::sys::{ForkHooks, cpu, limits, privileges, process};
+use event::{Action, Event, Finish, Pool};
+use perform::{Own, Performer, Shared};
+use pid_file::PidFile;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::time::Instant;
+use supervisor::Supervisor;
+use tracing::{info, warn};
+
+/// What a master is started with.
+pub struct Start {
+    /// The configuration of the first generation.
+    pub config: Config,
+    /// Reads the configuration anew, for a reload; the text says what is wrong with it.
+    pub reload_config: Box<dyn FnMut() -> Result<Config, String>>,
+    /// Opens the master's own logs anew.
+    pub reopen_logs: Box<dyn FnMut()>,
+    /// What a worker does, in its own process, until it ends.
+    pub worker_main: fn(Handoff) -> ExitReason,
+    /// What must be done around each fork.
+    pub fork_hooks: ForkHooks,
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The server has ended as it was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome;
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterError {
+    /// The configuration asks for something that is not there.
+    #[error("{0}")]
+    Config(String),
+    /// An address is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The first workers could not load an app; the text is theirs, often a traceback.
+    #[error("the app did not load: {0}")]
+    AppDidNotLoad(String),
+    /// The first workers did not start for another reason.
+    #[error("the workers did not start: {0}")]
+    StartFailed(String),
+    /// The pid file is another's, or cannot be written.
+    #[error(transparent)]
+    PidFile(#[from] PidFileError),
+    /// The system refuses what a master needs.
+    #[error("cannot {doing}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl MasterError {
+    /// The exit status of the program.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::StartFailed(_) | Self::PidFile(_) | Self::System { .. } => 1,
+            Self::Config(_) => 2,
+            Self::AppDidNotLoad(_) => 3,
+            Self::Bind(_) => 4,
+        }
+    }
+}
+
+/// Serves until told to stop.
+///
+/// To be called while the process has one thread. Every worker is forked from here and runs `worker_main`; the
+/// master itself returns.
+///
+/// # Errors
+/// [`MasterError`], whose [`exit_code`](MasterError::exit_code) is for the program; nothing is left running.
+pub fn run(start: Start) -> Result<Outcome, MasterError> {
+    let system = |doing| move |source| MasterError::System { doing, source };
+    check_accounts(&start.config)?;
+    // First of all: a signal during the start is then seen after it.
+    let signals = SignalPipe::new().map_err(system("catch signals"))?;
+    if let Err(error) = limits::raise_descriptors() {
+        warn!("cannot raise the limit of open descriptors: {error}");
+    }
+    process::become_subreaper().map_err(system("become the parent of orphans"))?;
+    let pool = pool(&start.config);
+    let slots_max = SLOTS_MAX.max(pool.workers.saturating_mul(2));
+    let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers"))?;
+    let relay = Relay::new().map_err(system("make the workers' relay"))?;
+    let bound = bind::bind(&start.config.server, pool.workers)?;
+    let pid_file = start.config.server.pid_file.as_deref().map(PidFile::write).transpose();
+    let pid_file = pid_file.inspect_err(|_| bound.files.remove())?;
+    for listener in bound.listeners.iter() {
+        match listener.name() {
+            SocketName::Tcp(address) => info!("listening at http://{address}"),
+            name @ SocketName::Unix(_) => info!("listening at {name}"),
+        }
+    }
+    for slot in (1..=pool.workers).map(Slot) {
+        scoreboard.set_service(slot, Service::Vacant);
+    }
+    let shared = Shared { listeners: bound.listeners, relay, scoreboard };
+    let performer = Performer::new(start, shared, Own { signals, pid_file });
+    let finish = supervise(performer, Supervisor::new(pool, slots_max));
+    bound.files.remove();
+    match finish.map_err(system("wait for events"))? {
+        Finish::Ended => Ok(Outcome),
+        Finish::StartFailed { reason: ExitReason::AppLoadFailed, text } => {
+            Err(MasterError::AppDidNotLoad(text))
+        }
+        Finish::StartFailed { text, .. } => Err(MasterError::StartFailed(text)),
+    }
+}
+
+/// Number of workers that a configuration stands for.
+pub fn worker_count(config: &Config) -> u16 {
+    match config.workers.count {
+        WorkerCount::Exactly(count) => count.max(1),
+        WorkerCount::Auto => {
+            let is_python = config.apps.iter().any(|mount| matches!(mount.target, AppTarget::Python(_)));
+            let cpus = cpu::cgroup_cpus();
+            // Each Python worker holds the whole app in memory.
+            if is_python { cpus.min(PYTHON_WORKERS_MAX) } else { cpus }
+        }
+    }
+}
+
+/// The circle. Answers to actions come before whatever else has happened.
+fn supervise(mut performer: Performer, mut supervisor: Supervisor) -> io::Result<Finish> {
+    let mut events = VecDeque::from([Event::Tick]);
+    loop {
+        if events.is_empty() {
+            performer.wait(supervisor.deadline(), &mut events)?;
+        }
+        let actions = supervisor.step(Instant::now(), events.pop_front().unwrap_or(Event::Tick));
+        let mut answers = Vec::new();
+        for action in actions {
+            if let Action::Exit(finish) = action {
+                return Ok(finish);
+            }
+            answers.extend(performer.perform(action, supervisor.size()));
+        }
+        for answer in answers.into_iter().rev() {
+            events.push_front(answer);
+        }
+        performer.forget(|generation| supervisor.uses(generation));
+    }
+}
+
+fn pool(config: &Config) -> Pool {
+    let workers = worker_count(config);
+    let surge = match config.workers.max_surge {
+        Share::Count(count) => count,
+        Share::Percent(percent) => {
+            let share = u32::from(workers) * u32::from(percent) / 100;
+            u16::try_from(share).unwrap_or(u16::MAX)
+        }
+    };
+    let surge = surge.max(1);
+    Pool { workers, surge, graceful: config.timeouts.graceful, boot: config.timeouts.boot }
+}
+
+/// Names are looked up before anything is bound: a worker that finds out would be too late.
+fn check_accounts(config: &Config) -> Result<(), MasterError> {
+    let fail = |key| move |error: io::Error| MasterError::Config(format!("server.{key}: {error}"));
+    let server = &config.server;
+    for (key, name) in [("user", &server.user), ("unix_owner", &server.unix_owner)] {
+        name.as_deref().map(privileges::user_id).transpose().map_err(fail(key))?;
+    }
+    for (key, name) in [("group", &server.group), ("unix_group", &server.unix_group)] {
+        name.as_deref().map(privileges::group_id).transpose().map_err(fail(key))?;
+    }
+    Ok(())
+}
+
+/// Slots there is room for at least; more than any pool scaled up by hand will have.
+const SLOTS_MAX: u16 = 256;
+
+const PYTHON_WORKERS_MAX: u16 = 4;

@@ -1,0 +1,71 @@
+//! The master's log lines: one per event, in lower case. Scripts and tests wait for them.
+
+use super::event::{KillReason, Note, Pace, Who};
+use crate::contract::message::RetireReason;
+use tracing::{error, info, warn};
+
+/// Writes a note to the log.
+pub(super) fn write(note: &Note) {
+    match note {
+        Note::Ready(who) => {
+            let Who { slot, pid, generation } = who;
+            info!(%slot, %pid, %generation, "worker ready");
+        }
+        Note::AllReady { workers, generation } => {
+            info!("ready: {workers} worker{}, generation {generation}", plural(*workers));
+        }
+        Note::Crashed { who: Who { slot, pid, generation }, how } => {
+            error!(%slot, %pid, %generation, "worker crashed: {how}");
+        }
+        Note::BootFailed { slot, generation, text } => {
+            error!(%slot, %generation, "worker did not start, another try follows: {text}");
+        }
+        Note::Left(Who { slot, pid, generation }) => info!(%slot, %pid, %generation, "worker left"),
+        Note::Retires { who: Who { slot, pid, generation }, reason } => match reason {
+            RetireReason::MaxRequests => {
+                info!(%slot, %pid, %generation, "worker retires: it has served workers.max_requests");
+            }
+            RetireReason::RequestTimeout => {
+                warn!(%slot, %pid, %generation, "worker retires: a request is stuck past its time limit");
+            }
+        },
+        Note::Killed { who, reason } => write_killed(*who, *reason),
+        Note::StillThere(Who { slot, pid, generation }) => {
+            warn!(%slot, %pid, %generation, "worker is still there after SIGKILL: it is stuck in the kernel");
+        }
+        Note::ReloadPostponed => info!("reload follows when the present start is done"),
+        Note::ReloadStarted { generation } => info!("reload started: generation {generation}"),
+        Note::ReloadDone { generation } => info!("reload done: generation {generation}"),
+        Note::ReloadFailed { reason, serving } => {
+            error!("reload failed: {reason}; generation {serving} goes on serving");
+        }
+        Note::ReloadStopped { reason, old, new } => {
+            error!("reload stopped half-way: {reason}; {new} new and {old} old workers go on serving");
+        }
+        Note::Scaled { workers } => info!("scaled to {workers} worker{}", plural(*workers)),
+        Note::NotScaled { workers } => {
+            warn!("stays at {workers} worker{}: the limit is reached", plural(*workers));
+        }
+        Note::Stopping(Pace::Graceful) => info!("stopping: running requests may end"),
+        Note::Stopping(Pace::Quick) => info!("stopping at once"),
+        Note::NoUpgrade => warn!("SIGUSR2 ignored: an upgrade in place is not part of this version"),
+    }
+}
+
+fn write_killed(Who { slot, pid, generation }: Who, reason: KillReason) {
+    match reason {
+        KillReason::Overdue => {
+            error!(%slot, %pid, %generation, "worker killed: it had not left in time (timeouts.graceful, or 2 s when told to leave at once)");
+        }
+        KillReason::BootOverdue => {
+            error!(%slot, %pid, %generation, "worker killed: it was not ready in time (timeouts.boot)");
+        }
+        KillReason::NotNeeded => {
+            info!(%slot, %pid, %generation, "worker killed: it had not begun to serve and is not needed any more");
+        }
+    }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

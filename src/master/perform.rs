@@ -1,0 +1,308 @@
+//! The supervisor's arms and ears: the only file of the master that touches the system.
+
+use super::event::{Action, Event, Pool};
+use super::pid_file::PidFile;
+use super::{Start, notes, pool};
+use crate::config::Config;
+use crate::contract::exit::ExitReason;
+use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
+use crate::contract::message::{Order, Report};
+use crate::contract::scoreboard::{RecordIndex, Scoreboard, Service, WorkerState};
+use crate::net::listeners::ListenerSet;
+use crate::sys::channel::{self, Received, Sent};
+use crate::sys::fork::{self, fork_worker};
+use crate::sys::process::Pid;
+use crate::sys::signals::{self, Signal, SignalPipe};
+use crate::sys::{ForkHooks, poll, wait};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+use tracing::{debug, warn};
+
+/// Does what the supervisor decides and hears what happens.
+pub(super) struct Performer {
+    start: Callbacks,
+    /// The configuration of each generation that may still be started.
+    configs: BTreeMap<Generation, Arc<Config>>,
+    loaded: Option<Config>,
+    links: BTreeMap<Pid, Link>,
+    shared: Shared,
+    /// What a worker must not have.
+    own: Own,
+}
+
+/// What the workers get a copy of.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) listeners: ListenerSet,
+    pub(super) relay: Relay,
+    pub(super) scoreboard: Scoreboard,
+}
+
+/// What the master keeps to itself.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) signals: SignalPipe,
+    pub(super) pid_file: Option<PidFile>,
+}
+
+struct Callbacks {
+    reload_config: Box<dyn FnMut() -> Result<Config, String>>,
+    reopen_logs: Box<dyn FnMut()>,
+    worker_main: fn(Handoff) -> ExitReason,
+    fork_hooks: ForkHooks,
+}
+
+/// The master's side of a worker.
+#[derive(Debug)]
+struct Link {
+    /// `None` once the worker has closed its end.
+    channel: Option<OwnedFd>,
+    record: RecordIndex,
+}
+
+/// What a worker is forked for.
+struct Birth {
+    slot: Slot,
+    generation: Generation,
+    config: Arc<Config>,
+    record: RecordIndex,
+    channel: OwnedFd,
+    workers: u16,
+}
+
+impl Performer {
+    pub(super) fn new(start: Start, shared: Shared, own: Own) -> Self {
+        let Start { config, reload_config, reopen_logs, worker_main, fork_hooks } = start;
+        Self {
+            start: Callbacks { reload_config, reopen_logs, worker_main, fork_hooks },
+            configs: BTreeMap::from([(Generation(1), Arc::new(config))]),
+            loaded: None,
+            links: BTreeMap::new(),
+            shared,
+            own,
+        }
+    }
+
+    /// Does one thing; the answer, if there is one, is for the supervisor before anything else.
+    pub(super) fn perform(&mut self, action: Action, workers: u16) -> Option<Event> {
+        match action {
+            Action::Fork { slot, generation } => return Some(self.fork(slot, generation, workers)),
+            Action::LoadConfig => return Some(Event::ConfigLoaded(self.load_config())),
+            Action::Send { pid, order } => self.send(pid, order, None),
+            Action::Kill { pid } => {
+                if let Err(error) = signals::kill(pid) {
+                    warn!(%pid, "cannot kill worker: {error}");
+                }
+            }
+            Action::Adopt { generation } => {
+                if let Some(config) = self.loaded.take() {
+                    self.configs.insert(generation, Arc::new(config));
+                }
+            }
+            Action::ReopenLogs => (self.start.reopen_logs)(),
+            Action::Mark { pid, state } => {
+                if let Some(link) = self.links.get(&pid) {
+                    self.shared.scoreboard.record(link.record).set_state(state);
+                }
+            }
+            Action::Serve { slot, service } => self.shared.scoreboard.set_service(slot, service),
+            Action::Say(note) => notes::write(&note),
+            // The loop's own business.
+            Action::Exit(_) => {}
+        }
+        None
+    }
+
+    /// Forgets configurations that nobody can be started with any more.
+    pub(super) fn forget(&mut self, is_used: impl Fn(Generation) -> bool) {
+        self.configs.retain(|generation, _| is_used(*generation));
+    }
+
+    /// Waits until something happens or the deadline passes; adds what has happened.
+    pub(super) fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<Event>) -> io::Result<()> {
+        let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let (pids, channels): (Vec<Pid>, Vec<BorrowedFd<'_>>) = self
+            .links
+            .iter()
+            .filter_map(|(pid, link)| link.channel.as_ref().map(|channel| (*pid, channel.as_fd())))
+            .unzip();
+        let mut sources = vec![self.own.signals.descriptor()];
+        sources.extend(channels);
+        let ready = poll::wait_readable(&sources, limit)?;
+        for pid in ready.iter().filter_map(|index| pids.get(index.checked_sub(1)?)) {
+            self.listen(*pid, events);
+        }
+        for signal in self.own.signals.take() {
+            match signal {
+                Signal::Child => self.reap(events),
+                Signal::Terminate => events.push_back(Event::Terminate),
+                Signal::Interrupt | Signal::Quit => events.push_back(Event::Quit),
+                Signal::HangUp => events.push_back(Event::Reload),
+                Signal::User1 => events.push_back(Event::ReopenLogs),
+                Signal::User2 => events.push_back(Event::Upgrade),
+                Signal::More => events.push_back(Event::More),
+                Signal::Less => events.push_back(Event::Less),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what a worker has reported.
+    fn listen(&mut self, pid: Pid, events: &mut VecDeque<Event>) {
+        let Some(link) = self.links.get_mut(&pid) else { return };
+        for _ in 0..REPORTS_AT_ONCE {
+            let Some(channel) = &link.channel else { return };
+            match channel::receive(channel.as_fd()) {
+                Ok(Received::Message(bytes, _)) => match Report::decode(&bytes) {
+                    Ok(report) => events.push_back(Event::Reported { pid, report }),
+                    Err(error) => warn!(%pid, "{error}"),
+                },
+                Ok(Received::WouldBlock) => return,
+                // Its end follows.
+                Ok(Received::Closed) => link.channel = None,
+                Err(error) => {
+                    warn!(%pid, "cannot hear worker: {error}");
+                    link.channel = None;
+                }
+            }
+        }
+    }
+
+    fn reap(&mut self, events: &mut VecDeque<Event>) {
+        while let Some((pid, outcome)) = wait::reap() {
+            // What it said last comes before its end.
+            self.listen(pid, events);
+            let Some(link) = self.links.remove(&pid) else {
+                debug!(%pid, "reaped a process that is no worker");
+                continue;
+            };
+            self.shared.scoreboard.record(link.record).set_state(WorkerState::Free);
+            events.push_back(Event::Exited { pid, outcome });
+        }
+    }
+
+    fn send(&mut self, pid: Pid, order: Order, descriptor: Option<BorrowedFd<'_>>) {
+        let Some(channel) = self.links.get(&pid).and_then(|link| link.channel.as_ref()) else { return };
+        match channel::send(channel.as_fd(), &order.encode(), descriptor) {
+            Ok(Sent::Sent | Sent::Closed) => {}
+            // Deadlines see to a worker that hears nothing.
+            Ok(Sent::WouldBlock) => warn!(%pid, "worker does not read its orders"),
+            Err(error) => warn!(%pid, "cannot reach worker: {error}"),
+        }
+    }
+
+    fn load_config(&mut self) -> Result<Pool, String> {
+        let config = (self.start.reload_config)()?;
+        let pool = pool(&config);
+        if let Some((_, before)) = self.configs.last_key_value() {
+            let (before, after) = (&before.server, &config.server);
+            let changed = [
+                ("bind", before.bind != after.bind),
+                ("backlog", before.backlog != after.backlog),
+                ("unix_mode", before.unix_mode != after.unix_mode),
+                ("unix_owner", before.unix_owner != after.unix_owner),
+                ("unix_group", before.unix_group != after.unix_group),
+                ("pid_file", before.pid_file != after.pid_file),
+            ];
+            for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
+                warn!("server.{key} has changed: this takes effect at a restart only");
+            }
+        }
+        self.loaded = Some(config);
+        Ok(pool)
+    }
+
+    fn fork(&mut self, slot: Slot, generation: Generation, workers: u16) -> Event {
+        match self.try_fork(slot, generation, workers) {
+            Ok(pid) => Event::Forked { slot, generation, pid },
+            Err(error) => {
+                Event::ForkFailed { slot, generation, text: format!("cannot start a worker: {error}") }
+            }
+        }
+    }
+
+    fn try_fork(&mut self, slot: Slot, generation: Generation, workers: u16) -> io::Result<Pid> {
+        self.open_slot(slot)?;
+        let missing = || io::Error::other(format!("no configuration of generation {generation}"));
+        let config = self.configs.get(&generation).cloned().ok_or_else(missing)?;
+        let full = || io::Error::other("the scoreboard is full");
+        let record = self.shared.scoreboard.free_record().ok_or_else(full)?;
+        let (ours, channel) = channel::pair()?;
+        self.shared.scoreboard.record(record).claim(slot, generation);
+        let birth = Birth { slot, generation, config, record, channel, workers };
+        let mut ours = Some(ours);
+        let forked = fork_worker(self.start.fork_hooks, ExitReason::Panicked.status(), || {
+            drop(ours.take());
+            self.become_worker(birth).status()
+        });
+        let pid = match forked {
+            Ok(pid) => pid,
+            Err(error) => {
+                self.shared.scoreboard.record(record).set_state(WorkerState::Free);
+                return Err(error);
+            }
+        };
+        self.shared.scoreboard.record(record).set_pid(pid);
+        self.links.insert(pid, Link { channel: ours, record });
+        Ok(pid)
+    }
+
+    /// In the child: everything that is the master's goes, then the worker begins.
+    fn become_worker(&mut self, birth: Birth) -> ExitReason {
+        // With a copy of a sibling's channel open here, that sibling would not see the master's death.
+        self.links.clear();
+        if let Some(pid_file) = self.own.pid_file.take() {
+            pid_file.leave_to_parent();
+        }
+        self.own.signals.release();
+        let Birth { slot, generation, config, record, channel, workers } = birth;
+        let scoreboard = self.shared.scoreboard.clone();
+        let listeners = std::mem::take(&mut self.shared.listeners);
+        let ends = (self.shared.relay.post.try_clone(), self.shared.relay.take.try_clone());
+        let (Ok(post), Ok(take)) = ends else { return ExitReason::BootFailed };
+        let relay = Relay { post, take };
+        if fork::restore_signals().is_err() {
+            return ExitReason::BootFailed;
+        }
+        (self.start.worker_main)(Handoff {
+            slot,
+            generation,
+            config,
+            listeners,
+            channel,
+            relay,
+            scoreboard,
+            record,
+            workers,
+        })
+    }
+
+    /// Sees that the slot has its sockets, and that everybody knows of new ones before they are connected to in vain.
+    fn open_slot(&mut self, slot: Slot) -> io::Result<()> {
+        let opened = self.shared.listeners.open_slot(slot)?;
+        if opened.is_empty() {
+            return Ok(());
+        }
+        self.shared.scoreboard.set_service(slot, Service::Vacant);
+        for listener in opened {
+            let Some(socket) = self.shared.listeners.socket(listener, slot) else { continue };
+            for link in self.links.values() {
+                let Some(channel) = &link.channel else { continue };
+                let order = Order::Socket { slot, listener };
+                if !matches!(channel::send(channel.as_fd(), &order.encode(), Some(socket)), Ok(Sent::Sent)) {
+                    warn!(%slot, "a worker has not got the new slot's socket");
+                }
+            }
+        }
+        for pid in self.links.keys().copied().collect::<Vec<_>>() {
+            self.send(pid, Order::Vacancies, None);
+        }
+        Ok(())
+    }
+}
+
+/// Reports read from one worker before the others are heard.
+const REPORTS_AT_ONCE: usize = 64;

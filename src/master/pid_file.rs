@@ -1,0 +1,93 @@
+//! The file that names the master's process.
+
+use crate::sys::process;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// A pid file that is ours as long as this lives; removed when dropped.
+#[derive(Debug)]
+pub(super) struct PidFile {
+    /// Empty in a child that has left the file to its parent.
+    path: PathBuf,
+    /// Locked (flock(2)) while the master lives: a number alone may belong to somebody else by now.
+    _lock: File,
+}
+
+/// Why there is no pid file.
+#[derive(Debug, thiserror::Error)]
+pub enum PidFileError {
+    /// A running server has it.
+    #[error("pid file {path} belongs to a running server, pid {pid}", path = path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+        /// What is written in it.
+        pid: String,
+    },
+    /// It cannot be written.
+    #[error("cannot write pid file {path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl PidFile {
+    /// Writes the number of this process; a file that a dead server has left is taken over.
+    pub(super) fn write(path: &Path) -> Result<Self, PidFileError> {
+        let fail = |source| PidFileError::Io { path: path.into(), source };
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Without the number the refusal stands all the same.
+                let _ = (&mut file).take(PID_DIGITS).read_to_string(&mut pid);
+                return Err(PidFileError::Taken { path: path.into(), pid: pid.trim().into() });
+            }
+            Err(TryLockError::Error(source)) => return Err(fail(source)),
+        }
+        file.set_len(0).map_err(fail)?;
+        file.rewind().map_err(fail)?;
+        writeln!(file, "{}", process::own_pid()).map_err(fail)?;
+        Ok(Self { path: path.into(), _lock: file })
+    }
+
+    /// For a forked child: closes its descriptor and leaves the file and the master's lock as they are.
+    pub(super) fn leave_to_parent(mut self) {
+        self.path = PathBuf::new();
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            // A file that stays is taken over at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+const PID_DIGITS: u64 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_file_is_held_once_and_removed_at_the_end() {
+        let path = std::env::temp_dir().join(format!("ferricorn-pid-{}", process::own_pid()));
+        fs::write(&path, "999999999 left by a dead server").unwrap();
+        let held = PidFile::write(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::own_pid()));
+        let error = PidFile::write(&path).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("pid {}", process::own_pid())), "{error}");
+        drop(held);
+        assert!(!path.exists());
+        PidFile::write(&path).unwrap();
+    }
+}

@@ -1,0 +1,184 @@
+//! A reload: new workers wave by wave, each proven before those it replaces are told to leave.
+
+use super::crew::{Life, Seat};
+use super::event::{Action, Finish, Note, Pool};
+use super::respawn::Respawn;
+use super::supervisor::Supervisor;
+use crate::contract::exit::ExitReason;
+use crate::contract::handoff::{Generation, Slot};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+/// A reload on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Reload {
+    /// What is being started.
+    pub(super) generation: Generation,
+    /// How many and how long.
+    pub(super) pool: Pool,
+    /// Slots whose turn comes later.
+    todo: VecDeque<Slot>,
+    /// Slots that get their new worker now.
+    wave: BTreeSet<Slot>,
+    progress: Progress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Nobody has been told to leave: a failure undoes everything.
+    Undoable,
+    /// Somebody has.
+    Replacing,
+}
+
+impl Reload {
+    fn new(generation: Generation, pool: Pool) -> Self {
+        let todo = (1..=pool.workers).map(Slot).collect();
+        Self { generation, pool, todo, wave: BTreeSet::new(), progress: Progress::Undoable }
+    }
+
+    /// Whether the reload will fill, or is filling, this slot.
+    pub(super) fn claims(&self, slot: Slot) -> bool {
+        self.wave.contains(&slot) || self.todo.contains(&slot)
+    }
+
+    /// Whether a worker's failure is the reload's.
+    pub(super) fn is_tried(&self, slot: Slot, generation: Generation) -> bool {
+        generation == self.generation && self.wave.contains(&slot)
+    }
+
+    fn next_wave(&mut self) {
+        let size = usize::from(self.pool.surge.max(1)).min(self.todo.len());
+        self.wave = self.todo.drain(..size).collect();
+    }
+}
+
+impl Supervisor {
+    /// SIGHUP. One reload at a time; however many are asked for meanwhile, one more follows.
+    pub(super) fn ask_reload(&mut self) {
+        if self.reload.is_some() || !self.has_served() {
+            self.again = true;
+            self.say(Note::ReloadPostponed);
+        } else {
+            self.act(Action::LoadConfig);
+        }
+    }
+
+    /// The new configuration has been read, or not.
+    pub(super) fn begin_reload(&mut self, loaded: Result<Pool, String>) {
+        match loaded {
+            Ok(pool) => {
+                let generation = Generation(self.last_generation.0.saturating_add(1));
+                self.last_generation = generation;
+                self.act(Action::Adopt { generation });
+                self.say(Note::ReloadStarted { generation });
+                self.reload = Some(Reload::new(generation, pool));
+            }
+            Err(reason) => self.say(Note::ReloadFailed { reason, serving: self.generation }),
+        }
+    }
+
+    /// Starts what is to be started now, and goes on to the next wave where all are ready.
+    pub(super) fn advance_reload(&mut self, now: Instant) {
+        while let Some(reload) = &mut self.reload {
+            if reload.wave.is_empty() {
+                if reload.todo.is_empty() {
+                    return self.finish_reload(now);
+                }
+                reload.next_wave();
+            }
+            let (generation, wave) = (reload.generation, reload.wave.clone());
+            let absent: Vec<_> =
+                wave.iter().copied().filter(|slot| !self.crew.serves_as(*slot, generation)).collect();
+            if !absent.is_empty() {
+                for slot in absent {
+                    self.start_in_wave(slot, generation);
+                }
+                return;
+            }
+            self.commit_wave(now, generation, &wave);
+        }
+    }
+
+    /// Ends a reload because of a worker that did not start.
+    ///
+    /// Before anybody was told to leave, everything new goes; later, what is there stays, old and new.
+    pub(super) fn fail_reload(&mut self, now: Instant, reason: String) {
+        let Some(reload) = self.reload.take() else { return };
+        let tried = |slot: Slot, generation| match reload.progress {
+            Progress::Undoable => generation == reload.generation,
+            Progress::Replacing => reload.is_tried(slot, generation),
+        };
+        self.pending.retain(|slot, generation| !tried(*slot, *generation));
+        for pid in self.crew.select(|worker| tried(worker.slot, worker.generation)) {
+            self.dismiss(now, pid);
+        }
+        match reload.progress {
+            Progress::Undoable => self.say(Note::ReloadFailed { reason, serving: self.generation }),
+            Progress::Replacing => {
+                self.generation = reload.generation;
+                let count = |supervisor: &Self, new: bool| {
+                    let is_new = |generation| generation == reload.generation;
+                    supervisor.crew.select(|w| w.life.serves() && is_new(w.generation) == new).len()
+                };
+                let (old, new) = (count(self, false), count(self, true));
+                self.say(Note::ReloadStopped { reason, old, new });
+            }
+        }
+    }
+
+    /// A worker has not become ready: the reload fails, the start fails, or the slot tries again later.
+    pub(super) fn boot_failed(
+        &mut self,
+        now: Instant,
+        place: (Slot, Generation),
+        reason: (ExitReason, String),
+    ) {
+        let ((slot, generation), (reason, text)) = (place, reason);
+        if self.reload.as_ref().is_some_and(|reload| reload.is_tried(slot, generation)) {
+            return self.fail_reload(now, text);
+        }
+        if !self.has_served() {
+            return self.stop_start(now, Finish::StartFailed { reason, text });
+        }
+        self.say(Note::BootFailed { slot, generation, text });
+        if let Some(seat) = self.seats.get_mut(&slot) {
+            seat.respawn.failed(now);
+        }
+    }
+
+    fn start_in_wave(&mut self, slot: Slot, generation: Generation) {
+        let comes = self.crew.of(slot).any(|(_, worker)| {
+            worker.generation == generation && matches!(worker.life, Life::Starting { .. })
+        });
+        if !comes && !self.pending.contains_key(&slot) && self.has_room(slot) {
+            self.fork(slot, generation);
+        }
+    }
+
+    /// The whole wave is ready: its predecessors leave.
+    fn commit_wave(&mut self, now: Instant, generation: Generation, wave: &BTreeSet<Slot>) {
+        if let Some(reload) = &mut self.reload {
+            reload.progress = Progress::Replacing;
+            reload.wave.clear();
+            self.pool = reload.pool;
+        }
+        for slot in wave {
+            self.seats.insert(*slot, Seat { generation, respawn: Respawn::default() });
+        }
+        for pid in self.crew.select(|worker| wave.contains(&worker.slot) && worker.generation != generation) {
+            self.dismiss(now, pid);
+        }
+    }
+
+    fn finish_reload(&mut self, now: Instant) {
+        let Some(reload) = self.reload.take() else { return };
+        self.generation = reload.generation;
+        let surplus: Vec<_> =
+            self.seats.keys().copied().filter(|slot| slot.0 > reload.pool.workers).collect();
+        for slot in surplus {
+            self.retire_slot(now, slot);
+        }
+        self.say(Note::ReloadDone { generation: reload.generation });
+    }
+}

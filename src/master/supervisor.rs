@@ -1,0 +1,369 @@
+//! Keeps the pool alive: pure decisions, so that every signal and race can be tested in virtual time.
+//!
+//! [`Supervisor::step`] takes what has happened and gives what to do. It reads no clock and calls no system.
+
+use super::crew::{Crew, Life, Seat, Worker};
+use super::event::{Action, Event, Finish, KillReason, Note, Pace, Pool, Who};
+use super::reload::Reload;
+use super::respawn::Respawn;
+use crate::contract::exit::{self, ExitReason};
+use crate::contract::handoff::{Generation, Slot};
+use crate::contract::message::{DrainReason, Order, Report, RetireReason};
+use crate::contract::scoreboard::{Service, WorkerState};
+use crate::sys::process::Pid;
+use crate::sys::wait::WaitOutcome;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// The pool: which slots are in service, which workers there are, and what is under way.
+#[derive(Debug, Clone)]
+pub(super) struct Supervisor {
+    pub(super) pool: Pool,
+    /// The highest slot there is room for.
+    pub(super) slots_max: u16,
+    /// What new slots get.
+    pub(super) generation: Generation,
+    /// The highest number given.
+    pub(super) last_generation: Generation,
+    pub(super) seats: BTreeMap<Slot, Seat>,
+    pub(super) crew: Crew,
+    /// Forks that have been asked for and not been answered.
+    pub(super) pending: BTreeMap<Slot, Generation>,
+    pub(super) reload: Option<Reload>,
+    /// A reload was asked for that must wait.
+    pub(super) again: bool,
+    /// Workers more or less to have after the reload.
+    pub(super) scale_later: i32,
+    start: Start,
+    pub(super) phase: Phase,
+    served: BTreeSet<Slot>,
+    out: Vec<Action>,
+}
+
+/// How far the first generation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Nobody has ever served.
+    Dark,
+    /// Somebody has.
+    Serving,
+    /// All have been ready.
+    Announced,
+}
+
+/// Whether the server is to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    Serving,
+    Stopping { pace: Pace, finish: Finish },
+    Ended,
+}
+
+impl Supervisor {
+    /// A pool of which nothing has been started; the first step does that.
+    pub(super) fn new(pool: Pool, slots_max: u16) -> Self {
+        let generation = Generation(1);
+        let seat = Seat { generation, respawn: Respawn::default() };
+        Self {
+            pool,
+            slots_max,
+            generation,
+            last_generation: generation,
+            seats: (1..=pool.workers).map(|number| (Slot(number), seat.clone())).collect(),
+            crew: Crew::default(),
+            pending: BTreeMap::new(),
+            reload: None,
+            again: false,
+            scale_later: 0,
+            start: Start::Dark,
+            phase: Phase::Serving,
+            served: BTreeSet::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes one event; gives what to do, in this order.
+    pub(super) fn step(&mut self, now: Instant, event: Event) -> Vec<Action> {
+        let serving = self.phase == Phase::Serving;
+        match event {
+            Event::Tick => {}
+            Event::Terminate if serving => self.stop(now, Pace::Graceful),
+            Event::Terminate | Event::Quit => self.stop(now, Pace::Quick),
+            Event::ReopenLogs => self.reopen_logs(),
+            Event::Forked { slot, generation, pid } => self.forked(now, slot, generation, pid),
+            Event::Reported { pid, report } => self.reported(now, pid, report),
+            Event::Exited { pid, outcome } => self.exited(now, pid, &outcome),
+            Event::ForkFailed { slot, generation, text } => self.fork_failed(now, slot, generation, text),
+            // From here on: nothing that a server which is stopping would do.
+            Event::Reload if serving => self.ask_reload(),
+            Event::ConfigLoaded(loaded) if serving => self.begin_reload(loaded),
+            Event::More if serving => self.scale(now, 1),
+            Event::Less if serving => self.scale(now, -1),
+            Event::Upgrade if serving => self.say(Note::NoUpgrade),
+            Event::Reload | Event::ConfigLoaded(_) | Event::More | Event::Less | Event::Upgrade => {}
+        }
+        self.kill_overdue(now);
+        self.settle(now);
+        std::mem::take(&mut self.out)
+    }
+
+    /// When [`Event::Tick`] is due, if nothing else happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let lives = self.crew.workers.values().filter_map(|worker| worker.life.deadline());
+        let short = |slot: Slot| self.phase == Phase::Serving && self.is_short(slot) && self.has_room(slot);
+        let respawns = self.seats.iter().filter(|(slot, _)| short(**slot));
+        lives.chain(respawns.filter_map(|(_, seat)| seat.respawn.due())).min()
+    }
+
+    /// Slots in service.
+    pub(super) fn size(&self) -> u16 {
+        u16::try_from(self.seats.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Whether a generation may still be asked for.
+    pub(super) fn uses(&self, generation: Generation) -> bool {
+        generation >= self.generation || self.seats.values().any(|seat| seat.generation == generation)
+    }
+
+    pub(super) fn has_served(&self) -> bool {
+        self.start != Start::Dark
+    }
+
+    /// Whether a further process fits into the slot: one, and its successor or a last one that drains.
+    pub(super) fn has_room(&self, slot: Slot) -> bool {
+        self.crew.of(slot).count() + usize::from(self.pending.contains_key(&slot)) < PROCESSES_PER_SLOT
+    }
+
+    pub(super) fn fork(&mut self, slot: Slot, generation: Generation) {
+        if let Entry::Vacant(place) = self.pending.entry(slot) {
+            place.insert(generation);
+            self.act(Action::Fork { slot, generation });
+        }
+    }
+
+    /// Has a worker leave that is not needed any more: in order if it serves, at once if it does not yet.
+    pub(super) fn dismiss(&mut self, now: Instant, pid: Pid) {
+        match self.crew.workers.get(&pid).map(|worker| worker.life) {
+            Some(Life::Ready { .. } | Life::Retiring { .. }) => self.drain(now, pid, DrainReason::Replaced),
+            Some(Life::Starting { .. }) => self.kill(now, pid, KillReason::NotNeeded),
+            Some(Life::Draining { .. } | Life::Failed { .. } | Life::Killed { .. }) | None => {}
+        }
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    pub(super) fn say(&mut self, note: Note) {
+        self.out.push(Action::Say(note));
+    }
+
+    fn forked(&mut self, now: Instant, slot: Slot, generation: Generation, pid: Pid) {
+        let wanted = self.pending.get(&slot) == Some(&generation);
+        let pool = self
+            .reload
+            .as_ref()
+            .filter(|reload| reload.generation == generation)
+            .map_or(self.pool, |r| r.pool);
+        let life = Life::Starting { deadline: now + pool.boot };
+        self.crew.workers.insert(pid, Worker { slot, generation, life });
+        if wanted {
+            self.pending.remove(&slot);
+        }
+        if !wanted || self.phase != Phase::Serving {
+            self.kill(now, pid, KillReason::NotNeeded);
+        }
+    }
+
+    fn fork_failed(&mut self, now: Instant, slot: Slot, generation: Generation, text: String) {
+        if self.pending.get(&slot) == Some(&generation) {
+            self.pending.remove(&slot);
+            self.boot_failed(now, (slot, generation), (ExitReason::BootFailed, text));
+        }
+    }
+
+    fn reported(&mut self, now: Instant, pid: Pid, report: Report) {
+        let Some(who) = self.crew.who(pid) else { return };
+        let Some(worker) = self.crew.workers.get_mut(&pid) else { return };
+        match (report, worker.life) {
+            (Report::Ready, Life::Starting { .. }) => {
+                worker.life = Life::Ready { since: now };
+                self.act(Action::Mark { pid, state: WorkerState::Ready });
+                self.say(Note::Ready(who));
+                if self.start == Start::Dark {
+                    self.start = Start::Serving;
+                }
+                // Within a reload they leave when the whole wave is ready.
+                if !self.reload.as_ref().is_some_and(|reload| reload.is_tried(who.slot, who.generation)) {
+                    let others = |other: &Worker| {
+                        other.slot == who.slot && matches!(other.life, Life::Retiring { .. })
+                    };
+                    for other in self.crew.select(others) {
+                        self.dismiss(now, other);
+                    }
+                }
+            }
+            (Report::Failed { reason, text }, Life::Starting { .. }) => {
+                worker.life = Life::Failed { deadline: now + LEAVING };
+                let text = if text.is_empty() { reason.to_string() } else { text };
+                self.boot_failed(now, (who.slot, who.generation), (reason, text));
+            }
+            (Report::Retiring(reason), Life::Ready { since }) => {
+                worker.life = Life::Retiring { since };
+                self.say(Note::Retires { who, reason });
+                if reason == RetireReason::MaxRequests {
+                    // Planned, not a failure: no delay is due.
+                    self.seats.entry(who.slot).and_modify(|seat| seat.respawn = Respawn::default());
+                }
+            }
+            // Said before it knew that it is to leave.
+            (Report::Ready | Report::Failed { .. } | Report::Retiring(_), _) => {}
+        }
+    }
+
+    fn exited(&mut self, now: Instant, pid: Pid, outcome: &WaitOutcome) {
+        let Some(who) = self.crew.who(pid) else { return };
+        let Some(worker) = self.crew.workers.remove(&pid) else { return };
+        let how = exit::describe(outcome);
+        match worker.life {
+            Life::Starting { .. } => {
+                let reason = match outcome {
+                    WaitOutcome::Exited(status) => ExitReason::from_status(*status),
+                    WaitOutcome::Signalled { .. } => None,
+                };
+                let text = format!("worker pid {pid} ended before it was ready: {how}");
+                let reason = reason.unwrap_or(ExitReason::BootFailed);
+                self.boot_failed(now, (worker.slot, worker.generation), (reason, text));
+            }
+            Life::Ready { since } | Life::Retiring { since } => {
+                self.say(Note::Crashed { who, how: how.clone() });
+                if self.reload.as_ref().is_some_and(|reload| reload.is_tried(who.slot, who.generation)) {
+                    self.fail_reload(now, format!("worker pid {pid} ended just after it was ready: {how}"));
+                } else if let Some(seat) = self.seats.get_mut(&who.slot) {
+                    seat.respawn.crashed(now, now.saturating_duration_since(since));
+                }
+            }
+            Life::Draining { .. } if *outcome == WaitOutcome::Exited(0) => self.say(Note::Left(who)),
+            Life::Draining { .. } => self.say(Note::Crashed { who, how }),
+            // What is to be said of these has been said.
+            Life::Failed { .. } | Life::Killed { .. } => {}
+        }
+    }
+
+    fn reopen_logs(&mut self) {
+        self.act(Action::ReopenLogs);
+        for pid in self.crew.select(|worker| !matches!(worker.life, Life::Killed { .. })) {
+            self.act(Action::Send { pid, order: Order::ReopenLogs });
+        }
+    }
+
+    pub(super) fn drain(&mut self, now: Instant, pid: Pid, reason: DrainReason) {
+        self.act(Action::Mark { pid, state: WorkerState::Draining });
+        self.act(Action::Send { pid, order: Order::Drain(reason) });
+        self.set_life(pid, Life::Draining { deadline: now + self.pool.graceful });
+    }
+
+    pub(super) fn kill(&mut self, now: Instant, pid: Pid, reason: KillReason) {
+        if let Some(who) = self.crew.who(pid) {
+            self.act(Action::Kill { pid });
+            self.say(Note::Killed { who, reason });
+            self.set_life(pid, Life::Killed { deadline: now + DYING });
+        }
+    }
+
+    pub(super) fn set_life(&mut self, pid: Pid, life: Life) {
+        if let Some(worker) = self.crew.workers.get_mut(&pid) {
+            worker.life = life;
+        }
+    }
+
+    fn kill_overdue(&mut self, now: Instant) {
+        for pid in self.crew.select(|worker| worker.life.deadline().is_some_and(|deadline| deadline <= now)) {
+            let Some(worker) = self.crew.workers.get(&pid).cloned() else { continue };
+            match worker.life {
+                Life::Starting { .. } => {
+                    self.kill(now, pid, KillReason::BootOverdue);
+                    let text = format!("worker pid {pid} was not ready in time (timeouts.boot)");
+                    self.boot_failed(now, (worker.slot, worker.generation), (ExitReason::BootFailed, text));
+                }
+                Life::Draining { .. } | Life::Failed { .. } => self.kill(now, pid, KillReason::Overdue),
+                // A process in an uninterruptible call does not die of SIGKILL before that ends.
+                Life::Killed { .. } => {
+                    self.say(Note::StillThere(Who { slot: worker.slot, pid, generation: worker.generation }));
+                    self.set_life(pid, Life::Killed { deadline: now + DYING });
+                }
+                Life::Ready { .. } | Life::Retiring { .. } => {}
+            }
+        }
+    }
+
+    /// Brings what is there nearer to what should be there.
+    fn settle(&mut self, now: Instant) {
+        match &self.phase {
+            Phase::Serving => {}
+            Phase::Stopping { finish, .. } => {
+                if self.crew.workers.is_empty() && self.pending.is_empty() {
+                    let finish = finish.clone();
+                    self.phase = Phase::Ended;
+                    self.act(Action::Exit(finish));
+                }
+                return;
+            }
+            Phase::Ended => return,
+        }
+        self.advance_reload(now);
+        if self.reload.is_none() {
+            self.scale_deferred(now);
+            if self.again && self.has_served() {
+                self.again = false;
+                self.act(Action::LoadConfig);
+            }
+        }
+        for slot in self.seats.keys().copied().collect::<Vec<_>>() {
+            let Some(seat) = self.seats.get(&slot) else { continue };
+            if self.is_short(slot) && seat.respawn.is_due(now) && self.has_room(slot) {
+                self.fork(slot, seat.generation);
+            }
+        }
+        if self.start == Start::Serving && self.seats.keys().all(|slot| self.crew.serves(*slot)) {
+            self.start = Start::Announced;
+            self.say(Note::AllReady { workers: self.seats.len(), generation: self.generation });
+        }
+        self.tell_vacancies();
+    }
+
+    /// Whether the slot needs a worker that the reload will not bring.
+    fn is_short(&self, slot: Slot) -> bool {
+        let claimed = self.reload.as_ref().is_some_and(|reload| reload.claims(slot));
+        !claimed
+            && !self.pending.contains_key(&slot)
+            && !self.crew.starts(slot)
+            && !self.crew.is_settled(slot)
+    }
+
+    /// Tells the workers when other slots are served than before.
+    fn tell_vacancies(&mut self) {
+        let serving = self.crew.workers.values().filter(|worker| worker.life.serves());
+        let served: BTreeSet<_> = serving.map(|worker| worker.slot).collect();
+        if served == self.served {
+            return;
+        }
+        for slot in served.symmetric_difference(&self.served) {
+            let service = if served.contains(slot) { Service::Served } else { Service::Vacant };
+            self.out.push(Action::Serve { slot: *slot, service });
+        }
+        self.served = served;
+        for pid in self.crew.select(|worker| worker.life.serves()) {
+            self.act(Action::Send { pid, order: Order::Vacancies });
+        }
+    }
+}
+
+const PROCESSES_PER_SLOT: usize = 2;
+
+/// Time for a worker that leaves at once.
+pub(super) const LEAVING: Duration = Duration::from_secs(2);
+
+/// Time after which a killed process is reported as still there.
+const DYING: Duration = Duration::from_secs(10);

@@ -1,0 +1,466 @@
+use super::*;
+use crate::auth::keys::SigningKey;
+use crate::auth::{Algorithm, jwt::encode_base64url};
+use crate::config::{
+    AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
+};
+use crate::protocol::{ResponseBody, Target};
+use http::{Method, StatusCode, Version};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+const SECRET: &[u8] = b"a secret of more than thirty-two bytes!";
+const NOW: u64 = 1_800_000_000;
+
+struct Site {
+    authenticator: Authenticator,
+    _files: tempfile::TempDir,
+}
+
+fn provider(name: &str, keys: Vec<AuthKey>) -> AuthProvider {
+    AuthProvider {
+        name: name.into(),
+        issuer: None,
+        audiences: Vec::new(),
+        algorithms: Vec::new(),
+        leeway: Duration::ZERO,
+        max_lifetime: Duration::from_secs(30 * 86_400),
+        typ: vec!["JWT".into(), "at+jwt".into()],
+        token_type: Some("access".into()),
+        subject_claim: "user_id".into(),
+        require: vec!["exp".into(), "jti".into()],
+        keys,
+        jwks_file: None,
+    }
+}
+
+fn route(prefix: &str, require: Require) -> AuthRoute {
+    AuthRoute {
+        prefix: prefix.into(),
+        methods: Vec::new(),
+        require,
+        scopes_all: Vec::new(),
+        scopes_any: Vec::new(),
+        claims: BTreeMap::new(),
+    }
+}
+
+fn local() -> Require {
+    Require::Any(vec!["local".into()])
+}
+
+fn config(keys: Vec<AuthKey>) -> Auth {
+    let mut admin = route("/admin/", local());
+    admin.scopes_all = vec!["admin".into()];
+    let mut staff = route("/staff", local());
+    staff.claims = BTreeMap::from([("realm.roles".to_owned(), ClaimRule::Contains(json!("ops")))]);
+    Auth {
+        enabled: true,
+        preset: Preset::SimpleJwt,
+        realm: "api".into(),
+        detail: true,
+        preflight: true,
+        max_token_bytes: 8192,
+        cache_entries: 100,
+        strip: vec!["X-Extra".into()],
+        extract: Extract { authorization: vec!["Bearer".into()] },
+        forward: Forward {
+            remote_user: Some("user_id".into()),
+            keep_authorization: false,
+            headers: BTreeMap::from([
+                ("X-Auth-Name".into(), "name".into()),
+                ("X-Auth-Roles".into(), "roles".into()),
+            ]),
+        },
+        providers: vec![provider("local", keys)],
+        routes: vec![
+            route("/public", Require::None),
+            route("/optional", Require::Optional),
+            route("/try", Require::Try),
+            admin,
+            staff,
+            route("/", local()),
+        ],
+    }
+}
+
+/// A site with a key of that algorithm, and the key.
+fn site(algorithm: Algorithm, change: impl FnOnce(&mut Auth)) -> (Site, SigningKey) {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("key");
+    let (key, text) = if algorithm == Algorithm::Hs256 {
+        (SigningKey::Secret(SECRET.to_vec()), String::from_utf8(SECRET.to_vec()).unwrap())
+    } else {
+        let key = SigningKey::generate(algorithm).unwrap();
+        let text = key.to_private_text().unwrap();
+        (key, text)
+    };
+    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    let source =
+        if algorithm == Algorithm::Hs256 { KeySource::SecretFile(path) } else { KeySource::PemFile(path) };
+    let mut auth = config(vec![AuthKey {
+        kid: None,
+        alg: algorithm.name().into(),
+        r#use: KeyUse::Verify,
+        source,
+        until: None,
+    }]);
+    change(&mut auth);
+    (Site { authenticator: Authenticator::new(&auth).unwrap(), _files: files }, key)
+}
+
+/// The access token of simplejwt 5.5, with these claims changed.
+fn token(key: &SigningKey, algorithm: Algorithm, changes: Value) -> String {
+    let mut claims = json!({
+        "token_type": "access", "exp": NOW + 300, "iat": NOW, "jti": "0123456789abcdef0123456789abcdef", "user_id": "1",
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    let header = format!(r#"{{"alg":"{algorithm}","typ":"JWT"}}"#);
+    let message = format!("{}.{}", encode_base64url(header), encode_base64url(claims.to_string()));
+    let signature = key.sign(algorithm, message.as_bytes()).unwrap();
+    format!("{message}.{signature}")
+}
+
+fn head(method: Method, path: &str, fields: &[(&str, &str)]) -> RequestHead {
+    let mut map = HeaderMap::new();
+    for (name, value) in fields {
+        map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+    }
+    RequestHead {
+        method,
+        target: Target::parse(path.to_owned().into()).unwrap(),
+        version: Version::HTTP_11,
+        fields: map,
+        raw: bytes::Bytes::new(),
+    }
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+type Answer = Result<Option<Arc<Identity>>, Box<Response>>;
+
+fn ask(site: &Site, path: &str, authorization: &[&str]) -> Answer {
+    let fields: Vec<(&str, &str)> = authorization.iter().map(|value| ("authorization", *value)).collect();
+    site.authenticator.authenticate(&head(Method::GET, path, &fields), at(NOW))
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+/// Status, challenge and body of a refusal.
+fn refusal(answer: Answer) -> (StatusCode, String, Value) {
+    let response = answer.unwrap_err();
+    assert_eq!(response.headers()[http::header::CACHE_CONTROL], "no-store");
+    assert!(response.extensions().get::<Reason>().is_some());
+    let ResponseBody::Full(body) = response.body() else { panic!("no body") };
+    let challenge = response.headers()[http::header::WWW_AUTHENTICATE].to_str().unwrap().to_owned();
+    (response.status(), challenge, serde_json::from_slice(body).unwrap())
+}
+
+#[test]
+fn access_token_of_simplejwt_is_taken() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    let identity =
+        ask(&site, "/api", &[&bearer(&token(&key, Algorithm::Hs256, json!({})))]).unwrap().unwrap();
+    assert_eq!(identity.subject.as_deref(), Some("1"));
+    assert_eq!(identity.remote_user.as_deref(), Some("1"));
+    assert_eq!(&*identity.provider, "local");
+    assert_eq!(identity.expires, at(NOW + 300));
+    assert_eq!(&identity.header_json[..], br#"{"alg":"HS256","typ":"JWT"}"#);
+    assert!(identity.claims_json.starts_with(b"{\"exp\":1800000300"));
+    assert_eq!(identity.claims["token_type"], "access");
+}
+
+#[test]
+fn scheme_has_no_case_and_blanks_may_be_many() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    let token = token(&key, Algorithm::Hs256, json!({}));
+    for value in [format!("bearer {token}"), format!("BEARER   {token}"), format!("Bearer\t{token} ")] {
+        assert!(ask(&site, "/api", &[&value]).unwrap().is_some(), "{value}");
+    }
+}
+
+#[test]
+fn without_credential_the_challenge_names_no_error() {
+    let (site, _) = site(Algorithm::Hs256, |_| {});
+    for fields in [&[][..], &["Basic YTpi"], &[""], &["Bearerx y"]] {
+        let (status, challenge, body) = refusal(ask(&site, "/api", fields));
+        assert_eq!(status, 401);
+        assert_eq!(challenge, r#"Bearer realm="api""#);
+        assert_eq!(body, json!({ "detail": "Authentication credentials were not provided." }));
+    }
+}
+
+#[test]
+fn bad_token_is_answered_in_the_words_of_simplejwt() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    let rows = [
+        (json!({ "exp": NOW }), "Token is expired"),
+        (json!({ "token_type": "refresh" }), "Token has wrong type"),
+        (json!({ "token_type": null }), "Token has wrong type"),
+        (json!({ "jti": null }), "Token is invalid"),
+        (json!({ "iss": 1 }), "Token is invalid"),
+    ];
+    for (changes, message) in rows {
+        let (status, challenge, body) =
+            refusal(ask(&site, "/api", &[&bearer(&token(&key, Algorithm::Hs256, changes))]));
+        assert_eq!(status, 401);
+        assert!(
+            challenge.starts_with(r#"Bearer realm="api", error="invalid_token", error_description=""#),
+            "{challenge}"
+        );
+        assert_eq!(body["code"], "token_not_valid");
+        assert_eq!(body["detail"], "Given token not valid for any token type");
+        assert_eq!(body["messages"][0]["message"], message);
+    }
+}
+
+#[test]
+fn before_the_signature_is_proven_nothing_is_told() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    let expired = token(&key, Algorithm::Hs256, json!({ "exp": 1 }));
+    let forged = format!("{}AAAA", &expired[..expired.len() - 4]);
+    for token in [&forged, "garbage", "a.b.c", &"x".repeat(9000)] {
+        let (status, challenge, body) = refusal(ask(&site, "/api", &[&bearer(token)]));
+        assert_eq!(status, 401);
+        assert!(
+            challenge.ends_with(r#"error="invalid_token", error_description="Token is invalid""#),
+            "{challenge}"
+        );
+        assert_eq!(body["messages"][0]["message"], "Token is invalid");
+    }
+}
+
+#[test]
+fn malformed_and_repeated_credentials_are_refused_per_preset() {
+    for (preset, malformed) in [(Preset::SimpleJwt, 401), (Preset::Strict, 400)] {
+        let (site, key) = site(Algorithm::Hs256, |auth| auth.preset = preset);
+        let good = bearer(&token(&key, Algorithm::Hs256, json!({})));
+        for (fields, wanted) in [
+            (vec!["Bearer"], malformed),
+            (vec!["Bearer a b"], malformed),
+            (vec!["Bearer a,b"], malformed),
+            (vec![good.as_str(), good.as_str()], 400),
+            (vec!["Basic YTpi", good.as_str()], 400),
+        ] {
+            let (status, challenge, _) = refusal(ask(&site, "/api", &fields));
+            assert_eq!(status, wanted, "{preset:?} {fields:?}");
+            assert!(challenge.contains(r#"error="invalid_request""#), "{challenge}");
+        }
+    }
+}
+
+#[test]
+fn strict_preset_answers_with_problem_details() {
+    let (site, _) = site(Algorithm::Hs256, |auth| auth.preset = Preset::Strict);
+    let answer = ask(&site, "/api", &["Bearer x"]);
+    assert_eq!(answer.as_ref().unwrap_err().headers()["content-type"], "application/problem+json");
+    let (_, _, body) = refusal(answer);
+    assert_eq!(
+        body,
+        json!({ "type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "Token is invalid" })
+    );
+}
+
+#[test]
+fn missing_rights_are_answered_with_403() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    let (status, challenge, _) =
+        refusal(ask(&site, "/admin/x", &[&bearer(&token(&key, Algorithm::Hs256, json!({})))]));
+    assert_eq!(status, 403);
+    assert!(
+        challenge.contains(r#"error="insufficient_scope""#) && challenge.ends_with(r#"scope="admin""#),
+        "{challenge}"
+    );
+    for scopes in
+        [json!({ "scope": "read admin" }), json!({ "scp": ["admin"] }), json!({ "scopes": ["admin"] })]
+    {
+        assert!(ask(&site, "/admin/x", &[&bearer(&token(&key, Algorithm::Hs256, scopes))]).is_ok());
+    }
+    for (claims, good) in [
+        (json!({ "realm": { "roles": ["ops"] } }), true),
+        (json!({ "realm.roles": ["ops"] }), true),
+        (json!({ "realm": { "roles": ["dev"] } }), false),
+        (json!({ "realm": { "roles": "ops" } }), false),
+        (json!({ "realm": "ops" }), false),
+    ] {
+        assert_eq!(ask(&site, "/staff", &[&bearer(&token(&key, Algorithm::Hs256, claims))]).is_ok(), good);
+    }
+}
+
+#[test]
+fn optional_and_try_differ_in_bad_tokens() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    let good = bearer(&token(&key, Algorithm::Hs256, json!({})));
+    for (path, without, bad) in [("/public", true, true), ("/optional", true, false), ("/try", true, true)] {
+        assert_eq!(ask(&site, path, &[]).is_ok(), without, "{path}");
+        assert_eq!(ask(&site, path, &["Bearer x.y.z"]).is_ok(), bad, "{path}");
+        assert!(ask(&site, path, &["Bearer x.y.z"]).ok().flatten().is_none());
+        assert_eq!(ask(&site, path, &[&good]).unwrap().is_some(), path != "/public");
+    }
+}
+
+#[test]
+fn preflight_passes_only_where_configured_and_complete() {
+    let full = [("origin", "https://a"), ("access-control-request-method", "POST")];
+    for (preflight, fields, passes) in
+        [(true, &full[..], true), (true, &full[..1], false), (false, &full[..], false)]
+    {
+        let (site, _) = site(Algorithm::Hs256, |auth| auth.preflight = preflight);
+        let answer = site.authenticator.authenticate(&head(Method::OPTIONS, "/api", fields), at(NOW));
+        assert_eq!(answer.is_ok(), passes);
+    }
+}
+
+#[test]
+fn remembered_token_still_expires() {
+    for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
+        let (site, key) = site(algorithm, |_| {});
+        let token = bearer(&token(&key, algorithm, json!({})));
+        let request = head(Method::GET, "/", &[("authorization", &token)]);
+        assert!(site.authenticator.authenticate(&request, at(NOW)).unwrap().is_some());
+        assert_eq!(site.authenticator.cache.len(), 1);
+        assert!(site.authenticator.authenticate(&request, at(NOW + 299)).unwrap().is_some());
+        let late = site.authenticator.authenticate(&request, at(NOW + 300)).unwrap_err();
+        assert_eq!(late.extensions().get(), Some(&Reason::Expired));
+    }
+}
+
+#[test]
+fn remembered_token_ends_with_its_key() {
+    let (site, key) = site(Algorithm::Es256, |auth| auth.providers[0].keys[0].until = Some(at(NOW + 10)));
+    let token = bearer(&token(&key, Algorithm::Es256, json!({})));
+    let request = head(Method::GET, "/", &[("authorization", &token)]);
+    assert!(site.authenticator.authenticate(&request, at(NOW + 9)).is_ok());
+    let late = site.authenticator.authenticate(&request, at(NOW + 10)).unwrap_err();
+    assert_eq!(late.extensions().get(), Some(&Reason::UnknownKey));
+}
+
+#[test]
+fn refused_tokens_are_not_remembered() {
+    let (site, key) = site(Algorithm::Es256, |_| {});
+    let token = token(&key, Algorithm::Es256, json!({ "token_type": "refresh" }));
+    assert!(ask(&site, "/", &[&bearer(&token)]).is_err());
+    assert!(site.authenticator.cache.is_empty());
+}
+
+#[test]
+fn asserted_fields_are_removed_in_every_spelling() {
+    let (site, _) = site(Algorithm::Hs256, |_| {});
+    let mut fields = head(
+        Method::GET,
+        "/",
+        &[
+            ("X-Auth-Name", "a"),
+            ("x-auth-name", "b"),
+            ("x_auth_name", "c"),
+            ("x-auth_roles", "d"),
+            ("X-EXTRA", "e"),
+            ("x-extra-more", "kept"),
+            ("accept", "kept"),
+            ("x_other", "kept"),
+        ],
+    )
+    .fields;
+    site.authenticator.strip(&mut fields);
+    let mut left: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["accept", "x-extra-more", "x_other"]);
+    let stripped: Vec<&str> = site.authenticator.stripped().iter().map(HeaderName::as_str).collect();
+    assert_eq!(stripped, ["x-auth-name", "x-auth-roles", "x-extra"]);
+}
+
+#[test]
+fn claims_become_fields_that_nothing_can_break_out_of() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    let claims = json!({ "name": "Zoë O\r\nX: y 100%", "roles": ["a,b", 1, true] });
+    let token = bearer(&token(&key, Algorithm::Hs256, claims));
+    let mut request = head(Method::GET, "/", &[("authorization", &token)]);
+    let identity = site.authenticator.authenticate(&request, at(NOW)).unwrap();
+    site.authenticator.forward(identity.as_deref(), &mut request.fields);
+    assert_eq!(request.fields["x-auth-name"], "Zo%C3%AB%20O%0D%0AX:%20y%20100%25");
+    assert_eq!(request.fields["x-auth-roles"], "a%2Cb,1,true");
+    assert!(!request.fields.contains_key("authorization"));
+    let mut other = head(Method::GET, "/", &[("authorization", "Basic YTpi")]).fields;
+    site.authenticator.forward(None, &mut other);
+    assert!(other.contains_key("authorization"), "another scheme is the app's own");
+}
+
+#[test]
+fn remote_user_must_be_visible_ascii() {
+    let (site, key) = site(Algorithm::Hs256, |_| {});
+    for (user, good) in [
+        (json!("ann"), true),
+        (json!(7), true),
+        (json!("a b"), false),
+        (json!("é"), false),
+        (json!(""), false),
+        (json!("a".repeat(255)), true),
+        (json!("a".repeat(256)), false),
+        (json!(["ann"]), false),
+    ] {
+        let answer = ask(&site, "/", &[&bearer(&token(&key, Algorithm::Hs256, json!({ "user_id": user })))]);
+        assert_eq!(answer.is_ok(), good);
+    }
+}
+
+#[test]
+fn issuer_chooses_among_providers_and_the_rule_limits_them() {
+    let other = SigningKey::Secret(b"another secret of more than 32 bytes!!".to_vec());
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("other");
+    std::fs::write(&path, "another secret of more than 32 bytes!!\n").unwrap();
+    let (site, key) = site(Algorithm::Hs256, |auth| {
+        auth.providers[0].issuer = Some("https://one".into());
+        let mut second = provider(
+            "second",
+            vec![AuthKey {
+                kid: None,
+                alg: "HS256".into(),
+                r#use: KeyUse::Verify,
+                source: KeySource::SecretFile(path),
+                until: None,
+            }],
+        );
+        second.issuer = Some("https://two".into());
+        auth.providers.push(second);
+        auth.routes.insert(0, route("/both", Require::Any(vec!["local".into(), "second".into()])));
+    });
+    for (path, key, issuer, reason) in [
+        ("/both", &key, json!("https://one"), None),
+        ("/both", &other, json!("https://two"), None),
+        ("/both", &other, json!("https://one"), Some(Reason::Signature)),
+        ("/both", &key, json!("https://two"), Some(Reason::Signature)),
+        ("/both", &key, json!(["https://one"]), Some(Reason::UnknownIssuer)),
+        ("/both", &key, json!("https://three"), Some(Reason::UnknownIssuer)),
+        ("/x", &other, json!("https://two"), Some(Reason::Signature)),
+    ] {
+        let answer = ask(&site, path, &[&bearer(&token(key, Algorithm::Hs256, json!({ "iss": issuer })))]);
+        let found = answer.err().and_then(|response| response.extensions().get::<Reason>().copied());
+        assert_eq!(found, reason, "{path} {issuer}");
+    }
+}
+
+#[test]
+fn contradictions_are_found_all_at_once() {
+    let mut auth = config(Vec::new());
+    auth.realm = "a\"b".into();
+    auth.routes.pop();
+    auth.routes.push(route("no-slash", Require::Any(vec!["nobody".into()])));
+    auth.routes.push(route("/a/../b", Require::None));
+    auth.forward.headers.insert("Host".into(), "sub".into());
+    let errors = Authenticator::new(&auth).unwrap_err();
+    let all = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    for part in
+        ["it has no key", "realm", "must begin with", "written decoded", "must cover everything", "\"Host\""]
+    {
+        assert!(all.contains(part), "{part} is not in:\n{all}");
+    }
+}

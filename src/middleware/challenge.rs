@@ -1,0 +1,144 @@
+//! Refusals in the words that clients know: RFC 6750 3, and the bodies of simplejwt or RFC 9457.
+
+use crate::auth::{AuthConfigError, Reason, RefusalKind};
+use crate::config::{Auth, Preset};
+use crate::protocol::{Response, text_response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+
+/// Writes refusals.
+#[derive(Debug)]
+pub(super) struct Challenge {
+    preset: Preset,
+    /// `Bearer realm="…"`
+    scheme_and_realm: String,
+    detail: Detail,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Told,
+    Withheld,
+}
+
+impl Challenge {
+    pub(super) fn new(config: &Auth) -> Result<Self, AuthConfigError> {
+        let realm = &config.realm;
+        if realm.bytes().any(|byte| !(b' '..=b'~').contains(&byte) || matches!(byte, b'"' | b'\\')) {
+            return Err(AuthConfigError::setting(
+                "realm",
+                "it must be printable ASCII without quotes and backslashes",
+            ));
+        }
+        Ok(Self {
+            preset: config.preset,
+            scheme_and_realm: format!("Bearer realm=\"{realm}\""),
+            detail: if config.detail { Detail::Told } else { Detail::Withheld },
+        })
+    }
+
+    /// The refusal; `scopes` are what the route asks for. The reason travels as an extension, for the log.
+    pub(super) fn refuse(&self, reason: Reason, scopes: &[String]) -> Box<Response> {
+        let status = self.status(reason);
+        let mut response = text_response(status, self.body(reason, status).to_string());
+        let media_type = match self.preset {
+            Preset::SimpleJwt => "application/json",
+            Preset::Strict => "application/problem+json",
+        };
+        let fields = response.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // It cannot fail: the realm and the scopes were checked, all else is fixed.
+        if let Ok(challenge) = HeaderValue::try_from(self.challenge(reason, scopes)) {
+            fields.insert(WWW_AUTHENTICATE, challenge);
+        }
+        response.extensions_mut().insert(reason);
+        Box::new(response)
+    }
+
+    fn status(&self, reason: Reason) -> StatusCode {
+        match reason.kind() {
+            // simplejwt answers a malformed field like a bad token.
+            RefusalKind::Request
+                if reason == Reason::CredentialMalformed && self.preset == Preset::SimpleJwt =>
+            {
+                StatusCode::UNAUTHORIZED
+            }
+            RefusalKind::Request => StatusCode::BAD_REQUEST,
+            RefusalKind::Missing | RefusalKind::Token => StatusCode::UNAUTHORIZED,
+            RefusalKind::Rights => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// RFC 6750 3.1: without a credential no error is named.
+    fn challenge(&self, reason: Reason, scopes: &[String]) -> String {
+        let mut challenge = self.scheme_and_realm.clone();
+        let error = match reason.kind() {
+            RefusalKind::Missing => return challenge,
+            RefusalKind::Request => "invalid_request",
+            RefusalKind::Token => "invalid_token",
+            RefusalKind::Rights => "insufficient_scope",
+        };
+        challenge.push_str(&format!(", error=\"{error}\""));
+        if self.detail == Detail::Told {
+            challenge.push_str(&format!(", error_description=\"{}\"", reason.description()));
+        }
+        if reason == Reason::Scope && !scopes.is_empty() {
+            challenge.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));
+        }
+        challenge
+    }
+
+    fn body(&self, reason: Reason, status: StatusCode) -> Value {
+        match self.preset {
+            Preset::SimpleJwt => self.simplejwt_body(reason),
+            Preset::Strict => {
+                let title = status.canonical_reason().unwrap_or_default();
+                let mut body = json!({ "type": "about:blank", "title": title, "status": status.as_u16() });
+                if self.detail == Detail::Told {
+                    body["detail"] = reason.description().into();
+                }
+                body
+            }
+        }
+    }
+
+    /// The bodies of djangorestframework-simplejwt 5.5, which clients in the field compare.
+    fn simplejwt_body(&self, reason: Reason) -> Value {
+        match reason.kind() {
+            RefusalKind::Missing | RefusalKind::Rights => json!({ "detail": reason.description() }),
+            RefusalKind::Request if reason == Reason::Path => {
+                json!({ "detail": reason.description(), "code": "bad_path" })
+            }
+            RefusalKind::Request => json!({
+                "detail": Reason::CredentialMalformed.description(),
+                "code": "bad_authorization_header",
+            }),
+            RefusalKind::Token if reason == Reason::Subject => {
+                json!({ "detail": reason.description(), "code": "token_not_valid" })
+            }
+            RefusalKind::Token => {
+                let known = SIMPLEJWT_MESSAGES.contains(&reason) && self.detail == Detail::Told;
+                let message = if known { reason.description() } else { "Token is invalid" };
+                json!({
+                    "detail": "Given token not valid for any token type",
+                    "code": "token_not_valid",
+                    "messages": [
+                        { "token_class": "AccessToken", "token_type": "access", "message": message },
+                    ],
+                })
+            }
+        }
+    }
+}
+
+/// What simplejwt has its own message for; it says of everything else that the token is invalid.
+const SIMPLEJWT_MESSAGES: [Reason; 5] =
+    [Reason::Expired, Reason::TokenType, Reason::NoTokenType, Reason::NoId, Reason::NoExpiry];
+
+/// RFC 6749 3.3: what a scope is made of; anything else would break out of the challenge.
+pub(super) fn is_scope(scope: &str) -> bool {
+    !scope.is_empty()
+        && scope.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && !matches!(byte, b'"' | b'\\'))
+}

@@ -1,0 +1,155 @@
+use super::*;
+use std::collections::BTreeMap;
+
+fn route(prefix: &str, methods: &[&str], require: Require) -> AuthRoute {
+    AuthRoute {
+        prefix: prefix.into(),
+        methods: methods.iter().map(|name| (*name).to_owned()).collect(),
+        require,
+        scopes_all: Vec::new(),
+        scopes_any: Vec::new(),
+        claims: BTreeMap::new(),
+    }
+}
+
+fn closed() -> Require {
+    Require::Any(vec!["local".into()])
+}
+
+/// Whether a request may pass without a token; `None` when its path is refused.
+fn is_open(routes: &[AuthRoute], method: &str, path: &str) -> Option<bool> {
+    let policy = Policy::new(routes, &["local"]).unwrap();
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let target = Target::parse(path.to_owned().into()).unwrap();
+    let rules = policy.rules_for(&method, &target).ok()?;
+    assert!(!rules.is_empty(), "{path}: some rule always holds");
+    Some(rules.iter().all(|rule| rule.requirement == Requirement::Nothing))
+}
+
+#[test]
+fn prefix_ends_on_a_segment_boundary_and_the_first_match_wins() {
+    let routes = [
+        route("/api/open", &[], Require::None),
+        route("/api/", &[], closed()),
+        route("/api/late", &[], Require::None),
+        route("/.well-known/", &[], closed()),
+        route("/", &[], Require::None),
+    ];
+    for (path, open) in [
+        ("/", true),
+        ("/api", false),
+        ("/api/", false),
+        ("/api/x", false),
+        ("/apix", true),
+        ("/api/open", true),
+        ("/api/open/x?y=/api", true),
+        ("/api/openx", false),
+        ("/api/late", false),
+        ("/API/x", true),
+        ("/.well-known/jwks.json", false),
+    ] {
+        assert_eq!(is_open(&routes, "GET", path), Some(open), "{path}");
+    }
+}
+
+#[test]
+fn rule_for_get_holds_for_head_too() {
+    let routes = [route("/a", &["GET", "POST"], closed()), route("/", &[], Require::None)];
+    for (method, open) in
+        [("GET", false), ("HEAD", false), ("POST", false), ("PUT", true), ("get", false), ("hEAD", false)]
+    {
+        assert_eq!(is_open(&routes, method, "/a"), Some(open), "{method}");
+    }
+}
+
+#[test]
+fn no_reading_of_a_path_leads_around_a_rule() {
+    let closed_inside = [route("/admin", &[], closed()), route("/", &[], Require::None)];
+    for path in [
+        "/admin/x",
+        "/%61dmin/x",
+        "/admin%2fx",
+        "/admin%2Fx",
+        "//admin/x",
+        "///admin",
+        "/./admin/x",
+        "/%2e/admin",
+        "/public/../admin/x",
+        "/public/%2e%2e/admin/x",
+        "/public%2f..%2fadmin/x",
+        "/public/..%2fadmin",
+        "/\\admin",
+        "/public%5c..%5cadmin",
+        "/%2561dmin/x",
+        "/public/%252e%252e/admin",
+        "//admin/../public",
+        "/../admin",
+        "http://host//admin",
+    ] {
+        assert_eq!(is_open(&closed_inside, "GET", path), Some(false), "{path}");
+    }
+    let open_inside = [route("/public", &[], Require::None), route("/", &[], closed())];
+    for path in
+        ["/public/../secret", "/public/%2e%2e/secret", "/public/..%2fsecret", "/public/..", "//public/../x"]
+    {
+        assert_eq!(is_open(&open_inside, "GET", path), Some(false), "{path}");
+    }
+}
+
+#[test]
+fn odd_paths_to_public_places_stay_public() {
+    let routes = [
+        route("/public", &[], Require::None),
+        route("/admin", &[], closed()),
+        route("/", &[], Require::None),
+    ];
+    for path in [
+        "//",
+        "/a//b",
+        "/public//x",
+        "/public/a%20b",
+        "/public/100%25",
+        "/public/%2541",
+        "/.well-known/x",
+        "/public/./x",
+        "/public/a%2Fb",
+        "/public/%C3%A9",
+        "/public/C:%5Cx",
+        "/x/administrator",
+        "/a/%zz",
+    ] {
+        assert_eq!(is_open(&routes, "GET", path), Some(true), "{path}");
+    }
+}
+
+#[test]
+fn path_with_nul_is_refused() {
+    let routes = [route("/", &[], Require::None)];
+    assert_eq!(is_open(&routes, "GET", "/a%00b"), None);
+}
+
+#[test]
+fn whole_server_falls_under_the_last_rule() {
+    let routes = [route("/open", &[], Require::None), route("/", &[], closed())];
+    assert_eq!(is_open(&routes, "OPTIONS", "*"), Some(false));
+}
+
+#[test]
+fn rules_that_cannot_hold_are_configuration_errors() {
+    let last = || route("/", &[], closed());
+    for bad in [
+        route("admin", &[], closed()),
+        route("/a%20b", &[], closed()),
+        route("/a//b", &[], closed()),
+        route("/a/./b", &[], closed()),
+        route("/a", &["NO METHOD"], closed()),
+        route("/a", &[], Require::Any(vec!["nobody".into()])),
+        route("/a", &[], Require::Any(Vec::new())),
+        AuthRoute { scopes_all: vec!["x".into()], ..route("/a", &[], Require::None) },
+    ] {
+        assert_eq!(Policy::new(&[bad.clone(), last()], &["local"]).unwrap_err().len(), 1, "{bad:?}");
+    }
+    for routes in [vec![], vec![route("/a", &[], closed())], vec![route("/", &["GET"], closed())]] {
+        assert!(Policy::new(&routes, &["local"]).is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! Socket to connection.
+#![forbid(unsafe_code)]
+
+pub mod accept;
+pub mod bind;
+mod connection;
+mod drain;
+pub mod listeners;
+
+pub use connection::{Connection, Local, Peer, Stream};
+pub use drain::{Drain, OpenConnection};

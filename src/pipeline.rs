@@ -1,0 +1,151 @@
+//! One request, told as a list: the order of the lines is the order of things.
+#![forbid(unsafe_code)]
+
+use crate::app::{AppError, CallLimits};
+use crate::middleware::access_log::{AccessLog, Entry};
+use crate::middleware::bearer::Authenticator;
+use crate::middleware::limits::{RouteLimits, RouteTable};
+use crate::middleware::refusals::RefusalLog;
+use crate::middleware::request_id;
+use crate::protocol::{
+    Admitted, Answer, Exchange, Handler, LengthRule, Patience, Relayed, Request, RequestContext, RequestHead,
+    RequestId, Response, ResponseBody, text_response,
+};
+use crate::router::Router;
+use http::{Method, StatusCode};
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+
+
+/// Everything a request passes through in this worker.
+pub struct Pipeline {
+    /// Path to app.
+    pub router: Router,
+    /// Limits by route.
+    pub routes: RouteTable,
+    /// Tokens; `None` where nothing is checked.
+    pub authenticator: Option<Authenticator>,
+    /// Told of every exchange; `None` when off.
+    pub access_log: Option<AccessLog>,
+    /// Says in the error log what was refused.
+    pub refusals: RefusalLog,
+    /// Told of every request, for counting.
+    pub count_request: Box<dyn Fn() + Send + Sync>,
+    /// Offers a connection to the other workers.
+    pub relay: Box<dyn Fn(BorrowedFd<'_>, &[u8]) -> Relayed + Send + Sync>,
+}
+
+/// Where a request goes, and by which limits.
+#[derive(Debug)]
+pub struct Route {
+    /// Index of the mounted app.
+    mount: Arc<str>,
+    limits: RouteLimits,
+}
+
+impl Handler for Pipeline {
+    type Route = Route;
+
+    /// Before the content is read.
+    fn admit(
+        &self,
+        head: &mut RequestHead,
+        context: &mut RequestContext,
+    ) -> Result<Admitted<Route>, Box<Response>> {
+        (self.count_request)();
+        if head.target.path() == b"*" {
+            return Err(Box::new(answer_for_the_server()));
+        }
+        let path = head.target.decoded_path();
+        let limits = self.routes.find(&head.method, &path);
+        let mount = self.router.find(&path).map(|mounted| Arc::clone(&mounted.prefix));
+        drop(path);
+        self.authenticate(head, context)?;
+        let Some(mount) = mount else { return Err(Box::new(not_found())) };
+        context.mount = Arc::clone(&mount);
+        let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
+        Ok(Admitted { body_limit: limits.body, length, route: Route { mount, limits } })
+    }
+
+    /// Once the content is complete.
+    async fn respond(&self, route: Route, request: Request, patience: Patience) -> Answer<Route> {
+        let Some(mounted) = self.router.mounted(&route.mount) else { return Answer::Response(not_found()) };
+        let id = request.context.id;
+        let limits = CallLimits { time: route.limits.time, patience };
+        match mounted.app.call(request, limits).await {
+            Ok(response) => Answer::Response(response),
+            Err(AppError::Busy(request)) => Answer::Busy(route, request),
+            Err(AppError::TooSlow(limit)) => {
+                tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected");
+                Answer::Response(text_response(StatusCode::GATEWAY_TIMEOUT, "The application took too long.\n"))
+            }
+            Err(AppError::Failed(reason)) => {
+                tracing::error!(request = %id, "{reason}");
+                Answer::Response(text_response(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "The application failed to answer.\n",
+                ))
+            }
+        }
+    }
+
+    fn identify(&self) -> RequestId {
+        request_id::next()
+    }
+
+    fn keeps_records(&self) -> bool {
+        self.access_log.is_some()
+    }
+
+    fn finish(&self, exchange: &Exchange<'_>) {
+        if let Some(rejection) = exchange.refused {
+            self.refusals.note(rejection, &exchange.record.context);
+        }
+        if let Some(access_log) = &self.access_log {
+            access_log.write(&entry(exchange, &exchange.record.context));
+        }
+    }
+
+    fn relay(&self, connection: BorrowedFd<'_>, received: &[u8]) -> Relayed {
+        (self.relay)(connection, received)
+    }
+}
+
+impl Pipeline {
+    fn authenticate(
+        &self,
+        head: &mut RequestHead,
+        context: &mut RequestContext,
+    ) -> Result<(), Box<Response>> {
+        let Some(authenticator) = &self.authenticator else { return Ok(()) };
+        // On every route, before anything else reads a field: nobody but the server says who a client is.
+        authenticator.strip(&mut head.fields);
+        let identity = authenticator.authenticate(head, std::time::SystemTime::now())?;
+        authenticator.forward(identity.as_deref(), &mut head.fields);
+        context.identity = identity;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline").field("router", &self.router).finish_non_exhaustive()
+    }
+}
+
+/// `OPTIONS *` asks about the server, not about any app (RFC 9110 9.3.7).
+fn answer_for_the_server() -> Response {
+    let mut response = Response::new(ResponseBody::Empty);
+    let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let allow = methods.map(|method| method.to_string()).join(", ") + ", OPTIONS";
+    if let Ok(value) = allow.parse() {
+        response.headers_mut().insert(http::header::ALLOW, value);
+    }
+    response
+}
+
+fn not_found() -> Response {
+    text_response(StatusCode::NOT_FOUND, "Nothing is mounted here.\n")
+}

@@ -1,0 +1,12 @@
+//! HTTP/1.0 and HTTP/1.1 (RFC 9112): heads, content and responses on one connection.
+
+mod chunked;
+mod content;
+mod deadline;
+mod field_line;
+mod head;
+mod serve;
+mod session;
+mod write;
+
+pub use serve::{Settings, serve};

@@ -1,0 +1,303 @@
+//! One connection from its first byte to its last (RFC 9112 9).
+
+use super::content::{ContentReader, Gathered};
+use super::head::{Expectation, Framing, ParsedHead, Persistence, parse};
+use super::session::{NextHead, Session};
+use super::write::Asked;
+use crate::config::{Limits, Timeouts};
+use crate::net::{Connection, Drain, Local, Peer};
+use crate::protocol::{
+    Admitted, Answer, Content, Exchange, Handler, LengthRule, Patience, Record, Rejection, Relayed, Request,
+    RequestContext, RequestHead, Response, Scheme,
+};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::StatusCode;
+use http::header::{REFERER, USER_AGENT};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Content of a refused request that is read and forgotten so that its connection can go on.
+const DISCARD_LIMIT: u64 = 256 << 10;
+/// Largest request, in bytes, that is handed to another worker together with its connection.
+const RELAY_LIMIT: usize = 60 << 10;
+
+/// What holds for every connection.
+#[derive(Debug)]
+pub struct Settings {
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Times.
+    pub timeouts: Timeouts,
+}
+
+/// Serves a connection until it ends or another worker has it.
+pub async fn serve<H: Handler>(
+    connection: Connection,
+    settings: Arc<Settings>,
+    drain: Arc<Drain>,
+    handler: Arc<H>,
+) {
+    let Connection { stream, peer, local, received } = connection;
+    let ends = Ends { peer, local, mount: Arc::from("") };
+    let mut session = Session::new(stream, received, &settings, &drain);
+    loop {
+        let outcome = match session.read_head().await {
+            NextHead::Head(raw) => exchange(&mut session, raw, &ends, &*handler).await,
+            NextHead::Refused(rejection) => {
+                let record = ends.record(&*handler, None);
+                refuse(&mut session, rejection, &record, &*handler).await
+            }
+            NextHead::Gone => Next::Linger,
+        };
+        match outcome {
+            Next::Head => {}
+            Next::Close => return,
+            Next::Linger => return session.linger().await,
+        }
+    }
+}
+
+/// What a connection does after an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Waits for the next request.
+    Head,
+    /// Ends at once: the client asked for it, or is gone, or another worker has it.
+    Close,
+    /// Ends by us: the client must be able to read our last answer, whatever it is sending.
+    Linger,
+}
+
+/// Both ends of the connection, as every request of it has them.
+struct Ends {
+    peer: Peer,
+    local: Local,
+    mount: Arc<str>,
+}
+
+impl Ends {
+    fn context<H: Handler>(&self, handler: &H) -> RequestContext {
+        RequestContext {
+            id: handler.identify(),
+            peer: self.peer,
+            local: self.local.clone(),
+            scheme: Scheme::Http,
+            identity: None,
+            mount: Arc::clone(&self.mount),
+            received: Instant::now(),
+        }
+    }
+
+    fn record<H: Handler>(&self, handler: &H, head: Option<&RequestHead>) -> Record {
+        record(&self.context(handler), head)
+    }
+}
+
+fn record(context: &RequestContext, head: Option<&RequestHead>) -> Record {
+    Record {
+        context: context.clone(),
+        line: head.map(|head| (head.method.clone(), head.target.clone(), head.version)),
+        referer: head.and_then(|head| head.fields.get(REFERER).cloned()),
+        user_agent: head.and_then(|head| head.fields.get(USER_AGENT).cloned()),
+    }
+}
+
+async fn exchange<H: Handler>(session: &mut Session<'_>, raw: Bytes, ends: &Ends, handler: &H) -> Next {
+    let parsed = match parse(raw, &session.settings.limits) {
+        Ok(parsed) => parsed,
+        Err(rejection) => {
+            let record = ends.record(handler, None);
+            return refuse(session, rejection, &record, handler).await;
+        }
+    };
+    let ParsedHead { mut head, framing, persistence, expectation } = parsed;
+    let mut context = ends.context(handler);
+    let admitted = handler.admit(&mut head, &mut context);
+    let turn = Turn { framing, persistence, expectation };
+    match admitted {
+        Err(response) => {
+            let record = record(&context, Some(&head));
+            answer_early(session, turn, *response, &record, handler).await
+        }
+        Ok(admitted) => match receive(session, turn, &admitted).await {
+            Ok(content) => {
+                let request = Request { head, content, context };
+                answer(session, turn, admitted.route, request, handler).await
+            }
+            Err(Stop::Refuse(rejection)) => {
+                let record = record(&context, Some(&head));
+                refuse(session, rejection, &record, handler).await
+            }
+            Err(Stop::Gone) => Next::Close,
+        },
+    }
+}
+
+/// What a head says of its own exchange.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    framing: Framing,
+    persistence: Persistence,
+    expectation: Expectation,
+}
+
+/// Why content did not become complete.
+enum Stop {
+    Refuse(Rejection),
+    Gone,
+}
+
+async fn receive<R>(
+    session: &mut Session<'_>,
+    turn: Turn,
+    admitted: &Admitted<R>,
+) -> Result<Content, Stop> {
+    if turn.framing == Framing::None {
+        return Ok(Content::Empty);
+    }
+    if turn.framing == Framing::Chunked && admitted.length == LengthRule::Required {
+        return Err(Stop::Refuse(Rejection::LengthRequired));
+    }
+    let memory = session.settings.limits.body_memory.0;
+    let mut reader =
+        ContentReader::new(turn.framing, admitted.body_limit, memory).map_err(Stop::Refuse)?;
+    if turn.expectation == Expectation::Continue && session.buffer.is_empty() {
+        session.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| Stop::Gone)?;
+    }
+    gather(session, &mut reader).await?;
+    reader.finish().map_err(Stop::Refuse)
+}
+
+async fn gather(session: &mut Session<'_>, reader: &mut ContentReader) -> Result<(), Stop> {
+    while reader.take(&mut session.buffer).map_err(Stop::Refuse)? == Gathered::NeedMore {
+        session.fill_content().await.map_err(Stop::Refuse)?;
+    }
+    Ok(())
+}
+
+async fn answer<H: Handler>(
+    session: &mut Session<'_>,
+    turn: Turn,
+    route: H::Route,
+    request: Request,
+    handler: &H,
+) -> Next {
+    let (method, version) = (request.head.method.clone(), request.head.version);
+    let record = handler.keeps_records().then(|| record(&request.context, Some(&request.head)));
+    let patience = if may_move(turn, &request) { Patience::Move } else { Patience::Wait };
+    let response = match handler.respond(route, request, patience).await {
+        Answer::Response(response) => response,
+        Answer::Busy(route, request) => {
+            let received = replay(turn, &request, &session.buffer);
+            if handler.relay(session.stream.as_fd(), &received) == Relayed::Gone {
+                return Next::Close;
+            }
+            match handler.respond(route, *request, Patience::Wait).await {
+                Answer::Response(response) => response,
+                // Not reached: a request that waits is answered. Closing is the safe reading.
+                Answer::Busy(..) => return Next::Close,
+            }
+        }
+    };
+    let status = response.status();
+    let asked = Asked { method: &method, version };
+    let written = session.write_response(response, asked, turn.persistence).await;
+    if let Some(record) = &record {
+        handler.finish(&Exchange { record, status, sent: written.sent, refused: None });
+    }
+    match written.end {
+        Ok(Persistence::KeepAlive) => Next::Head,
+        Ok(Persistence::Close) if turn.persistence == Persistence::Close && session.buffer.is_empty() => {
+            Next::Close
+        }
+        Ok(Persistence::Close) => Next::Linger,
+        Err(_) => Next::Close,
+    }
+}
+
+fn may_move(turn: Turn, request: &Request) -> bool {
+    let in_memory = !matches!(request.content, Content::File { .. });
+    let size = request.head.raw.len() as u64 + request.content.len();
+    in_memory && turn.expectation == Expectation::None && size < RELAY_LIMIT as u64
+}
+
+/// The bytes from which another worker reads the very same requests.
+fn replay(turn: Turn, request: &Request, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = request.head.raw.to_vec();
+    if let Content::Memory(content) = &request.content {
+        if turn.framing == Framing::Chunked {
+            bytes.put_slice(format!("{:x}\r\n", content.len()).as_bytes());
+            bytes.put_slice(content);
+            bytes.put_slice(b"\r\n");
+        } else {
+            bytes.put_slice(content);
+        }
+    }
+    if turn.framing == Framing::Chunked {
+        bytes.put_slice(b"0\r\n\r\n");
+    }
+    bytes.put_slice(rest);
+    bytes
+}
+
+/// Answers without an app, before the content is read.
+async fn answer_early<H: Handler>(
+    session: &mut Session<'_>,
+    turn: Turn,
+    response: Response,
+    record: &Record,
+    handler: &H,
+) -> Next {
+    let Some((method, _, version)) = &record.line else { return Next::Close };
+    let status = response.status();
+    let keeps = turn.persistence == Persistence::KeepAlive && may_discard(turn, &session.buffer);
+    let persistence = if keeps { Persistence::KeepAlive } else { Persistence::Close };
+    let written = session.write_response(response, Asked { method, version: *version }, persistence).await;
+    handler.finish(&Exchange { record, status, sent: written.sent, refused: None });
+    if written.end.is_err() {
+        return Next::Close;
+    }
+    if keeps {
+        let discarded = match ContentReader::discarding(turn.framing, DISCARD_LIMIT) {
+            Ok(mut reader) => gather(session, &mut reader).await.is_ok(),
+            Err(_) => false,
+        };
+        if discarded && matches!(written.end, Ok(Persistence::KeepAlive)) {
+            return Next::Head;
+        }
+    }
+    Next::Linger
+}
+
+/// RFC 9110 10.1.1: after a final answer a client that expected 100 may send its content or not,
+/// so only content that has begun to arrive can be told from the next request.
+fn may_discard(turn: Turn, buffer: &BytesMut) -> bool {
+    let announced = turn.expectation == Expectation::None || !buffer.is_empty();
+    announced
+        && match turn.framing {
+            Framing::None => true,
+            Framing::Length(length) => length <= DISCARD_LIMIT,
+            Framing::Chunked => true,
+        }
+}
+
+/// Says why, and closes: what follows on this connection can no longer be told apart.
+async fn refuse<H: Handler>(
+    session: &mut Session<'_>,
+    rejection: Rejection,
+    record: &Record,
+    handler: &H,
+) -> Next {
+    let get = http::Method::GET;
+    let (method, version) = match &record.line {
+        Some((method, _, version)) => (method, *version),
+        None => (&get, http::Version::HTTP_11),
+    };
+    let response = rejection.response();
+    let status: StatusCode = response.status();
+    let asked = Asked { method, version };
+    let written = session.write_response(response, asked, Persistence::Close).await;
+    handler.finish(&Exchange { record, status, sent: written.sent, refused: Some(rejection) });
+    if written.end.is_ok() { Next::Linger } else { Next::Close }
+}

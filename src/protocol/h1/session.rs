@@ -1,0 +1,336 @@
+//! A connection's bytes: reading with deadlines, writing responses, ending without a reset.
+
+use super::deadline::Deadline;
+use super::head::{HeadScanner, Persistence};
+use super::serve::Settings;
+use super::write::{Asked, Delimiter, put_head};
+use crate::net::{Drain, Stream};
+use crate::protocol::{BodyStream, Rejection, Response, ResponseBody};
+use bytes::{BufMut, Bytes, BytesMut};
+use std::fs::File;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Room for reading: most heads fit.
+const READ_SIZE: usize = 8 << 10;
+/// Content up to this size is sent in one write with its head.
+const COPY_LIMIT: usize = 16 << 10;
+/// Piece of a file read at a time.
+const FILE_PIECE: usize = 128 << 10;
+/// How long, and how much of it, a closing connection still reads so that no RST destroys our last answer.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 << 20;
+
+/// A connection being served.
+pub(super) struct Session<'a> {
+    pub(super) stream: Stream,
+    pub(super) buffer: BytesMut,
+    pub(super) settings: &'a Settings,
+    out: BytesMut,
+    deadline: Deadline,
+    drain: &'a Drain,
+    drain_begins: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
+    drain_seen: bool,
+    first: bool,
+}
+
+/// What a wait for a head brought.
+pub(super) enum NextHead {
+    Head(Bytes),
+    Refused(Rejection),
+    /// The client left, or was idle for too long.
+    Gone,
+}
+
+/// What became of a response.
+pub(super) struct Written {
+    /// Bytes of content sent.
+    pub(super) sent: u64,
+    /// What the client was told of the connection, or why the response did not end.
+    pub(super) end: io::Result<Persistence>,
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fill {
+    Bytes,
+    End,
+    TimedOut,
+    DrainBegan,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// The first byte of a request, if there will be one.
+    Idle,
+    /// The rest of what has begun.
+    Message,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(stream: Stream, received: BytesMut, settings: &'a Settings, drain: &'a Drain) -> Self {
+        Self {
+            stream,
+            buffer: received,
+            settings,
+            out: BytesMut::new(),
+            deadline: Deadline::new(),
+            drain,
+            drain_begins: Box::pin(drain.wait_begun()),
+            drain_seen: false,
+            first: true,
+        }
+    }
+
+    /// The next head, complete but not yet judged as a whole.
+    pub(super) async fn read_head(&mut self) -> NextHead {
+        let mut scanner = HeadScanner::default();
+        let mut begun = false;
+        self.set_idle_deadline();
+        loop {
+            match scanner.scan(&mut self.buffer, &self.settings.limits) {
+                Ok(Some(length)) => {
+                    self.first = false;
+                    return NextHead::Head(self.buffer.split_to(length).freeze());
+                }
+                Ok(None) => {}
+                Err(rejection) => return NextHead::Refused(rejection),
+            }
+            if !begun && !self.buffer.is_empty() {
+                begun = true;
+                self.deadline.set(Instant::now(), self.settings.timeouts.head);
+            }
+            match (self.fill(if begun { Wait::Message } else { Wait::Idle }).await, begun) {
+                (Fill::Bytes, _) => {}
+                (Fill::DrainBegan, _) => {
+                    self.drain_seen = true;
+                    self.deadline.set(Instant::now(), self.settings.timeouts.drain_idle);
+                }
+                (Fill::TimedOut, true) => return NextHead::Refused(Rejection::HeadTimeout),
+                (Fill::TimedOut, false) | (Fill::End, _) => return NextHead::Gone,
+            }
+        }
+    }
+
+    /// Reads more content.
+    pub(super) async fn fill_content(&mut self) -> Result<(), Rejection> {
+        self.deadline.set(Instant::now(), self.settings.timeouts.body);
+        match self.fill(Wait::Message).await {
+            Fill::Bytes | Fill::DrainBegan => Ok(()),
+            Fill::TimedOut => Err(Rejection::ContentTimeout),
+            // Never handed to an app as complete.
+            Fill::End => Err(Rejection::ContentEnd),
+        }
+    }
+
+    /// Writes a response; says "close" where the connection must not go on.
+    pub(super) async fn write_response(
+        &mut self,
+        response: Response,
+        asked: Asked<'_>,
+        mut persistence: Persistence,
+    ) -> Written {
+        if self.drain.has_begun() || self.settings.timeouts.keep_alive.is_zero() {
+            persistence = Persistence::Close;
+        }
+        self.out.clear();
+        self.out.reserve(512);
+        let delimiter = put_head(&mut self.out, &response, asked, &mut persistence);
+        let mut sent = 0;
+        let end = self.write_content(response.into_body(), delimiter, &mut sent).await;
+        Written { sent, end: end.map(|()| persistence) }
+    }
+
+    async fn write_content(
+        &mut self,
+        body: ResponseBody,
+        delimiter: Delimiter,
+        sent: &mut u64,
+    ) -> io::Result<()> {
+        let length = match delimiter {
+            Delimiter::Nothing => return self.flush_out().await,
+            Delimiter::Length(length) => length,
+            Delimiter::Chunked | Delimiter::Close => u64::MAX,
+        };
+        match body {
+            ResponseBody::Empty => self.flush_out().await?,
+            ResponseBody::Full(bytes) => self.write_full(bytes, length, sent).await?,
+            ResponseBody::File { file, offset, length: in_file } => {
+                self.write_file(&file, offset, in_file.min(length), sent).await?;
+            }
+            ResponseBody::Stream(stream) => self.write_stream(stream, delimiter, length, sent).await?,
+        }
+        if matches!(delimiter, Delimiter::Length(length) if *sent < length) {
+            tracing::error!(declared = length, sent = *sent, "the app sent less content than it declared");
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    async fn write_full(&mut self, bytes: Bytes, length: u64, sent: &mut u64) -> io::Result<()> {
+        let take = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+        let bytes = &bytes[..take];
+        if take <= COPY_LIMIT {
+            self.out.put_slice(bytes);
+            self.flush_out().await?;
+        } else {
+            self.flush_out().await?;
+            self.write_all(bytes).await?;
+        }
+        *sent += take as u64;
+        Ok(())
+    }
+
+    async fn write_file(&mut self, file: &File, offset: u64, length: u64, sent: &mut u64) -> io::Result<()> {
+        let mut piece = vec![0; FILE_PIECE.min(usize::try_from(length).unwrap_or(FILE_PIECE))];
+        while *sent < length {
+            let want = usize::try_from(length - *sent).unwrap_or(usize::MAX).min(piece.len());
+            let got = file.read_at(&mut piece[..want], offset + *sent)?;
+            if got == 0 {
+                break;
+            }
+            if self.out.is_empty() {
+                self.write_all(&piece[..got]).await?;
+            } else {
+                self.out.put_slice(&piece[..got]);
+                self.flush_out().await?;
+            }
+            *sent += got as u64;
+        }
+        self.flush_out().await
+    }
+
+    async fn write_stream(
+        &mut self,
+        mut stream: BodyStream,
+        delimiter: Delimiter,
+        length: u64,
+        sent: &mut u64,
+    ) -> io::Result<()> {
+        loop {
+            let piece = match stream.pieces.try_recv() {
+                Ok(piece) => Some(piece),
+                Err(_) => {
+                    self.flush_out().await?;
+                    stream.pieces.recv().await
+                }
+            };
+            let Some(piece) = piece else { break };
+            let piece = piece.map_err(io::Error::other)?;
+            let room = usize::try_from(length - *sent).unwrap_or(usize::MAX);
+            let piece = &piece[..piece.len().min(room)];
+            if piece.is_empty() {
+                continue;
+            }
+            self.put_piece(piece, delimiter);
+            *sent += piece.len() as u64;
+            if self.out.len() >= COPY_LIMIT {
+                self.flush_out().await?;
+            }
+        }
+        if delimiter == Delimiter::Chunked {
+            self.out.put_slice(b"0\r\n\r\n");
+        }
+        self.flush_out().await
+    }
+
+    fn put_piece(&mut self, piece: &[u8], delimiter: Delimiter) {
+        if delimiter == Delimiter::Chunked {
+            self.out.put_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            self.out.put_slice(piece);
+            self.out.put_slice(b"\r\n");
+        } else {
+            self.out.put_slice(piece);
+        }
+    }
+
+    async fn flush_out(&mut self) -> io::Result<()> {
+        let out = std::mem::take(&mut self.out);
+        let result = self.write_all(&out).await;
+        self.out = out;
+        self.out.clear();
+        result
+    }
+
+    /// Writes all bytes; the client has the write timeout for each step.
+    pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Self { stream, deadline, settings, .. } = self;
+        let mut at = 0;
+        let mut waiting = false;
+        poll_fn(|cx| {
+            while at < bytes.len() {
+                match Pin::new(&mut *stream).poll_write(cx, &bytes[at..]) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(written)) => {
+                        at += written;
+                        waiting = false;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        if !waiting {
+                            waiting = true;
+                            deadline.set(Instant::now(), settings.timeouts.write);
+                        }
+                        return deadline.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Ends the connection by FIN, and reads on for a while: closing with unread bytes would send RST,
+    /// which can destroy an answer the client has not read yet (RFC 9112 9.6).
+    pub(super) async fn linger(mut self) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        self.deadline.set(Instant::now(), LINGER_TIME);
+        let mut read = 0;
+        while read < LINGER_BYTES {
+            self.buffer.clear();
+            match self.fill(Wait::Message).await {
+                Fill::Bytes => read += self.buffer.len(),
+                Fill::End | Fill::TimedOut | Fill::DrainBegan => return,
+            }
+        }
+    }
+
+    fn set_idle_deadline(&mut self) {
+        let timeouts = &self.settings.timeouts;
+        let limit = if self.drain.has_begun() {
+            self.drain_seen = true;
+            timeouts.drain_idle
+        } else if self.first {
+            timeouts.head
+        } else {
+            timeouts.keep_alive
+        };
+        self.deadline.set(Instant::now(), limit);
+    }
+
+    async fn fill(&mut self, wait: Wait) -> Fill {
+        self.buffer.reserve(READ_SIZE);
+        let watches_drain = wait == Wait::Idle && !self.drain_seen;
+        let Self { stream, buffer, deadline, drain_begins, .. } = self;
+        poll_fn(|cx| {
+            match pin!(stream.read_buf(buffer)).poll(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Fill::End),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Fill::Bytes),
+                Poll::Pending => {}
+            }
+            if watches_drain && drain_begins.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Fill::DrainBegan);
+            }
+            deadline.poll(cx).map(|()| Fill::TimedOut)
+        })
+        .await
+    }
+}

@@ -1,0 +1,162 @@
+//! A response's head as bytes, and how its content will be delimited (RFC 9112 6).
+
+use super::head::Persistence;
+use crate::protocol::{Reason, Response, ResponseBody};
+use bytes::{BufMut, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Method, StatusCode, Version};
+use std::cell::RefCell;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What of the content is sent, and how its end is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delimiter {
+    /// No content is sent.
+    Nothing,
+    /// Exactly so many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// The end of the connection.
+    Close,
+}
+
+/// What a response needs to know of its request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    pub(super) version: Version,
+}
+
+/// Writes the status line and fields into `out`.
+pub(super) fn put_head(
+    out: &mut BytesMut,
+    response: &Response,
+    asked: Asked<'_>,
+    persistence: &mut Persistence,
+) -> Delimiter {
+    let fields = response.headers();
+    let delimiter = delimiter(response, asked);
+    if delimiter == Delimiter::Close || app_closes(fields) {
+        *persistence = Persistence::Close;
+    }
+    put_status_line(out, response);
+    for (name, value) in fields {
+        if !is_connection_field(name) && (name != CONTENT_LENGTH || keeps_length(response.status())) {
+            put_field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    if !fields.contains_key(DATE) {
+        put_field(out, b"date", date().as_slice());
+    }
+    match delimiter {
+        Delimiter::Length(length) if !fields.contains_key(CONTENT_LENGTH) => {
+            put_field(out, b"content-length", length.to_string().as_bytes());
+        }
+        Delimiter::Chunked => put_field(out, b"transfer-encoding", b"chunked"),
+        Delimiter::Nothing if asked.method == Method::HEAD => put_head_length(out, response),
+        Delimiter::Length(_) | Delimiter::Nothing | Delimiter::Close => {}
+    }
+    match (*persistence, asked.version) {
+        (Persistence::Close, _) => put_field(out, b"connection", b"close"),
+        (Persistence::KeepAlive, Version::HTTP_10) => put_field(out, b"connection", b"keep-alive"),
+        (Persistence::KeepAlive, _) => {}
+    }
+    out.put_slice(b"\r\n");
+    delimiter
+}
+
+/// RFC 9112 6.3: which responses have content, and how its end is found.
+fn delimiter(response: &Response, asked: Asked<'_>) -> Delimiter {
+    if asked.method == Method::HEAD || !has_content(response.status()) {
+        return Delimiter::Nothing;
+    }
+    let declared = declared_length(response.headers());
+    match response.body() {
+        ResponseBody::Empty => Delimiter::Length(0),
+        ResponseBody::Full(bytes) => {
+            // More than was declared is cut off: it would be read as the next response.
+            Delimiter::Length(declared.map_or(bytes.len() as u64, |length| length))
+        }
+        ResponseBody::File { length, .. } => Delimiter::Length(declared.unwrap_or(*length)),
+        ResponseBody::Stream(_) => match declared {
+            Some(length) => Delimiter::Length(length),
+            None if asked.version == Version::HTTP_11 => Delimiter::Chunked,
+            None => Delimiter::Close,
+        },
+    }
+}
+
+/// The Content-Length that the app gave, if it is a number.
+fn declared_length(fields: &HeaderMap) -> Option<u64> {
+    fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn has_content(status: StatusCode) -> bool {
+    !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED)
+}
+
+/// RFC 9110 8.6: Content-Length must not be sent with 1xx and 204.
+fn keeps_length(status: StatusCode) -> bool {
+    !(status.is_informational() || status == StatusCode::NO_CONTENT)
+}
+
+/// A HEAD response says the length that GET would have, where it is known (RFC 9110 9.3.2).
+fn put_head_length(out: &mut BytesMut, response: &Response) {
+    if response.headers().contains_key(CONTENT_LENGTH) || !has_content(response.status()) {
+        return;
+    }
+    match response.body() {
+        ResponseBody::Full(bytes) if !bytes.is_empty() => {
+            put_field(out, b"content-length", bytes.len().to_string().as_bytes());
+        }
+        ResponseBody::File { length, .. } => put_field(out, b"content-length", length.to_string().as_bytes()),
+        ResponseBody::Full(_) | ResponseBody::Empty | ResponseBody::Stream(_) => {}
+    }
+}
+
+/// Fields that belong to the connection, which is the server's (RFC 9110 7.6.1).
+fn is_connection_field(name: &HeaderName) -> bool {
+    name == CONNECTION || name == TRANSFER_ENCODING || name == UPGRADE || name == "keep-alive"
+}
+
+fn app_closes(fields: &HeaderMap) -> bool {
+    fields.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+/// The status line; responses to HTTP/1.0 clients say 1.1 too (RFC 9110 2.5).
+fn put_status_line(out: &mut BytesMut, response: &Response) {
+    let status = response.status();
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(status.as_str().as_bytes());
+    out.put_u8(b' ');
+    match response.extensions().get::<Reason>() {
+        Some(reason) => out.put_slice(reason.as_bytes()),
+        None => out.put_slice(status.canonical_reason().unwrap_or("").as_bytes()),
+    }
+    out.put_slice(b"\r\n");
+}
+
+fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.put_slice(name);
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+/// The value of Date, made once a second.
+fn date() -> [u8; 29] {
+    thread_local! {
+        static NOW: RefCell<(u64, [u8; 29])> = const { RefCell::new((0, [0; 29])) };
+    }
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    NOW.with_borrow_mut(|cached| {
+        if cached.0 != second {
+            let text = httpdate::fmt_http_date(now);
+            *cached = (second, *text.as_bytes().first_chunk().unwrap_or(&cached.1));
+        }
+        cached.1
+    })
+}

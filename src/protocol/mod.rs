@@ -1,0 +1,126 @@
+//! Connection to request, response to connection.
+#![forbid(unsafe_code)]
+
+pub mod h1;
+pub mod rejection;
+mod request;
+mod target;
+
+pub use rejection::Rejection;
+pub use request::{
+    BodyStream, Content, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead, RequestId, Response,
+    ResponseBody, Scheme, StreamAborted, text_response,
+};
+pub use target::{Target, is_below};
+
+use std::future::Future;
+use std::os::fd::BorrowedFd;
+
+/// What a connection asks of the layers above it, in the order it asks.
+pub trait Handler: Send + Sync + 'static {
+    /// What [`admit`](Self::admit) found out and [`respond`](Self::respond) needs.
+    type Route: Send;
+
+    /// Judges a head before its content is read; the error is the answer.
+    ///
+    /// # Errors
+    /// The response for a request that is refused or that needs no app.
+    fn admit(
+        &self,
+        head: &mut RequestHead,
+        context: &mut RequestContext,
+    ) -> Result<Admitted<Self::Route>, Box<Response>>;
+
+    /// Answers a complete request.
+    fn respond(
+        &self,
+        route: Self::Route,
+        request: Request,
+        patience: Patience,
+    ) -> impl Future<Output = Answer<Self::Route>> + Send;
+
+    /// A name for the next request.
+    fn identify(&self) -> RequestId;
+
+    /// Whether [`finish`](Self::finish) wants to hear of exchanges that were answered.
+    fn keeps_records(&self) -> bool;
+
+    /// Told of an exchange when it is over; always of refused ones.
+    fn finish(&self, exchange: &Exchange<'_>);
+
+    /// Offers a connection, and what was received on it, to the other workers.
+    fn relay(&self, connection: BorrowedFd<'_>, received: &[u8]) -> Relayed;
+}
+
+/// A request that may go on, with the limits that hold for it.
+#[derive(Debug)]
+pub struct Admitted<R> {
+    /// For [`Handler::respond`].
+    pub route: R,
+    /// Longest content taken, in bytes.
+    pub body_limit: u64,
+    /// Whether content must say its length beforehand.
+    pub length: LengthRule,
+}
+
+/// Whether content must say its length beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LengthRule {
+    /// Chunked content is taken.
+    Any,
+    /// Chunked content is answered 411.
+    Required,
+}
+
+/// Whether a request may be sent back when no app thread is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// It may: a sibling will serve it.
+    Move,
+    /// It waits here.
+    Wait,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Answer<R> {
+    /// It was answered.
+    Response(Response),
+    /// Nobody here is free; the request, untouched.
+    Busy(R, Box<Request>),
+}
+
+/// What is kept of a request for the logs while an app has it.
+#[derive(Debug)]
+pub struct Record {
+    /// The server's view of the request.
+    pub context: RequestContext,
+    /// Method, target and version; `None` when the head could not be understood.
+    pub line: Option<(http::Method, Target, http::Version)>,
+    /// The Referer field.
+    pub referer: Option<http::HeaderValue>,
+    /// The User-Agent field.
+    pub user_agent: Option<http::HeaderValue>,
+}
+
+/// One exchange, over.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    /// The request.
+    pub record: &'a Record,
+    /// The status code sent.
+    pub status: http::StatusCode,
+    /// Bytes of response content sent.
+    pub sent: u64,
+    /// Why the server itself refused, if it did.
+    pub refused: Option<Rejection>,
+}
+
+/// Whether a connection went to another worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relayed {
+    /// Another worker has it now.
+    Gone,
+    /// Nobody could take it.
+    Stayed,
+}

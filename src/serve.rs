@@ -1,0 +1,92 @@
+//! Puts master and workers together: configuration in, exit code out.
+#![forbid(unsafe_code)]
+
+use crate::config::{AppTarget, Config, Loaded, Reloader};
+use crate::master::{self, MasterError, Start};
+use crate::sys::fork::ForkHooks;
+use crate::{telemetry, worker};
+use std::process::ExitCode;
+
+/// Serves until told to stop.
+///
+/// Exit codes: 0 ended as asked, 1 failed, 2 configuration, 3 the app did not load, 4 an address was not bound.
+pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
+    let config = loaded.config;
+    if let Err(error) = telemetry::init(&config.log) {
+        return refuse(&error.to_string());
+    }
+    if needs_interpreter(&config)
+        && let Err(reason) = interpreter::become_python()
+    {
+        return refuse(&reason);
+    }
+    let start = Start {
+        config,
+        reload_config: Box::new(move || reloader.reload().map_err(|errors| errors.to_string())),
+        reopen_logs: Box::new(|| {
+            if let Err(error) = telemetry::reopen() {
+                tracing::error!(%error, "the error log could not be opened anew");
+            }
+        }),
+        worker_main: worker::main,
+        fork_hooks: fork_hooks(),
+    };
+    match master::run(start) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn exit_code(error: &MasterError) -> u8 {
+    error.exit_code()
+}
+
+fn refuse(reason: &str) -> ExitCode {
+    tracing::error!("{reason}");
+    ExitCode::from(2)
+}
+
+/// Whether an app wants an interpreter that this program does not have.
+fn needs_interpreter(config: &Config) -> bool {
+    cfg!(not(feature = "python"))
+        && config.apps.iter().any(|mount| matches!(mount.target, AppTarget::Python(_)))
+}
+
+#[cfg(feature = "python")]
+fn fork_hooks() -> ForkHooks {
+    crate::app::python::fork_hooks()
+}
+
+#[cfg(not(feature = "python"))]
+fn fork_hooks() -> ForkHooks {
+    ForkHooks::NONE
+}
+
+/// The native program in front of a Python app: the wheel of the virtual environment takes its place.
+mod interpreter {
+    use std::os::unix::process::CommandExt;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+
+    /// Returns only when it failed, with the reason.
+    pub(super) fn become_python() -> Result<(), String> {
+        let advice = "this is a Python app: activate its virtual environment and `pip install ferricorn` in it";
+        let environment = std::env::var_os("VIRTUAL_ENV")
+            .map(PathBuf::from)
+            .into_iter()
+            .chain([PathBuf::from(".venv")])
+            .find(|environment| has_wheel(environment))
+            .ok_or_else(|| advice.to_owned())?;
+        let python = environment.join("bin/python");
+        let error = Command::new(&python).args(["-m", "ferricorn"]).args(std::env::args_os().skip(1)).exec();
+        Err(format!("cannot run {}: {error}; {advice}", python.display()))
+    }
+
+    fn has_wheel(environment: &Path) -> bool {
+        let Ok(versions) = std::fs::read_dir(environment.join("lib")) else { return false };
+        versions.flatten().any(|version| version.path().join("site-packages/ferricorn").is_dir())
+    }
+}

@@ -1,0 +1,187 @@
+//! Messages between processes of one machine, each with at most one descriptor.
+//!
+//! SOCK_SEQPACKET keeps message boundaries and still shows the death of the peer as an end of file (unix(7)).
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
+    setsockopt, socketpair, sockopt,
+};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// What became of a message to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is in the peer's queue, whole.
+    Sent,
+    /// The queue is full: nothing was sent.
+    WouldBlock,
+    /// The peer is gone.
+    Closed,
+}
+
+/// What there was to receive.
+#[derive(Debug)]
+pub enum Received {
+    /// One whole message and the descriptor that came with it.
+    Message(Vec<u8>, Option<OwnedFd>),
+    /// Nothing yet.
+    WouldBlock,
+    /// Nothing, and never again: the peer is gone.
+    Closed,
+}
+
+/// The two ends of a new channel, non-blocking and closed on exec.
+///
+/// # Errors
+/// When descriptors have run out.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    for end in [&one, &other] {
+        // The kernel silently takes less where net.core.wmem_max says so; 64 KiB messages fit its default.
+        setsockopt(end, sockopt::SndBuf, &SEND_BUFFER)?;
+    }
+    Ok((one, other))
+}
+
+/// Sends one message of 1 to [`MESSAGE_MAX`] bytes, with a descriptor if one is given.
+///
+/// # Errors
+/// `InvalidInput` for a message of a wrong size; whatever sendmsg(2) says otherwise.
+pub fn send(channel: BorrowedFd<'_>, message: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<Sent> {
+    // An empty message could not be told from an end of file.
+    if message.is_empty() || message.len() > MESSAGE_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a message has 1 to 65536 bytes"));
+    }
+    let descriptors: Vec<RawFd> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&descriptors)];
+    let control = if descriptors.is_empty() { &rights[..0] } else { &rights[..] };
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    loop {
+        match sendmsg::<()>(channel.as_raw_fd(), &[IoSlice::new(message)], control, flags, None) {
+            Ok(_) => return Ok(Sent::Sent),
+            Err(Errno::EINTR) => {}
+            // unix(7): ETOOMANYREFS when too many descriptors are in flight; they leave it as the peer reads.
+            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ETOOMANYREFS) => return Ok(Sent::WouldBlock),
+            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => return Ok(Sent::Closed),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Receives one message; its descriptor is closed on exec.
+///
+/// # Errors
+/// `InvalidData` when the message was longer than [`MESSAGE_MAX`]; whatever recvmsg(2) says otherwise.
+pub fn receive(channel: BorrowedFd<'_>) -> io::Result<Received> {
+    let mut buffer = vec![0; MESSAGE_MAX];
+    let mut control = cmsg_space!([RawFd; 1]);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let (length, descriptor, truncated) = loop {
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        match recvmsg::<()>(channel.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+            Ok(message) => {
+                let descriptor = descriptor_of(message.cmsgs());
+                break (message.bytes, descriptor, message.flags.contains(MsgFlags::MSG_TRUNC));
+            }
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(Received::WouldBlock),
+            Err(Errno::ECONNRESET) => return Ok(Received::Closed),
+            Err(error) => return Err(error.into()),
+        }
+    };
+    if truncated {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a message was longer than 65536 bytes"));
+    }
+    if length == 0 {
+        return Ok(Received::Closed);
+    }
+    buffer.truncate(length);
+    Ok(Received::Message(buffer, descriptor))
+}
+
+/// The longest message.
+pub const MESSAGE_MAX: usize = 64 << 10;
+
+/// The first descriptor of a message; further ones are closed.
+fn descriptor_of(messages: nix::Result<impl Iterator<Item = ControlMessageOwned>>) -> Option<OwnedFd> {
+    let mut received = Vec::new();
+    for message in messages.ok()? {
+        if let ControlMessageOwned::ScmRights(descriptors) = message {
+            for descriptor in descriptors {
+                // SAFETY: the kernel has just made this descriptor for us (SCM_RIGHTS, unix(7)): nobody else owns it.
+                received.push(unsafe { OwnedFd::from_raw_fd(descriptor) });
+            }
+        }
+    }
+    received.into_iter().next()
+}
+
+const SEND_BUFFER: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+
+    fn message(received: Received) -> (Vec<u8>, Option<OwnedFd>) {
+        match received {
+            Received::Message(bytes, descriptor) => (bytes, descriptor),
+            Received::WouldBlock | Received::Closed => panic!("no message: {received:?}"),
+        }
+    }
+
+    #[test]
+    fn boundaries_and_descriptors_survive() {
+        let (one, other) = pair().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        let large = vec![7; MESSAGE_MAX];
+        assert_eq!(send(one.as_fd(), b"first", Some(writer.as_fd())).unwrap(), Sent::Sent);
+        assert_eq!(send(one.as_fd(), &large, None).unwrap(), Sent::Sent);
+        drop(writer);
+
+        let (bytes, descriptor) = message(receive(other.as_fd()).unwrap());
+        assert_eq!(bytes, b"first");
+        let mut writer = File::from(descriptor.unwrap());
+        writer.write_all(b"through").unwrap();
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through");
+
+        let (bytes, descriptor) = message(receive(other.as_fd()).unwrap());
+        assert_eq!(bytes, large);
+        assert!(descriptor.is_none());
+    }
+
+    #[test]
+    fn emptiness_fullness_and_death_are_told_apart() {
+        let (one, other) = pair().unwrap();
+        assert!(matches!(receive(other.as_fd()).unwrap(), Received::WouldBlock));
+        let large = vec![7; MESSAGE_MAX];
+        let mut count = 0;
+        while send(one.as_fd(), &large, None).unwrap() == Sent::Sent {
+            count += 1;
+            assert!(count < 1000, "a queue has a limit");
+        }
+        assert!(count >= 1);
+        drop(one);
+        for _ in 0..count {
+            assert!(matches!(receive(other.as_fd()).unwrap(), Received::Message(..)));
+        }
+        assert!(matches!(receive(other.as_fd()).unwrap(), Received::Closed));
+        assert_eq!(send(other.as_fd(), b"x", None).unwrap(), Sent::Closed);
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_refused() {
+        let (one, _other) = pair().unwrap();
+        assert!(send(one.as_fd(), b"", None).is_err());
+        assert!(send(one.as_fd(), &vec![0; MESSAGE_MAX + 1], None).is_err());
+    }
+}

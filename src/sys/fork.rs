@@ -1,0 +1,73 @@
+//! fork(2), for a process that has one thread.
+
+use super::process::{self, Pid};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::unistd::ForkResult;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a host (CPython) must do around a fork; see `PyOS_BeforeFork`.
+#[derive(Debug, Clone, Copy)]
+pub struct ForkHooks {
+    /// In the parent, just before.
+    pub before: fn(),
+    /// In the parent, just after, also when the fork failed.
+    pub parent: fn(),
+    /// In the child, first of all.
+    pub child: fn(),
+}
+
+impl ForkHooks {
+    /// Hooks that do nothing, for a program without a host.
+    pub const NONE: Self = Self { before: nothing, parent: nothing, child: nothing };
+}
+
+/// Forks; the child runs `child` and ends with the exit status it returns.
+///
+/// The child never returns from here: a panic in it ends it with `panicked`. Exit handlers and the buffers of
+/// C streams are left alone, as they are copies of the parent's. Signals stay blocked from before the fork until
+/// [`restore_signals`] is called in the child.
+///
+/// # Errors
+/// When this process has several threads (a lock held by another thread would stay locked in the child for ever),
+/// or when the system has no room for a further process.
+pub fn fork_worker(hooks: ForkHooks, panicked: u8, child: impl FnOnce() -> u8) -> io::Result<Pid> {
+    let threads = process::thread_count()?;
+    if threads != 1 {
+        return Err(io::Error::other(format!("cannot fork: this process has {threads} threads, not one")));
+    }
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+    (hooks.before)();
+    // SAFETY: this process has one thread, checked above, so the child is a whole copy and may run any code.
+    let forked = unsafe { nix::unistd::fork() };
+    if let Ok(ForkResult::Child) = forked {
+        let status = catch_unwind(AssertUnwindSafe(|| {
+            (hooks.child)();
+            child()
+        }));
+        leave(status.unwrap_or(panicked));
+    }
+    (hooks.parent)();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    match forked? {
+        ForkResult::Parent { child } => Ok(Pid(child.as_raw())),
+        ForkResult::Child => unreachable!("the child has left above"),
+    }
+}
+
+/// Lets every signal through again; for the child, once it is ready for them.
+///
+/// # Errors
+/// None that sigprocmask(2) can give for these arguments.
+pub fn restore_signals() -> io::Result<()> {
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
+}
+
+/// Ends this process at once, without exit handlers (_exit(2)).
+pub fn leave(status: u8) -> ! {
+    // SAFETY: _exit(2) touches no memory of this process and cannot fail.
+    unsafe { nix::libc::_exit(i32::from(status)) }
+}
+
+fn nothing() {}

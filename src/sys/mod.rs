@@ -1,0 +1,25 @@
+//! The operating system, each call with types and without surprises.
+//!
+//! The only place that may hold `unsafe` and name libc, nix, socket2 and signal-hook. Every function here is safe
+//! to call; descriptors are owned or borrowed, never bare numbers, except where a number comes from outside.
+#![expect(unsafe_code, reason = "fork, mmap, _exit and inherited descriptors have no safe wrapper")]
+
+pub mod channel;
+pub mod cpu;
+pub mod env;
+pub mod fork;
+pub mod limits;
+pub mod openat;
+pub mod poll;
+pub mod privileges;
+pub mod process;
+pub mod random;
+pub mod replace;
+pub mod shared_memory;
+pub mod signals;
+pub mod socket;
+pub mod unix_socket;
+pub mod wait;
+
+pub use fork::ForkHooks;
+pub use process::Pid;

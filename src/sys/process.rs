@@ -1,0 +1,95 @@
+//! Processes: who they are and what they were started as.
+
+use nix::errno::Errno;
+use std::fmt;
+use std::fs;
+use std::io;
+
+/// The number of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pid(pub i32);
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whether somebody has a process number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existence {
+    /// A process with this number runs, or waits to be reaped.
+    Exists,
+    /// None does.
+    Gone,
+}
+
+/// This process.
+pub fn own_pid() -> Pid {
+    Pid(nix::unistd::getpid().as_raw())
+}
+
+/// Whether a process with this number is there (kill(2) with signal 0).
+pub fn existence(pid: Pid) -> Existence {
+    // kill(2): 0 and negative numbers would ask about process groups.
+    if pid.0 <= 0 {
+        return Existence::Gone;
+    }
+    match nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.0), None) {
+        Err(Errno::ESRCH) => Existence::Gone,
+        // EPERM: it exists and is somebody else's.
+        Ok(()) | Err(_) => Existence::Exists,
+    }
+}
+
+/// The command line of a process, parts joined by spaces; `None` when it may not be read.
+pub fn command_line(pid: Pid) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let parts: Vec<_> = bytes
+        .split(|byte| *byte == 0)
+        .filter(|part| !part.is_empty())
+        .map(|part| String::from_utf8_lossy(part))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// Makes this process the parent of its orphaned descendants, as PID 1 is anyway (prctl(2)).
+///
+/// # Errors
+/// On kernels before 3.4.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// Number of threads of this process.
+///
+/// # Errors
+/// When /proc is not there.
+pub fn thread_count() -> io::Result<usize> {
+    Ok(fs::read_dir("/proc/self/task")?.count())
+}
+
+/// Sets the file mode creation mask and returns the one before (umask(2)).
+pub fn set_umask(mask: u32) -> u32 {
+    let mask = nix::sys::stat::Mode::from_bits_truncate(mask);
+    nix::sys::stat::umask(mask).bits()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_exists_and_has_a_command_line() {
+        assert_eq!(existence(own_pid()), Existence::Exists);
+        assert!(command_line(own_pid()).is_some());
+        assert!(thread_count().unwrap() >= 1);
+    }
+
+    #[test]
+    fn process_groups_are_not_processes() {
+        assert_eq!(existence(Pid(0)), Existence::Gone);
+        assert_eq!(existence(Pid(-1)), Existence::Gone);
+        assert_eq!(existence(Pid(i32::MAX)), Existence::Gone);
+    }
+}

@@ -1,0 +1,141 @@
+//! Signals as values: caught by signal-hook, read from a pipe.
+
+use super::process::Pid;
+use nix::errno::Errno;
+use nix::libc::c_int;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
+use signal_hook::SigId;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A signal that the master acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// A child has ended.
+    Child,
+    /// SIGTERM
+    Terminate,
+    /// SIGINT
+    Interrupt,
+    /// SIGQUIT
+    Quit,
+    /// SIGHUP
+    HangUp,
+    /// SIGUSR1
+    User1,
+    /// SIGUSR2
+    User2,
+    /// SIGTTIN
+    More,
+    /// SIGTTOU
+    Less,
+}
+
+/// Signals on their way, until dropped or released.
+#[derive(Debug)]
+pub struct SignalPipe {
+    reader: UnixStream,
+    caught: Vec<Caught>,
+}
+
+#[derive(Debug)]
+struct Caught {
+    signal: Signal,
+    flag: Arc<AtomicBool>,
+    ids: [SigId; 2],
+}
+
+impl SignalPipe {
+    /// Catches every [`Signal`] from now on.
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn new() -> io::Result<Self> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        let mut caught = Vec::with_capacity(ALL.len());
+        for (signal, number) in ALL {
+            // signal-hook calls the handler that it found as well. A host's (CPython's, for SIGINT) would raise
+            // an exception there some time later.
+            let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+            // SAFETY: the default action runs no code of this process.
+            unsafe { sigaction(nix::sys::signal::Signal::try_from(number)?, &default) }?;
+            let flag = Arc::new(AtomicBool::new(false));
+            // In this order: whoever reads the byte must find the flag.
+            let raise = signal_hook::flag::register(number, Arc::clone(&flag))?;
+            let wake = signal_hook::low_level::pipe::register(number, writer.try_clone()?)?;
+            caught.push(Caught { signal, flag, ids: [raise, wake] });
+        }
+        Ok(Self { reader, caught })
+    }
+
+    /// The signals since the last call, in the order of [`Signal`]; equal ones count once, as they do in the kernel.
+    pub fn take(&mut self) -> Vec<Signal> {
+        let mut buffer = [0; 64];
+        while self.reader.read(&mut buffer).is_ok_and(|count| count > 0) {}
+        self.caught
+            .iter()
+            .filter(|caught| caught.flag.swap(false, Ordering::SeqCst))
+            .map(|c| c.signal)
+            .collect()
+    }
+
+    /// Readable when [`take`](Self::take) may give something.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}
+
+impl SignalPipe {
+    /// Signals do nothing from now on; for a forked child, whose parent goes on catching them.
+    ///
+    /// signal-hook leaves its handler in place, with nothing to do. That is what a worker wants: a terminal sends
+    /// SIGINT and systemd SIGTERM to the whole group, but the master decides when workers leave. Unlike `SIG_IGN`, a
+    /// handler is reset in programs that the app starts (execve(2)). Whoever registers with signal-hook afterwards is heard.
+    pub fn release(&mut self) {
+        for id in self.caught.drain(..).flat_map(|caught| caught.ids) {
+            signal_hook::low_level::unregister(id);
+        }
+        // The writing end goes with the last action; the reading end must go too, as the parent reads from it.
+        if let Ok((reader, _)) = UnixStream::pair() {
+            self.reader = reader;
+        }
+    }
+}
+
+impl Drop for SignalPipe {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Sends SIGKILL.
+///
+/// # Errors
+/// Whatever kill(2) says; a process that is already gone is no error.
+pub fn kill(pid: Pid) -> io::Result<()> {
+    match nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.0), nix::sys::signal::Signal::SIGKILL) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+const ALL: [(Signal, c_int); 9] = {
+    use signal_hook::consts::signal as number;
+    [
+        // First: whoever is killed and asked to stop at once should be reaped before.
+        (Signal::Child, number::SIGCHLD),
+        (Signal::Terminate, number::SIGTERM),
+        (Signal::Interrupt, number::SIGINT),
+        (Signal::Quit, number::SIGQUIT),
+        (Signal::HangUp, number::SIGHUP),
+        (Signal::User1, number::SIGUSR1),
+        (Signal::User2, number::SIGUSR2),
+        (Signal::More, number::SIGTTIN),
+        (Signal::Less, number::SIGTTOU),
+    ]
+};

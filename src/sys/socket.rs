@@ -1,0 +1,253 @@
+//! Listening TCP sockets, inherited sockets, and who holds an address.
+
+use super::process::Pid;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
+
+/// Whether an IPv6 socket for every address takes IPv4 clients as well (ipv6(7), IPV6_V6ONLY).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Families {
+    /// IPv6 only.
+    One,
+    /// Both.
+    Both,
+}
+
+/// Where a socket listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketName {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A UNIX socket; without a path when it has none.
+    Unix(Option<PathBuf>),
+}
+
+impl fmt::Display for SocketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
+            Self::Unix(None) => f.write_str("unix:"),
+        }
+    }
+}
+
+/// A listening socket, one of several that share an address (SO_REUSEPORT); non-blocking, closed on exec.
+///
+/// # Errors
+/// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied` as bind(2) has them.
+pub fn listen_tcp(address: SocketAddr, backlog: u32, families: Families) -> io::Result<OwnedFd> {
+    let socket = tcp_socket(address, families)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    // listen(2) cuts a long queue to net.core.somaxconn by itself.
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Whether an address is free: binds it without SO_REUSEPORT, which fails beside any listener, and lets go.
+///
+/// # Errors
+/// As [`listen_tcp`].
+pub fn probe_tcp(address: SocketAddr, families: Families) -> io::Result<()> {
+    tcp_socket(address, families)?.bind(&address.into())
+}
+
+/// Holds a name in the abstract UNIX name space, which ends with the process (unix(7)).
+///
+/// # Errors
+/// `AddrInUse` when somebody else holds it.
+pub fn lock_name(name: &str) -> io::Result<OwnedFd> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
+    Ok(socket.into())
+}
+
+/// Takes over a listening stream socket that was inherited open under this number.
+///
+/// It is made non-blocking and closed on exec. Each number must be taken once only.
+///
+/// # Errors
+/// `InvalidInput` when the number is not open or is no listening stream socket.
+pub fn adopt(number: i32) -> io::Result<(OwnedFd, SocketName)> {
+    let invalid =
+        |text: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("descriptor {number} {text}"));
+    // Its ends of the standard streams are used by the server itself.
+    if number < 3 || fs::read_link(format!("/proc/self/fd/{number}")).is_err() {
+        return Err(invalid("is not open"));
+    }
+    // SAFETY: it is open, and the operator names it as one handed to this server, which opened none under that number.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    let socket = Socket::from(descriptor);
+    if !socket.is_listener().unwrap_or(false) || socket.r#type().ok() != Some(Type::STREAM) {
+        // Somebody else's after all: it stays open.
+        std::mem::forget(socket);
+        return Err(invalid("is no listening stream socket"));
+    }
+    fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    let flags = OFlag::from_bits_truncate(fcntl(&socket, FcntlArg::F_GETFL)?);
+    fcntl(&socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    let address = socket.local_addr()?;
+    let name = match address.as_socket() {
+        Some(address) => SocketName::Tcp(address),
+        None => SocketName::Unix(address.as_pathname().map(Into::into)),
+    };
+    Ok((socket.into(), name))
+}
+
+/// The address a TCP socket is bound to.
+///
+/// # Errors
+/// When it is no TCP socket.
+pub fn local_tcp(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+    let address = socket2::SockRef::from(&socket).local_addr()?;
+    address.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// The process that listens on an address: of several the one with the lowest number, most often the first.
+///
+/// `None` when there is none or it may not be seen (/proc/PID/fd is open to its owner and root).
+pub fn tcp_holder(address: SocketAddr) -> Option<Pid> {
+    let mut inodes = BTreeSet::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        inodes.extend(text.lines().filter_map(|line| listener_inode(line, address)));
+    }
+    if inodes.is_empty() {
+        return None;
+    }
+    let wanted: BTreeSet<_> = inodes.iter().map(|inode| PathBuf::from(format!("socket:[{inode}]"))).collect();
+    let mut holders = BTreeSet::new();
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(descriptors) = fs::read_dir(entry.path().join("fd")) else { continue };
+        if descriptors.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|link| wanted.contains(&link))) {
+            holders.insert(Pid(pid));
+        }
+    }
+    holders.pop_first()
+}
+
+/// Error number of a machine without the address family (socket(2)).
+pub const NO_SUCH_FAMILY: i32 = nix::libc::EAFNOSUPPORT;
+
+fn tcp_socket(address: SocketAddr, families: Families) -> io::Result<Socket> {
+    // socket2 makes sockets that are closed on exec.
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(families == Families::One)?;
+    }
+    // Connections of a server that has just ended may be in TIME_WAIT (socket(7), SO_REUSEADDR).
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// The inode in a line of /proc/net/tcp, if it is a listener that stands in the way of `address` (proc(5)).
+fn listener_inode(line: &str, address: SocketAddr) -> Option<u64> {
+    let mut words = line.split_ascii_whitespace();
+    let (ip, port) = words.nth(1)?.split_once(':')?;
+    if words.nth(1)? != LISTEN || u16::from_str_radix(port, 16).ok()? != address.port() {
+        return None;
+    }
+    let ip = parse_ip(ip)?;
+    (ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified()).then_some(())?;
+    words.nth(5)?.parse().ok()
+}
+
+/// Words of the address, each in the byte order of the machine.
+fn parse_ip(text: &str) -> Option<IpAddr> {
+    let mut bytes = [0; 16];
+    if !text.is_ascii() || !matches!(text.len(), 8 | 32) {
+        return None;
+    }
+    for (word, place) in text.as_bytes().chunks(8).zip(bytes.chunks_mut(4)) {
+        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+    let [a, b, c, d, ..] = bytes;
+    Some(if text.len() == 8 {
+        Ipv4Addr::new(a, b, c, d).into()
+    } else {
+        Ipv6Addr::from(bytes).to_canonical()
+    })
+}
+
+/// TCP_LISTEN of the kernel's tcp_states.h.
+const LISTEN: &str = "0A";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process;
+    use std::os::fd::{AsFd, IntoRawFd};
+
+    fn loopback(port: u16) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    #[test]
+    fn slots_share_an_address_that_others_are_refused() {
+        let first = listen_tcp(loopback(0), 16, Families::One).unwrap();
+        let address = local_tcp(first.as_fd()).unwrap();
+        let second = listen_tcp(address, 16, Families::One).unwrap();
+        assert_eq!(local_tcp(second.as_fd()).unwrap(), address);
+        assert_eq!(probe_tcp(address, Families::One).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(tcp_holder(address), Some(process::own_pid()));
+        drop((first, second));
+        probe_tcp(address, Families::One).unwrap();
+    }
+
+    #[test]
+    fn a_name_is_held_once() {
+        let name = format!("ferricorn-test-{}", process::own_pid());
+        let held = lock_name(&name).unwrap();
+        assert_eq!(lock_name(&name).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(held);
+        lock_name(&name).unwrap();
+    }
+
+    #[test]
+    fn only_listening_sockets_are_adopted() {
+        assert!(adopt(0).is_err());
+        assert!(adopt(99_999).is_err());
+        let (file, _other) = io::pipe().unwrap();
+        let number = OwnedFd::from(file).into_raw_fd();
+        assert!(adopt(number).is_err());
+        let listener = listen_tcp(loopback(0), 16, Families::One).unwrap();
+        let address = local_tcp(listener.as_fd()).unwrap();
+        let (adopted, name) = adopt(listener.into_raw_fd()).unwrap();
+        assert_eq!(name, SocketName::Tcp(address));
+        assert_eq!(local_tcp(adopted.as_fd()).unwrap(), address);
+    }
+
+    #[test]
+    fn listeners_in_the_way_are_found_in_the_kernels_table() {
+        let line = |address: &str, state: &str| {
+            format!(
+                "   0: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 4711 1"
+            )
+        };
+        let port = 8000;
+        let rows = [
+            ("0100007F:1F40", "0A", Some(4711)),
+            ("00000000:1F40", "0A", Some(4711)),
+            ("0200007F:1F40", "0A", None),
+            ("0100007F:1F41", "0A", None),
+            ("0100007F:1F40", "01", None),
+            ("00000000000000000000000000000000:1F40", "0A", Some(4711)),
+            ("0000000000000000FFFF00000100007F:1F40", "0A", Some(4711)),
+        ];
+        for (address, state, expected) in rows {
+            assert_eq!(listener_inode(&line(address, state), loopback(port)), expected, "{address} {state}");
+        }
+        assert_eq!(listener_inode("  sl  local_address rem_address   st", loopback(port)), None);
+    }
+}

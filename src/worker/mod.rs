@@ -1,0 +1,84 @@
+//! One process that serves: prepares itself, loads its apps, says ready, serves, drains.
+#![forbid(unsafe_code)]
+
+mod acceptors;
+mod load;
+mod orders;
+mod relay;
+mod retirement;
+mod runtime;
+
+use crate::contract::exit::ExitReason;
+use crate::contract::handoff::{Handoff, Report};
+use crate::sys::channel;
+use crate::{sys, telemetry};
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+
+/// The life of a worker, in the child, after the fork.
+pub fn main(handoff: Handoff) -> ExitReason {
+    match prepare(&handoff).and_then(|()| runtime::run(&handoff)) {
+        Ok(reason) => reason,
+        Err(failure) => {
+            report_failure(&handoff, &failure);
+            failure.reason
+        }
+    }
+}
+
+/// Why a worker could not begin to serve.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct BootFailure {
+    reason: ExitReason,
+    text: String,
+}
+
+impl BootFailure {
+    fn new(what: &str, error: &dyn std::error::Error) -> Self {
+        Self { reason: ExitReason::BootFailed, text: format!("{what}: {error}") }
+    }
+}
+
+/// Becomes who the apps should run as, where they should run. Still one thread.
+fn prepare(handoff: &Handoff) -> Result<(), BootFailure> {
+    let server = &handoff.config.server;
+    if let Some(directory) = &server.chdir {
+        std::env::set_current_dir(directory)
+            .map_err(|error| BootFailure::new(&format!("cannot enter {}", directory.display()), &error))?;
+    }
+    if let Some(umask) = server.umask {
+        sys::process::set_umask(umask.0);
+    }
+    for mount in &handoff.config.apps {
+        let variables = load::environment(mount)
+            .map_err(|text| BootFailure { reason: ExitReason::BootFailed, text })?;
+        for (name, value) in variables {
+            sys::env::set(OsStr::new(&name), OsStr::new(&value))
+                .map_err(|error| BootFailure::new(&format!("cannot set {name}"), &error))?;
+        }
+    }
+    if server.user.is_some() || server.group.is_some() {
+        sys::privileges::drop_to(server.user.as_deref(), server.group.as_deref())
+            .map_err(|error| BootFailure::new("cannot become the configured user", &error))?;
+    }
+    Ok(())
+}
+
+fn report_failure(handoff: &Handoff, failure: &BootFailure) {
+    let report = Report::Failed { reason: failure.reason, text: failure.text.clone() };
+    // A master that cannot be told sees the exit status all the same.
+    if channel::send(handoff.channel.as_fd(), &report.encode(), None).is_err() {
+        tracing::error!("{}", failure.text);
+    }
+}
+
+/// Opens the log files anew; a failure keeps the present ones.
+fn reopen_logs(access_log: Option<&crate::middleware::access_log::AccessLog>) {
+    if let Err(error) = telemetry::reopen() {
+        tracing::error!(%error, "the error log could not be opened anew");
+    }
+    if let Some(Err(error)) = access_log.map(crate::middleware::access_log::AccessLog::reopen) {
+        tracing::error!(%error, "the access log could not be opened anew");
+    }
+}

@@ -1,0 +1,252 @@
+//! The runtime of a worker, and the threads that drive it.
+
+use super::acceptors::{Acceptors, Serve};
+use super::orders::Obedience;
+use super::retirement::Retirement;
+use super::{BootFailure, load, relay};
+use crate::app::calls::{CallQueue, Moves};
+use crate::config::Config;
+use crate::contract::exit::ExitReason;
+use crate::contract::handoff::{Handoff, RetireReason};
+use crate::contract::scoreboard::{RecordIndex, Scoreboard};
+use crate::middleware::access_log::AccessLog;
+use crate::middleware::bearer::Authenticator;
+use crate::middleware::limits::RouteTable;
+use crate::middleware::refusals::RefusalLog;
+use crate::middleware::request_id;
+use crate::net::{Connection, Drain};
+use crate::pipeline::Pipeline;
+use crate::protocol::h1::{self, Settings};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
+
+/// Loads the apps, says ready, serves until told to leave.
+pub(super) fn run(handoff: &Handoff) -> Result<ExitReason, BootFailure> {
+    let config = &handoff.config;
+    let moves = if handoff.workers > 1 { Moves::Offered } else { Moves::Never };
+    let calls = CallQueue::new(config.workers.threads, moves);
+    let blocking = load::has_blocking_app(config);
+    let runtime = build_runtime(config, blocking).map_err(|error| BootFailure::new("cannot build the runtime", &error))?;
+    let retirement = Arc::new(retirement(handoff)?);
+    let pipeline = Arc::new(pipeline(handoff, &calls, &retirement)?);
+    let serving = serve(handoff, &calls, &pipeline, &runtime)
+        .map_err(|error| BootFailure::new("cannot begin to serve", &error))?;
+    let outcome = if blocking {
+        let outcome = runtime.spawn(close_after(serving, Arc::clone(&calls)));
+        drive(&runtime, &calls, &retirement, config.workers.threads);
+        runtime.block_on(outcome)
+    } else {
+        runtime.block_on(runtime.spawn(serving))
+    };
+    runtime.block_on(async {
+        for app in pipeline.router.apps() {
+            app.stop().await;
+        }
+    });
+    runtime.shutdown_background();
+    match outcome {
+        Ok(ended) => ended.map_err(|error| BootFailure::new("cannot serve", &error)),
+        Err(_) => Ok(ExitReason::Panicked),
+    }
+}
+
+fn build_runtime(config: &Config, blocking: bool) -> io::Result<Runtime> {
+    let threads = usize::from(config.workers.threads);
+    if blocking || threads <= 1 {
+        // One thread that does the calls too; see `app::calls`.
+        return Builder::new_current_thread().enable_all().build();
+    }
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}
+
+fn retirement(handoff: &Handoff) -> Result<Retirement, BootFailure> {
+    let workers = &handoff.config.workers;
+    let channel = handoff
+        .channel
+        .try_clone()
+        .map_err(|error| BootFailure::new("cannot duplicate the channel to the master", &error))?;
+    Ok(Retirement::new(workers.max_requests, workers.max_requests_jitter, request_id::next().0, channel))
+}
+
+fn pipeline(
+    handoff: &Handoff,
+    calls: &Arc<CallQueue>,
+    retirement: &Arc<Retirement>,
+) -> Result<Pipeline, BootFailure> {
+    let config = &handoff.config;
+    let scoreboard = handoff.scoreboard.clone();
+    let status: crate::app::Status = Arc::new(move || status_text(&scoreboard));
+    let authenticator = match config.auth.as_ref().filter(|auth| auth.enabled) {
+        Some(auth) => Some(Authenticator::new(auth).map_err(|errors| {
+            let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            BootFailure { reason: ExitReason::BootFailed, text: text.join("\n") }
+        })?),
+        None => None,
+    };
+    let access_log = AccessLog::open(&config.log)
+        .map_err(|error| BootFailure::new("cannot open the access log", &error))?;
+    let router = load::apps(config, handoff.workers, calls, &status)?;
+    let post = handoff
+        .relay
+        .post
+        .try_clone()
+        .map_err(|error| BootFailure::new("cannot duplicate the relay", &error))?;
+    let (retirement, scoreboard, record) =
+        (Arc::clone(retirement), handoff.scoreboard.clone(), handoff.record);
+    Ok(Pipeline {
+        router,
+        routes: RouteTable::new(config),
+        authenticator,
+        access_log,
+        refusals: RefusalLog::default(),
+        count_request: Box::new(move || {
+            retirement.count();
+            scoreboard.record(record).requests_total().fetch_add(1, Ordering::Relaxed);
+        }),
+        relay: Box::new(move |connection, received| relay::post(post.as_fd(), connection, received)),
+    })
+}
+
+/// The workers as JSON.
+fn status_text(scoreboard: &Scoreboard) -> String {
+    let workers: Vec<serde_json::Value> = scoreboard
+        .records()
+        .filter(|record| record.pid().0 != 0)
+        .map(|record| {
+            serde_json::json!({
+                "slot": record.slot().0,
+                "pid": record.pid().0,
+                "generation": record.generation().0,
+                "state": format!("{:?}", record.state()).to_lowercase(),
+                "requests": record.requests_total().load(Ordering::Relaxed),
+                "connections": record.connections_open().load(Ordering::Relaxed),
+                "connections_total": record.connections_total().load(Ordering::Relaxed),
+            })
+        })
+        .collect();
+    serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "workers": workers }).to_string()
+}
+
+/// Accepts and serves until told to leave.
+fn serve(
+    handoff: &Handoff,
+    calls: &Arc<CallQueue>,
+    pipeline: &Arc<Pipeline>,
+    runtime: &Runtime,
+) -> io::Result<impl Future<Output = io::Result<ExitReason>> + Send + 'static> {
+    let _context = runtime.enter();
+    let config = &handoff.config;
+    let drain = Arc::new(Drain::default());
+    let settings = Arc::new(Settings { limits: config.limits.clone(), timeouts: config.timeouts.clone() });
+    let counters = (handoff.scoreboard.clone(), handoff.record);
+    let serve = connection_server(settings, Arc::clone(&drain), Arc::clone(pipeline), counters);
+    let acceptors = Acceptors {
+        own: handoff.slot,
+        listeners: handoff.listeners.duplicate()?,
+        scoreboard: handoff.scoreboard.clone(),
+        limit: config.limits.connections,
+        drain,
+        calls: Arc::clone(calls),
+        serve: Arc::clone(&serve),
+        running: BTreeMap::new(),
+    };
+    let taking = relay::take(handoff.relay.take.try_clone()?, Arc::clone(calls), move |connection| serve(connection));
+    let obedience = Obedience {
+        acceptors,
+        pipeline: Arc::clone(pipeline),
+        relay: handoff.relay.take.try_clone()?,
+        graceful: config.timeouts.graceful,
+    };
+    let channel = handoff.channel.try_clone()?;
+    Ok(async move {
+        let taking = tokio::spawn(taking);
+        let reason = obedience.obey(channel).await;
+        taking.abort();
+        reason
+    })
+}
+
+/// Lets the threads that make calls leave when there is nothing left to serve.
+async fn close_after(
+    serving: impl Future<Output = io::Result<ExitReason>>,
+    calls: Arc<CallQueue>,
+) -> io::Result<ExitReason> {
+    let ended = serving.await;
+    calls.close();
+    ended
+}
+
+/// Runs the connections and the calls of blocking apps on this thread, with a relief beside it.
+fn drive(runtime: &Runtime, calls: &Arc<CallQueue>, retirement: &Retirement, app_threads: u16) {
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            calls.relieve(
+                |future| runtime.block_on(future),
+                |_limit| retirement.ask(RetireReason::RequestTimeout),
+            );
+        });
+        for _ in 1..app_threads {
+            threads.spawn(|| calls.serve_calls());
+        }
+        without_interpreter(|| {
+            while !calls.is_closed() {
+                runtime.block_on(calls.drive());
+                with_interpreter(|| calls.run_waiting());
+            }
+        });
+    });
+}
+
+/// Serves each connection in a task of its own, and counts it.
+fn connection_server(
+    settings: Arc<Settings>,
+    drain: Arc<Drain>,
+    pipeline: Arc<Pipeline>,
+    counters: (Scoreboard, RecordIndex),
+) -> Serve {
+    Arc::new(move |connection: Connection| {
+        let open = drain.enter();
+        let (scoreboard, record) = (counters.0.clone(), counters.1);
+        let serving =
+            h1::serve(connection, Arc::clone(&settings), Arc::clone(&drain), Arc::clone(&pipeline));
+        tokio::spawn(async move {
+            let counters = scoreboard.record(record);
+            counters.connections_open().fetch_add(1, Ordering::Relaxed);
+            counters.connections_total().fetch_add(1, Ordering::Relaxed);
+            let _counted = scopeguard(|| {
+                scoreboard.record(record).connections_open().fetch_sub(1, Ordering::Relaxed);
+            });
+            serving.await;
+            drop(open);
+        });
+    })
+}
+
+/// Runs `end` when dropped, also by a panic.
+fn scopeguard(end: impl Fn()) -> impl Drop {
+    struct Guard<F: Fn()>(F);
+    impl<F: Fn()> Drop for Guard<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    Guard(end)
+}
+
+#[cfg(feature = "python")]
+use crate::app::python::{with_interpreter, without_interpreter};
+
+#[cfg(not(feature = "python"))]
+fn with_interpreter<T>(run: impl FnOnce() -> T) -> T {
+    run()
+}
+
+#[cfg(not(feature = "python"))]
+fn without_interpreter<T>(run: impl FnOnce() -> T) -> T {
+    run()
+}

@@ -1,0 +1,45 @@
+"""Apps that load, apps that do not, and what the operator is told."""
+
+import pytest
+
+from support.client import ask
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("application = app", "site_app"),
+        ("", "site_app"),
+        ("", "site_app:app"),
+        ("class Holder: inner = app\nholder = Holder", "site_app:holder.inner"),
+        ("def make(): return app", "site_app:make()"),
+    ],
+)
+def test_app_is_found_by_its_name(serve, tmp_path, source, target):
+    app = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'found']\n"
+    (tmp_path / "site_app.py").write_text(app + source)
+    if target.endswith("inner"):
+        source = (app + source).replace("inner = app", "inner = staticmethod(app)")
+        (tmp_path / "site_app.py").write_text(source)
+    assert ask(serve(target, "-w", "1").ready(), "GET", "/").content == b"found"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "told"),
+    [
+        ("import no_such_module_anywhere", "site_app", ["Traceback", "no_such_module_anywhere", "site_app.py"]),
+        ("raise RuntimeError('broken on purpose')", "site_app", ["Traceback", "broken on purpose", "site_app.py"]),
+        ("def application(:", "site_app", ["SyntaxError", "site_app.py"]),
+        ("", "not_there_at_all", ["not_there_at_all"]),
+        ("", "site_app", ["application", "app"]),
+        ("", "site_app:missing", ["missing"]),
+        ("application = 5", "site_app:application", ["callable"]),
+        ("def make(): raise ValueError('no app today')", "site_app:make()", ["Traceback", "no app today"]),
+    ],
+)
+def test_app_that_does_not_load_ends_the_start_with_3(serve, tmp_path, source, target, told):
+    (tmp_path / "site_app.py").write_text(source)
+    server = serve(target, "-w", "2")
+    assert server.wait() == 3, server.log.text()
+    for text in told:
+        assert text in server.log.text()
