@@ -122,7 +122,7 @@ fn several_addresses_are_served_at_once() {
         eprintln!("skipped: IPv6, which this machine's loopback does not have");
     }
     let ipv6_bind = if ipv6 { "\"[::1]:0\", " } else { "" };
-    let more = format!("\"127.0.0.1:0\", \"127.0.0.1:0\", {ipv6_bind}\"unix:{}\"", path.display());
+    let more = format!("\"127.0.0.1:0\", \"127.0.0.2:0\", {ipv6_bind}\"unix:{}\"", path.display());
     folder.write("ferricorn.toml", &text.replace("\"127.0.0.1:0\"", &more));
     let server = Server::in_folder(folder);
     let addresses = server.addresses();
