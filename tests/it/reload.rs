@@ -134,6 +134,22 @@ fn a_reload_takes_the_new_configuration() {
     assert_eq!(server.ask(&request).status, 200);
 }
 
+on_tcp_and_unix! {
+    fn reloads_and_crashes_leak_no_descriptor_of_the_master(transport) {
+        let server = Server::start(transport, 2);
+        let open = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+        let before = open();
+        for round in 1..=5 {
+            server.signal(Signal::SIGHUP);
+            server.wait_for_count("reload done: generation", round);
+            let victim = nix::unistd::Pid::from_raw(server.workers().last().unwrap().pid);
+            nix::sys::signal::kill(victim, Signal::SIGKILL).unwrap();
+            server.wait_for_count("worker ready", 2 + 3 * round);
+        }
+        until("the descriptors of old workers are closed", || open() <= before);
+    }
+}
+
 #[test]
 fn a_missing_folder_of_files_fails_the_reload() {
     let folder = Folder::new();
