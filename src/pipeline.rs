@@ -104,7 +104,8 @@ impl Handler for Pipeline {
             self.refusals.note(rejection, &exchange.record.context);
         }
         if let Some(access_log) = &self.access_log {
-            access_log.write(&entry(exchange, &exchange.record.context));
+            let refused = exchange.refused.map(|rejection| rejection.to_string());
+            access_log.write(&entry(exchange, refused.as_deref()));
         }
     }
 
@@ -132,6 +133,26 @@ impl Pipeline {
 impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline").field("router", &self.router).finish_non_exhaustive()
+    }
+}
+
+/// An exchange as the access log has it.
+fn entry<'a>(exchange: &'a Exchange<'_>, refused: Option<&'a str>) -> Entry<'a> {
+    let record = exchange.record;
+    let line = record.line.as_ref();
+    Entry {
+        id: record.context.id,
+        peer: record.context.peer,
+        user: record.context.identity.as_ref().and_then(|identity| identity.subject.as_deref()),
+        method: line.map_or(b"", |(method, _, _)| method.as_str().as_bytes()),
+        target: line.map_or(b"", |(_, target, _)| target.raw()),
+        version: line.map(|(_, _, version)| *version),
+        status: exchange.status,
+        bytes: exchange.sent,
+        duration: record.context.received.elapsed(),
+        referer: record.referer.as_ref().map(http::HeaderValue::as_bytes),
+        user_agent: record.user_agent.as_ref().map(http::HeaderValue::as_bytes),
+        refused,
     }
 }
 

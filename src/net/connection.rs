@@ -62,14 +62,14 @@ pub enum Stream {
 }
 
 impl Stream {
-    fn reader(self: Pin<&mut Self>) -> Pin<&mut (dyn AsyncRead + Send)> {
+    fn reader(self: Pin<&mut Self>) -> Pin<&mut (dyn AsyncRead + Send + Unpin)> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream),
             Self::Unix(stream) => Pin::new(stream),
         }
     }
 
-    fn writer(self: Pin<&mut Self>) -> Pin<&mut (dyn AsyncWrite + Send)> {
+    fn writer(self: Pin<&mut Self>) -> Pin<&mut (dyn AsyncWrite + Send + Unpin)> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream),
             Self::Unix(stream) => Pin::new(stream),

@@ -56,7 +56,34 @@ impl Listener {
     }
 }
 
+impl Listener {
+    fn duplicate(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::PerSlot { address, options, sockets } => Self::PerSlot {
+                address: *address,
+                options: *options,
+                sockets: sockets
+                    .iter()
+                    .map(|(slot, socket)| Ok((*slot, socket.try_clone()?)))
+                    .collect::<io::Result<_>>()?,
+            },
+            Self::Shared { address, socket } => {
+                Self::Shared { address: address.clone(), socket: socket.try_clone()? }
+            }
+        })
+    }
+}
+
 impl ListenerSet {
+    /// The same sockets under further descriptors, which their holder may close at will.
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        let listeners = self.listeners.iter().map(Listener::duplicate).collect::<io::Result<_>>()?;
+        Ok(Self { listeners })
+    }
+
     /// Adds an address.
     pub fn push(&mut self, listener: Listener) {
         self.listeners.push(listener);

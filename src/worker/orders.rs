@@ -25,7 +25,7 @@ pub(super) struct Obedience {
 impl Obedience {
     /// Follows orders until this worker has drained.
     pub(super) async fn obey(mut self, channel: OwnedFd) -> io::Result<ExitReason> {
-        let channel = AsyncFd::with_interest(channel, Interest::READABLE)?;
+        let channel = AsyncFd::register_with_interest(channel, Interest::READABLE)?;
         self.acceptors.update();
         channel::send(channel.get_ref().as_fd(), &Report::Ready.encode(), None)?;
         let drain = Arc::clone(&self.acceptors.drain);

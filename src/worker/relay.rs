@@ -29,7 +29,7 @@ pub(super) async fn take(
     calls: Arc<CallQueue>,
     serve: impl Fn(Connection),
 ) -> io::Result<()> {
-    let relay = AsyncFd::with_interest(relay, Interest::READABLE)?;
+    let relay = AsyncFd::register_with_interest(relay, Interest::READABLE)?;
     loop {
         let mut ready = relay.readable().await?;
         calls.wait_free().await;

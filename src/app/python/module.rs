@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 /// The extension module inside the wheel.
 #[pymodule]
@@ -14,5 +15,7 @@ mod extension {
 /// Runs the command line with these arguments, the program's name first; returns the exit code.
 #[pyfunction]
 fn main(arguments: Vec<OsString>) -> u8 {
-    crate::cli::run(arguments)
+    let code = crate::cli::main(arguments);
+    // std keeps an ExitCode's number to itself, but says whether two are equal.
+    (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).unwrap_or(1)
 }
