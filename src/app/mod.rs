@@ -1,5 +1,6 @@
 //! A request becomes a response here: the apps and the one trait they share.
-#![forbid(unsafe_code)]
+// Denied and not forbidden: `python/ffi.rs` is the one exception.
+#![deny(unsafe_code)]
 
 pub mod calls;
 mod native;

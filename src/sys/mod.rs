@@ -20,6 +20,7 @@ pub mod signals;
 pub mod socket;
 pub mod unix_socket;
 pub mod wait;
+pub mod watch;
 
 pub use fork::ForkHooks;
 pub use process::Pid;

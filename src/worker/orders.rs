@@ -11,7 +11,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Who obeys.
@@ -25,7 +24,7 @@ pub(super) struct Obedience {
 impl Obedience {
     /// Follows orders until this worker has drained.
     pub(super) async fn obey(mut self, channel: OwnedFd) -> io::Result<ExitReason> {
-        let channel = AsyncFd::register_with_interest(channel, Interest::READABLE)?;
+        let channel = sys::watch::readable(channel)?;
         self.acceptors.update();
         channel::send(channel.get_ref().as_fd(), &Report::Ready.encode(), None)?;
         let drain = Arc::clone(&self.acceptors.drain);

@@ -8,8 +8,6 @@ use bytes::BytesMut;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 /// Offers a connection, and what was received on it, to whoever is idle.
 pub(super) fn post(relay: BorrowedFd<'_>, connection: BorrowedFd<'_>, received: &[u8]) -> Relayed {
@@ -29,7 +27,7 @@ pub(super) async fn take(
     calls: Arc<CallQueue>,
     serve: impl Fn(Connection),
 ) -> io::Result<()> {
-    let relay = AsyncFd::register_with_interest(relay, Interest::READABLE)?;
+    let relay = crate::sys::watch::readable(relay)?;
     loop {
         let mut ready = relay.readable().await?;
         calls.wait_free().await;
