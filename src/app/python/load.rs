@@ -38,6 +38,8 @@ fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
     let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
     let working = std::env::current_dir()?;
     for (index, directory) in std::iter::once(&working).chain(directories).enumerate() {
+        // As str: the import system passes over the pathlib.Path that a Path would become.
+        let directory = directory.as_os_str();
         if !path.contains(directory)? {
             path.insert(index, directory)?;
         }
