@@ -17,6 +17,9 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+/// Offers a connection, and what was received on it, to the other workers.
+pub type Relay = dyn Fn(BorrowedFd<'_>, &[u8]) -> Relayed + Send + Sync;
+
 /// Everything a request passes through in this worker.
 pub struct Pipeline {
     /// Path to app.
@@ -32,7 +35,7 @@ pub struct Pipeline {
     /// Told of every request, for counting.
     pub count_request: Box<dyn Fn() + Send + Sync>,
     /// Offers a connection to the other workers.
-    pub relay: Box<dyn Fn(BorrowedFd<'_>, &[u8]) -> Relayed + Send + Sync>,
+    pub relay: Box<Relay>,
 }
 
 /// Where a request goes, and by which limits.

@@ -16,6 +16,10 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
 /// The life of a worker, in the child, after the fork.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "its descriptors end with the worker that they were made for"
+)]
 pub fn main(handoff: Handoff) -> ExitReason {
     match prepare(&handoff).and_then(|()| runtime::run(&handoff)) {
         Ok(reason) => reason,

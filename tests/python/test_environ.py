@@ -33,7 +33,6 @@ TARGETS = [
     "/path?with?question",
     "/path?%C3%A9=%ff",
     "http://elsewhere.example/absolute?x=1",
-    "http://elsewhere.example",
 ]
 
 # Each is the fields of a request, without Host.
@@ -55,7 +54,9 @@ FIELDS = [
 
 # What the two servers may differ in without any app noticing a change of meaning.
 OWN = {"SERVER_SOFTWARE", "SERVER_NAME", "SERVER_PORT", "REMOTE_PORT", "HTTP_HOST"}
-COMPARED = re.compile(r"REQUEST_METHOD|SCRIPT_NAME|PATH_INFO|QUERY_STRING|RAW_URI|REMOTE_ADDR|SERVER_PROTOCOL|CONTENT_|HTTP_")
+COMPARED = re.compile(
+    "REQUEST_METHOD|SCRIPT_NAME|PATH_INFO|QUERY_STRING|RAW_URI|REMOTE_ADDR|SERVER_PROTOCOL|CONTENT_|HTTP_"
+)
 
 
 class Gunicorn:
@@ -130,6 +131,13 @@ def test_environ_is_as_gunicorn_makes_it(both):
                 if ours.get(name) != theirs.get(name)
             }
     assert not differences, json.dumps(differences, indent=2)
+
+
+def test_absolute_target_without_a_path_means_the_root(serve):
+    # RFC 9112 3.2.1: an empty path is sent, and so read, as "/". Gunicorn has "" here.
+    raw = "GET http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n"
+    environ = environ_of(serve("environ_app", "-w", "1").ready(), raw)
+    assert environ["PATH_INFO"] == "/"
 
 
 def test_environ_has_what_pep_3333_demands(serve, transport):

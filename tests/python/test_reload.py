@@ -87,7 +87,9 @@ def test_killed_worker_costs_at_most_what_it_was_serving(serve, tmp_path, transp
 
 
 def test_upload_and_stream_in_flight_survive_a_reload(serve, gates, transport):
-    server = serve("responses", "-w", "2", transport=transport, environment=gates.environment).ready()
+    # Two threads: the stream keeps one for as long as the test lets it.
+    arguments = ["responses", "-w", "2", "--threads", "2"]
+    server = serve(*arguments, transport=transport, environment=gates.environment).ready()
     content = os.urandom(3 << 20)
     upload, stream = server.connect(), server.connect()
     upload.sendall(b"POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(content))

@@ -30,7 +30,11 @@ pub(super) fn collect(
     match (outcome, closed) {
         (Some(Err(error)), _) | (Some(Ok(_)) | None, Err(error)) => {
             let failure = failed(py, &error);
-            // Without effect on an answer that has begun; there the stream has been cut.
+            if start_response.lock().begun {
+                // The stream has been cut; that is all the client can be told.
+                tracing::error!("{failure}");
+                return None;
+            }
             Some(Err(failure))
         }
         (Some(Ok(response)), Ok(())) => Some(Ok(response)),
@@ -103,6 +107,7 @@ fn stream(
         }
     }
     let (sender, body) = BodyStream::channel(PIECES);
+    start_response.lock().begun = true;
     answering.begin(response(head, ResponseBody::Stream(body)));
     let outcome = py.detach(|| send(&sender, ready.into())).map_or(Ok(()), |()| Ok(()));
     let outcome: PyResult<()> = outcome.and_then(|()| pump(&mut items, start_response, &sender));

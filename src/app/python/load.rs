@@ -6,7 +6,6 @@ use crate::app::App;
 use crate::app::calls::CallQueue;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,11 +26,23 @@ pub struct Options<'a> {
 /// What the operator should read: the traceback of the import, or what is wrong with the name.
 pub fn load(target: &str, options: &Options<'_>, calls: Arc<CallQueue>) -> Result<Arc<dyn App>, String> {
     Python::attach(|py| {
+        adopt_environment(py).map_err(|error| describe(py, &error))?;
         extend_path(py, options.path).map_err(|error| describe(py, &error))?;
         let app = find(py, target)?;
         let wsgi = Wsgi::new(py, app.unbind(), options, calls).map_err(|error| describe(py, &error))?;
         Ok(Arc::new(wsgi) as Arc<dyn App>)
     })
+}
+
+/// Gives `os.environ` the variables of this process, which it read before the app's own were set.
+fn adopt_environment(py: Python<'_>) -> PyResult<()> {
+    let environ = py.import("os")?.getattr("environ")?;
+    for (name, value) in std::env::vars_os() {
+        if !environ.call_method1("get", (&name,))?.eq(&value)? {
+            environ.set_item(&name, &value)?;
+        }
+    }
+    Ok(())
 }
 
 /// The working directory first, as if the program had been started by `python -m` there.
@@ -40,9 +51,7 @@ fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
     let working = std::env::current_dir()?;
     for (index, directory) in std::iter::once(&working).chain(directories).enumerate() {
         // As str: the import system passes over the pathlib.Path that a Path would become.
-        let directory: &OsStr = directory.as_ref();
-        // As str: the import system passes over the pathlib objects that a path would become.
-        let directory: &OsStr = directory.as_ref();
+        let directory = directory.as_os_str();
         if !path.contains(directory)? {
             path.insert(index, directory)?;
         }

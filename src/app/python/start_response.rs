@@ -23,6 +23,8 @@ pub(super) struct Said {
     pub(super) written: Vec<u8>,
     /// Whether the head is on its way and cannot be taken back.
     pub(super) sent: bool,
+    /// Whether the response is given piece by piece and has begun.
+    pub(super) begun: bool,
 }
 
 /// Status and fields.
@@ -51,8 +53,9 @@ impl StartResponse {
         let head = parse_head(status, headers)?;
         let mut said = this.get().lock();
         match exc_info.filter(|exc_info| !exc_info.is_none()) {
-            // PEP 3333: once the head has been sent, the app's exception is raised again.
-            Some(exc_info) if said.sent => {
+            // PEP 3333: once the head has been sent, the app's exception is raised again. What was given to
+            // write() belongs to the first head, so it counts as sent.
+            Some(exc_info) if said.sent || !said.written.is_empty() => {
                 let exception = exc_info.get_item(1)?;
                 drop(said);
                 return Err(PyErr::from_value(exception));
