@@ -17,8 +17,6 @@ use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-
-
 /// Everything a request passes through in this worker.
 pub struct Pipeline {
     /// Path to app.
@@ -79,10 +77,13 @@ impl Handler for Pipeline {
             Err(AppError::Busy(request)) => Answer::Busy(route, request),
             Err(AppError::TooSlow(limit)) => {
                 tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected");
-                Answer::Response(text_response(StatusCode::GATEWAY_TIMEOUT, "The application took too long.\n"))
+                Answer::Response(text_response(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "The application took too long.\n",
+                ))
             }
             Err(AppError::Failed(reason)) => {
-                tracing::error!(request = %id, "{reason}");
+                tracing::error!(request = %id, traceback = reason, "the app failed");
                 Answer::Response(text_response(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "The application failed to answer.\n",

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::config::{AppTarget, Config, Loaded, Reloader};
-use crate::master::{self, MasterError, Start};
+use crate::master::{self, Start};
 use crate::sys::fork::ForkHooks;
 use crate::{telemetry, worker};
 use std::process::ExitCode;
@@ -34,14 +34,14 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
     match master::run(start) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
-            ExitCode::from(exit_code(&error))
+            let text = error.to_string();
+            match text.split_once('\n') {
+                Some((first, traceback)) => tracing::error!(traceback, "{first}"),
+                None => tracing::error!("{text}"),
+            }
+            ExitCode::from(error.exit_code())
         }
     }
-}
-
-fn exit_code(error: &MasterError) -> u8 {
-    error.exit_code()
 }
 
 fn refuse(reason: &str) -> ExitCode {
@@ -73,7 +73,8 @@ mod interpreter {
 
     /// Returns only when it failed, with the reason.
     pub(super) fn become_python() -> Result<(), String> {
-        let advice = "this is a Python app: activate its virtual environment and `pip install ferricorn` in it";
+        let advice =
+            "this is a Python app: activate its virtual environment and `pip install ferricorn` in it";
         let environment = std::env::var_os("VIRTUAL_ENV")
             .map(PathBuf::from)
             .into_iter()

@@ -427,7 +427,11 @@ impl CallQueue {
             }
         }
         // A call that a helper starts later is looked at within a second.
-        if self.threads > 1 { Some(next.unwrap_or(now + Duration::from_secs(1)).min(now + Duration::from_secs(1))) } else { next }
+        if self.threads > 1 {
+            Some(next.unwrap_or(now + Duration::from_secs(1)).min(now + Duration::from_secs(1)))
+        } else {
+            next
+        }
     }
 
     fn hand_over(&self) {

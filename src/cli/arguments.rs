@@ -5,21 +5,16 @@ use crate::config::Flags;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
-
-/// What the command line asks for.
-#[derive(Debug)]
-pub(super) enum Parsed {
-    /// To do this.
-    Command(Command),
-    /// Help or the version, which has been printed.
-    Shown,
-    /// Nothing that makes sense, as has been said.
-    Refused,
-}
+use std::process::ExitCode;
 
 /// Application server with pre-forked workers: Rust, Python (WSGI) and static apps, JWT built in.
 #[derive(Debug, Parser)]
-#[command(name = "ferricorn", version, after_help = "Without a command, \"serve\" is meant.")]
+#[command(
+    name = "ferricorn",
+    version,
+    args_override_self = true,
+    after_help = "Without a command, \"serve\" is meant."
+)]
 struct Program {
     #[command(subcommand)]
     command: Command,
@@ -27,7 +22,6 @@ struct Program {
 
 /// The subcommands.
 #[derive(Debug, clap::Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one value exists, once")]
 pub(super) enum Command {
     /// Serve until told to stop
     Serve(Serve),
@@ -52,23 +46,24 @@ pub(super) struct Serve {
     pub(super) print_config: bool,
 }
 
-pub(super) fn parse(arguments: Vec<OsString>) -> Parsed {
+/// What the command line asks for.
+///
+/// # Errors
+/// The exit code when nothing is left to do: help or a complaint has been printed.
+pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, ExitCode> {
+    let refuse = |message: &str| {
+        super::complain(message.trim_end());
+        ExitCode::from(super::USAGE)
+    };
     match Program::try_parse_from(with_command(arguments)) {
         Ok(Program { command }) => match misplaced(&command) {
-            None => Parsed::Command(command),
-            Some(message) => {
-                super::complain(&message);
-                Parsed::Refused
-            }
+            None => Ok(command),
+            Some(message) => Err(refuse(&message)),
         },
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            super::print(&error.to_string());
-            Parsed::Shown
+            Err(super::print(&error.to_string()))
         }
-        Err(error) => {
-            super::complain(refused_flag(&error).unwrap_or_else(|| error.to_string()).trim_end());
-            Parsed::Refused
-        }
+        Err(error) => Err(refuse(&refused_flag(&error).unwrap_or_else(|| error.to_string()))),
     }
 }
 
@@ -97,8 +92,13 @@ fn misplaced(command: &Command) -> Option<String> {
     Some(format!("error: \"{app}\" is a command; write it first: ferricorn {app} ..."))
 }
 
-/// Gunicorn's flags that are not there are refused by name.
+/// Gunicorn's flags that are not there are refused by name; a bare module needs the command written out.
 fn refused_flag(error: &clap::Error) -> Option<String> {
+    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) =
+        (error.kind(), error.get(ContextKind::InvalidSubcommand))
+    {
+        return Some(format!("{error}\nTo serve a Python module of this name: ferricorn serve {word}"));
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
@@ -190,6 +190,15 @@ mod tests {
         assert_eq!(serve.flags.env, ["A=1", "B=2"]);
         assert_eq!(serve.flags.timeout.as_deref(), Some("30"));
         assert!(serve.check_config && serve.print_config);
+    }
+
+    #[test]
+    fn a_repeated_flag_counts_as_it_was_said_last() {
+        let command =
+            Program::try_parse_from(words("ferricorn serve -w 2 -b :1 -w 3 -b :2")).unwrap().command;
+        let Command::Serve(serve) = command else { panic!("{command:?}") };
+        assert_eq!(serve.flags.workers.as_deref(), Some("3"));
+        assert_eq!(serve.flags.bind, [":1", ":2"]);
     }
 
     #[test]

@@ -9,6 +9,13 @@ pub(super) fn run(flags: Flags) -> ExitCode {
         Ok((loaded, _)) => loaded,
         Err(code) => return code,
     };
+    // Key files are named relative to the directory that a worker works in.
+    if let Some(directory) = &loaded.config.server.chdir
+        && let Err(error) = std::env::set_current_dir(directory)
+    {
+        super::complain(&format!("server.chdir: {} cannot be entered: {error}", directory.display()));
+        return ExitCode::from(super::USAGE);
+    }
     let problems = loaded.config.auth.as_ref().map(key_problems).unwrap_or_default();
     if problems.is_empty() {
         return super::print(&report(&loaded));

@@ -7,7 +7,7 @@ pub mod jwt;
 mod print_config;
 
 use crate::config::{Flags, Loaded, Reloader};
-use arguments::{Command, Parsed};
+use arguments::Command;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
@@ -17,17 +17,19 @@ use std::process::ExitCode;
 /// Exit codes: 0 ended as asked, 1 failed, 2 usage or configuration, 3 the app did not load, 4 an address was not
 /// bound.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    match arguments::parse(arguments) {
-        Parsed::Command(Command::Serve(serve)) if serve.check_config => check::run(serve.flags),
-        Parsed::Command(Command::Serve(serve)) if serve.print_config => {
+    let command = match arguments::parse(arguments) {
+        Ok(command) => command,
+        Err(code) => return code,
+    };
+    match command {
+        Command::Serve(serve) if serve.check_config => check::run(serve.flags),
+        Command::Serve(serve) if serve.print_config => {
             print_config::run(print_config::Arguments::plain(serve.flags))
         }
-        Parsed::Command(Command::Serve(serve)) => serve_or_fail(serve.flags),
-        Parsed::Command(Command::Check(flags)) => check::run(flags),
-        Parsed::Command(Command::PrintConfig(arguments)) => print_config::run(arguments),
-        Parsed::Command(Command::Jwt(arguments)) => jwt::run(arguments),
-        Parsed::Shown => ExitCode::SUCCESS,
-        Parsed::Refused => ExitCode::from(USAGE),
+        Command::Serve(serve) => serve_or_fail(serve.flags),
+        Command::Check(flags) => check::run(flags),
+        Command::PrintConfig(arguments) => print_config::run(arguments),
+        Command::Jwt(arguments) => jwt::run(arguments),
     }
 }
 

@@ -178,18 +178,16 @@ impl Build {
 
     fn section<T>(&mut self, target: &mut T, keys: &'static [Key<T>], place: Place<'_>, node: &Node) {
         let path = join(place.at, place.below);
-        match &node.value {
-            Value::Table(entries) => self.fill(target, keys, place, entries),
-            other => {
-                let message = match suggest::unknown_key(&path, &[]) {
-                    advice if advice.contains("; write ") => {
-                        format!("a section, found {other}; {}", advice.trim_start_matches("unknown key; "))
-                    }
-                    _ => format!("a section, found {other}; write [{path}] and its keys below"),
-                };
-                self.problem(&node.origin, &path, message);
-            }
-        }
+        let Value::Table(entries) = &node.value else {
+            let message = match suggest::foreign(&path) {
+                Some(advice) => format!("expected a section, found {}; {advice}", node.value),
+                None => {
+                    format!("expected a section, found {}; write [{path}] and its keys below", node.value)
+                }
+            };
+            return self.problem(&node.origin, &path, message);
+        };
+        self.fill(target, keys, place, entries);
     }
 
     fn unknown<T>(&mut self, keys: &[Key<T>], place: &Place<'_>, path: &str, node: &Node) {
@@ -211,18 +209,16 @@ impl Build {
     fn list<'n>(&mut self, entries: &'n [Entry], at: &str, name: &str) -> Option<&'n [Node]> {
         let node = find(entries, name)?;
         let path = join(at, name);
-        match &node.value {
-            Value::List(items) => Some(items),
-            other => {
-                let table = suggest::without_indices(&path);
-                self.problem(
-                    &node.origin,
-                    &path,
-                    format!("expected a list, found {other}; write [[{table}]]"),
-                );
-                None
-            }
+        if let Value::List(items) = &node.value {
+            return Some(items);
         }
+        let table = suggest::without_indices(&path);
+        self.problem(
+            &node.origin,
+            &path,
+            format!("expected a list, found {}; write [[{table}]]", node.value),
+        );
+        None
     }
 }
 

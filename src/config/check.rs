@@ -15,13 +15,15 @@ pub(super) fn contradictions(build: &mut Build) {
     workers(config, &mut findings);
     limits(config, &mut findings);
     timeouts(&config.timeouts, &mut findings);
-    apps(config, &mut findings);
-    for (number, route) in config.routes.iter().enumerate() {
+    let whole = |list: &str| !build.problems.iter().any(|problem| problem.key.starts_with(list));
+    // Of a list with a bad element, that element is missing and the others have moved.
+    if whole("app") {
+        apps(config, &mut findings);
+    }
+    for (number, route) in config.routes.iter().enumerate().filter(|_| whole("route")) {
         prefix_and_methods(&format!("route[{number}]"), (&route.prefix, &route.methods), &mut findings);
     }
-    // A provider or rule that could not be read would only be missed here.
-    let auth_is_whole = !build.problems.iter().any(|problem| problem.key.starts_with("auth"));
-    if let Some(auth) = config.auth.as_ref().filter(|_| auth_is_whole) {
+    if let Some(auth) = config.auth.as_ref().filter(|_| whole("auth")) {
         check_auth::contradictions(auth, &mut findings);
     }
     build.problems.extend(findings.problems);
@@ -38,38 +40,21 @@ impl Findings<'_> {
     pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
         self.problems.push(Problem::new(self.origins.of(path), path, message));
     }
-
-    /// Adds it unless the condition holds.
-    pub(super) fn require(&mut self, holds: Holds, path: &str, message: &str) {
-        if holds == Holds::No {
-            self.add(path, message);
-        }
-    }
-}
-
-/// Whether a condition holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holds {
-    Yes,
-    No,
-}
-
-impl From<bool> for Holds {
-    fn from(holds: bool) -> Self {
-        if holds { Self::Yes } else { Self::No }
-    }
 }
 
 fn server(config: &Config, findings: &mut Findings<'_>) {
     let server = &config.server;
-    findings.require((!server.bind.is_empty()).into(), "server.bind", "no address; write at least one");
+    if server.bind.is_empty() {
+        findings.add("server.bind", "no address; write at least one");
+    }
     for (number, address) in server.bind.iter().enumerate() {
         if server.bind[..number].contains(address) {
             findings.add("server.bind", format!("{address} stands there twice; remove one"));
         }
     }
-    let backlog = (1..=65_535).contains(&server.backlog);
-    findings.require(backlog.into(), "server.backlog", "expected a number from 1 to 65535");
+    if !(1..=65_535).contains(&server.backlog) {
+        findings.add("server.backlog", "expected a number from 1 to 65535");
+    }
     for peer in &server.forwarded_allow_ips {
         if peer != "*" && !is_network(peer) {
             let message = format!("{peer:?} is no address, network such as \"10.0.0.0/8\", or \"*\"");
@@ -78,11 +63,9 @@ fn server(config: &Config, findings: &mut Findings<'_>) {
     }
     let everyone = server.forwarded_allow_ips.iter().any(|peer| peer == "*");
     let alone = !everyone || server.forwarded_allow_ips.len() == 1;
-    findings.require(
-        alone.into(),
-        "server.forwarded_allow_ips",
-        "\"*\" stands beside addresses; keep one or the others",
-    );
+    if !alone {
+        findings.add("server.forwarded_allow_ips", "\"*\" stands beside addresses; keep one or the others");
+    }
 }
 
 fn is_network(text: &str) -> bool {
@@ -96,13 +79,15 @@ fn is_network(text: &str) -> bool {
 
 fn workers(config: &Config, findings: &mut Findings<'_>) {
     let workers = &config.workers;
-    let threads = (1..=1024).contains(&workers.threads);
-    findings.require(threads.into(), "workers.threads", "expected a number from 1 to 1024");
-    findings.require(
-        (workers.max_requests_jitter == 0 || workers.max_requests > 0).into(),
-        "workers.max_requests_jitter",
-        "has no effect while workers.max_requests is 0; set that too, or remove this",
-    );
+    if !(1..=1024).contains(&workers.threads) {
+        findings.add("workers.threads", "expected a number from 1 to 1024");
+    }
+    if workers.max_requests_jitter > 0 && workers.max_requests == 0 {
+        findings.add(
+            "workers.max_requests_jitter",
+            "has no effect while workers.max_requests is 0; set that too, or remove this",
+        );
+    }
 }
 
 fn limits(config: &Config, findings: &mut Findings<'_>) {
@@ -115,14 +100,15 @@ fn limits(config: &Config, findings: &mut Findings<'_>) {
         let message = format!("{} is out of range: 256 B to limits.head ({})", limits.target, limits.head);
         findings.add("limits.target", message);
     }
-    findings.require(
-        (limits.fields > 0).into(),
-        "limits.fields",
-        "expected at least 1: every request has Host",
-    );
-    let buffer = limits.response_buffer >= ByteSize(4 << 10);
-    findings.require(buffer.into(), "limits.response_buffer", "expected at least 4 KiB");
-    findings.require((limits.connections > 0).into(), "limits.connections", "expected at least 1");
+    if limits.fields == 0 {
+        findings.add("limits.fields", "expected at least 1: every request has Host");
+    }
+    if limits.response_buffer < ByteSize(4 << 10) {
+        findings.add("limits.response_buffer", "expected at least 4 KiB");
+    }
+    if limits.connections == 0 {
+        findings.add("limits.connections", "expected at least 1");
+    }
 }
 
 fn timeouts(timeouts: &Timeouts, findings: &mut Findings<'_>) {
@@ -132,12 +118,9 @@ fn timeouts(timeouts: &Timeouts, findings: &mut Findings<'_>) {
         ("timeouts.write", timeouts.write),
         ("timeouts.boot", timeouts.boot),
     ] {
-        let finite = duration > Duration::ZERO;
-        findings.require(
-            finite.into(),
-            path,
-            "0s would end every request; this wait has no \"never\", name a long time",
-        );
+        if duration == Duration::ZERO {
+            findings.add(path, "0s would end every request; this wait has no \"never\", name a long time");
+        }
     }
 }
 

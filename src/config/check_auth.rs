@@ -35,13 +35,17 @@ fn general(auth: &Auth, findings: &mut Findings<'_>) {
     if auth.realm.is_empty() || !auth.realm.bytes().all(quotable) {
         findings.add("auth.realm", "expected visible ASCII without quotes and backslashes");
     }
-    let size = (64..=65_536).contains(&auth.max_token_bytes);
-    findings.require(size.into(), "auth.max_token_bytes", "expected a number from 64 to 65536");
-    let cache = auth.cache_entries <= 1_000_000;
-    findings.require(cache.into(), "auth.cache_entries", "expected a number up to 1000000");
+    if !(64..=65_536).contains(&auth.max_token_bytes) {
+        findings.add("auth.max_token_bytes", "expected a number from 64 to 65536");
+    }
+    if auth.cache_entries > 1_000_000 {
+        findings.add("auth.cache_entries", "expected a number up to 1000000");
+    }
     let schemes = &auth.extract.authorization;
     let path = "auth.extract.authorization";
-    findings.require((!schemes.is_empty()).into(), path, "no scheme; write [\"Bearer\"]");
+    if schemes.is_empty() {
+        findings.add(path, "no scheme; write [\"Bearer\"]");
+    }
     for scheme in schemes.iter().filter(|scheme| !is_token(scheme)) {
         findings.add(path, format!("{scheme:?} is no scheme; write a word such as \"Bearer\""));
     }
@@ -104,20 +108,24 @@ fn providers(auth: &Auth, findings: &mut Findings<'_>) {
 
 fn one_provider(at: &str, provider: &AuthProvider, findings: &mut Findings<'_>) {
     let path = |key: &str| format!("{at}.{key}");
-    let leeway = provider.leeway <= Duration::from_secs(300);
-    findings.require(leeway.into(), &path("leeway"), "more than 300s; set the clocks instead");
-    let lifetime = provider.max_lifetime > Duration::ZERO;
-    findings.require(lifetime.into(), &path("max_lifetime"), "0s would refuse every token");
-    findings.require((!provider.subject_claim.is_empty()).into(), &path("subject_claim"), "names no claim");
+    if provider.leeway > Duration::from_secs(300) {
+        findings.add(&path("leeway"), "more than 300s; set the clocks instead");
+    }
+    if provider.max_lifetime == Duration::ZERO {
+        findings.add(&path("max_lifetime"), "0s would refuse every token");
+    }
+    if provider.subject_claim.is_empty() {
+        findings.add(&path("subject_claim"), "names no claim");
+    }
     let star = provider.audiences.iter().any(|audience| audience == "*");
     let alone = !star || provider.audiences.len() == 1;
-    findings.require(
-        alone.into(),
-        &path("audiences"),
-        "\"*\" stands beside audiences; keep one or the others",
-    );
+    if !alone {
+        findings.add(&path("audiences"), "\"*\" stands beside audiences; keep one or the others");
+    }
     let source = !provider.keys.is_empty() || provider.jwks_file.is_some();
-    findings.require(source.into(), at, "no key; write [[auth.provider.key]] or jwks_file");
+    if !source {
+        findings.add(at, "no key; write [[auth.provider.key]] or jwks_file");
+    }
     for alg in &provider.algorithms {
         if let Some(problem) = algorithm_problem(alg) {
             findings.add(&path("algorithms"), problem);
@@ -126,15 +134,15 @@ fn one_provider(at: &str, provider: &AuthProvider, findings: &mut Findings<'_>) 
         }
     }
     let signing = provider.keys.iter().filter(|key| key.r#use == KeyUse::SignAndVerify).count();
-    findings.require(
-        (signing <= 1).into(),
-        &path("key"),
-        "several keys sign; only one can, the others verify",
-    );
+    if signing > 1 {
+        findings.add(&path("key"), "several keys sign; only one can, the others verify");
+    }
     for (number, key) in provider.keys.iter().enumerate() {
         one_key(&format!("{at}.key[{number}]"), provider, key, findings);
         let twin = provider.keys[..number].iter().any(|other| other.kid.is_some() && other.kid == key.kid);
-        findings.require((!twin).into(), &format!("{at}.key[{number}].kid"), "another key has this kid");
+        if twin {
+            findings.add(&format!("{at}.key[{number}].kid"), "another key has this kid");
+        }
     }
 }
 
@@ -193,8 +201,9 @@ fn rules(auth: &Auth, findings: &mut Findings<'_>) {
         let shadow = |other: &AuthRoute| {
             other.prefix == rule.prefix && (other.methods.is_empty() || other.methods == rule.methods)
         };
-        let reached = !auth.routes[..number].iter().any(shadow);
-        findings.require(reached.into(), &at, "an earlier rule takes all its requests; remove one");
+        if auth.routes[..number].iter().any(shadow) {
+            findings.add(&at, "an earlier rule takes all its requests; remove one");
+        }
     }
     if !auth.enabled {
         return;
@@ -236,7 +245,9 @@ fn one_rule(at: &str, rule: &AuthRoute, names: &[&str], findings: &mut Findings<
         }
     }
     let paths = rule.claims.keys().all(|path| !path.is_empty() && !path.split('.').any(str::is_empty));
-    findings.require(paths.into(), &format!("{at}.claims"), "a claim's path is names joined by dots");
+    if !paths {
+        findings.add(&format!("{at}.claims"), "a claim's path is names joined by dots");
+    }
 }
 
 /// RFC 7518 3.1 and RFC 8037, less what has no use or no implementation here.

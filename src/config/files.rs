@@ -8,7 +8,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Looks at everything that must be there before a worker is started.
-pub(super) fn problems(loaded: &Loaded, directory: &Path) -> Vec<Problem> {
+///
+/// Lists of which something is already known to be wrong are not whole, and are left for the next look.
+pub(super) fn problems(loaded: &Loaded, directory: &Path, known: &[Problem]) -> Vec<Problem> {
+    let whole = |list: &str| !known.iter().any(|problem| problem.key.starts_with(list));
     let config = &loaded.config;
     let mut look = Look { loaded, base: base(config, directory), problems: Vec::new() };
     if let Some(chdir) = &config.server.chdir {
@@ -24,26 +27,11 @@ pub(super) fn problems(loaded: &Loaded, directory: &Path) -> Vec<Problem> {
             LogTarget::Off | LogTarget::Standard => {}
         }
     }
-    for (number, app) in config.apps.iter().enumerate() {
-        if let AppTarget::Static(path) = &app.target {
-            look.directory(&format!("app[{number}].static"), path);
-        }
-        if let Err(errors) = app.environment(look.base) {
-            look.problems.extend(errors.problems().iter().cloned().map(|mut problem| {
-                if problem.origin == Origin::Default {
-                    problem.key = format!("app[{number}].env_file");
-                    problem.origin = loaded.origins.of(&problem.key).clone();
-                }
-                problem
-            }));
-        }
+    if whole("app") {
+        look.apps();
     }
-    for (number, provider) in config.auth.iter().flat_map(|auth| &auth.providers).enumerate() {
-        let at = format!("auth.provider[{number}]");
-        look.readable(&format!("{at}.jwks_file"), provider.jwks_file.as_deref());
-        for (number, key) in provider.keys.iter().enumerate() {
-            look.key_source(&format!("{at}.key[{number}]"), &key.source);
-        }
+    if whole("auth") {
+        look.keys();
     }
     look.problems
 }
@@ -76,6 +64,35 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    fn apps(&mut self) {
+        for (number, app) in self.loaded.config.apps.iter().enumerate() {
+            if let AppTarget::Static(path) = &app.target {
+                self.directory(&format!("app[{number}].static"), path);
+            }
+            for mut problem in
+                app.environment(self.base).err().iter().flat_map(ConfigErrors::problems).cloned()
+            {
+                problem.key = format!("app[{number}].env_file");
+                // The file's own problems have their lines in it.
+                if problem.origin == Origin::Default {
+                    problem.origin = self.loaded.origins.of(&problem.key).clone();
+                }
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    fn keys(&mut self) {
+        for (number, provider) in self.loaded.config.auth.iter().flat_map(|auth| &auth.providers).enumerate()
+        {
+            let at = format!("auth.provider[{number}]");
+            self.readable(&format!("{at}.jwks_file"), provider.jwks_file.as_deref());
+            for (number, key) in provider.keys.iter().enumerate() {
+                self.key_source(&format!("{at}.key[{number}]"), &key.source);
+            }
+        }
+    }
+
     fn directory(&mut self, key: &str, path: &Path) {
         match std::fs::metadata(self.base.join(path)) {
             Ok(metadata) if metadata.is_dir() => {}
@@ -142,9 +159,9 @@ fn variables_of(path: &Path, text: &str) -> Result<BTreeMap<String, String>, Con
     Ok(variables)
 }
 
+/// Any word: `a.b` is a name to the kernel and to container engines, if not to a shell.
 fn is_name(name: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    name.bytes().all(word) && !name.starts_with(|first: char| first.is_ascii_digit()) && !name.is_empty()
+    !name.is_empty() && !name.contains(|letter: char| letter.is_whitespace() || letter == '\0')
 }
 
 fn unquoted(value: &str) -> &str {
@@ -176,7 +193,7 @@ mod tests {
 
     #[test]
     fn refused_lines_are_named_and_not_shown() {
-        let errors = variables_of(Path::new("x.env"), "A=1\nsecret\n1B=x\n=y\n").unwrap_err().to_string();
+        let errors = variables_of(Path::new("x.env"), "A=1\nsecret\n1 B=x\n=y\n").unwrap_err().to_string();
         assert_eq!(errors.lines().count(), 3, "{errors}");
         assert!(errors.starts_with("x.env:2: "), "{errors}");
         assert!(!errors.contains("secret"), "{errors}");

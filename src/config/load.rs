@@ -41,6 +41,13 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong, at once. Nothing of the configuration should be used.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+    let (loaded, problems) = assemble(sources)?;
+    ConfigErrors::check(problems)?;
+    Ok(loaded)
+}
+
+/// Makes the configuration as far as it can be made, and says what is wrong with it.
+fn assemble(sources: &Sources) -> Result<(Loaded, Vec<Problem>), ConfigErrors> {
     let mut build = Build::default();
     if let Some((path, text)) = &sources.file {
         // What stands behind a syntax error cannot be told: nothing else is reported.
@@ -65,9 +72,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         *directory = sources.directory.join(&*directory);
     }
     check::contradictions(&mut build);
-    ConfigErrors::check(build.problems)?;
     let file = sources.file.as_ref().map(|(path, _)| path.clone());
-    Ok(Loaded { config: build.config, origins: build.origins, file })
+    Ok((Loaded { config: build.config, origins: build.origins, file }, build.problems))
 }
 
 /// The positional APP, `--static` and `--env`.
@@ -90,8 +96,9 @@ fn apps_from_flags(build: &mut Build, flags: &Flags) {
         }
     }
     let variables = flags.variables(&mut build.problems);
-    for app in &mut build.config.apps {
+    for (number, app) in build.config.apps.iter_mut().enumerate().filter(|_| !variables.is_empty()) {
         app.env.extend(variables.clone());
+        build.origins.set(format!("app[{number}].env"), Origin::Flag("--env".into()));
     }
 }
 
@@ -99,15 +106,17 @@ fn apps_from_flags(build: &mut Build, flags: &Flags) {
 fn mount(build: &mut Build, prefix: String, target: AppTarget, origin: &Origin) {
     let apps = &mut build.config.apps;
     let number = apps.iter().position(|app| app.mount == prefix).unwrap_or(apps.len());
+    let at = format!("app[{number}]");
     let key = if matches!(target, AppTarget::Static(_)) { "static" } else { "target" };
     match apps.get_mut(number) {
         Some(app) => app.target = target,
         None => {
             apps.push(Mount { mount: prefix, target, ..Mount::blank() });
-            build.origins.set(format!("app[{number}]"), origin.clone());
+            build.origins.set(format!("{at}.mount"), origin.clone());
+            build.origins.set(at.as_str(), origin.clone());
         }
     }
-    build.origins.set(format!("app[{number}].{key}"), origin.clone());
+    build.origins.set(format!("{at}.{key}"), origin.clone());
 }
 
 impl Mount {
@@ -154,8 +163,9 @@ impl Reloader {
             flags: self.flags.clone(),
             directory: self.directory.clone(),
         };
-        let loaded = load(&sources)?;
-        ConfigErrors::check(files::problems(&loaded, &self.directory))?;
+        let (loaded, mut problems) = assemble(&sources)?;
+        problems.extend(files::problems(&loaded, &self.directory, &problems));
+        ConfigErrors::check(problems)?;
         Ok(loaded)
     }
 

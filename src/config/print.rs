@@ -34,7 +34,7 @@ pub fn to_toml(loaded: &Loaded, show: ShowOrigin) -> String {
             Line::Key { name, path, value } => {
                 let origin = match show {
                     ShowOrigin::No => String::new(),
-                    ShowOrigin::Yes => format!("  # {}", one_line(loaded.origins.of(&path))),
+                    ShowOrigin::Yes => format!("  # {}", one_line(loaded.origins.exact(&path))),
                 };
                 text.push_str(&format!("{name} = {}{origin}\n", inline(&value)));
             }
@@ -51,7 +51,7 @@ pub fn to_json(loaded: &Loaded, show: ShowOrigin) -> String {
         match line {
             Line::Header(_, path) => insert(&mut root, &path, None),
             Line::Key { path, value, .. } => {
-                origins.insert(path.clone(), loaded.origins.of(&path).to_string().into());
+                origins.insert(path.clone(), loaded.origins.exact(&path).to_string().into());
                 insert(&mut root, &path, Some(json(&value)));
             }
         }
@@ -261,7 +261,7 @@ fn entry<T>(key: &Key<T>, blank: &T, variable: Option<&str>, path: &str) -> Stri
         notes.push_str("; a change needs a restart");
     }
     format!(
-        "{}{}# {name} = {}\n",
+        "\n{}{}# {name} = {}\n",
         comment(key.doc),
         comment(&format!("({notes})")),
         inline(&(key.show)(blank))

@@ -75,11 +75,14 @@ impl Setting for bool {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Boolean(value) => Ok(*value),
-            Value::Loose(text) if ["true", "1", "yes", "on"].contains(&text.as_str()) => Ok(true),
-            Value::Loose(text) if ["false", "0", "no", "off"].contains(&text.as_str()) => Ok(false),
-            other => Err(mismatch::<Self>(other)),
+        if let Value::Boolean(value) = value {
+            return Ok(*value);
+        }
+        let loose = if let Value::Loose(text) = value { text.as_str() } else { "" };
+        match loose {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err(mismatch::<Self>(value)),
         }
     }
 
@@ -92,7 +95,7 @@ macro_rules! numbers {
     ($($number:ty)*) => { $(
         impl Setting for $number {
             fn takes() -> String {
-                format!("a whole number from 0 to {}", (<$number>::MAX as u64).min(i64::MAX as u64))
+                "a whole number".into()
             }
 
             fn read(value: &Value) -> Result<Self, String> {
@@ -104,7 +107,10 @@ macro_rules! numbers {
                     }
                     _ => None,
                 };
-                number.filter(|number| i64::try_from(*number).is_ok()).ok_or_else(|| mismatch::<Self>(value))
+                number.filter(|number| i64::try_from(*number).is_ok()).ok_or_else(|| {
+                    let most = i64::try_from(Self::MAX).unwrap_or(i64::MAX);
+                    format!("expected {} from 0 to {most}, found {value}", Self::takes())
+                })
             }
 
             fn show(&self) -> toml::Value {
@@ -123,12 +129,10 @@ impl Setting for ByteSize {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Integer(number) => {
-                Err(format!("{}: the unit is missing: write \"{number} B\"", mismatch::<Self>(value)))
-            }
-            other => parsed(other, Self::parse),
+        if let Value::Integer(number) = value {
+            return Err(format!("{}: the unit is missing: write \"{number} B\"", mismatch::<Self>(value)));
         }
+        parsed(value, Self::parse)
     }
 
     fn show(&self) -> toml::Value {
@@ -142,12 +146,10 @@ impl Setting for Duration {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Integer(number) => {
-                Err(format!("{}: the unit is missing: write \"{number}s\"", mismatch::<Self>(value)))
-            }
-            other => parsed(other, parse_duration),
+        if let Value::Integer(number) = value {
+            return Err(format!("{}: the unit is missing: write \"{number}s\"", mismatch::<Self>(value)));
         }
+        parsed(value, parse_duration)
     }
 
     fn show(&self) -> toml::Value {
@@ -161,12 +163,10 @@ impl Setting for Mode {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Integer(_) => {
-                Err(format!("{}; write the octal digits in quotes", mismatch::<Self>(value)))
-            }
-            other => parsed(other, Self::parse),
+        if let Value::Integer(_) = value {
+            return Err(format!("{}; write the octal digits in quotes", mismatch::<Self>(value)));
         }
+        parsed(value, Self::parse)
     }
 
     fn show(&self) -> toml::Value {
@@ -266,11 +266,11 @@ impl Setting for SystemTime {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Time(time) => super::time::from_toml(time).ok_or_else(|| mismatch::<Self>(value)),
-            Value::Text(_) => Err(format!("{}; write it without quotes", mismatch::<Self>(value))),
-            other => Err(mismatch::<Self>(other)),
+        if let Value::Time(time) = value {
+            return super::time::from_toml(time).ok_or_else(|| mismatch::<Self>(value));
         }
+        let advice = if let Value::Text(_) = value { "; write it without quotes" } else { "" };
+        Err(mismatch::<Self>(value) + advice)
     }
 
     fn show(&self) -> toml::Value {

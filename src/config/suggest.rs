@@ -18,7 +18,7 @@ pub(super) fn unknown_key(path: &str, known: &[&str]) -> String {
         return reason;
     }
     let (parent, name) = schema_path.rsplit_once('.').unwrap_or(("", &schema_path));
-    if let Some((_, advice)) = FOREIGN.iter().find(|(foreign, _)| *foreign == name) {
+    if let Some(advice) = foreign(name) {
         return format!("unknown key; {advice}");
     }
     let last = |path: &&str| path.rsplit('.').next() == Some(name);
@@ -36,6 +36,11 @@ pub(super) fn unknown_key(path: &str, known: &[&str]) -> String {
         Some(path) => format!("unknown key; did you mean {path}?"),
         None => "unknown key; config/reference.toml lists them all".into(),
     }
+}
+
+/// What to write instead of a name that another server uses.
+pub(super) fn foreign(name: &str) -> Option<&'static str> {
+    FOREIGN.iter().find(|(foreign, _)| *foreign == name).map(|(_, advice)| *advice)
 }
 
 /// `app[0].env` is `app.env` in the schema.

@@ -82,7 +82,7 @@ impl BindAddress {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |(_, unit): &&(&str, u64)| self.0 != 0 && self.0 % unit == 0;
+        let fits = |(_, unit): &&(&str, u64)| self.0 != 0 && self.0.is_multiple_of(*unit);
         // Binary units stand before decimal ones, largest first in each.
         match SIZE_UNITS.iter().find(fits) {
             Some((name, unit)) => write!(f, "{} {name}", self.0 / unit),
@@ -150,7 +150,7 @@ impl fmt::Display for Share {
 /// Prints a duration in the largest unit that divides it: `"75s"`, `"2m"`.
 pub(super) fn show_duration(duration: Duration) -> String {
     let whole = duration.as_millis();
-    match DURATION_UNITS.iter().find(|(_, unit)| whole != 0 && whole % u128::from(*unit) == 0) {
+    match DURATION_UNITS.iter().find(|(_, unit)| whole != 0 && whole.is_multiple_of(u128::from(*unit))) {
         Some((name, unit)) => format!("{}{name}", whole / u128::from(*unit)),
         None => "0s".into(),
     }

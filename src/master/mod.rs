@@ -1,6 +1,6 @@
 //! Keeps the workers alive: one thread, no async runtime, no HTTP, no app.
 //!
-//! Three steps in a circle: wait for an event, let the pure [`supervisor`] decide, perform what it says.
+//! Three steps in a circle: wait for an event, let the pure `supervisor` decide, perform what it says.
 #![forbid(unsafe_code)]
 
 mod crew;
@@ -13,6 +13,8 @@ mod respawn;
 mod scale;
 mod stop;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 pub use pid_file::PidFileError;
 
@@ -77,7 +79,7 @@ pub enum MasterError {
     #[error(transparent)]
     PidFile(#[from] PidFileError),
     /// The system refuses what a master needs.
-    #[error("cannot {doing}")]
+    #[error("cannot {doing}: {source}")]
     System {
         /// What was being done.
         doing: &'static str,

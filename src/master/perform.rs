@@ -289,7 +289,9 @@ impl Performer {
         self.shared.scoreboard.set_service(slot, Service::Vacant);
         for listener in opened {
             let Some(socket) = self.shared.listeners.socket(listener, slot) else { continue };
-            for link in self.links.values() {
+            let state = |link: &Link| self.shared.scoreboard.record(link.record).state();
+            // Who drains must not begin to accept again.
+            for link in self.links.values().filter(|link| state(link) != WorkerState::Draining) {
                 let Some(channel) = &link.channel else { continue };
                 let order = Order::Socket { slot, listener };
                 if !matches!(channel::send(channel.as_fd(), &order.encode(), Some(socket)), Ok(Sent::Sent)) {

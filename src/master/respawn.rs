@@ -40,7 +40,7 @@ impl Respawn {
 const DELAYS: [u64; 7] = [0, 1, 2, 4, 8, 16, 30];
 
 /// A worker that has served for so long did not die of being started.
-const STABLE: Duration = Duration::from_secs(10);
+const STABLE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -60,8 +60,8 @@ mod tests {
         };
         let delays: Vec<_> = (0..9).map(|_| delay(None)).collect();
         assert_eq!(delays, [0, 1, 2, 4, 8, 16, 30, 30, 30]);
-        assert_eq!(delay(Some(9)), 30);
-        assert_eq!(delay(Some(10)), 0);
+        assert_eq!(delay(Some(1)), 30);
+        assert_eq!(delay(Some(2)), 0);
         assert_eq!(delay(Some(1)), 1);
     }
 }

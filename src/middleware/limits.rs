@@ -25,11 +25,8 @@ pub struct RouteLimits {
 impl RouteTable {
     /// The limits of a configuration.
     pub fn new(config: &Config) -> Self {
-        let general = RouteLimits {
-            body: config.limits.body.0,
-            time: config.timeouts.request,
-            length_required: false,
-        };
+        let general =
+            RouteLimits { body: config.limits.body.0, time: config.timeouts.request, length_required: false };
         Self { general, routes: config.routes.clone() }
     }
 

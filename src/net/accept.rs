@@ -79,7 +79,8 @@ impl Acceptor {
                 from_tcp(TcpStream::from_std(stream).ok()?).ok()
             }
             Self::Unix(listener, path) => {
-                let socket = std::os::unix::net::UnixListener::from(listener.as_fd().try_clone_to_owned().ok()?);
+                let socket =
+                    std::os::unix::net::UnixListener::from(listener.as_fd().try_clone_to_owned().ok()?);
                 let (stream, _) = socket.accept().ok()?;
                 stream.set_nonblocking(true).ok()?;
                 Some(from_unix(UnixStream::from_std(stream).ok()?, Arc::clone(path)))

@@ -60,7 +60,7 @@ pub enum BindError {
         address: String,
     },
     /// The name means no address.
-    #[error("cannot bind {address}: the name cannot be resolved")]
+    #[error("cannot bind {address}: the name cannot be resolved: {source}")]
     Resolve {
         /// The address.
         address: String,
@@ -68,7 +68,7 @@ pub enum BindError {
         source: io::Error,
     },
     /// Anything else.
-    #[error("cannot bind {address}")]
+    #[error("cannot bind {address}: {source}")]
     Other {
         /// The address.
         address: String,

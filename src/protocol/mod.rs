@@ -8,8 +8,8 @@ mod target;
 
 pub use rejection::Rejection;
 pub use request::{
-    BodyStream, Content, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead, RequestId, Response,
-    ResponseBody, Scheme, StreamAborted, text_response,
+    BodyStream, Content, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead, RequestId,
+    Response, ResponseBody, Scheme, StreamAborted, text_response,
 };
 pub use target::{Target, is_below};
 

@@ -71,3 +71,15 @@ pub fn leave(status: u8) -> ! {
 }
 
 fn nothing() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_threads_is_not_forked() {
+        // The harness runs each test in a thread of its own.
+        let error = fork_worker(ForkHooks::NONE, 101, || 0).unwrap_err().to_string();
+        assert!(error.starts_with("cannot fork: this process has "), "{error}");
+    }
+}

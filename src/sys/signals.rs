@@ -139,3 +139,24 @@ const ALL: [(Signal, c_int); 9] = {
         (Signal::Less, number::SIGTTOU),
     ]
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::signal::{Signal as Number, raise};
+
+    #[test]
+    fn signals_are_heard_until_released_and_harmless_afterwards() {
+        let mut pipe = SignalPipe::new().unwrap();
+        assert_eq!(pipe.take(), []);
+        raise(Number::SIGTERM).unwrap();
+        raise(Number::SIGHUP).unwrap();
+        raise(Number::SIGHUP).unwrap();
+        let ready = super::super::poll::wait_readable(&[pipe.descriptor()], None).unwrap();
+        assert_eq!(ready, [0]);
+        assert_eq!(pipe.take(), [Signal::Terminate, Signal::HangUp]);
+        pipe.release();
+        raise(Number::SIGTERM).unwrap();
+        assert_eq!(pipe.take(), []);
+    }
+}

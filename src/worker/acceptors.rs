@@ -42,7 +42,9 @@ impl Acceptors {
         });
         for (index, listener) in (0..).zip(self.listeners.iter()) {
             let slots: Vec<Slot> = match listener {
-                Listener::PerSlot { sockets, .. } => sockets.keys().copied().filter(|slot| serves(*slot)).collect(),
+                Listener::PerSlot { sockets, .. } => {
+                    sockets.keys().copied().filter(|slot| serves(*slot)).collect()
+                }
                 Listener::Shared { .. } => vec![self.own],
             };
             for slot in slots {
@@ -114,7 +116,9 @@ impl Acceptors {
     }
 
     fn shared(&self, listener: &Listener) -> io::Result<Acceptor> {
-        let Listener::Shared { address, socket } = listener else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let Listener::Shared { address, socket } = listener else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
         match address {
             SocketName::Tcp(_) => Acceptor::tcp(socket.as_fd()),
             SocketName::Unix(path) => {

@@ -44,8 +44,8 @@ pub(super) fn environment(mount: &Mount) -> Result<Vec<(String, String)>, String
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read env_file {}: {error}", path.display()))?;
         for (number, line) in (1..).zip(text.lines()) {
-            if let Some(variable) = parse_env_line(line)
-                .map_err(|reason| format!("{}:{number}: {reason}", path.display()))?
+            if let Some(variable) =
+                parse_env_line(line).map_err(|reason| format!("{}:{number}: {reason}", path.display()))?
             {
                 variables.push(variable);
             }
@@ -82,11 +82,8 @@ fn python(
     workers: u16,
     calls: &Arc<CallQueue>,
 ) -> Result<Arc<dyn App>, BootFailure> {
-    let options = crate::app::python::Options {
-        path: &config.python.path,
-        threads: config.workers.threads,
-        workers,
-    };
+    let options =
+        crate::app::python::Options { path: &config.python.path, threads: config.workers.threads, workers };
     let app = crate::app::python::load(target, &options, Arc::clone(calls)).map_err(failed)?;
     Ok(app)
 }

@@ -51,8 +51,8 @@ fn prepare(handoff: &Handoff) -> Result<(), BootFailure> {
         sys::process::set_umask(umask.0);
     }
     for mount in &handoff.config.apps {
-        let variables = load::environment(mount)
-            .map_err(|text| BootFailure { reason: ExitReason::BootFailed, text })?;
+        let variables =
+            load::environment(mount).map_err(|text| BootFailure { reason: ExitReason::BootFailed, text })?;
         for (name, value) in variables {
             sys::env::set(OsStr::new(&name), OsStr::new(&value))
                 .map_err(|error| BootFailure::new(&format!("cannot set {name}"), &error))?;

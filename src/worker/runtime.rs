@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::runtime::{Builder, Runtime};
 
 /// Loads the apps, says ready, serves until told to leave.
@@ -31,7 +31,8 @@ pub(super) fn run(handoff: &Handoff) -> Result<ExitReason, BootFailure> {
     let moves = if handoff.workers > 1 { Moves::Offered } else { Moves::Never };
     let calls = CallQueue::new(config.workers.threads, moves);
     let blocking = load::has_blocking_app(config);
-    let runtime = build_runtime(config, blocking).map_err(|error| BootFailure::new("cannot build the runtime", &error))?;
+    let runtime = build_runtime(config, blocking)
+        .map_err(|error| BootFailure::new("cannot build the runtime", &error))?;
     let retirement = Arc::new(retirement(handoff)?);
     let pipeline = Arc::new(pipeline(handoff, &calls, &retirement)?);
     let serving = serve(handoff, &calls, &pipeline, &runtime)
@@ -155,7 +156,8 @@ fn serve(
         serve: Arc::clone(&serve),
         running: BTreeMap::new(),
     };
-    let taking = relay::take(handoff.relay.take.try_clone()?, Arc::clone(calls), move |connection| serve(connection));
+    let taking =
+        relay::take(handoff.relay.take.try_clone()?, Arc::clone(calls), move |connection| serve(connection));
     let obedience = Obedience {
         acceptors,
         pipeline: Arc::clone(pipeline),
@@ -212,8 +214,7 @@ fn connection_server(
     Arc::new(move |connection: Connection| {
         let open = drain.enter();
         let (scoreboard, record) = (counters.0.clone(), counters.1);
-        let serving =
-            h1::serve(connection, Arc::clone(&settings), Arc::clone(&drain), Arc::clone(&pipeline));
+        let serving = h1::serve(connection, Arc::clone(&settings), Arc::clone(&drain), Arc::clone(&pipeline));
         tokio::spawn(async move {
             let counters = scoreboard.record(record);
             counters.connections_open().fetch_add(1, Ordering::Relaxed);

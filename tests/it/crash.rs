@@ -98,6 +98,17 @@ on_tcp_and_unix! {
     }
 }
 
+on_tcp_and_unix! {
+    fn workers_are_recycled_without_a_lost_request(transport) {
+        let server = Server::start_with_workers(transport, 2, "max_requests = 200\n");
+        let load = Load::start(server.address(), 3, &[Reuse::KeptAlive, Reuse::Closed]);
+        server.wait_for_count("worker ready", 8);
+        load.goes_on();
+        let (answered, failures) = load.stop();
+        assert!(failures.is_empty(), "{} of {answered} failed: {failures:?}", failures.len());
+    }
+}
+
 fn kill_worker(worker: &Worker) {
     kill(Pid::from_raw(worker.pid), Signal::SIGKILL).unwrap();
     until("the worker is dead", || !is_alive(worker.pid));

@@ -80,6 +80,24 @@ on_tcp_and_unix! {
     }
 }
 
+on_tcp_and_unix! {
+    fn connections_past_their_limit_wait_in_the_queue(transport) {
+        let server = Server::configured(transport, 1, "[limits]\nconnections = 1\n");
+        let mut first = server.address().connect().unwrap();
+        first.send(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!(first.answer().unwrap().status, 200);
+        let mut second = server.address().connect().unwrap();
+        second.send(GET.as_bytes()).unwrap();
+        for _ in 0..50 {
+            first.send(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            assert_eq!(first.answer().unwrap().status, 200);
+            assert!(!second.has_input(), "answered past the limit");
+        }
+        drop(first);
+        assert_eq!(second.answer().unwrap().status, 200);
+    }
+}
+
 #[test]
 fn every_refusal_is_in_the_access_log() {
     let server = Server::configured(Transport::Tcp, 1, "[log]\naccess = \"access.log\"\n");

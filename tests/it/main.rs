@@ -21,3 +21,4 @@ mod reload;
 mod scale;
 mod slow;
 mod sockets;
+mod tokens;

@@ -1,7 +1,7 @@
 //! Transactional reloads by SIGHUP.
 
 use crate::support::server::{Folder, config};
-use crate::support::{Load, Reuse, Server, Transport, on_tcp_and_unix, until};
+use crate::support::{Ended, Load, Reuse, Server, Transport, on_tcp_and_unix, until};
 use nix::sys::signal::Signal;
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
@@ -78,15 +78,19 @@ on_tcp_and_unix! {
 
 on_tcp_and_unix! {
     fn an_upload_under_way_survives_a_reload(transport) {
-        let server = Server::start(transport, 1);
+        let server = Server::configured(transport, 1, "[timeouts]\ndrain_idle = \"100ms\"\n");
         let old = server.living_workers()[0].pid;
+        let mut idle = server.address().connect().unwrap();
+        idle.send(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!(idle.answer().unwrap().status, 200);
         let mut upload = server.address().connect().unwrap();
         let head = b"POST /up HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n";
         upload.send(head).unwrap();
         assert_eq!(upload.next_answer("POST").unwrap().status, 100);
         upload.send(b"hello").unwrap();
         server.signal(Signal::SIGHUP);
-        server.wait_for_count("worker ready", 2);
+        // The end of an idle connection tells that the old worker leaves.
+        assert_eq!(idle.end().unwrap(), Ended::Finished);
         upload.send(b"world").unwrap();
         let answer = upload.answer().unwrap();
         assert!(answer.status == 200 && answer.text().ends_with("\nhelloworld"), "{answer:?}");
@@ -128,6 +132,22 @@ fn a_reload_takes_the_new_configuration() {
     });
     until("the old worker has left", || server.living_workers().iter().all(|worker| worker.generation > 1));
     assert_eq!(server.ask(&request).status, 200);
+}
+
+on_tcp_and_unix! {
+    fn reloads_and_crashes_leak_no_descriptor_of_the_master(transport) {
+        let server = Server::start(transport, 2);
+        let open = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+        let before = open();
+        for round in 1..=5 {
+            server.signal(Signal::SIGHUP);
+            server.wait_for_count("reload done: generation", round);
+            let victim = nix::unistd::Pid::from_raw(server.workers().last().unwrap().pid);
+            nix::sys::signal::kill(victim, Signal::SIGKILL).unwrap();
+            server.wait_for_count("worker ready", 2 + 3 * round);
+        }
+        until("the descriptors of old workers are closed", || open() <= before);
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ def test_killed_worker_costs_at_most_what_it_was_serving(serve, tmp_path, transp
     with Load(server, clients=clients) as load:
         for _ in range(kills):
             since = server.log.position()
-            os.kill(server.workers()[1 if 1 in server.workers() else 0], signal.SIGKILL)
+            os.kill(server.workers()[1], signal.SIGKILL)
             server.log.wait_for("worker ready", since)
             load.more()
     # Each client has one request at a time, so one kill can cost each of them one at most; none was
@@ -128,7 +128,6 @@ def test_graceful_stop_lets_a_running_call_end(serve, gates, transport):
     gates.release()
     response = client.getresponse()
     assert (response.status, response.read()) == (200, b"released")
-    assert response.getheader("Connection") == "close"
     client.close()
     assert server.wait() == 0
 

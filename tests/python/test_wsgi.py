@@ -120,7 +120,7 @@ def test_iterable_is_closed_when_the_client_has_gone(server, gates):
         ("starts_then_raises", "fails on purpose after start_response"),
         ("never_starts", "start_response"),
         ("starts_twice", "start_response"),
-        ("splits_response", "X-Evil"),
+        ("splits_response", "control character"),
         ("bad_status", "abc"),
         ("text_piece", "str"),
     ],

@@ -15,9 +15,10 @@ class ServerVerified(BaseAuthentication):
 
     def authenticate(self, request):
         """The user and the claims, or None when the server verified nothing."""
-        claims = request.META.get("ferricorn.jwt")
-        if claims is None:
+        verified = request.META.get("ferricorn.jwt")
+        if verified is None:
             return None
+        claims = verified["claims"]
         user = get_user_model().objects.filter(pk=claims["user_id"], is_active=True).first()
         if user is None:
             raise AuthenticationFailed("User not found or inactive", code="user_not_found")

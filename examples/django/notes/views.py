@@ -22,8 +22,8 @@ def home(request):
 
 def whoami(request):
     """What the server says about the client: the claims of its token, or null."""
-    claims = request.META.get("ferricorn.jwt")
-    return JsonResponse({"claims": None if claims is None else dict(claims)})
+    verified = request.META.get("ferricorn.jwt")
+    return JsonResponse({"claims": None if verified is None else verified["claims"]})
 
 
 class NoteSerializer(serializers.ModelSerializer):

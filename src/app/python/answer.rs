@@ -22,9 +22,9 @@ pub(super) fn collect(
     answering: &Answering,
 ) -> Option<Result<Response, AppError>> {
     let py = iterable.py();
-    let outcome = whole(iterable, start_response).transpose().or_else(|| {
-        stream(iterable, start_response, answering).transpose()
-    });
+    let outcome = whole(iterable, start_response)
+        .transpose()
+        .or_else(|| stream(iterable, start_response, answering).transpose());
     // PEP 3333: close() is called however the iteration ended.
     let closed = close(iterable);
     match (outcome, closed) {
@@ -92,9 +92,10 @@ fn stream(
     };
     let Some(first) = first else { return Ok(Some(response(head, ResponseBody::Full(ready.into())))) };
     ready.extend_from_slice(first.as_bytes());
-    let is_whole = head.fields.get(http::header::CONTENT_LENGTH).is_some_and(|declared| {
-        declared.to_str().is_ok_and(|declared| declared.parse() == Ok(ready.len()))
-    });
+    let is_whole = head
+        .fields
+        .get(http::header::CONTENT_LENGTH)
+        .is_some_and(|declared| declared.to_str().is_ok_and(|declared| declared.parse() == Ok(ready.len())));
     if is_whole {
         let rest = next_content(&mut items)?;
         if rest.is_none() {
@@ -149,13 +150,14 @@ fn next_content<'py>(items: &mut Bound<'py, PyIterator>) -> PyResult<Option<Boun
 }
 
 fn bytes_of<'a, 'py>(item: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {
-    item.cast::<PyBytes>().map_err(|_| {
-        PyTypeError::new_err(format!("a WSGI app's content is bytes, not {}", item.get_type()))
-    })
+    item.cast::<PyBytes>()
+        .map_err(|_| PyTypeError::new_err(format!("a WSGI app's content is bytes, not {}", item.get_type())))
 }
 
 fn take_head(said: &mut Said) -> PyResult<Head> {
-    said.head.take().ok_or_else(|| PyAssertionError::new_err("the app did not call start_response (PEP 3333)"))
+    said.head
+        .take()
+        .ok_or_else(|| PyAssertionError::new_err("the app did not call start_response (PEP 3333)"))
 }
 
 fn response(head: Head, body: ResponseBody) -> Response {

@@ -38,6 +38,10 @@ fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
     let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
     let working = std::env::current_dir()?;
     for (index, directory) in std::iter::once(&working).chain(directories).enumerate() {
+        // As str: the import system passes over the pathlib.Path that a Path would become.
+        let directory = directory.as_os_str();
+        // As str: the import system passes over the pathlib objects that a path would become.
+        let directory = directory.as_os_str();
         if !path.contains(directory)? {
             path.insert(index, directory)?;
         }
@@ -55,10 +59,13 @@ fn find<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, String>
         .map_err(|error| format!("cannot import {module_name}:\n{}", describe(py, &error)))?;
     let app = match attribute {
         Some(attribute) => named(py, module.as_any(), attribute)?,
-        None => ["application", "app"]
-            .into_iter()
-            .find_map(|name| module.getattr(name).ok())
-            .ok_or_else(|| format!("{module_name} has neither application nor app; name the callable: {module_name}:NAME"))?,
+        None => ["application", "app"].into_iter().find_map(|name| module.getattr(name).ok()).ok_or_else(
+            || {
+                format!(
+                    "{module_name} has neither application nor app; name the callable: {module_name}:NAME"
+                )
+            },
+        )?,
     };
     if !app.is_callable() {
         let kind = app.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
@@ -67,7 +74,11 @@ fn find<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, String>
     Ok(app)
 }
 
-fn named<'py>(py: Python<'py>, module: &Bound<'py, PyAny>, attribute: &str) -> Result<Bound<'py, PyAny>, String> {
+fn named<'py>(
+    py: Python<'py>,
+    module: &Bound<'py, PyAny>,
+    attribute: &str,
+) -> Result<Bound<'py, PyAny>, String> {
     let (path, is_factory) = match attribute.strip_suffix("()") {
         Some(path) => (path, true),
         None => (attribute, false),

@@ -32,7 +32,10 @@ fn describe(py: Python<'_>, error: &PyErr) -> String {
     let traceback = error.traceback(py).and_then(|traceback: Bound<'_, PyTraceback>| traceback.format().ok());
     let chained = py
         .import("traceback")
-        .and_then(|module| module.call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py))))
+        .and_then(|module| {
+            module
+                .call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))
+        })
         .and_then(|lines| lines.extract::<Vec<String>>())
         .map(|lines| lines.concat());
     chained.unwrap_or_else(|_| format!("{}{error}", traceback.unwrap_or_default())).trim_end().to_owned()

@@ -81,7 +81,9 @@ fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyRe
         .then(|| StatusCode::from_bytes(code.as_bytes()).ok())
         .flatten()
         .filter(|code| !code.is_informational())
-        .ok_or_else(|| PyValueError::new_err(format!("the status {text:?} does not begin with a final status code")))?;
+        .ok_or_else(|| {
+            PyValueError::new_err(format!("the status {text:?} does not begin with a final status code"))
+        })?;
     let reason = if status.canonical_reason() == Some(reason) { None } else { Some(parse_reason(reason)?) };
     let mut fields = HeaderMap::with_capacity(headers.len());
     for header in headers.iter() {
@@ -96,8 +98,9 @@ fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyRe
 }
 
 fn parse_reason(reason: &str) -> PyResult<Reason> {
-    Reason::new(reason)
-        .ok_or_else(|| PyValueError::new_err(format!("the reason phrase {reason:?} holds a control character")))
+    Reason::new(reason).ok_or_else(|| {
+        PyValueError::new_err(format!("the reason phrase {reason:?} holds a control character"))
+    })
 }
 
 /// A field value: a native string, in which CR, LF and NUL would forge further fields.
@@ -110,7 +113,9 @@ fn field_value(value: &Bound<'_, PyString>) -> PyResult<HeaderValue> {
         bytes.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok())
     };
     parsed.ok_or_else(|| {
-        PyValueError::new_err(format!("the field value {text:?} holds a control character or one beyond latin-1"))
+        PyValueError::new_err(format!(
+            "the field value {text:?} holds a control character or one beyond latin-1"
+        ))
     })
 }
 

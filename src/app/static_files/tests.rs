@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::{Content, Local, Peer, RequestContext, RequestId, Scheme, Target};
+use crate::protocol::{Content, Local, Patience, Peer, RequestContext, RequestId, Scheme, Target};
 use bytes::Bytes;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, Version};
@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, UNIX_EPOCH};
+
+const LIMITS: CallLimits = CallLimits { time: Duration::ZERO, patience: Patience::Wait };
 
 /// A directory of files with everything around it that must not be served.
 struct Site {
@@ -72,7 +74,7 @@ impl Site {
             received: Instant::now(),
         };
         let request = Request { head: head(method, target, fields), content: Content::Empty, context };
-        match self.files.call(request).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match self.files.call(request, LIMITS).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(response) => response.unwrap(),
             Poll::Pending => panic!("files are answered at once"),
         }

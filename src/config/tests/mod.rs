@@ -1,6 +1,10 @@
 //! The configuration as a whole: sources, precedence, refusals, printing.
 
+mod auth_section;
+mod reloading;
+
 use super::*;
+use auth_section::AUTH;
 use std::path::Path;
 
 /// Loads a file's text with the environment and a command line.
@@ -268,5 +272,34 @@ fn documents_and_names_of_keys_are_in_order() {
     }
 }
 
-mod auth_section;
-use auth_section::AUTH;
+#[test]
+fn damaged_files_are_refused_or_read_and_never_more() {
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let original = format!("{}{AUTH}", generated(3));
+    let pieces =
+        ["\"", "[", "]", "{", "}", "=", "\n", ".", "-1", "99999999999999999999", "1.5", "true", "é", "\0"];
+    let mut refusals = 0;
+    for _ in 0..1000 {
+        let mut letters: Vec<char> = original.chars().collect();
+        for _ in 0..=next(2) {
+            let (at, length) = (next(letters.len()), next(12));
+            let end = (at + length).min(letters.len());
+            letters.splice(at..end, pieces[next(pieces.len())].chars());
+        }
+        let text: String = letters.iter().collect();
+        let Err(errors) = play(&text, &[], &[]) else { continue };
+        refusals += 1;
+        for problem in errors.problems() {
+            assert!(!problem.message.is_empty() && !problem.message.contains('\n'), "{problem}");
+            let Origin::File { line, .. } = problem.origin else { panic!("{problem}\n{text}") };
+            assert!((1..=text.lines().count() + 1).contains(&line), "{problem}\n{text}");
+        }
+    }
+    assert!(refusals > 500, "{refusals}");
+}

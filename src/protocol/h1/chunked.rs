@@ -178,7 +178,8 @@ mod tests {
     use super::*;
 
     fn decode(text: &[u8]) -> Result<Option<Vec<u8>>, Rejection> {
-        let (mut buffer, mut decoder, mut content) = (BytesMut::from(text), ChunkedDecoder::new(), Vec::new());
+        let (mut buffer, mut decoder, mut content) =
+            (BytesMut::from(text), ChunkedDecoder::new(), Vec::new());
         loop {
             match decoder.next(&mut buffer)? {
                 Piece::Data(data) => content.extend_from_slice(&data),

@@ -46,7 +46,11 @@ pub(super) struct HeadScanner {
 
 impl HeadScanner {
     /// The length of the head in `buffer`, once it is complete.
-    pub(super) fn scan(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<usize>, Rejection> {
+    pub(super) fn scan(
+        &mut self,
+        buffer: &mut BytesMut,
+        limits: &Limits,
+    ) -> Result<Option<usize>, Rejection> {
         // RFC 9112 2.2: a server should ignore at least one empty line before the request line.
         if self.scanned == 0 && buffer.starts_with(b"\r\n") {
             let _ = buffer.split_to(2);
@@ -325,17 +329,22 @@ mod tests {
 
     #[test]
     fn hosts_are_hosts() {
-        for taken in ["", "a", "a:80", "a:", "127.0.0.1:8000", "[::1]:80", "a_b.example", "xn--80ak6aa92e.com"] {
+        for taken in
+            ["", "a", "a:80", "a:", "127.0.0.1:8000", "[::1]:80", "a_b.example", "xn--80ak6aa92e.com"]
+        {
             assert!(is_host(taken.as_bytes()), "{taken}");
         }
-        for refused in ["a/b", "a b", "a?c", "u@a", "a:80:80", "a:x", "[::1", "[zz]", "a\u{e9}", "a%zz", "a,b/"] {
+        for refused in
+            ["a/b", "a b", "a?c", "u@a", "a:80:80", "a:x", "[::1", "[zz]", "a\u{e9}", "a%zz", "a,b/"]
+        {
             assert!(!is_host(refused.as_bytes()), "{refused}");
         }
     }
 
     #[test]
     fn names_with_underscore_are_dropped() {
-        let parsed = judge(b"GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 1\r\nX-A: 2\r\n\r\n").expect("valid");
+        let parsed =
+            judge(b"GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 1\r\nX-A: 2\r\n\r\n").expect("valid");
         assert_eq!(parsed.head.fields.len(), 2);
     }
 

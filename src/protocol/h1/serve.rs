@@ -148,11 +148,7 @@ enum Stop {
     Gone,
 }
 
-async fn receive<R>(
-    session: &mut Session<'_>,
-    turn: Turn,
-    admitted: &Admitted<R>,
-) -> Result<Content, Stop> {
+async fn receive<R>(session: &mut Session<'_>, turn: Turn, admitted: &Admitted<R>) -> Result<Content, Stop> {
     if turn.framing == Framing::None {
         return Ok(Content::Empty);
     }
@@ -160,8 +156,7 @@ async fn receive<R>(
         return Err(Stop::Refuse(Rejection::LengthRequired));
     }
     let memory = session.settings.limits.body_memory.0;
-    let mut reader =
-        ContentReader::new(turn.framing, admitted.body_limit, memory).map_err(Stop::Refuse)?;
+    let mut reader = ContentReader::new(turn.framing, admitted.body_limit, memory).map_err(Stop::Refuse)?;
     if turn.expectation == Expectation::Continue && session.buffer.is_empty() {
         session.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| Stop::Gone)?;
     }

@@ -57,6 +57,14 @@ impl Server {
         Self::in_folder(folder)
     }
 
+    /// The same with more keys of `[workers]`.
+    pub(crate) fn start_with_workers(transport: Transport, workers: u16, keys: &str) -> Self {
+        let folder = Folder::new();
+        let text = config(&folder, transport, workers, "");
+        folder.write("ferricorn.toml", &text.replace("[workers]\n", &format!("[workers]\n{keys}")));
+        Self::in_folder(folder)
+    }
+
     /// Starts what the folder's `ferricorn.toml` says and waits until it is ready.
     pub(crate) fn in_folder(folder: Folder) -> Self {
         let mut command = ferricorn(&folder);

@@ -1,0 +1,172 @@
+#!/usr/bin/env python
+"""Load on hello, native and WSGI, beside a single-threaded server; needs `wrk` and `make build`.
+
+All servers run at once and are loaded in turns, so that a change of the machine's mood meets
+everybody. CPU per request is the figure to look at: it is that of the server's whole process
+tree, from /proc, and the steadiest. Figures are the medians of the rounds.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import sysconfig
+import threading
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+NATIVE = HERE.parent / "target" / "release" / "ferricorn"
+WHEEL = Path(sysconfig.get_path("scripts")) / "ferricorn"
+START_SECONDS = 30
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Target:
+    """A server as a process group of its own."""
+
+    def __init__(self, name, command, ready, processor):
+        self.name, self.ready = name, ready
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("FERRICORN_")}
+        if processor is not None:
+            command = ["taskset", "--cpu-list", str(processor), *command]
+        self.process = subprocess.Popen(
+            command,
+            cwd=HERE,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.log, self.url = [], None
+        self.started = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+        if not self.started.wait(START_SECONDS) or self.url is None or self.process.poll() is not None:
+            self.stop()
+            raise SystemExit(f"{name} did not start:\n" + "".join(self.log))
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.log.append(line)
+            if found := re.search(r"listening at (http://127\.0\.0\.1:\d+)", line):
+                self.url = found[1]
+            if self.ready in line:
+                self.started.set()
+        self.started.set()
+
+    def cpu_seconds(self):
+        """CPU time of the group's processes, ended children included (proc_pid_stat(5))."""
+        ticks = 0
+        for entry in os.scandir("/proc"):
+            if not entry.name.isdigit():
+                continue
+            try:
+                fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # Ended meanwhile.
+            if int(fields[2]) == self.process.pid:
+                ticks += sum(map(int, fields[11:15]))
+        return ticks / TICKS
+
+    def stop(self):
+        """Ends the whole group."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, number)
+            except ProcessLookupError:
+                break
+            try:
+                self.process.wait(10)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def load(target, seconds, connections, processor):
+    """One round of load on one target: what wrk counted, and the server's CPU."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "report.lua"), target.url + "/"]
+    if processor is not None:
+        command = ["taskset", "--cpu-list", str(processor), *command]
+    before = target.cpu_seconds()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
+    found = re.search(r"^RESULT (.*)$", done.stdout, re.MULTILINE)
+    if done.returncode or not found:
+        raise SystemExit(f"wrk failed on {target.name}:\n{done.stdout}{done.stderr}")
+    result = json.loads(found[1])
+    if not result["requests"]:
+        raise SystemExit(f"{target.name} answered nothing:\n" + "".join(target.log))
+    return {
+        "per_second": result["requests"] / result["seconds"],
+        "cpu_us": (target.cpu_seconds() - before) / result["requests"] * 1e6,
+        "p50_ms": result["p50"],
+        "p99_ms": result["p99"],
+        "failed": result["failed"],
+    }
+
+
+def commands(workers):
+    """The servers compared, each with what it logs once it serves; the last is the others' measure."""
+    serve = ["--bind", "127.0.0.1:0", "--workers", str(workers)]
+    return {
+        "ferricorn native": ([str(NATIVE), "serve", "hello", *serve], "ready:"),
+        "ferricorn WSGI": ([str(WHEEL), "serve", "hello:application", *serve], "ready:"),
+        "wsgiref": ([sys.executable, "single_threaded.py"], "listening at"),
+    }
+
+
+def table(results):
+    """The medians as text, and how much less CPU a request takes than with the last."""
+    measure = results[list(results)[-1]]["cpu_us"]
+    lines = [f"{'':18}{'req/s':>10}{'CPU µs/req':>12}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}{'failed':>8}"]
+    for name, result in results.items():
+        lines.append(
+            f"{name:18}{result['per_second']:10.0f}{result['cpu_us']:12.1f}{result['cpu_us'] / measure:8.3f}"
+            f"{result['p50_ms']:9.2f}{result['p99_ms']:9.2f}{result['failed']:8.0f}"
+        )
+    return "\n".join(lines)
+
+
+def main():
+    """Starts all, loads them in turns, prints medians."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=4, help="length of one round")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    arguments = parser.parse_args()
+    if not shutil.which("wrk"):
+        raise SystemExit("wrk is not installed (on Debian: apt install wrk)")
+    # With two processors, one worker and the load get one each; with one, they share it.
+    processors = sorted(os.sched_getaffinity(0)) if shutil.which("taskset") else []
+    pinned = len(processors) > 1 and arguments.workers == 1
+    server_processor, load_processor = (processors[0], processors[1]) if pinned else (None, None)
+
+    targets, rounds = [], {}
+    try:
+        for name, (command, ready) in commands(arguments.workers).items():
+            targets.append(Target(name, command, ready, server_processor))
+        for target in targets:
+            load(target, 1, arguments.connections, load_processor)  # Warms up.
+        for _ in range(arguments.rounds):
+            for target in targets:
+                result = load(target, arguments.seconds, arguments.connections, load_processor)
+                rounds.setdefault(target.name, []).append(result)
+    finally:
+        for target in targets:
+            target.stop()
+    medians = {
+        name: {key: statistics.median(one[key] for one in results) for key in results[0]}
+        for name, results in rounds.items()
+    }
+    print(json.dumps(medians, indent=2) if arguments.json else table(medians))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+//! Every signal and race as a script in virtual time.
+
+mod life;
+mod property;
+mod reload;
+
+use crate::contract::exit::ExitReason;
+use crate::contract::message::{DrainReason, Order, Report, RetireReason};
+use crate::contract::scoreboard::Service;
+use crate::master::event::{Action, Event, KillReason, Note, Pool};
+use crate::master::supervisor::Supervisor;
+use crate::sys::process::Pid;
+use crate::sys::wait::{Core, WaitOutcome};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+const GRACEFUL: u64 = 30;
+const BOOT: u64 = 100;
+
+fn pool(workers: u16) -> Pool {
+    let (graceful, boot) = (Duration::from_secs(GRACEFUL), Duration::from_secs(BOOT));
+    Pool { workers, surge: 1, graceful, boot }
+}
+
+/// Plays a script of (second, event) to a pool of so many workers; what must come of it, one line per action.
+///
+/// Forked workers get the pids 101, 102, …; a reload reads a configuration of `reload` workers.
+fn check(workers: u16, reload: &Result<Pool, String>, script: &[(u64, Event)], expected: &[&str]) {
+    let start = Instant::now();
+    let mut supervisor = Supervisor::new(pool(workers), 8);
+    let mut next_pid = 101;
+    let mut lines = Vec::new();
+    for (second, event) in std::iter::once(&(0, Event::Tick)).chain(script) {
+        let now = start + Duration::from_secs(*second);
+        let mut events = VecDeque::from([event.clone()]);
+        while let Some(event) = events.pop_front() {
+            let mut answers = VecDeque::new();
+            for action in supervisor.step(now, event) {
+                if let Action::Fork { slot, generation } = action {
+                    lines.push(format!("fork {next_pid} slot {slot} gen {generation}"));
+                    answers.push_back(Event::Forked { slot, generation, pid: Pid(next_pid) });
+                    next_pid += 1;
+                } else if action == Action::LoadConfig {
+                    answers.push_back(Event::ConfigLoaded(reload.clone()));
+                } else {
+                    lines.extend(line(&action));
+                }
+            }
+            answers.extend(events);
+            events = answers;
+        }
+    }
+    assert_eq!(lines, expected, "\n{}", lines.join("\n"));
+}
+
+/// An action in short; what goes without saying is left out.
+fn line(action: &Action) -> Option<String> {
+    match action {
+        Action::Send { order: Order::Vacancies, .. } | Action::Mark { .. } | Action::Adopt { .. } => None,
+        Action::Send { pid, order: Order::Drain(DrainReason::Replaced) } => Some(format!("drain {pid}")),
+        Action::Send { pid, order: Order::Drain(DrainReason::ServerStop) } => {
+            Some(format!("drain {pid} for stop"))
+        }
+        Action::Send { pid, order } => Some(format!("{order:?} {pid}")),
+        Action::Kill { pid } => Some(format!("kill {pid}")),
+        Action::Serve { slot, service: Service::Served } => Some(format!("slot {slot} served")),
+        Action::Serve { slot, service: Service::Vacant } => Some(format!("slot {slot} vacant")),
+        Action::Say(Note::Ready(_) | Note::Left(_) | Note::Stopping(_)) => None,
+        Action::Say(Note::Killed { reason: KillReason::NotNeeded, .. }) => None,
+        Action::Say(Note::Crashed { who, how }) => Some(format!("say {} crashed: {how}", who.pid)),
+        Action::Say(Note::Killed { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
+        Action::Say(Note::Retires { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
+        Action::Say(note) => Some(format!("say {note:?}")),
+        Action::Exit(finish) => Some(format!("exit {finish:?}")),
+        Action::Fork { .. } | Action::LoadConfig | Action::ReopenLogs => Some(format!("{action:?}")),
+    }
+}
+
+fn ready(pid: i32) -> Event {
+    Event::Reported { pid: Pid(pid), report: Report::Ready }
+}
+
+fn failed(pid: i32) -> Event {
+    let report = Report::Failed { reason: ExitReason::AppLoadFailed, text: "no module x".into() };
+    Event::Reported { pid: Pid(pid), report }
+}
+
+fn retires(pid: i32) -> Event {
+    Event::Reported { pid: Pid(pid), report: Report::Retiring(RetireReason::MaxRequests) }
+}
+
+fn left(pid: i32) -> Event {
+    Event::Exited { pid: Pid(pid), outcome: WaitOutcome::Exited(0) }
+}
+
+fn dies(pid: i32) -> Event {
+    let outcome = WaitOutcome::Signalled { signal: "SIGSEGV", core: Core::NotDumped };
+    Event::Exited { pid: Pid(pid), outcome }
+}
+
+/// A pool of one that is ready after a second.
+const ONE: [&str; 3] =
+    ["fork 101 slot 1 gen 1", "say AllReady { workers: 1, generation: Generation(1) }", "slot 1 served"];
+
+/// A pool of two that is ready after a second.
+const TWO: [&str; 5] = [
+    "fork 101 slot 1 gen 1",
+    "fork 102 slot 2 gen 1",
+    "slot 1 served",
+    "say AllReady { workers: 2, generation: Generation(1) }",
+    "slot 2 served",
+];
+
+fn check_one(script: &[(u64, Event)], expected: &[&str]) {
+    let script = [&[(1, ready(101))], script].concat();
+    check(1, &Ok(pool(1)), &script, &[&ONE, expected].concat());
+}
+
+fn check_two(script: &[(u64, Event)], expected: &[&str]) {
+    let script = [&[(1, ready(101)), (1, ready(102))], script].concat();
+    check(2, &Ok(pool(2)), &script, &[&TWO, expected].concat());
+}

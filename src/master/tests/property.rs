@@ -1,0 +1,260 @@
+//! Random scripts in virtual time against a model of the operating system.
+
+use crate::contract::exit::ExitReason;
+use crate::contract::handoff::{Generation, Slot};
+use crate::contract::message::{Order, Report, RetireReason};
+use crate::contract::scoreboard::Service;
+use crate::master::event::{Action, Event, Finish, Note, Pool};
+use crate::master::supervisor::Supervisor;
+use crate::sys::process::Pid;
+use crate::sys::wait::{Core, WaitOutcome};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// What a process would do if it were one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Model {
+    Starting,
+    Serving,
+    Leaving,
+    Killed,
+}
+
+/// A master, its processes, and what must hold of them.
+struct World {
+    random: u64,
+    now: Instant,
+    supervisor: Supervisor,
+    processes: BTreeMap<Pid, (Slot, Generation, Model)>,
+    next_pid: i32,
+    vacant: BTreeSet<Slot>,
+    stopping: bool,
+    exit: Option<Finish>,
+    ever_served: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut world = Self {
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            now: Instant::now(),
+            supervisor: Supervisor::new(pool(1, 1), SLOTS_MAX),
+            processes: BTreeMap::new(),
+            next_pid: 100,
+            vacant: BTreeSet::new(),
+            stopping: false,
+            exit: None,
+            ever_served: false,
+        };
+        let (workers, surge) = (world.below(4) + 1, world.below(3) + 1);
+        world.supervisor = Supervisor::new(pool(workers, surge), SLOTS_MAX);
+        world.happen(Event::Tick);
+        world
+    }
+
+    /// Xorshift: the seed in a failure message plays the same script again.
+    fn below(&mut self, limit: u16) -> u16 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        u16::try_from(self.random % u64::from(limit)).unwrap()
+    }
+
+    fn happen(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            assert!(self.exit.is_none(), "nothing happens after the end");
+            if matches!(event, Event::Terminate | Event::Quit) {
+                self.stopping = true;
+            }
+            let serving_before = self.serving();
+            let actions = self.supervisor.step(self.now, event);
+            self.check_failed_reload(&actions, &serving_before);
+            let mut answers: VecDeque<_> =
+                actions.into_iter().filter_map(|action| self.perform(action)).collect();
+            answers.extend(events);
+            events = answers;
+        }
+        self.check();
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Fork { slot, generation } => {
+                assert!(!self.stopping, "no fork after a stop");
+                if self.below(20) == 0 {
+                    return Some(Event::ForkFailed { slot, generation, text: "no room".into() });
+                }
+                self.next_pid += 1;
+                let pid = Pid(self.next_pid);
+                self.processes.insert(pid, (slot, generation, Model::Starting));
+                return Some(Event::Forked { slot, generation, pid });
+            }
+            Action::LoadConfig => {
+                let (workers, surge) = (self.below(4) + 1, self.below(3) + 1);
+                let is_good = self.below(4) != 0;
+                return Some(Event::ConfigLoaded(if is_good {
+                    Ok(pool(workers, surge))
+                } else {
+                    Err("bad".into())
+                }));
+            }
+            Action::Send { pid, order } => {
+                let process = self.processes.get_mut(&pid).expect("orders go to processes that exist");
+                if matches!(order, Order::Drain(_) | Order::Stop) {
+                    assert_ne!(process.2, Model::Killed);
+                    process.2 = Model::Leaving;
+                }
+            }
+            Action::Kill { pid } => {
+                self.processes.get_mut(&pid).expect("nobody else is killed").2 = Model::Killed
+            }
+            Action::Serve { slot, service: Service::Vacant } => assert!(self.vacant.insert(slot)),
+            Action::Serve { slot, service: Service::Served } => {
+                self.vacant.remove(&slot);
+            }
+            Action::Exit(finish) => {
+                assert!(self.processes.is_empty(), "the master is the last to leave");
+                self.exit = Some(finish);
+            }
+            Action::Adopt { .. } | Action::ReopenLogs | Action::Mark { .. } | Action::Say(_) => {}
+        }
+        None
+    }
+
+    fn check(&self) {
+        if self.exit.is_some() {
+            return;
+        }
+        let mut per_slot: BTreeMap<Slot, usize> = BTreeMap::new();
+        for (slot, _, _) in self.processes.values() {
+            *per_slot.entry(*slot).or_default() += 1;
+        }
+        assert!(per_slot.values().all(|count| *count <= 2), "two processes per slot: {:?}", self.processes);
+        let deadline = self.supervisor.deadline();
+        let waits = self.processes.values().any(|(_, _, model)| *model != Model::Serving);
+        assert!(!waits || deadline.is_some(), "whoever waits has a deadline");
+        assert!(deadline.is_none_or(|deadline| deadline > self.now), "no deadline comes round and round");
+        let unserved =
+            |slot: &Slot| !self.processes.values().any(|(of, _, m)| of == slot && *m == Model::Serving);
+        assert!(self.stopping || self.vacant.iter().all(unserved), "a slot is vacant only without a worker");
+    }
+
+    /// In the step in which a reload fails without having replaced anybody, no worker of before is touched.
+    fn check_failed_reload(&self, actions: &[Action], serving_before: &BTreeSet<Pid>) {
+        let failed = actions.iter().find_map(|action| {
+            if let Action::Say(Note::ReloadFailed { serving, .. }) = action { Some(*serving) } else { None }
+        });
+        let Some(kept) = failed else { return };
+        // A SIGTTOU that waited for the end of the reload takes a worker in the same step.
+        if actions.iter().any(|action| matches!(action, Action::Say(Note::Scaled { .. }))) {
+            return;
+        }
+        for action in actions {
+            if let Action::Send { pid, order: Order::Drain(_) | Order::Stop } | Action::Kill { pid } = action
+            {
+                let is_new = self.processes.get(pid).is_some_and(|(_, generation, _)| *generation > kept);
+                assert!(is_new || !serving_before.contains(pid), "a failed reload touches the new ones only");
+            }
+        }
+    }
+
+    fn serving(&self) -> BTreeSet<Pid> {
+        self.processes
+            .iter()
+            .filter(|(_, process)| process.2 == Model::Serving)
+            .map(|(pid, _)| *pid)
+            .collect()
+    }
+
+    /// One random event; `calm` leaves out signals and crashes.
+    fn act(&mut self, calm: bool) {
+        let choice = if calm { self.below(5) } else { self.below(40) };
+        let index = usize::from(self.below(8));
+        let chosen = self.processes.iter().nth(index).map(|(pid, process)| (*pid, process.2));
+        let event = match (choice, chosen) {
+            (0..=9, Some((pid, Model::Starting))) if calm || choice > 1 => self.becomes_ready(pid),
+            (0, Some((pid, Model::Starting))) => self.fails(pid),
+            (0..=9, Some((pid, Model::Leaving))) => self.ends(pid, WaitOutcome::Exited(0)),
+            (0..=9, Some((pid, Model::Killed))) => self.ends(pid, KILLED),
+            (10..=11, Some((pid, _))) if !calm => self.ends(pid, KILLED),
+            (12..=13, Some((pid, Model::Serving))) => {
+                Event::Reported { pid, report: Report::Retiring(RetireReason::RequestTimeout) }
+            }
+            (14..=16, _) => Event::Reload,
+            (17, _) => Event::More,
+            (18, _) => Event::Less,
+            (19, _) => Event::ReopenLogs,
+            (20, _) if index == 0 => Event::Terminate,
+            (21, _) if index == 0 => Event::Quit,
+            _ => {
+                let deadline = self.supervisor.deadline().unwrap_or(self.now);
+                self.now =
+                    if index < 4 { deadline } else { self.now + Duration::from_millis(300) }.max(self.now);
+                Event::Tick
+            }
+        };
+        self.happen(event);
+    }
+
+    fn becomes_ready(&mut self, pid: Pid) -> Event {
+        self.processes.get_mut(&pid).unwrap().2 = Model::Serving;
+        self.ever_served = true;
+        Event::Reported { pid, report: Report::Ready }
+    }
+
+    fn fails(&mut self, pid: Pid) -> Event {
+        self.processes.get_mut(&pid).unwrap().2 = Model::Leaving;
+        let report = Report::Failed { reason: ExitReason::AppLoadFailed, text: String::new() };
+        Event::Reported { pid, report }
+    }
+
+    fn ends(&mut self, pid: Pid, outcome: WaitOutcome) -> Event {
+        self.processes.remove(&pid);
+        Event::Exited { pid, outcome }
+    }
+}
+
+fn pool(workers: u16, surge: u16) -> Pool {
+    Pool { workers, surge, graceful: Duration::from_secs(30), boot: Duration::from_secs(60) }
+}
+
+#[test]
+fn the_invariants_hold_over_random_scripts() {
+    for seed in 1..=1000 {
+        println!("seed {seed}");
+        let mut world = World::new(seed);
+        for _ in 0..150 {
+            if world.exit.is_some() {
+                break;
+            }
+            world.act(false);
+        }
+        if let Some(Finish::StartFailed { .. }) = world.exit {
+            assert!(!world.ever_served, "who has served never gives up");
+        }
+        // Left in peace, a server that goes on has a worker in every slot in the end.
+        for _ in 0..2000 {
+            if world.exit.is_none() {
+                world.act(true);
+            }
+        }
+        if world.exit.is_none() {
+            assert!(!world.serving().is_empty(), "somebody serves: {:?}", world.processes);
+            assert!(world.supervisor.reload.is_none(), "a reload comes to an end");
+            let count = world.serving().len();
+            assert_eq!(count, usize::from(world.supervisor.size()), "every slot is served once");
+            world.happen(Event::Quit);
+            for _ in 0..500 {
+                if world.exit.is_none() {
+                    world.act(true);
+                }
+            }
+        }
+        assert!(world.exit.is_some(), "a stop comes to an end");
+    }
+}
+
+const SLOTS_MAX: u16 = 6;
+
+const KILLED: WaitOutcome = WaitOutcome::Signalled { signal: "SIGKILL", core: Core::NotDumped };
