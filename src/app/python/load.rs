@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::app::calls::CallQueue;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,9 +40,9 @@ fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
     let working = std::env::current_dir()?;
     for (index, directory) in std::iter::once(&working).chain(directories).enumerate() {
         // As str: the import system passes over the pathlib.Path that a Path would become.
-        let directory = directory.as_os_str();
+        let directory: &OsStr = directory.as_ref();
         // As str: the import system passes over the pathlib objects that a path would become.
-        let directory = directory.as_os_str();
+        let directory: &OsStr = directory.as_ref();
         if !path.contains(directory)? {
             path.insert(index, directory)?;
         }

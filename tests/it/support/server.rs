@@ -282,6 +282,11 @@ pub(crate) fn ferricorn(folder: &Folder) -> Command {
     {
         command.env_remove(name);
     }
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FERRICORN_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

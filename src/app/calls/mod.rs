@@ -7,16 +7,21 @@
 //! nothing but the app waits for the app. Python code thus always runs on the same few threads, as apps that
 //! keep connections per thread expect.
 
+mod relief;
+mod ticket;
+
+pub use ticket::Answering;
+use ticket::{Outcome, Ticket};
+
 use super::AppError;
 use crate::protocol::{Patience, Request, Response};
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How long a call may take before the relief steps in: once to twice this.
@@ -77,69 +82,6 @@ struct Call {
     patience: Patience,
 }
 
-type Outcome = Result<Response, AppError>;
-
-/// One call, as its connection and its thread both know it.
-struct Ticket {
-    limit: Duration,
-    inner: Mutex<TicketState>,
-}
-
-struct TicketState {
-    started: Option<Instant>,
-    outcome: Option<Outcome>,
-    waker: Option<Waker>,
-    settled: bool,
-}
-
-impl Ticket {
-    fn lock(&self) -> MutexGuard<'_, TicketState> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn settle(&self, outcome: Outcome) {
-        let mut state = self.lock();
-        if !state.settled {
-            state.settled = true;
-            state.outcome = Some(outcome);
-            if let Some(waker) = state.waker.take() {
-                drop(state);
-                waker.wake();
-            }
-        }
-    }
-
-    fn overdue_at(&self) -> Option<Instant> {
-        let state = self.lock();
-        if state.settled || self.limit.is_zero() { None } else { Some(state.started? + self.limit) }
-    }
-}
-
-/// The way back for an answer.
-pub struct Answering {
-    queue: Arc<CallQueue>,
-    ticket: Arc<Ticket>,
-}
-
-impl Answering {
-    /// Gives the answer of a call that is over.
-    pub fn finish(&self, outcome: Result<Response, AppError>) {
-        let mut state = self.queue.lock();
-        if state.driver == Driver::Main {
-            // Delivered from within the runtime when this thread is back there, which saves a wake-up.
-            state.answered.push((Arc::clone(&self.ticket), outcome));
-        } else {
-            drop(state);
-            self.ticket.settle(outcome);
-        }
-    }
-
-    /// Gives the beginning of an answer while the call goes on.
-    pub fn begin(&self, response: Response) {
-        self.ticket.settle(Ok(response));
-    }
-}
-
 impl CallQueue {
     /// A queue for `threads` app threads, the main thread being one of them.
     pub fn new(threads: u16, moves: Moves) -> Arc<Self> {
@@ -174,22 +116,9 @@ impl CallQueue {
         limit: Duration,
         patience: Patience,
     ) -> Result<Response, AppError> {
-        let ticket = Arc::new(Ticket {
-            limit,
-            inner: Mutex::new(TicketState { started: None, outcome: None, waker: None, settled: false }),
-        });
+        let ticket = Arc::new(Ticket::new(limit));
         self.submit(Call { app, request: Box::new(request), ticket: Arc::clone(&ticket), patience });
-        poll_fn(|cx| {
-            let mut state = ticket.lock();
-            if let Some(outcome) = state.outcome.take() {
-                return Poll::Ready(outcome);
-            }
-            if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                state.waker = Some(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await
+        poll_fn(|cx| ticket.poll(cx)).await
     }
 
     /// Whether a call made now would begin soon.
@@ -273,41 +202,6 @@ impl CallQueue {
         }
     }
 
-    /// The life of the relief thread. `drive` runs the given future on the worker's runtime; `overdue` is told
-    /// of calls past their limit.
-    pub fn relieve(
-        self: &Arc<Self>,
-        drive: impl Fn(std::pin::Pin<Box<dyn Future<Output = ()> + '_>>),
-        overdue: impl Fn(Duration),
-    ) {
-        *self.relief.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
-        let mut seen = 0;
-        let mut quiet = 0;
-        loop {
-            if self.lock().closed {
-                return;
-            }
-            if quiet > 2 {
-                self.relief_sleeps.store(true, Ordering::SeqCst);
-                if self.progress.load(Ordering::SeqCst) == seen {
-                    std::thread::park();
-                }
-                self.relief_sleeps.store(false, Ordering::SeqCst);
-                quiet = 0;
-                seen = self.progress.load(Ordering::Acquire);
-            }
-            std::thread::park_timeout(TICK);
-            let progress = self.progress.load(Ordering::Acquire);
-            let in_call = progress % 2 == 1;
-            if in_call && progress == seen && self.take_over(progress) {
-                drive(Box::pin(self.stand_in(&overdue)));
-                self.hand_over();
-            }
-            quiet = if progress == seen && !in_call { quiet + 1 } else { 0 };
-            seen = progress;
-        }
-    }
-
     fn submit(&self, call: Call) {
         let mut state = self.lock();
         if state.driver != Driver::Main && self.gives_back(&state, &call) {
@@ -366,82 +260,6 @@ impl CallQueue {
         }
     }
 
-    fn wake_relief(&self) {
-        if self.relief_sleeps.load(Ordering::SeqCst)
-            && let Some(relief) = &*self.relief.lock().unwrap_or_else(PoisonError::into_inner)
-        {
-            relief.unpark();
-        }
-    }
-
-    /// The relief becomes the driver, unless the call has just ended.
-    fn take_over(&self, progress: u64) -> bool {
-        let mut state = self.lock();
-        let stuck = self.progress.load(Ordering::Acquire) == progress && state.driver == Driver::Main;
-        if stuck && !state.closed {
-            state.driver = Driver::Relief;
-        }
-        stuck && !state.closed
-    }
-
-    /// Driven by the relief, inside the runtime, until the main thread wants it back.
-    async fn stand_in(&self, overdue: &impl Fn(Duration)) {
-        let (answered, given_back) = {
-            let mut state = self.lock();
-            let waiting = std::mem::take(&mut state.waiting);
-            let (back, stay) = waiting.into_iter().partition(|call| self.gives_back(&state, call));
-            state.waiting = stay;
-            (std::mem::take(&mut state.answered), Vec::from(back))
-        };
-        deliver(answered);
-        given_back.into_iter().for_each(give_back);
-        self.available.notify_all();
-        loop {
-            let mut notified = std::pin::pin!(self.driver.notified());
-            notified.as_mut().enable();
-            if self.lock().driver != Driver::Relief {
-                return;
-            }
-            match self.settle_overdue(overdue) {
-                None => notified.await,
-                Some(next) => {
-                    let _ = tokio::time::timeout_at(next.into(), notified).await;
-                }
-            }
-        }
-    }
-
-    /// Answers the calls that are past their limit; returns when the next one will be.
-    fn settle_overdue(&self, overdue: &impl Fn(Duration)) -> Option<Instant> {
-        let running = self.lock().running.clone();
-        let now = Instant::now();
-        let mut next: Option<Instant> = None;
-        for ticket in running {
-            match ticket.overdue_at() {
-                Some(at) if at <= now => {
-                    overdue(ticket.limit);
-                    ticket.settle(Err(AppError::TooSlow(ticket.limit)));
-                }
-                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
-                None => {}
-            }
-        }
-        // A call that a helper starts later is looked at within a second.
-        if self.threads > 1 {
-            Some(next.unwrap_or(now + Duration::from_secs(1)).min(now + Duration::from_secs(1)))
-        } else {
-            next
-        }
-    }
-
-    fn hand_over(&self) {
-        let mut state = self.lock();
-        state.driver = Driver::Main;
-        drop(state);
-        self.free.notify_waiters();
-        self.driver.notify_one();
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held; a poisoned lock would still hold a usable state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -454,14 +272,8 @@ impl fmt::Debug for CallQueue {
     }
 }
 
-impl fmt::Debug for Answering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Answering")
-    }
-}
-
 fn start(state: &mut State, call: &Call) {
-    call.ticket.lock().started = Some(Instant::now());
+    call.ticket.start();
     state.running.push(Arc::clone(&call.ticket));
 }
 

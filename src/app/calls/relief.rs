@@ -1,0 +1,122 @@
+//! The thread that serves connections while the main one waits for the app.
+
+use super::{CallQueue, Driver, TICK, deliver, give_back};
+use crate::app::AppError;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+impl CallQueue {
+    /// The life of the relief thread. `drive` runs the given future on the worker's runtime; `overdue` is told
+    /// of calls past their limit.
+    pub fn relieve(
+        self: &Arc<Self>,
+        drive: impl Fn(Pin<Box<dyn Future<Output = ()> + '_>>),
+        overdue: impl Fn(Duration),
+    ) {
+        *self.relief.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+        let mut seen = 0;
+        let mut quiet = 0;
+        loop {
+            if self.lock().closed {
+                return;
+            }
+            if quiet > 2 {
+                self.relief_sleeps.store(true, Ordering::SeqCst);
+                if self.progress.load(Ordering::SeqCst) == seen {
+                    std::thread::park();
+                }
+                self.relief_sleeps.store(false, Ordering::SeqCst);
+                quiet = 0;
+                seen = self.progress.load(Ordering::Acquire);
+            }
+            std::thread::park_timeout(TICK);
+            let progress = self.progress.load(Ordering::Acquire);
+            let in_call = progress % 2 == 1;
+            if in_call && progress == seen && self.take_over(progress) {
+                drive(Box::pin(self.stand_in(&overdue)));
+                self.hand_over();
+            }
+            quiet = if progress == seen && !in_call { quiet + 1 } else { 0 };
+            seen = progress;
+        }
+    }
+
+    pub(super) fn wake_relief(&self) {
+        if self.relief_sleeps.load(Ordering::SeqCst)
+            && let Some(relief) = &*self.relief.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            relief.unpark();
+        }
+    }
+
+    /// The relief becomes the driver, unless the call has just ended.
+    fn take_over(&self, progress: u64) -> bool {
+        let mut state = self.lock();
+        let stuck = self.progress.load(Ordering::Acquire) == progress && state.driver == Driver::Main;
+        if stuck && !state.closed {
+            state.driver = Driver::Relief;
+        }
+        stuck && !state.closed
+    }
+
+    /// Driven by the relief, inside the runtime, until the main thread wants it back.
+    async fn stand_in(&self, overdue: &impl Fn(Duration)) {
+        let (answered, given_back) = {
+            let mut state = self.lock();
+            let waiting = std::mem::take(&mut state.waiting);
+            let (back, stay) = waiting.into_iter().partition(|call| self.gives_back(&state, call));
+            state.waiting = stay;
+            (std::mem::take(&mut state.answered), Vec::from(back))
+        };
+        deliver(answered);
+        given_back.into_iter().for_each(give_back);
+        self.available.notify_all();
+        loop {
+            let mut notified = std::pin::pin!(self.driver.notified());
+            notified.as_mut().enable();
+            if self.lock().driver != Driver::Relief {
+                return;
+            }
+            match self.settle_overdue(overdue) {
+                None => notified.await,
+                Some(next) => {
+                    let _ = tokio::time::timeout_at(next.into(), notified).await;
+                }
+            }
+        }
+    }
+
+    /// Answers the calls that are past their limit; returns when the next one will be.
+    fn settle_overdue(&self, overdue: &impl Fn(Duration)) -> Option<Instant> {
+        let running = self.lock().running.clone();
+        let now = Instant::now();
+        let mut next: Option<Instant> = None;
+        for ticket in running {
+            match ticket.overdue_at() {
+                Some(at) if at <= now => {
+                    overdue(ticket.limit);
+                    ticket.settle(Err(AppError::TooSlow(ticket.limit)));
+                }
+                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                None => {}
+            }
+        }
+        // A call that a helper starts later is looked at within a second.
+        if self.threads > 1 {
+            Some(next.unwrap_or(now + Duration::from_secs(1)).min(now + Duration::from_secs(1)))
+        } else {
+            next
+        }
+    }
+
+    fn hand_over(&self) {
+        let mut state = self.lock();
+        state.driver = Driver::Main;
+        drop(state);
+        self.free.notify_waiters();
+        self.driver.notify_one();
+    }
+}
