@@ -1,8 +1,9 @@
 //! Remembered tokens, fields that assert identity, several providers.
 
-use super::tests::{NOW, ask, at, bearer, config, head, provider, route, site, token};
+use super::tests::{NOW, SECRET, ask, at, bearer, config, head, provider, route, site, token};
 use super::*;
 use crate::auth::Algorithm;
+use crate::auth::jwt::encode_base64url;
 use crate::auth::keys::SigningKey;
 use crate::config::{AuthKey, KeySource, KeyUse, Require};
 use http::Method;
@@ -153,5 +154,75 @@ fn contradictions_are_found_all_at_once() {
         ["it has no key", "realm", "must begin with", "written decoded", "must cover everything", "\"Host\""]
     {
         assert!(all.contains(part), "{part} is not in:\n{all}");
+    }
+}
+
+#[test]
+fn token_remembered_on_one_route_does_not_open_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("second");
+    let other = SigningKey::generate(Algorithm::Es256).unwrap();
+    std::fs::write(&path, other.public().to_public_pem().unwrap()).unwrap();
+    let (site, _) = site(Algorithm::Es256, |auth| {
+        auth.providers[0].issuer = Some("https://one".into());
+        let mut second = provider(
+            "second",
+            vec![AuthKey {
+                kid: None,
+                alg: "ES256".into(),
+                r#use: KeyUse::Verify,
+                source: KeySource::PemFile(path),
+                until: None,
+            }],
+        );
+        second.issuer = Some("https://two".into());
+        auth.providers.push(second);
+        auth.routes.insert(0, route("/both", Require::Any(vec!["local".into(), "second".into()])));
+    });
+    let token = bearer(&token(&other, Algorithm::Es256, json!({ "iss": "https://two" })));
+    assert!(ask(&site, "/both", &[&token]).is_ok());
+    assert_eq!(site.authenticator.cache.len(), 1);
+    assert!(ask(&site, "/x", &[&token]).is_err());
+    assert!(ask(&site, "/both", &[&token]).is_ok());
+}
+
+/// A token of this header, otherwise good.
+fn with_header(header: &str) -> String {
+    let key = SigningKey::Secret(SECRET.to_vec());
+    let good = token(&key, Algorithm::Hs256, json!({}));
+    let claims = good.split('.').nth(1).unwrap();
+    let message = format!("{}.{claims}", encode_base64url(header));
+    let signature = key.sign(Algorithm::Hs256, message.as_bytes()).unwrap();
+    bearer(&format!("{message}.{signature}"))
+}
+
+#[test]
+fn type_in_the_header_is_one_of_those_taken() {
+    let (site, _) = site(Algorithm::Hs256, |_| {});
+    for (typ, good) in [
+        ("\"JWT\"", true),
+        ("\"jwt\"", true),
+        ("\"at+jwt\"", true),
+        ("\"application/at+JWT\"", true),
+        ("\"dpop+jwt\"", false),
+        ("\"logout+jwt\"", false),
+        ("\"application/x/jwt\"", false),
+        ("\"\"", false),
+        ("1", false),
+        ("null", false),
+    ] {
+        let answer = ask(&site, "/", &[&with_header(&format!(r#"{{"alg":"HS256","typ":{typ}}}"#))]);
+        let reason = answer.as_ref().err().and_then(|response| response.extensions().get::<Reason>());
+        assert_eq!(reason, (!good).then_some(&Reason::HeaderType), "{typ}");
+    }
+    assert!(ask(&site, "/", &[&with_header(r#"{"alg":"HS256"}"#)]).is_ok(), "it may be absent");
+}
+
+#[test]
+fn algorithm_outside_the_list_is_refused_before_any_key_is_tried() {
+    let (site, _) = site(Algorithm::Hs256, |_| {});
+    for name in ["HS384", "RS256", "EdDSA"] {
+        let response = ask(&site, "/", &[&with_header(&format!(r#"{{"alg":"{name}"}}"#))]).unwrap_err();
+        assert_eq!(response.extensions().get(), Some(&Reason::Algorithm), "{name}");
     }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-const SECRET: &[u8] = b"a secret of more than thirty-two bytes!";
+pub(super) const SECRET: &[u8] = b"a secret of more than thirty-two bytes!";
 pub(super) const NOW: u64 = 1_800_000_000;
 
 pub(super) struct Site {

@@ -15,30 +15,39 @@ use aws_lc_rs::signature::{
 };
 use serde_json::{Map, Value};
 
+/// An identifier that nobody guesses or makes twice: 128 random bits in hexadecimal.
+///
+/// # Errors
+/// [`KeyProblem::SelfTest`] when the system gives no randomness.
+pub fn random_id() -> Result<String, KeyProblem> {
+    let mut random = [0_u8; 16];
+    SystemRandom::new().fill(&mut random).map_err(|_| NO_RANDOMNESS)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 impl SigningKey {
     /// Makes a key for this algorithm; an RSA key gets 3072 bits (NIST SP 800-57 1, table 2: beyond 2030).
     ///
     /// # Errors
     /// [`KeyProblem::SelfTest`] when the system gives no randomness.
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyProblem> {
-        const FAILED: KeyProblem = KeyProblem::SelfTest("the system gave no randomness");
         match algorithm.family() {
             Family::Hmac => {
                 let mut secret = vec![0; algorithm.hash_bytes()];
-                SystemRandom::new().fill(&mut secret).map_err(|_| FAILED)?;
+                SystemRandom::new().fill(&mut secret).map_err(|_| NO_RANDOMNESS)?;
                 // Text, so that it can be kept in a file or variable as it is; all its bytes count.
                 Ok(Self::Secret(encode_base64url(secret).into_bytes()))
             }
             Family::Rsa => RsaKeyPair::generate(KeySize::Rsa3072)
                 .map(|pair| Self::Rsa(Box::new(pair)))
-                .map_err(|_| FAILED),
-            Family::P256 => {
-                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Self::P256).map_err(|_| FAILED)
-            }
-            Family::P384 => {
-                EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).map(Self::P384).map_err(|_| FAILED)
-            }
-            Family::Ed25519 => Ed25519KeyPair::generate().map(Self::Ed25519).map_err(|_| FAILED),
+                .map_err(|_| NO_RANDOMNESS),
+            Family::P256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+                .map(Self::P256)
+                .map_err(|_| NO_RANDOMNESS),
+            Family::P384 => EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING)
+                .map(Self::P384)
+                .map_err(|_| NO_RANDOMNESS),
+            Family::Ed25519 => Ed25519KeyPair::generate().map(Self::Ed25519).map_err(|_| NO_RANDOMNESS),
         }
     }
 
@@ -166,4 +175,5 @@ impl PublicKey {
     }
 }
 
+const NO_RANDOMNESS: KeyProblem = KeyProblem::SelfTest("the system gave no randomness");
 const NO_PUBLIC_HALF: KeyProblem = KeyProblem::Pem("a secret has no public half");

@@ -11,6 +11,7 @@ mod signing;
 #[cfg(test)]
 mod tests;
 
+pub use generate::random_id;
 pub use load::{LoadedKeys, load};
 pub use material::{KeyPair, PublicKey, check_fit, decode_base64, read_limited};
 pub use problem::KeyProblem;

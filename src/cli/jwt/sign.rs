@@ -3,9 +3,8 @@
 use super::source::{self, KeyArguments, algorithm, seconds};
 use super::{Failure, Outcome, usage};
 use crate::auth::jwt::{encode_base64url, parse_object};
-use crate::auth::keys::VerifyingKey;
+use crate::auth::keys::{VerifyingKey, random_id};
 use crate::auth::{Algorithm, unix_seconds};
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::time::SystemTime;
@@ -76,9 +75,7 @@ impl Sign {
         claims.entry("iat").or_insert_with(|| now.into());
         claims.entry("exp").or_insert_with(|| (now + i64::from(self.expires)).into());
         if !claims.contains_key("jti") {
-            let mut random = [0_u8; 16];
-            SystemRandom::new().fill(&mut random).map_err(|_| usage("the system gave no randomness"))?;
-            let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+            let id = random_id().map_err(usage)?;
             claims.insert("jti".into(), id.into());
         }
         Ok(claims)

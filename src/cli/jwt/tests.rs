@@ -146,6 +146,36 @@ fn verify_asks_what_the_server_asks() {
 }
 
 #[test]
+fn verify_by_configuration_holds_the_providers_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    jwt(folder, "keygen --alg HS256 --out @key", "").unwrap();
+    let key = folder.join("key");
+    let config = format!(
+        "[[auth.provider]]\nname = \"local\"\nissuer = \"us\"\n[[auth.provider.key]]\nalg = \"HS256\"\n\
+         secret_file = {key:?}\n[[auth.route]]\nprefix = \"/\"\nrequire = \"local\"\n"
+    );
+    std::fs::write(folder.join("ferricorn.toml"), config).unwrap();
+    for (claims, good) in [
+        ("--claim iss=us --claim token_type=access --claim user_id=1", true),
+        ("--claim iss=us --claim token_type=refresh --claim user_id=1", false),
+        ("--claim iss=them --claim token_type=access --claim user_id=1", false),
+    ] {
+        let token = jwt(folder, &format!("sign --secret-file @key {claims}"), "").unwrap();
+        for options in ["--config @ferricorn.toml", "-c @ferricorn.toml --provider local"] {
+            let outcome = jwt(folder, &format!("verify {options}"), &token);
+            assert_eq!(outcome.as_ref().map_err(|(code, _)| *code).is_ok(), good, "{claims}: {outcome:?}");
+            assert!(good || outcome.unwrap_err().0 == 1);
+        }
+    }
+    for words in
+        ["verify -c @ferricorn.toml --provider x a.b.c", "verify -c @ferricorn.toml --issuer us a.b.c"]
+    {
+        assert_eq!(jwt(folder, words, "").unwrap_err().0, 2, "{words}");
+    }
+}
+
+#[test]
 fn unfit_keys_are_usage_errors() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -4,11 +4,11 @@ use super::source::{self, KeyArguments, algorithm, seconds};
 use super::{Failure, Outcome, printable, usage};
 use crate::auth::jwt::decode_base64url;
 use crate::auth::{Algorithm, Provider, unix_seconds, verify};
-use crate::config::{AuthKey, AuthProvider, KeyUse};
+use crate::config::{AuthKey, AuthProvider, Flags, KeyUse, Reloader};
 use clap::Args;
 use serde_json::Value;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// Show what a token says.
@@ -25,6 +25,12 @@ pub(super) struct Verify {
     token: Option<String>,
     #[command(flatten)]
     key: KeyArguments,
+    /// Judge as the provider of this configuration file does, by its keys and rules
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Name of that provider, where there are several
+    #[arg(long, value_name = "NAME", requires = "config")]
+    provider: Option<String>,
     /// File that holds a JWK set
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
@@ -82,8 +88,9 @@ impl Verify {
     /// The provider that the arguments describe: keys and tokens are judged as by the server.
     fn provider(&self) -> Result<AuthProvider, Failure> {
         let mut keys = Vec::new();
-        match (self.key.source(), &self.jwks) {
-            (Some(source), None) => {
+        match (self.key.source(), &self.jwks, &self.config) {
+            (None, None, Some(path)) => return self.configured(path),
+            (Some(source), None, None) => {
                 let found = source::read(&source, self.alg)?;
                 keys.push(AuthKey {
                     kid: self.kid.clone().or(found.kid),
@@ -93,9 +100,9 @@ impl Verify {
                     until: None,
                 });
             }
-            (None, Some(_)) => {}
-            (Some(_), Some(_)) | (None, None) => {
-                return Err(usage("name one key: --secret-env, --secret-file, --pem, --jwk or --jwks"));
+            (None, Some(_), None) => {}
+            _ => {
+                return Err(usage("name one: --secret-env, --secret-file, --pem, --jwk, --jwks or --config"));
             }
         }
         Ok(AuthProvider {
@@ -113,6 +120,32 @@ impl Verify {
             keys,
             jwks_file: self.jwks.clone(),
         })
+    }
+}
+
+impl Verify {
+    /// The provider as the server would have it.
+    fn configured(&self, path: &Path) -> Result<AuthProvider, Failure> {
+        let own_rules = self.alg.is_some()
+            || self.kid.is_some()
+            || self.issuer.is_some()
+            || self.token_type.is_some()
+            || !self.audience.is_empty()
+            || self.leeway != 0;
+        if own_rules {
+            return Err(usage("with --config the provider's own rules hold; leave the others out"));
+        }
+        let flags = Flags { config: Some(path.to_owned()), ..Flags::default() };
+        let loaded = Reloader::new(flags).map_err(usage)?.load().map_err(usage)?;
+        let providers = loaded.config.auth.map(|auth| auth.providers).unwrap_or_default();
+        let wanted =
+            |provider: &AuthProvider| self.provider.as_ref().is_none_or(|name| *name == provider.name);
+        let mut found = providers.into_iter().filter(wanted);
+        match (found.next(), found.next()) {
+            (Some(provider), None) => Ok(provider),
+            (Some(_), Some(_)) => Err(usage("there are several providers; choose one by --provider")),
+            (None, _) => Err(usage("the configuration has no such provider")),
+        }
     }
 }
 
