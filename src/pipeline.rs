@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::app::{AppError, CallLimits};
+use crate::auth::Reason;
 use crate::middleware::access_log::{AccessLog, Entry};
 use crate::middleware::bearer::Authenticator;
 use crate::middleware::limits::{RouteLimits, RouteTable};
@@ -16,6 +17,7 @@ use http::{Method, StatusCode};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Offers a connection, and what was received on it, to the other workers.
 pub type Relay = dyn Fn(BorrowedFd<'_>, &[u8]) -> Relayed + Send + Sync;
@@ -105,7 +107,7 @@ impl Handler for Pipeline {
 
     fn finish(&self, exchange: &Exchange<'_>) {
         if let Some(rejection) = exchange.refused {
-            self.refusals.note(rejection, &exchange.record.context);
+            self.refusals.note(rejection.status(), rejection, &exchange.record.context);
         }
         if let Some(access_log) = &self.access_log {
             let refused = exchange.refused.map(|rejection| rejection.to_string());
@@ -127,7 +129,11 @@ impl Pipeline {
         let Some(authenticator) = &self.authenticator else { return Ok(()) };
         // On every route, before anything else reads a field: nobody but the server says who a client is.
         authenticator.strip(&mut head.fields);
-        let identity = authenticator.authenticate(head, std::time::SystemTime::now())?;
+        let identity = authenticator.authenticate(head, SystemTime::now()).inspect_err(|response| {
+            if let Some(reason) = response.extensions().get::<Reason>() {
+                self.refusals.note(response.status(), reason.code(), context);
+            }
+        })?;
         authenticator.forward(identity.as_deref(), &mut head.fields);
         context.identity = identity;
         Ok(())

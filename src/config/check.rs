@@ -3,7 +3,7 @@
 use super::build::Build;
 use super::check_auth;
 use super::errors::{Origins, Problem};
-use super::{ByteSize, Config, Timeouts};
+use super::{BindAddress, ByteSize, Config, Timeouts};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -48,7 +48,8 @@ fn server(config: &Config, findings: &mut Findings<'_>) {
         findings.add("server.bind", "no address; write at least one");
     }
     for (number, address) in server.bind.iter().enumerate() {
-        if server.bind[..number].contains(address) {
+        let is_chosen_later = matches!(address, BindAddress::Tcp { port: 0, .. });
+        if !is_chosen_later && server.bind[..number].contains(address) {
             findings.add("server.bind", format!("{address} stands there twice; remove one"));
         }
     }

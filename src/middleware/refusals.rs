@@ -1,6 +1,8 @@
 //! What the server refused, in the error log: enough of it to see, never so much that it drowns the rest.
 
-use crate::protocol::{Rejection, RequestContext};
+use crate::protocol::RequestContext;
+use http::StatusCode;
+use std::fmt;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -22,11 +24,11 @@ struct Window {
 }
 
 impl RefusalLog {
-    /// Notes one refusal.
-    pub fn note(&self, rejection: Rejection, context: &RequestContext) {
+    /// Notes one refusal, with a reason that holds nothing the client wrote.
+    pub fn note(&self, status: StatusCode, reason: impl fmt::Display, context: &RequestContext) {
         let Some(unseen) = self.admit(Instant::now()) else { return };
-        let status = rejection.status().as_u16();
-        tracing::info!(request = %context.id, peer = ?context.peer, status, unseen, "request refused: {rejection}");
+        let status = status.as_u16();
+        tracing::info!(request = %context.id, peer = %context.peer, status, unseen, "request refused: {reason}");
     }
 
     /// Whether a line may be written now, and how many were left out before it.

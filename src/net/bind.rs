@@ -193,10 +193,14 @@ fn bind_tcp(address: SocketAddr, options: TcpOptions, workers: u16) -> Result<Li
     };
     // Sockets with SO_REUSEPORT join the address of another server of the same user in silence. So the address is
     // first bound without; the lock keeps a second start from passing between the two.
-    let _lock = lock(&address.to_string())?;
-    if address.port() != 0 {
+    let _lock = if address.port() == 0 {
+        // bind(2) chooses a port that nobody has.
+        None
+    } else {
+        let lock = lock(&address.to_string())?;
         socket::probe_tcp(address, options.families).map_err(fail)?;
-    }
+        Some(lock)
+    };
     let first = socket::listen_tcp(address, options.backlog, options.families).map_err(fail)?;
     let address = socket::local_tcp(first.as_fd()).map_err(fail)?;
     let mut sockets = BTreeMap::from([(Slot(1), first)]);

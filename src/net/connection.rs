@@ -1,6 +1,7 @@
 //! An accepted connection: its stream, its two ends, and bytes already received.
 
 use bytes::BytesMut;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -39,6 +40,15 @@ impl Peer {
         match self {
             Self::Address(address) => Some(address.ip()),
             Self::Unix => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix:"),
         }
     }
 }

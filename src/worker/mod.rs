@@ -14,6 +14,7 @@ use crate::sys::channel;
 use crate::{sys, telemetry};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 /// The life of a worker, in the child, after the fork.
 #[expect(
@@ -55,8 +56,10 @@ fn prepare(handoff: &Handoff) -> Result<(), BootFailure> {
         sys::process::set_umask(umask.0);
     }
     for mount in &handoff.config.apps {
-        let variables =
-            load::environment(mount).map_err(|text| BootFailure { reason: ExitReason::BootFailed, text })?;
+        // Relative paths are relative to the working directory, which has just been entered.
+        let variables = mount
+            .environment(Path::new("."))
+            .map_err(|error| BootFailure::new("cannot set the app's environment", &error))?;
         for (name, value) in variables {
             sys::env::set(OsStr::new(&name), OsStr::new(&value))
                 .map_err(|error| BootFailure::new(&format!("cannot set {name}"), &error))?;

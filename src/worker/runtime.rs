@@ -89,6 +89,9 @@ fn pipeline(
         })?),
         None => None,
     };
+    for warning in authenticator.iter().flat_map(Authenticator::warnings) {
+        tracing::warn!("{warning}");
+    }
     let access_log = AccessLog::open(&config.log)
         .map_err(|error| BootFailure::new("cannot open the access log", &error))?;
     let router = load::apps(config, handoff.workers, calls, &status)?;
