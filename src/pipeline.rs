@@ -8,6 +8,7 @@ use crate::middleware::bearer::Authenticator;
 use crate::middleware::limits::{RouteLimits, RouteTable};
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::request_id;
+use crate::protocol::forwarded::{self, TrustedPeers};
 use crate::protocol::{
     Admitted, Answer, Exchange, Handler, LengthRule, Patience, Relayed, Request, RequestContext, RequestHead,
     RequestId, Response, ResponseBody, text_response,
@@ -26,6 +27,8 @@ pub type Relay = dyn Fn(BorrowedFd<'_>, &[u8]) -> Relayed + Send + Sync;
 pub struct Pipeline {
     /// Path to app.
     pub router: Router,
+    /// Proxies in front.
+    pub trusted: TrustedPeers,
     /// Limits by route.
     pub routes: RouteTable,
     /// Tokens; `None` where nothing is checked.
@@ -58,6 +61,11 @@ impl Handler for Pipeline {
         context: &mut RequestContext,
     ) -> Result<Admitted<Route>, Box<Response>> {
         (self.count_request)();
+        if self.trusted.trusts(context.peer)
+            && let Some(scheme) = forwarded::scheme(&head.fields)
+        {
+            context.scheme = scheme;
+        }
         if head.target.path() == b"*" {
             return Err(Box::new(answer_for_the_server()));
         }

@@ -147,16 +147,6 @@ impl<'a> Record<'a> {
         &self.fields[CONNECTIONS_TOTAL]
     }
 
-    /// Calls that are in an app now. Written by the worker.
-    pub fn in_app(self) -> &'a AtomicU64 {
-        &self.fields[IN_APP]
-    }
-
-    /// When the worker's event loop last went round, in milliseconds of its own clock. Written by the worker.
-    pub fn last_beat_ms(self) -> &'a AtomicU64 {
-        &self.fields[LAST_BEAT_MS]
-    }
-
     /// Makes the record that of a process about to be forked. For the master, while there is no such process.
     pub fn claim(self, slot: Slot, generation: Generation) {
         for field in self.fields {
@@ -198,10 +188,8 @@ const STATE: usize = 3;
 const REQUESTS_TOTAL: usize = 4;
 const CONNECTIONS_OPEN: usize = 5;
 const CONNECTIONS_TOTAL: usize = 6;
-const IN_APP: usize = 7;
-const LAST_BEAT_MS: usize = 8;
 /// Two cache lines, so that workers do not write into each other's.
-const FIELDS: usize = 16;
+const FIELDS: usize = 8;
 
 /// Values of a slot's word; 0: it has no sockets.
 const VACANT: u64 = 1;

@@ -1,6 +1,7 @@
 //! Connection to request, response to connection.
 #![forbid(unsafe_code)]
 
+pub mod forwarded;
 pub mod h1;
 pub mod rejection;
 mod request;

@@ -16,6 +16,7 @@ use crate::middleware::refusals::RefusalLog;
 use crate::middleware::request_id;
 use crate::net::{Connection, Drain};
 use crate::pipeline::Pipeline;
+use crate::protocol::forwarded::TrustedPeers;
 use crate::protocol::h1::{self, Settings};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -104,6 +105,7 @@ fn pipeline(
         (Arc::clone(retirement), handoff.scoreboard.clone(), handoff.record);
     Ok(Pipeline {
         router,
+        trusted: TrustedPeers::new(config.server.forwarded_allow_ips.iter().map(String::as_str)),
         routes: RouteTable::new(config),
         authenticator,
         access_log,

@@ -109,7 +109,7 @@ keys! {
          It is itself relative to where the server was started. Empty: unchanged.";
     "server.pid_file".server.pid_file, Restart, "File that the master's pid is written to. Empty: none.";
     "server.forwarded_allow_ips".server.forwarded_allow_ips, Reload,
-        "Peers whose forwarded fields are believed: addresses, networks, or \"*\". Peers on UNIX sockets always are. \
+        "Peers whose X-Forwarded-Proto decides the scheme that apps see: addresses, networks, or \"*\". Peers on UNIX sockets always are. \
          The variable FORWARDED_ALLOW_IPS replaces the default.";
     "workers.count".workers.count, Reload,
         "Number of workers. \"auto\": the CPUs of the cgroup, at most 4 for Python apps. \
