@@ -11,13 +11,14 @@ mod relief;
 mod ticket;
 
 pub use ticket::Answering;
-use ticket::{Outcome, Ticket};
+use ticket::{On, Outcome, Ticket};
 
 use super::AppError;
 use crate::protocol::{Patience, Request, Response};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
@@ -162,7 +163,7 @@ impl CallQueue {
         while let Some(call) = self.take_for_main() {
             self.progress.fetch_add(1, Ordering::AcqRel);
             self.wake_relief();
-            self.make(call);
+            self.make(call, On::MainThread);
             self.progress.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -198,7 +199,7 @@ impl CallQueue {
                     state = self.available.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             };
-            self.make(call);
+            self.make(call, On::FurtherThread);
         }
     }
 
@@ -251,9 +252,14 @@ impl CallQueue {
         Some(call)
     }
 
-    fn make(self: &Arc<Self>, call: Call) {
+    fn make(self: &Arc<Self>, call: Call, on: On) {
         let Call { app, request, ticket, .. } = call;
-        app.call(*request, &Answering { queue: Arc::clone(self), ticket: Arc::clone(&ticket) });
+        let answering = Answering { queue: Arc::clone(self), ticket: Arc::clone(&ticket), on };
+        // A panic costs this one request: the thread has others to serve.
+        let called = catch_unwind(AssertUnwindSafe(|| app.call(*request, &answering)));
+        if called.is_err() {
+            answering.finish(Err(AppError::Failed("a bug in the server: the call panicked".to_owned())));
+        }
         self.lock().running.retain(|running| !Arc::ptr_eq(running, &ticket));
         if self.threads > 1 {
             self.free.notify_waiters();
@@ -286,3 +292,6 @@ fn deliver(answered: Vec<(Arc<Ticket>, Outcome)>) {
         ticket.settle(outcome);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,13 +72,23 @@ impl Ticket {
 pub struct Answering {
     pub(super) queue: Arc<CallQueue>,
     pub(super) ticket: Arc<Ticket>,
+    pub(super) on: On,
+}
+
+/// Which of the app threads makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum On {
+    /// The one that drives the runtime between calls.
+    MainThread,
+    /// One that never does.
+    FurtherThread,
 }
 
 impl Answering {
     /// Gives the answer of a call that is over.
     pub fn finish(&self, outcome: Result<Response, AppError>) {
         let mut state = self.queue.lock();
-        if state.driver == Driver::Main {
+        if self.on == On::MainThread && state.driver == Driver::Main {
             // Delivered from within the runtime when this thread is back there, which saves a wake-up.
             state.answered.push((Arc::clone(&self.ticket), outcome));
         } else {

@@ -1,0 +1,189 @@
+use super::*;
+use crate::protocol::{
+    Content, Local, Peer, RequestContext, RequestHead, RequestId, ResponseBody, Scheme, Target,
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Version};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::runtime::{Builder, Runtime};
+
+/// Longer than anything takes here.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// "/gate" waits to be let through, "/panic" panics, anything else is answered at once.
+struct Gate {
+    entered: Sender<()>,
+    pass: Mutex<Receiver<()>>,
+}
+
+impl BlockingApp for Gate {
+    fn call(&self, request: Request, answering: &Answering) {
+        match request.head.target.path() {
+            b"/gate" => {
+                self.entered.send(()).unwrap();
+                self.pass.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            }
+            b"/panic" => panic!("as asked"),
+            _ => {}
+        }
+        answering.finish(Ok(Response::new(ResponseBody::Full(request.head.target.path().to_vec().into()))));
+    }
+}
+
+/// A queue with its threads, as a worker has them.
+struct Worker {
+    queue: Arc<CallQueue>,
+    runtime: Arc<Runtime>,
+    app: Arc<Gate>,
+    entered: Receiver<()>,
+    pass: Sender<()>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn new(app_threads: u16, moves: Moves) -> Self {
+        let queue = CallQueue::new(app_threads, moves);
+        let runtime = Arc::new(Builder::new_current_thread().enable_all().build().unwrap());
+        let (entered_sender, entered) = channel();
+        let (pass, pass_receiver) = channel();
+        let app = Arc::new(Gate { entered: entered_sender, pass: Mutex::new(pass_receiver) });
+        let mut threads = Vec::new();
+        let (q, r) = (Arc::clone(&queue), Arc::clone(&runtime));
+        threads.push(std::thread::spawn(move || {
+            while !q.is_closed() {
+                r.block_on(q.drive());
+                q.run_waiting();
+            }
+        }));
+        let (q, r) = (Arc::clone(&queue), Arc::clone(&runtime));
+        threads.push(std::thread::spawn(move || q.relieve(|future| r.block_on(future), |_| {})));
+        for _ in 1..app_threads {
+            let q = Arc::clone(&queue);
+            threads.push(std::thread::spawn(move || q.serve_calls()));
+        }
+        Self { queue, runtime, app, entered, pass, threads }
+    }
+
+    /// Makes a call from a task, as connections do.
+    fn call(
+        &self,
+        path: &'static str,
+        limit: Duration,
+        patience: Patience,
+    ) -> Receiver<Result<String, AppError>> {
+        let (sender, receiver) = channel();
+        let (queue, app) = (Arc::clone(&self.queue), Arc::clone(&self.app));
+        self.runtime.spawn(async move {
+            let outcome = queue.call(app, request(path), limit, patience).await;
+            let _ = sender.send(outcome.map(|response| match response.into_body() {
+                ResponseBody::Full(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                other => format!("{other:?}"),
+            }));
+        });
+        receiver
+    }
+
+    fn wait(&self, path: &'static str) -> Receiver<Result<String, AppError>> {
+        self.call(path, Duration::ZERO, Patience::Wait)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn request(path: &'static str) -> Request {
+    let head = RequestHead {
+        method: Method::GET,
+        target: Target::parse(Bytes::from_static(path.as_bytes())).unwrap(),
+        version: Version::HTTP_11,
+        fields: HeaderMap::new(),
+        raw: Bytes::new(),
+    };
+    let context = RequestContext {
+        id: RequestId(1),
+        peer: Peer::Unix,
+        local: Local::Unix(Arc::default()),
+        scheme: Scheme::Http,
+        identity: None,
+        mount: Arc::from(""),
+        received: Instant::now(),
+    };
+    Request { head, content: Content::Empty, context }
+}
+
+fn answer(receiver: &Receiver<Result<String, AppError>>) -> Result<String, AppError> {
+    receiver.recv_timeout(PATIENCE).expect("an answer in time")
+}
+
+#[test]
+fn calls_are_answered_in_turn() {
+    let worker = Worker::new(1, Moves::Never);
+    let answers: Vec<_> = (0..100).map(|_| worker.wait("/a")).collect();
+    assert!(answers.iter().all(|receiver| answer(receiver).unwrap() == "/a"));
+}
+
+#[test]
+fn tasks_run_on_while_a_call_blocks() {
+    let worker = Worker::new(1, Moves::Never);
+    let blocked = worker.wait("/gate");
+    worker.entered.recv_timeout(PATIENCE).unwrap();
+    let (sender, receiver) = channel();
+    worker.runtime.spawn(async move { sender.send(()).unwrap() });
+    receiver.recv_timeout(PATIENCE).unwrap();
+    let behind = worker.wait("/a");
+    worker.pass.send(()).unwrap();
+    assert_eq!(answer(&blocked).unwrap(), "/gate");
+    assert_eq!(answer(&behind).unwrap(), "/a");
+}
+
+#[test]
+fn a_call_that_may_move_comes_back_while_every_thread_is_busy() {
+    let worker = Worker::new(1, Moves::Offered);
+    let blocked = worker.wait("/gate");
+    worker.entered.recv_timeout(PATIENCE).unwrap();
+    let moved = worker.call("/a", Duration::ZERO, Patience::Move);
+    assert!(matches!(answer(&moved), Err(AppError::Busy(request)) if request.head.target.path() == b"/a"));
+    worker.pass.send(()).unwrap();
+    assert_eq!(answer(&blocked).unwrap(), "/gate");
+    assert_eq!(answer(&worker.wait("/a")).unwrap(), "/a");
+}
+
+#[test]
+fn a_further_thread_answers_while_the_main_one_blocks_and_after() {
+    let worker = Worker::new(2, Moves::Offered);
+    let first = worker.wait("/gate");
+    worker.entered.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(answer(&worker.wait("/a")).unwrap(), "/a");
+    let second = worker.wait("/gate");
+    worker.entered.recv_timeout(PATIENCE).unwrap();
+    // Whichever passes first: the other one ends while the main thread is idle or blocked.
+    worker.pass.send(()).unwrap();
+    worker.pass.send(()).unwrap();
+    assert_eq!(answer(&first).unwrap(), "/gate");
+    assert_eq!(answer(&second).unwrap(), "/gate");
+}
+
+#[test]
+fn a_call_past_its_limit_is_answered_and_the_thread_goes_on() {
+    let worker = Worker::new(1, Moves::Never);
+    let late = worker.call("/gate", Duration::from_millis(5), Patience::Wait);
+    worker.entered.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(answer(&late), Err(AppError::TooSlow(_))));
+    worker.pass.send(()).unwrap();
+    assert_eq!(answer(&worker.wait("/a")).unwrap(), "/a");
+}
+
+#[test]
+fn a_panic_costs_one_call() {
+    let worker = Worker::new(1, Moves::Never);
+    assert!(matches!(answer(&worker.wait("/panic")), Err(AppError::Failed(_))));
+    assert_eq!(answer(&worker.wait("/a")).unwrap(), "/a");
+}
