@@ -77,9 +77,9 @@ impl Worker {
         let (queue, app) = (Arc::clone(&self.queue), Arc::clone(&self.app));
         self.runtime.spawn(async move {
             let outcome = queue.call(app, request(path), limit, patience).await;
-            let _ = sender.send(outcome.map(|response| match response.into_body() {
-                ResponseBody::Full(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                other => format!("{other:?}"),
+            let _ = sender.send(outcome.map(|response| {
+                let ResponseBody::Full(bytes) = response.into_body() else { panic!("not what was given") };
+                String::from_utf8_lossy(&bytes).into_owned()
             }));
         });
         receiver
