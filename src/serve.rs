@@ -1,7 +1,7 @@
 //! Puts master and workers together: configuration in, exit code out.
 #![forbid(unsafe_code)]
 
-use crate::config::{AppTarget, Config, Loaded, Reloader};
+use crate::config::{Config, Loaded, Reloader};
 use crate::master::{self, Start};
 use crate::sys::fork::ForkHooks;
 use crate::{telemetry, worker};
@@ -51,8 +51,7 @@ fn refuse(reason: &str) -> ExitCode {
 
 /// Whether an app wants an interpreter that this program does not have.
 fn needs_interpreter(config: &Config) -> bool {
-    cfg!(not(feature = "python"))
-        && config.apps.iter().any(|mount| matches!(mount.target, AppTarget::Python(_)))
+    cfg!(not(feature = "python")) && config.has_python_app()
 }
 
 #[cfg(feature = "python")]

@@ -56,6 +56,13 @@ pub struct Config {
     pub routes: Vec<Route>,
 }
 
+impl Config {
+    /// Whether any app needs an interpreter.
+    pub fn has_python_app(&self) -> bool {
+        self.apps.iter().any(|mount| matches!(mount.target, AppTarget::Python(_)))
+    }
+}
+
 /// `[server]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {

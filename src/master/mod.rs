@@ -18,7 +18,7 @@ mod tests;
 
 pub use pid_file::PidFileError;
 
-use crate::config::{AppTarget, Config, Share, WorkerCount};
+use crate::config::{Config, Share, WorkerCount};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Relay, Slot};
 use crate::contract::scoreboard::{Scoreboard, Service};
@@ -150,7 +150,7 @@ pub fn worker_count(config: &Config) -> u16 {
     match config.workers.count {
         WorkerCount::Exactly(count) => count.max(1),
         WorkerCount::Auto => {
-            let is_python = config.apps.iter().any(|mount| matches!(mount.target, AppTarget::Python(_)));
+            let is_python = config.has_python_app();
             let cpus = cpu::cgroup_cpus();
             // Each Python worker holds the whole app in memory.
             if is_python { cpus.min(PYTHON_WORKERS_MAX) } else { cpus }

@@ -32,11 +32,6 @@ pub(super) fn apps(
     Ok(Router::new(apps))
 }
 
-/// Whether any app blocks the thread that calls it.
-pub(super) fn has_blocking_app(config: &Config) -> bool {
-    config.apps.iter().any(|mount| matches!(mount.target, AppTarget::Python(_)))
-}
-
 fn failed(text: String) -> BootFailure {
     BootFailure { reason: ExitReason::AppLoadFailed, text }
 }

@@ -31,7 +31,8 @@ pub(super) fn run(handoff: &Handoff) -> Result<ExitReason, BootFailure> {
     let config = &handoff.config;
     let moves = if handoff.workers > 1 { Moves::Offered } else { Moves::Never };
     let calls = CallQueue::new(config.workers.threads, moves);
-    let blocking = load::has_blocking_app(config);
+    // WSGI calls block the thread that makes them.
+    let blocking = config.has_python_app();
     let runtime = build_runtime(config, blocking)
         .map_err(|error| BootFailure::new("cannot build the runtime", &error))?;
     let retirement = Arc::new(retirement(handoff)?);

@@ -44,34 +44,27 @@ on_tcp_and_unix! {
 
 on_tcp_and_unix! {
     fn connections_waiting_in_a_dead_workers_queue_are_served(transport) {
-        // One worker, stopped: what connects now is in its queue when it is killed.
-        let server = Server::start(transport, 1);
-        let victim = server.living_workers()[0].clone();
-        kill(Pid::from_raw(victim.pid), Signal::SIGSTOP).unwrap();
-        let mut waiting: Vec<_> = (0..20).map(|_| server.address().connect().unwrap()).collect();
-        for connection in &mut waiting {
-            connection.send(GET.as_bytes()).unwrap();
-        }
-        kill_worker(&victim);
-        for connection in &mut waiting {
-            assert_eq!(connection.answer().unwrap().status, 200);
-        }
+        kill_with_a_full_queue(&Server::start(transport, 1), 20);
     }
 }
 
 on_tcp_and_unix! {
     fn siblings_serve_the_queue_of_a_dead_worker(transport) {
-        let server = Server::start(transport, 2);
-        let victim = server.living_workers()[0].clone();
-        kill(Pid::from_raw(victim.pid), Signal::SIGSTOP).unwrap();
-        let mut waiting: Vec<_> = (0..40).map(|_| server.address().connect().unwrap()).collect();
-        for connection in &mut waiting {
-            connection.send(GET.as_bytes()).unwrap();
-        }
-        kill_worker(&victim);
-        for connection in &mut waiting {
-            assert_eq!(connection.answer().unwrap().status, 200);
-        }
+        kill_with_a_full_queue(&Server::start(transport, 2), 40);
+    }
+}
+
+/// Kills a worker that is stopped, so that connections wait in its queue; every one of them is answered.
+fn kill_with_a_full_queue(server: &Server, connections: usize) {
+    let victim = server.living_workers()[0].clone();
+    kill(Pid::from_raw(victim.pid), Signal::SIGSTOP).unwrap();
+    let mut waiting: Vec<_> = (0..connections).map(|_| server.address().connect().unwrap()).collect();
+    for connection in &mut waiting {
+        connection.send(GET.as_bytes()).unwrap();
+    }
+    kill_worker(&victim);
+    for connection in &mut waiting {
+        assert_eq!(connection.answer().unwrap().status, 200);
     }
 }
 
