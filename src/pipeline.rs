@@ -20,8 +20,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Offers a connection, and what was received on it, to the other workers.
-pub type Relay = dyn Fn(BorrowedFd<'_>, &[u8]) -> Relayed + Send + Sync;
+/// Offers a connection to the other workers, with its request and what was received after it.
+pub type Relay = dyn Fn(BorrowedFd<'_>, &Request, &[u8]) -> Relayed + Send + Sync;
 
 /// Everything a request passes through in this worker.
 pub struct Pipeline {
@@ -123,8 +123,8 @@ impl Handler for Pipeline {
         }
     }
 
-    fn relay(&self, connection: BorrowedFd<'_>, received: &[u8]) -> Relayed {
-        (self.relay)(connection, received)
+    fn relay(&self, connection: BorrowedFd<'_>, request: &Request, rest: &[u8]) -> Relayed {
+        (self.relay)(connection, request, rest)
     }
 }
 

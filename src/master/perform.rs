@@ -186,7 +186,7 @@ impl Performer {
 
     fn send(&mut self, pid: Pid, order: Order, descriptor: Option<BorrowedFd<'_>>) {
         let Some(channel) = self.links.get(&pid).and_then(|link| link.channel.as_ref()) else { return };
-        match channel::send(channel.as_fd(), &order.encode(), descriptor) {
+        match channel::send(channel.as_fd(), &order.encode(), descriptor.as_slice()) {
             Ok(Sent::Sent | Sent::Closed) => {}
             // Deadlines see to a worker that hears nothing.
             Ok(Sent::WouldBlock) => warn!(%pid, "worker does not read its orders"),
@@ -294,7 +294,7 @@ impl Performer {
             for link in self.links.values().filter(|link| state(link) != WorkerState::Draining) {
                 let Some(channel) = &link.channel else { continue };
                 let order = Order::Socket { slot, listener };
-                if !matches!(channel::send(channel.as_fd(), &order.encode(), Some(socket)), Ok(Sent::Sent)) {
+                if !matches!(channel::send(channel.as_fd(), &order.encode(), &[socket]), Ok(Sent::Sent)) {
                     warn!(%slot, "a worker has not got the new slot's socket");
                 }
             }

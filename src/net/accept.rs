@@ -1,7 +1,6 @@
 //! Accepting connections: as many as the limit allows, for as long as this worker should.
 
 use super::{Connection, Drain, Local, Peer, Stream};
-use bytes::BytesMut;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -122,19 +121,17 @@ pub async fn run<G: Future<Output = ()>>(
 ///
 /// # Errors
 /// When the descriptor is no connected socket, or the runtime cannot watch it.
-pub fn adopt(descriptor: OwnedFd, received: BytesMut) -> io::Result<Connection> {
+pub fn adopt(descriptor: OwnedFd) -> io::Result<Connection> {
     let stream = std::net::TcpStream::from(descriptor);
     stream.set_nonblocking(true)?;
-    let mut connection = match stream.peer_addr() {
-        Ok(_) => from_tcp(TcpStream::from_std(stream)?)?,
+    match stream.peer_addr() {
+        Ok(_) => from_tcp(TcpStream::from_std(stream)?),
         Err(_) => {
             let stream = UnixStream::from_std(OwnedFd::from(stream).into())?;
             let path = stream.local_addr()?.as_pathname().map(PathBuf::from).unwrap_or_default();
-            from_unix(stream, Arc::new(path))
+            Ok(from_unix(stream, Arc::new(path)))
         }
-    };
-    connection.received = received;
-    Ok(connection)
+    }
 }
 
 fn from_tcp(stream: TcpStream) -> io::Result<Connection> {
@@ -142,16 +139,11 @@ fn from_tcp(stream: TcpStream) -> io::Result<Connection> {
     let local = Local::Address(stream.local_addr()?);
     // A response leaves at once: it is written whole.
     stream.set_nodelay(true)?;
-    Ok(Connection { stream: Stream::Tcp(stream), peer, local, received: BytesMut::new() })
+    Ok(Connection { stream: Stream::Tcp(stream), peer, local })
 }
 
 fn from_unix(stream: UnixStream, path: Arc<PathBuf>) -> Connection {
-    Connection {
-        stream: Stream::Unix(stream),
-        peer: Peer::Unix,
-        local: Local::Unix(path),
-        received: BytesMut::new(),
-    }
+    Connection { stream: Stream::Unix(stream), peer: Peer::Unix, local: Local::Unix(path) }
 }
 
 /// accept(2): the client left before it was accepted; the next one is none the worse for it.

@@ -1,6 +1,5 @@
-//! An accepted connection: its stream, its two ends, and bytes already received.
+//! An accepted connection: its stream and its two ends.
 
-use bytes::BytesMut;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,8 +20,6 @@ pub struct Connection {
     pub peer: Peer,
     /// This end.
     pub local: Local,
-    /// Bytes that another worker received before it handed the connection over.
-    pub received: BytesMut,
 }
 
 /// The other end of a connection.

@@ -14,6 +14,7 @@ pub use request::{
 };
 pub use target::{Target, is_below};
 
+use bytes::{Bytes, BytesMut};
 use std::future::Future;
 use std::os::fd::BorrowedFd;
 
@@ -49,8 +50,9 @@ pub trait Handler: Send + Sync + 'static {
     /// Told of an exchange when it is over; always of refused ones.
     fn finish(&self, exchange: &Exchange<'_>);
 
-    /// Offers a connection, and what was received on it, to the other workers.
-    fn relay(&self, connection: BorrowedFd<'_>, received: &[u8]) -> Relayed;
+    /// Offers a connection to the other workers, with the request that cannot be answered here and what was
+    /// received after it.
+    fn relay(&self, connection: BorrowedFd<'_>, request: &Request, rest: &[u8]) -> Relayed;
 }
 
 /// A request that may go on, with the limits that hold for it.
@@ -115,6 +117,17 @@ pub struct Exchange<'a> {
     pub sent: u64,
     /// Why the server itself refused, if it did.
     pub refused: Option<Rejection>,
+}
+
+/// What another worker received on a connection before it handed the connection over.
+#[derive(Debug)]
+pub struct Begun {
+    /// The head of the request that waits for its answer.
+    pub head: Bytes,
+    /// Its content, decoded.
+    pub content: Content,
+    /// Whatever followed.
+    pub rest: BytesMut,
 }
 
 /// Whether a connection went to another worker.

@@ -204,3 +204,27 @@ pub fn text_response(status: StatusCode, text: impl Into<Bytes>) -> Response {
         .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
+
+#[cfg(test)]
+impl Request {
+    /// A GET request without fields, on a UNIX socket.
+    pub(crate) fn get(target: &'static str) -> Self {
+        let head = RequestHead {
+            method: Method::GET,
+            target: Target::parse(Bytes::from_static(target.as_bytes())).expect("a target"),
+            version: Version::HTTP_11,
+            fields: HeaderMap::new(),
+            raw: Bytes::new(),
+        };
+        let context = RequestContext {
+            id: RequestId(1),
+            peer: Peer::Unix,
+            local: Local::Unix(Arc::default()),
+            scheme: Scheme::Http,
+            identity: None,
+            mount: Arc::from(""),
+            received: Instant::now(),
+        };
+        Self { head, content: Content::Empty, context }
+    }
+}

@@ -1,4 +1,4 @@
-//! Messages between processes of one machine, each with at most one descriptor.
+//! Messages between processes of one machine, each with a few descriptors.
 //!
 //! SOCK_SEQPACKET keeps message boundaries and still shows the death of the peer as an end of file (unix(7)).
 
@@ -25,8 +25,8 @@ pub enum Sent {
 /// What there was to receive.
 #[derive(Debug)]
 pub enum Received {
-    /// One whole message and the descriptor that came with it.
-    Message(Vec<u8>, Option<OwnedFd>),
+    /// One whole message and the descriptors that came with it, in the order they were sent.
+    Message(Vec<u8>, Vec<OwnedFd>),
     /// Nothing yet.
     WouldBlock,
     /// Nothing, and never again: the peer is gone.
@@ -47,16 +47,19 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one, other))
 }
 
-/// Sends one message of 1 to [`MESSAGE_MAX`] bytes, with a descriptor if one is given.
+/// Sends one message of 1 to [`MESSAGE_MAX`] bytes, with up to [`DESCRIPTORS_MAX`] descriptors.
 ///
 /// # Errors
-/// `InvalidInput` for a message of a wrong size; whatever sendmsg(2) says otherwise.
-pub fn send(channel: BorrowedFd<'_>, message: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<Sent> {
+/// `InvalidInput` for a message of a wrong size or too many descriptors; whatever sendmsg(2) says otherwise.
+pub fn send(channel: BorrowedFd<'_>, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<Sent> {
     // An empty message could not be told from an end of file.
     if message.is_empty() || message.len() > MESSAGE_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a message has 1 to 65536 bytes"));
     }
-    let descriptors: Vec<RawFd> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+    if descriptors.len() > DESCRIPTORS_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a message has at most 2 descriptors"));
+    }
+    let descriptors: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&descriptors)];
     let control = if descriptors.is_empty() { &rights[..0] } else { &rights[..] };
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
@@ -72,20 +75,20 @@ pub fn send(channel: BorrowedFd<'_>, message: &[u8], descriptor: Option<Borrowed
     }
 }
 
-/// Receives one message; its descriptor is closed on exec.
+/// Receives one message; its descriptors are closed on exec.
 ///
 /// # Errors
 /// `InvalidData` when the message was longer than [`MESSAGE_MAX`]; whatever recvmsg(2) says otherwise.
 pub fn receive(channel: BorrowedFd<'_>) -> io::Result<Received> {
     let mut buffer = vec![0; MESSAGE_MAX];
-    let mut control = cmsg_space!([RawFd; 1]);
+    let mut control = cmsg_space!([RawFd; DESCRIPTORS_MAX]);
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-    let (length, descriptor, truncated) = loop {
+    let (length, descriptors, truncated) = loop {
         let mut parts = [IoSliceMut::new(&mut buffer)];
         match recvmsg::<()>(channel.as_raw_fd(), &mut parts, Some(&mut control), flags) {
             Ok(message) => {
-                let descriptor = descriptor_of(message.cmsgs());
-                break (message.bytes, descriptor, message.flags.contains(MsgFlags::MSG_TRUNC));
+                let descriptors = descriptors_of(message.cmsgs());
+                break (message.bytes, descriptors, message.flags.contains(MsgFlags::MSG_TRUNC));
             }
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => return Ok(Received::WouldBlock),
@@ -100,16 +103,18 @@ pub fn receive(channel: BorrowedFd<'_>) -> io::Result<Received> {
         return Ok(Received::Closed);
     }
     buffer.truncate(length);
-    Ok(Received::Message(buffer, descriptor))
+    Ok(Received::Message(buffer, descriptors))
 }
 
 /// The longest message.
 pub const MESSAGE_MAX: usize = 64 << 10;
+/// The most descriptors of one message.
+pub const DESCRIPTORS_MAX: usize = 2;
 
-/// The first descriptor of a message; further ones are closed.
-fn descriptor_of(messages: nix::Result<impl Iterator<Item = ControlMessageOwned>>) -> Option<OwnedFd> {
+fn descriptors_of(messages: nix::Result<impl Iterator<Item = ControlMessageOwned>>) -> Vec<OwnedFd> {
     let mut received = Vec::new();
-    for message in messages.ok()? {
+    // An error says that the kernel cut the control data off: then no descriptor can be told from another.
+    for message in messages.into_iter().flatten() {
         if let ControlMessageOwned::ScmRights(descriptors) = message {
             for descriptor in descriptors {
                 // SAFETY: the kernel has just made this descriptor for us (SCM_RIGHTS, unix(7)): nobody else owns it.
@@ -117,7 +122,7 @@ fn descriptor_of(messages: nix::Result<impl Iterator<Item = ControlMessageOwned>
             }
         }
     }
-    received.into_iter().next()
+    received
 }
 
 const SEND_BUFFER: usize = 1 << 20;
@@ -129,9 +134,9 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
 
-    fn message(received: Received) -> (Vec<u8>, Option<OwnedFd>) {
+    fn message(received: Received) -> (Vec<u8>, Vec<OwnedFd>) {
         match received {
-            Received::Message(bytes, descriptor) => (bytes, descriptor),
+            Received::Message(bytes, descriptors) => (bytes, descriptors),
             Received::WouldBlock | Received::Closed => panic!("no message: {received:?}"),
         }
     }
@@ -140,23 +145,25 @@ mod tests {
     fn boundaries_and_descriptors_survive() {
         let (one, other) = pair().unwrap();
         let (mut reader, writer) = io::pipe().unwrap();
+        let (_unused, second) = io::pipe().unwrap();
         let large = vec![7; MESSAGE_MAX];
-        assert_eq!(send(one.as_fd(), b"first", Some(writer.as_fd())).unwrap(), Sent::Sent);
-        assert_eq!(send(one.as_fd(), &large, None).unwrap(), Sent::Sent);
+        assert_eq!(send(one.as_fd(), b"first", &[writer.as_fd(), second.as_fd()]).unwrap(), Sent::Sent);
+        assert_eq!(send(one.as_fd(), &large, &[]).unwrap(), Sent::Sent);
         drop(writer);
 
-        let (bytes, descriptor) = message(receive(other.as_fd()).unwrap());
+        let (bytes, descriptors) = message(receive(other.as_fd()).unwrap());
         assert_eq!(bytes, b"first");
-        let mut writer = File::from(descriptor.unwrap());
+        assert_eq!(descriptors.len(), 2);
+        let mut writer = File::from(descriptors.into_iter().next().unwrap());
         writer.write_all(b"through").unwrap();
         drop(writer);
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "through");
 
-        let (bytes, descriptor) = message(receive(other.as_fd()).unwrap());
+        let (bytes, descriptors) = message(receive(other.as_fd()).unwrap());
         assert_eq!(bytes, large);
-        assert!(descriptor.is_none());
+        assert!(descriptors.is_empty());
     }
 
     #[test]
@@ -165,7 +172,7 @@ mod tests {
         assert!(matches!(receive(other.as_fd()).unwrap(), Received::WouldBlock));
         let large = vec![7; MESSAGE_MAX];
         let mut count = 0;
-        while send(one.as_fd(), &large, None).unwrap() == Sent::Sent {
+        while send(one.as_fd(), &large, &[]).unwrap() == Sent::Sent {
             count += 1;
             assert!(count < 1000, "a queue has a limit");
         }
@@ -175,13 +182,14 @@ mod tests {
             assert!(matches!(receive(other.as_fd()).unwrap(), Received::Message(..)));
         }
         assert!(matches!(receive(other.as_fd()).unwrap(), Received::Closed));
-        assert_eq!(send(other.as_fd(), b"x", None).unwrap(), Sent::Closed);
+        assert_eq!(send(other.as_fd(), b"x", &[]).unwrap(), Sent::Closed);
     }
 
     #[test]
     fn sizes_out_of_range_are_refused() {
         let (one, _other) = pair().unwrap();
-        assert!(send(one.as_fd(), b"", None).is_err());
-        assert!(send(one.as_fd(), &vec![0; MESSAGE_MAX + 1], None).is_err());
+        assert!(send(one.as_fd(), b"", &[]).is_err());
+        assert!(send(one.as_fd(), &vec![0; MESSAGE_MAX + 1], &[]).is_err());
+        assert!(send(one.as_fd(), b"x", &[one.as_fd(); DESCRIPTORS_MAX + 1]).is_err());
     }
 }

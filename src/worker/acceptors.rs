@@ -6,6 +6,7 @@ use crate::contract::scoreboard::Scoreboard;
 use crate::net::accept::{self, Acceptor};
 use crate::net::listeners::{Listener, ListenerSet};
 use crate::net::{Connection, Drain};
+use crate::protocol::Begun;
 use crate::sys::socket::SocketName;
 use std::collections::BTreeMap;
 use std::io;
@@ -13,8 +14,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-/// Called with each accepted connection.
-pub(super) type Serve = Arc<dyn Fn(Connection) + Send + Sync>;
+/// Called with each connection, and with what another worker has begun on it.
+pub(super) type Serve = Arc<dyn Fn(Connection, Option<Begun>) + Send + Sync>;
 
 /// The sockets, and the task that accepts from each of those in use.
 pub(super) struct Acceptors {
@@ -82,7 +83,7 @@ impl Acceptors {
                 Listener::Shared { .. } => self.shared(listener).into_iter().collect(),
             };
             for connection in acceptors.iter().flat_map(Acceptor::sweep) {
-                (self.serve)(connection);
+                (self.serve)(connection, None);
             }
         }
     }
@@ -95,7 +96,7 @@ impl Acceptors {
 
     fn start(&self, listener: &Listener, slot: Slot) -> io::Result<JoinHandle<()>> {
         let (limit, drain, serve) = (self.limit, Arc::clone(&self.drain), Arc::clone(&self.serve));
-        let serve = move |connection| serve(connection);
+        let serve = move |connection| serve(connection, None);
         match listener {
             Listener::PerSlot { sockets, .. } => {
                 let socket = sockets.get(&slot).ok_or(io::ErrorKind::NotFound)?;

@@ -75,7 +75,7 @@ fn prepare(handoff: &Handoff) -> Result<(), BootFailure> {
 fn report_failure(handoff: &Handoff, failure: &BootFailure) {
     let report = Report::Failed { reason: failure.reason, text: failure.text.clone() };
     // A master that cannot be told sees the exit status all the same.
-    if channel::send(handoff.channel.as_fd(), &report.encode(), None).is_err() {
+    if channel::send(handoff.channel.as_fd(), &report.encode(), &[]).is_err() {
         tracing::error!("{}", failure.text);
     }
 }

@@ -26,7 +26,7 @@ impl Obedience {
     pub(super) async fn obey(mut self, channel: OwnedFd) -> io::Result<ExitReason> {
         let channel = sys::watch::readable(channel)?;
         self.acceptors.update();
-        channel::send(channel.get_ref().as_fd(), &Report::Ready.encode(), None)?;
+        channel::send(channel.get_ref().as_fd(), &Report::Ready.encode(), &[])?;
         let drain = Arc::clone(&self.acceptors.drain);
         let mut reason = ExitReason::Done;
         loop {
@@ -80,7 +80,9 @@ impl Obedience {
     fn nothing_is_left(&self) -> bool {
         let connections = relay::sweep(self.relay.as_fd());
         let none = connections.is_empty();
-        connections.into_iter().for_each(|connection| (self.acceptors.serve)(connection));
+        for (connection, begun) in connections {
+            (self.acceptors.serve)(connection, Some(begun));
+        }
         none
     }
 
@@ -109,8 +111,8 @@ async fn next_order(channel: &AsyncFd<OwnedFd>) -> io::Result<Option<(Order, Opt
     loop {
         let mut ready = channel.readable().await?;
         match channel::receive(channel.get_ref().as_fd())? {
-            Received::Message(bytes, descriptor) => match Order::decode(&bytes) {
-                Ok(order) => return Ok(Some((order, descriptor))),
+            Received::Message(bytes, descriptors) => match Order::decode(&bytes) {
+                Ok(order) => return Ok(Some((order, descriptors.into_iter().next()))),
                 Err(error) => tracing::error!(%error, "an order could not be read"),
             },
             Received::WouldBlock => ready.clear_ready(),

@@ -1,17 +1,27 @@
 //! Connections that change hands between workers.
+//!
+//! A message is the length of a request's head (u32), of its content (u64), the head, the content where it fits, and
+//! whatever was received after it. Two descriptors come with it: the connection's, and that of a file with the content
+//! where it does not fit. Numbers are in the byte order of the machine, which both sides share.
 
 use crate::app::calls::CallQueue;
 use crate::net::{Connection, accept};
-use crate::protocol::Relayed;
-use crate::sys::channel::{self, Received, Sent};
-use bytes::BytesMut;
-use std::io;
+use crate::protocol::{Begun, Content, Relayed, Request};
+use crate::sys::channel::{self, MESSAGE_MAX, Received, Sent};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// Offers a connection, and what was received on it, to whoever is idle.
-pub(super) fn post(relay: BorrowedFd<'_>, connection: BorrowedFd<'_>, received: &[u8]) -> Relayed {
-    match channel::send(relay, received, Some(connection)) {
+/// Offers a connection, the request that waits on it, and what was received after it, to whoever is idle.
+pub(super) fn post(
+    relay: BorrowedFd<'_>,
+    connection: BorrowedFd<'_>,
+    request: &Request,
+    rest: &[u8],
+) -> Relayed {
+    match send(relay, connection, request, rest) {
         Ok(Sent::Sent) => Relayed::Gone,
         Ok(Sent::WouldBlock | Sent::Closed) => Relayed::Stayed,
         Err(error) => {
@@ -25,14 +35,14 @@ pub(super) fn post(relay: BorrowedFd<'_>, connection: BorrowedFd<'_>, received: 
 pub(super) async fn take(
     relay: OwnedFd,
     calls: Arc<CallQueue>,
-    serve: impl Fn(Connection),
+    serve: impl Fn(Connection, Option<Begun>),
 ) -> io::Result<()> {
     let relay = crate::sys::watch::readable(relay)?;
     loop {
         let mut ready = relay.readable().await?;
         calls.wait_free().await;
         match take_one(relay.get_ref().as_fd()) {
-            Taken::Connection(connection) => serve(connection),
+            Taken::Connection(connection, begun) => serve(connection, Some(*begun)),
             Taken::Nothing => ready.clear_ready(),
             Taken::Unusable => {}
         }
@@ -42,11 +52,11 @@ pub(super) async fn take(
 }
 
 /// Takes whatever waits now.
-pub(super) fn sweep(relay: BorrowedFd<'_>) -> Vec<Connection> {
+pub(super) fn sweep(relay: BorrowedFd<'_>) -> Vec<(Connection, Begun)> {
     let mut connections = Vec::new();
     loop {
         match take_one(relay) {
-            Taken::Connection(connection) => connections.push(connection),
+            Taken::Connection(connection, begun) => connections.push((connection, *begun)),
             Taken::Unusable => {}
             Taken::Nothing => return connections,
         }
@@ -54,25 +64,183 @@ pub(super) fn sweep(relay: BorrowedFd<'_>) -> Vec<Connection> {
 }
 
 enum Taken {
-    Connection(Connection),
+    Connection(Connection, Box<Begun>),
     Unusable,
     Nothing,
 }
 
+fn send(
+    relay: BorrowedFd<'_>,
+    connection: BorrowedFd<'_>,
+    request: &Request,
+    rest: &[u8],
+) -> io::Result<Sent> {
+    let Parcel { message, content } = pack(request, rest)?;
+    match content {
+        None => channel::send(relay, &message, &[connection]),
+        Some(Stored::Here(file)) => channel::send(relay, &message, &[connection, file.as_fd()]),
+        Some(Stored::Written(file)) => channel::send(relay, &message, &[connection, file.as_fd()]),
+    }
+}
+
+/// A message, and the file that has to go with it.
+struct Parcel<'a> {
+    message: Vec<u8>,
+    content: Option<Stored<'a>>,
+}
+
+enum Stored<'a> {
+    /// The content has been in this file all the time.
+    Here(&'a File),
+    /// It was written there to travel.
+    Written(File),
+}
+
+fn pack<'a>(request: &'a Request, rest: &[u8]) -> io::Result<Parcel<'a>> {
+    let head = &request.head.raw;
+    let without_content = LENGTHS + head.len() + rest.len();
+    let content = match &request.content {
+        Content::Empty => None,
+        Content::Memory(bytes) if without_content + bytes.len() <= MESSAGE_MAX => None,
+        Content::Memory(bytes) => Some(Stored::Written(write(bytes)?)),
+        Content::File { file, .. } => Some(Stored::Here(file)),
+    };
+    let mut message = Vec::with_capacity(without_content);
+    // A head too long for its number is too long for a message, which `send` refuses.
+    message.put_u32_ne(u32::try_from(head.len()).unwrap_or(u32::MAX));
+    message.put_u64_ne(request.content.len());
+    message.put_slice(head);
+    if let (None, Content::Memory(bytes)) = (&content, &request.content) {
+        message.put_slice(bytes);
+    }
+    message.put_slice(rest);
+    Ok(Parcel { message, content })
+}
+
+fn write(bytes: &[u8]) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 fn take_one(relay: BorrowedFd<'_>) -> Taken {
     match channel::receive(relay) {
-        Ok(Received::Message(received, Some(descriptor))) => {
-            match accept::adopt(descriptor, BytesMut::from(&received[..])) {
-                Ok(connection) => Taken::Connection(connection),
+        Ok(Received::Message(message, descriptors)) => {
+            let mut descriptors = descriptors.into_iter();
+            let connection = descriptors.next().map(accept::adopt);
+            match (connection, unpack(message.into(), descriptors.next())) {
+                (Some(Ok(connection)), Some(begun)) => Taken::Connection(connection, Box::new(begun)),
                 // The client has left meanwhile.
-                Err(_) => Taken::Unusable,
+                (Some(Err(_)), _) => Taken::Unusable,
+                (None, _) | (_, None) => {
+                    tracing::error!("a connection handed over by another worker could not be understood");
+                    Taken::Unusable
+                }
             }
         }
-        Ok(Received::Message(_, None)) => Taken::Unusable,
         Ok(Received::WouldBlock | Received::Closed) => Taken::Nothing,
         Err(error) => {
             tracing::error!(%error, "a connection handed over by another worker could not be taken");
             Taken::Nothing
+        }
+    }
+}
+
+fn unpack(mut message: Bytes, content: Option<OwnedFd>) -> Option<Begun> {
+    let head = usize::try_from(message.try_get_u32_ne().ok()?).ok()?;
+    let length = message.try_get_u64_ne().ok()?;
+    if head > message.len() {
+        return None;
+    }
+    let head = message.split_to(head);
+    let content = match (content, length) {
+        (Some(file), length) => Content::File { file: file.into(), length },
+        (None, 0) => Content::Empty,
+        (None, length) => {
+            let length = usize::try_from(length).ok().filter(|length| *length <= message.len())?;
+            Content::Memory(message.split_to(length))
+        }
+    };
+    Some(Begun { head, content, rest: BytesMut::from(message) })
+}
+
+/// Bytes of the two lengths.
+const LENGTHS: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn request(head: &'static [u8], content: Content) -> Request {
+        let mut request = Request::get("/");
+        request.head.raw = Bytes::from_static(head);
+        request.content = content;
+        request
+    }
+
+    fn check(content: Content, rest: &[u8]) {
+        let expected = match &content {
+            Content::Empty => Vec::new(),
+            Content::Memory(bytes) => bytes.to_vec(),
+            Content::File { file, .. } => {
+                let mut bytes = Vec::new();
+                let mut file = file.try_clone().unwrap();
+                file.read_to_end(&mut bytes).unwrap();
+                file.rewind().unwrap();
+                bytes
+            }
+        };
+        let (relay, taker) = channel::pair().unwrap();
+        let (connection, _client) = std::os::unix::net::UnixStream::pair().unwrap();
+        let request = request(b"POST / HTTP/1.1\r\n\r\n", content);
+        assert_eq!(post(relay.as_fd(), connection.as_fd(), &request, rest), Relayed::Gone);
+
+        let Received::Message(message, descriptors) = channel::receive(taker.as_fd()).unwrap() else {
+            panic!("no message")
+        };
+        let begun = unpack(message.into(), descriptors.into_iter().nth(1)).unwrap();
+        assert_eq!(begun.head, request.head.raw);
+        assert_eq!(&begun.rest[..], rest);
+        assert_eq!(begun.content.len(), expected.len() as u64);
+        let mut arrived = Vec::new();
+        match begun.content {
+            Content::Empty => {}
+            Content::Memory(bytes) => arrived = bytes.to_vec(),
+            Content::File { mut file, .. } => {
+                file.read_to_end(&mut arrived).unwrap();
+            }
+        }
+        assert!(arrived == expected, "the content arrives as it was");
+    }
+
+    #[test]
+    fn requests_arrive_whole_whatever_their_size() {
+        check(Content::Empty, b"");
+        check(Content::Empty, b"GET /next HTTP/1.1\r\n");
+        for size in [1, MESSAGE_MAX - 64, MESSAGE_MAX, 1 << 20] {
+            check(Content::Memory(Bytes::from(vec![7; size])), b"rest");
+        }
+        let file = write(&vec![9; 3 << 20]).unwrap();
+        check(Content::File { file, length: 3 << 20 }, b"rest");
+    }
+
+    #[test]
+    fn what_does_not_fit_stays() {
+        let (relay, _taker) = channel::pair().unwrap();
+        let (connection, _client) = std::os::unix::net::UnixStream::pair().unwrap();
+        let request = request(b"GET / HTTP/1.1\r\n\r\n", Content::Empty);
+        let rest = vec![b'x'; MESSAGE_MAX];
+        assert_eq!(post(relay.as_fd(), connection.as_fd(), &request, &rest), Relayed::Stayed);
+    }
+
+    #[test]
+    fn damaged_messages_are_told_from_whole_ones() {
+        for message in
+            [&b""[..], &[0; LENGTHS - 1], &[0xff; LENGTHS], &[0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1]]
+        {
+            assert!(unpack(Bytes::copy_from_slice(message), None).is_none(), "{message:?}");
         }
     }
 }

@@ -30,7 +30,7 @@ impl Retirement {
     /// Asks for a successor; this worker serves on until it is told to drain.
     pub(super) fn ask(&self, reason: RetireReason) {
         if !self.asked.swap(true, Ordering::Relaxed)
-            && let Err(error) = channel::send(self.channel.as_fd(), &Report::Retiring(reason).encode(), None)
+            && let Err(error) = channel::send(self.channel.as_fd(), &Report::Retiring(reason).encode(), &[])
         {
             tracing::error!(%error, "the master cannot be asked for a successor");
         }

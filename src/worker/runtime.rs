@@ -115,7 +115,9 @@ fn pipeline(
             retirement.count();
             scoreboard.record(record).requests_total().fetch_add(1, Ordering::Relaxed);
         }),
-        relay: Box::new(move |connection, received| relay::post(post.as_fd(), connection, received)),
+        relay: Box::new(move |connection, request, rest| {
+            relay::post(post.as_fd(), connection, request, rest)
+        }),
     })
 }
 
@@ -162,8 +164,9 @@ fn serve(
         serve: Arc::clone(&serve),
         running: BTreeMap::new(),
     };
-    let taking =
-        relay::take(handoff.relay.take.try_clone()?, Arc::clone(calls), move |connection| serve(connection));
+    let taking = relay::take(handoff.relay.take.try_clone()?, Arc::clone(calls), move |connection, begun| {
+        serve(connection, begun)
+    });
     let obedience = Obedience {
         acceptors,
         pipeline: Arc::clone(pipeline),
@@ -217,10 +220,11 @@ fn connection_server(
     pipeline: Arc<Pipeline>,
     counters: (Scoreboard, RecordIndex),
 ) -> Serve {
-    Arc::new(move |connection: Connection| {
+    Arc::new(move |connection: Connection, begun| {
         let open = drain.enter();
         let (scoreboard, record) = (counters.0.clone(), counters.1);
-        let serving = h1::serve(connection, Arc::clone(&settings), Arc::clone(&drain), Arc::clone(&pipeline));
+        let (settings, drain, pipeline) = (Arc::clone(&settings), Arc::clone(&drain), Arc::clone(&pipeline));
+        let serving = h1::serve(connection, begun, settings, drain, pipeline);
         tokio::spawn(async move {
             let counters = scoreboard.record(record);
             counters.connections_open().fetch_add(1, Ordering::Relaxed);

@@ -177,3 +177,24 @@ def test_idle_siblings_answer_what_a_blocked_worker_holds(serve, gates, transpor
     assert blocked.getresponse().read() == b"released"
     for client in clients:
         client.close()
+
+
+def test_uploads_of_any_size_move_to_idle_siblings(serve, gates, transport):
+    """Two workers; one is blocked. Small content travels in the message, large content as a file beside it."""
+    server = serve("responses", "-w", "2", transport=transport, environment=gates.environment).ready()
+    clients = [Client(server) for _ in range(12)]
+    blocked, *others = clients
+    blocked.request("GET", "/gated")
+    gates.expect("entered")
+    for number, client in enumerate(others):
+        size = [10, 63_000, 70_000, 1 << 20, 3 << 20][number % 5]
+        content = bytes([number]) * size
+        expected = f"{size} {hashlib.sha256(content).hexdigest()}".encode()
+        assert client.ask("POST", "/digest", content).content == expected
+        pieces = (content[at : at + 50_000] for at in range(0, size, 50_000))
+        assert client.ask("POST", "/digest", pieces).content == expected
+        assert client.ask("GET", "/worker").status == 200
+    gates.release()
+    assert blocked.getresponse().read() == b"released"
+    for client in clients:
+        client.close()

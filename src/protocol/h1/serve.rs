@@ -7,10 +7,10 @@ use super::write::Asked;
 use crate::config::{Limits, Timeouts};
 use crate::net::{Connection, Drain, Local, Peer};
 use crate::protocol::{
-    Admitted, Answer, Content, Exchange, Handler, LengthRule, Patience, Record, Rejection, Relayed, Request,
-    RequestContext, RequestHead, Response, Scheme,
+    Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Patience, Record, Rejection, Relayed,
+    Request, RequestContext, RequestHead, Response, Scheme,
 };
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{REFERER, USER_AGENT};
 use std::os::fd::AsFd;
@@ -19,8 +19,6 @@ use std::time::Instant;
 
 /// Content of a refused request that is read and forgotten so that its connection can go on.
 const DISCARD_LIMIT: u64 = 256 << 10;
-/// Largest request, in bytes, that is handed to another worker together with its connection.
-const RELAY_LIMIT: usize = 60 << 10;
 
 /// What holds for every connection.
 #[derive(Debug)]
@@ -31,30 +29,38 @@ pub struct Settings {
     pub timeouts: Timeouts,
 }
 
-/// Serves a connection until it ends or another worker has it.
+/// Serves a connection until it ends or another worker has it; `begun` is what another worker left to do.
 pub async fn serve<H: Handler>(
     connection: Connection,
+    begun: Option<Begun>,
     settings: Arc<Settings>,
     drain: Arc<Drain>,
     handler: Arc<H>,
 ) {
-    let Connection { stream, peer, local, received } = connection;
+    let Connection { stream, peer, local } = connection;
     let ends = Ends { peer, local, mount: Arc::from("") };
-    let mut session = Session::new(stream, received, &settings, &drain);
+    let mut session = Session::new(stream, &settings, &drain);
+    let mut outcome = match begun {
+        Some(Begun { head, content, rest }) => {
+            session.buffer = rest;
+            exchange(&mut session, head, Some(content), (&ends, &*handler)).await
+        }
+        None => Next::Head,
+    };
     loop {
-        let outcome = match session.read_head().await {
-            NextHead::Head(raw) => exchange(&mut session, raw, &ends, &*handler).await,
+        match outcome {
+            Next::Head => {}
+            Next::Close => return,
+            Next::Linger => return session.linger().await,
+        }
+        outcome = match session.read_head().await {
+            NextHead::Head(raw) => exchange(&mut session, raw, None, (&ends, &*handler)).await,
             NextHead::Refused(rejection) => {
                 let record = ends.record(&*handler, None);
                 refuse(&mut session, rejection, &record, &*handler).await
             }
             NextHead::Gone => Next::Linger,
         };
-        match outcome {
-            Next::Head => {}
-            Next::Close => return,
-            Next::Linger => return session.linger().await,
-        }
     }
 }
 
@@ -103,7 +109,13 @@ fn record(context: &RequestContext, head: Option<&RequestHead>) -> Record {
     }
 }
 
-async fn exchange<H: Handler>(session: &mut Session<'_>, raw: Bytes, ends: &Ends, handler: &H) -> Next {
+/// One request and its answer; `received` is the content, where another worker has received it already.
+async fn exchange<H: Handler>(
+    session: &mut Session<'_>,
+    raw: Bytes,
+    received: Option<Content>,
+    (ends, handler): (&Ends, &H),
+) -> Next {
     let parsed = match parse(raw, &session.settings.limits) {
         Ok(parsed) => parsed,
         Err(rejection) => {
@@ -120,7 +132,7 @@ async fn exchange<H: Handler>(session: &mut Session<'_>, raw: Bytes, ends: &Ends
             let record = record(&context, Some(&head));
             answer_early(session, turn, *response, &record, handler).await
         }
-        Ok(admitted) => match receive(session, turn, &admitted).await {
+        Ok(admitted) => match receive(session, turn, &admitted, received).await {
             Ok(content) => {
                 let request = Request { head, content, context };
                 answer(session, turn, admitted.route, request, handler).await
@@ -148,7 +160,20 @@ enum Stop {
     Gone,
 }
 
-async fn receive<R>(session: &mut Session<'_>, turn: Turn, admitted: &Admitted<R>) -> Result<Content, Stop> {
+async fn receive<R>(
+    session: &mut Session<'_>,
+    turn: Turn,
+    admitted: &Admitted<R>,
+    received: Option<Content>,
+) -> Result<Content, Stop> {
+    match received {
+        // The limits of this worker may be newer ones.
+        Some(content) if content.len() > admitted.body_limit => {
+            return Err(Stop::Refuse(Rejection::ContentTooLarge));
+        }
+        Some(content) => return Ok(content),
+        None => {}
+    }
     if turn.framing == Framing::None {
         return Ok(Content::Empty);
     }
@@ -180,12 +205,10 @@ async fn answer<H: Handler>(
 ) -> Next {
     let (method, version) = (request.head.method.clone(), request.head.version);
     let record = handler.keeps_records().then(|| record(&request.context, Some(&request.head)));
-    let patience = if may_move(turn, &request) { Patience::Move } else { Patience::Wait };
-    let response = match handler.respond(route, request, patience).await {
+    let response = match handler.respond(route, request, Patience::Move).await {
         Answer::Response(response) => response,
         Answer::Busy(route, request) => {
-            let received = replay(turn, &request, &session.buffer);
-            if handler.relay(session.stream.as_fd(), &received) == Relayed::Gone {
+            if handler.relay(session.stream.as_fd(), &request, &session.buffer) == Relayed::Gone {
                 return Next::Close;
             }
             match handler.respond(route, *request, Patience::Wait).await {
@@ -209,31 +232,6 @@ async fn answer<H: Handler>(
         Ok(Persistence::Close) => Next::Linger,
         Err(_) => Next::Close,
     }
-}
-
-fn may_move(turn: Turn, request: &Request) -> bool {
-    let in_memory = !matches!(request.content, Content::File { .. });
-    let size = request.head.raw.len() as u64 + request.content.len();
-    in_memory && turn.expectation == Expectation::None && size < RELAY_LIMIT as u64
-}
-
-/// The bytes from which another worker reads the very same requests.
-fn replay(turn: Turn, request: &Request, rest: &[u8]) -> Vec<u8> {
-    let mut bytes = request.head.raw.to_vec();
-    if let Content::Memory(content) = &request.content {
-        if turn.framing == Framing::Chunked {
-            bytes.put_slice(format!("{:x}\r\n", content.len()).as_bytes());
-            bytes.put_slice(content);
-            bytes.put_slice(b"\r\n");
-        } else {
-            bytes.put_slice(content);
-        }
-    }
-    if turn.framing == Framing::Chunked {
-        bytes.put_slice(b"0\r\n\r\n");
-    }
-    bytes.put_slice(rest);
-    bytes
 }
 
 /// Answers without an app, before the content is read.

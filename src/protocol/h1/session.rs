@@ -74,10 +74,10 @@ enum Wait {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(stream: Stream, received: BytesMut, settings: &'a Settings, drain: &'a Drain) -> Self {
+    pub(super) fn new(stream: Stream, settings: &'a Settings, drain: &'a Drain) -> Self {
         Self {
             stream,
-            buffer: received,
+            buffer: BytesMut::new(),
             settings,
             out: BytesMut::new(),
             deadline: Deadline::new(),
