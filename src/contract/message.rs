@@ -58,6 +58,8 @@ pub enum RetireReason {
     MaxRequests,
     /// A request that cannot be interrupted has passed its time limit.
     RequestTimeout,
+    /// Somebody has sent it SIGTERM.
+    Terminated,
 }
 
 /// A message that this program did not write.
@@ -116,6 +118,7 @@ impl Report {
             }
             Self::Retiring(RetireReason::MaxRequests) => vec![3],
             Self::Retiring(RetireReason::RequestTimeout) => vec![4],
+            Self::Retiring(RetireReason::Terminated) => vec![5],
         }
     }
 
@@ -132,6 +135,7 @@ impl Report {
             }),
             [3] => Ok(Self::Retiring(RetireReason::MaxRequests)),
             [4] => Ok(Self::Retiring(RetireReason::RequestTimeout)),
+            [5] => Ok(Self::Retiring(RetireReason::Terminated)),
             _ => Err(Malformed),
         }
     }
@@ -168,6 +172,7 @@ mod tests {
             failed(ExitReason::BootFailed, ""),
             Report::Retiring(RetireReason::MaxRequests),
             Report::Retiring(RetireReason::RequestTimeout),
+            Report::Retiring(RetireReason::Terminated),
         ];
         for report in reports {
             assert_eq!(Report::decode(&report.encode()), Ok(report));

@@ -28,6 +28,9 @@ pub(super) fn write(note: &Note) {
             RetireReason::RequestTimeout => {
                 warn!(%slot, %pid, %generation, "worker retires: a request is stuck past its time limit");
             }
+            RetireReason::Terminated => {
+                info!(%slot, %pid, %generation, "worker retires: it was sent SIGTERM; a successor comes first (to stop the server, signal the master)");
+            }
         },
         Note::Killed { who, reason } => write_killed(*who, *reason),
         Note::StillThere(Who { slot, pid, generation }) => {

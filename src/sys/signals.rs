@@ -48,6 +48,16 @@ struct Caught {
     ids: [SigId; 2],
 }
 
+impl Caught {
+    fn new(signal: Signal, number: c_int, writer: &UnixStream) -> io::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        // In this order: whoever reads the byte must find the flag.
+        let raise = signal_hook::flag::register(number, Arc::clone(&flag))?;
+        let wake = signal_hook::low_level::pipe::register(number, writer.try_clone()?)?;
+        Ok(Self { signal, flag, ids: [raise, wake] })
+    }
+}
+
 impl SignalPipe {
     /// Catches every [`Signal`] from now on.
     ///
@@ -64,12 +74,20 @@ impl SignalPipe {
             let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
             // SAFETY: the default action runs no code of this process.
             unsafe { sigaction(nix::sys::signal::Signal::try_from(number)?, &default) }?;
-            let flag = Arc::new(AtomicBool::new(false));
-            // In this order: whoever reads the byte must find the flag.
-            let raise = signal_hook::flag::register(number, Arc::clone(&flag))?;
-            let wake = signal_hook::low_level::pipe::register(number, writer.try_clone()?)?;
-            caught.push(Caught { signal, flag, ids: [raise, wake] });
+            caught.push(Caught::new(signal, number, &writer)?);
         }
+        Ok(Self { reader, caught })
+    }
+
+    /// Catches SIGTERM from now on, in a forked child whose parent has caught every [`Signal`].
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn for_child() -> io::Result<Self> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        let caught = vec![Caught::new(Signal::Terminate, signal_hook::consts::SIGTERM, &writer)?];
         Ok(Self { reader, caught })
     }
 
@@ -158,5 +176,10 @@ mod tests {
         pipe.release();
         raise(Number::SIGTERM).unwrap();
         assert_eq!(pipe.take(), []);
+        // As a forked child does, which finds signal-hook's handler in place.
+        let mut pipe = SignalPipe::for_child().unwrap();
+        raise(Number::SIGHUP).unwrap();
+        raise(Number::SIGTERM).unwrap();
+        assert_eq!(pipe.take(), [Signal::Terminate]);
     }
 }

@@ -1,12 +1,14 @@
 //! What the master says, and the end of a worker.
 
 use super::acceptors::Acceptors;
+use super::retirement::Retirement;
 use super::{relay, reopen_logs};
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::{DrainReason, Order, Report};
+use crate::contract::handoff::{DrainReason, Order, Report, RetireReason};
 use crate::pipeline::Pipeline;
 use crate::sys;
 use crate::sys::channel::{self, Received};
+use crate::sys::signals::SignalPipe;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 pub(super) struct Obedience {
     pub(super) acceptors: Acceptors,
     pub(super) pipeline: Arc<Pipeline>,
+    pub(super) retirement: Arc<Retirement>,
     pub(super) relay: OwnedFd,
     pub(super) graceful: Duration,
 }
@@ -25,6 +28,8 @@ impl Obedience {
     /// Follows orders until this worker has drained.
     pub(super) async fn obey(mut self, channel: OwnedFd) -> io::Result<ExitReason> {
         let channel = sys::watch::readable(channel)?;
+        let mut signals = SignalPipe::for_child()?;
+        let signalled = sys::watch::readable(signals.descriptor().try_clone_to_owned()?)?;
         self.acceptors.update();
         channel::send(channel.get_ref().as_fd(), &Report::Ready.encode(), &[])?;
         let drain = Arc::clone(&self.acceptors.drain);
@@ -34,6 +39,12 @@ impl Obedience {
                 order = next_order(&channel), if reason != ExitReason::MasterGone => {
                     if self.follow(order?) == Heard::MasterGone {
                         reason = ExitReason::MasterGone;
+                    }
+                }
+                ready = signalled.readable() => {
+                    ready?.clear_ready();
+                    if !signals.take().is_empty() {
+                        self.retirement.ask(RetireReason::Terminated);
                     }
                 }
                 () = drain.wait_below(1), if drain.has_begun() => {

@@ -37,7 +37,7 @@ pub(super) fn run(handoff: &Handoff) -> Result<ExitReason, BootFailure> {
         .map_err(|error| BootFailure::new("cannot build the runtime", &error))?;
     let retirement = Arc::new(retirement(handoff)?);
     let pipeline = Arc::new(pipeline(handoff, &calls, &retirement)?);
-    let serving = serve(handoff, &calls, &pipeline, &runtime)
+    let serving = serve(handoff, &calls, (&pipeline, &retirement), &runtime)
         .map_err(|error| BootFailure::new("cannot begin to serve", &error))?;
     let outcome = if blocking {
         let outcome = runtime.spawn(close_after(serving, Arc::clone(&calls)));
@@ -145,7 +145,7 @@ fn status_text(scoreboard: &Scoreboard) -> String {
 fn serve(
     handoff: &Handoff,
     calls: &Arc<CallQueue>,
-    pipeline: &Arc<Pipeline>,
+    (pipeline, retirement): (&Arc<Pipeline>, &Arc<Retirement>),
     runtime: &Runtime,
 ) -> io::Result<impl Future<Output = io::Result<ExitReason>> + Send + 'static> {
     let _context = runtime.enter();
@@ -170,6 +170,7 @@ fn serve(
     let obedience = Obedience {
         acceptors,
         pipeline: Arc::clone(pipeline),
+        retirement: Arc::clone(retirement),
         relay: handoff.relay.take.try_clone()?,
         graceful: config.timeouts.graceful,
     };

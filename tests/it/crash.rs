@@ -43,6 +43,20 @@ on_tcp_and_unix! {
 }
 
 on_tcp_and_unix! {
+    fn worker_sent_term_is_replaced_without_a_failure(transport) {
+        let server = Server::start(transport, 1);
+        let load = Load::start(server.address(), 4, &[Reuse::KeptAlive, Reuse::Closed]);
+        let asked = server.living_workers()[0].clone();
+        kill(Pid::from_raw(asked.pid), Signal::SIGTERM).unwrap();
+        server.wait_for_count("worker ready", 2);
+        server.wait_for("worker left");
+        load.goes_on();
+        assert_eq!(load.stop().1, Vec::<String>::new());
+        assert!(!is_alive(asked.pid));
+    }
+}
+
+on_tcp_and_unix! {
     fn connections_waiting_in_a_dead_workers_queue_are_served(transport) {
         kill_with_a_full_queue(&Server::start(transport, 1), 20);
     }
