@@ -3,7 +3,7 @@
 use super::event::{Action, Event, Pool};
 use super::pid_file::PidFile;
 use super::{Start, notes, pool};
-use crate::config::Config;
+use crate::config::{Changes, Config};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
 use crate::contract::message::{Order, Report};
@@ -19,13 +19,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// Does what the supervisor decides and hears what happens.
 pub(super) struct Performer {
     start: Callbacks,
     /// The configuration of each generation that may still be started.
     configs: BTreeMap<Generation, Arc<Config>>,
+    /// What the sockets were made by.
+    started_with: Arc<Config>,
     loaded: Option<Config>,
     links: BTreeMap<Pid, Link>,
     shared: Shared,
@@ -76,9 +78,11 @@ struct Birth {
 impl Performer {
     pub(super) fn new(start: Start, shared: Shared, own: Own) -> Self {
         let Start { config, reload_config, reopen_logs, worker_main, fork_hooks } = start;
+        let config = Arc::new(config);
         Self {
             start: Callbacks { reload_config, reopen_logs, worker_main, fork_hooks },
-            configs: BTreeMap::from([(Generation(1), Arc::new(config))]),
+            configs: BTreeMap::from([(Generation(1), Arc::clone(&config))]),
+            started_with: config,
             loaded: None,
             links: BTreeMap::new(),
             shared,
@@ -197,19 +201,14 @@ impl Performer {
     fn load_config(&mut self) -> Result<Pool, String> {
         let config = (self.start.reload_config)()?;
         let pool = pool(&config);
-        if let Some((_, before)) = self.configs.last_key_value() {
-            let (before, after) = (&before.server, &config.server);
-            let changed = [
-                ("bind", before.bind != after.bind),
-                ("backlog", before.backlog != after.backlog),
-                ("unix_mode", before.unix_mode != after.unix_mode),
-                ("unix_owner", before.unix_owner != after.unix_owner),
-                ("unix_group", before.unix_group != after.unix_group),
-                ("pid_file", before.pid_file != after.pid_file),
-            ];
-            for (key, _) in changed.iter().filter(|(_, is_changed)| *is_changed) {
-                warn!("server.{key} has changed: this takes effect at a restart only");
+        if let Some((_, serving)) = self.configs.last_key_value() {
+            let changes = Changes::between(serving, &config);
+            if !changes.reloaded.is_empty() {
+                info!("changed keys that the reload takes: {}", changes.reloaded.join(", "));
             }
+        }
+        for key in Changes::between(&self.started_with, &config).restart {
+            warn!("{key} has changed: this takes effect at a restart only");
         }
         self.loaded = Some(config);
         Ok(pool)

@@ -41,6 +41,22 @@ on_tcp_and_unix! {
 }
 
 on_tcp_and_unix! {
+    fn a_reload_says_which_keys_it_takes_and_which_wait_for_a_restart(transport) {
+        let server = Server::start(transport, 1);
+        let first = server.folder().read("ferricorn.toml");
+        let changed = first.replace("[server]\n", "[server]\nbacklog = 99\n") + "[limits]\nfields = 50\n";
+        server.folder().write("ferricorn.toml", &changed);
+        // The second one finds nothing new to take, but the restart is still due.
+        for count in 1..3 {
+            server.signal(Signal::SIGHUP);
+            server.wait_for_count("reload done: generation", count);
+            server.wait_for_count("server.backlog has changed: this takes effect at a restart only", count);
+            assert_eq!(server.count("the reload takes: limits.fields"), 1);
+        }
+    }
+}
+
+on_tcp_and_unix! {
     fn a_broken_configuration_changes_nothing(transport) {
         let server = Server::start(transport, 2);
         let good = server.folder().read("ferricorn.toml");
