@@ -151,3 +151,26 @@ fn foreign_children_are_reaped() {
     crate::support::until("the foreign child is reaped", || !std::fs::exists(&stat).unwrap());
     assert_eq!(server.ask(GET).status, 200);
 }
+
+#[test]
+fn first_process_of_a_container_stops_and_reaps_as_any_other() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: only root can make a PID namespace");
+        return;
+    }
+    let folder = Folder::new();
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 2, ""));
+    let mut command = Command::new("unshare");
+    // pid_namespaces(7): the first process gets only the signals it handles, and every orphan.
+    let program = ferricorn(&folder);
+    command.args(["--pid", "--fork", "--kill-child"]).arg(program.get_program()).arg("serve");
+    command.current_dir(folder.path(""));
+    let mut server = Server::from_command(command, folder);
+    assert!(server.log().iter().any(|line| line.contains("[1] ready: ")), "its pid is not 1");
+    assert_eq!(server.ask(GET).status, 200);
+    let children = format!("/proc/{0}/task/{0}/children", server.pid());
+    let first = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), Signal::SIGTERM).unwrap();
+    assert_eq!(server.exit_code(), Some(0));
+    assert_eq!(server.survivors(), []);
+}
