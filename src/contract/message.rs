@@ -4,7 +4,7 @@
 //! program (fork without exec), so there are no versions.
 
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::Slot;
+use crate::contract::slot::Slot;
 
 /// What the master tells a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,10 @@ pub mod exit;
 pub mod handoff;
 pub mod message;
 pub mod scoreboard;
+pub mod slot;
 
 pub use exit::ExitReason;
-pub use handoff::{Generation, Handoff, Relay, Slot};
+pub use handoff::{Handoff, Relay};
 pub use message::{DrainReason, Order, Report, RetireReason};
 pub use scoreboard::{RecordIndex, Scoreboard, WorkerState};
+pub use slot::{Generation, Slot};

@@ -2,7 +2,7 @@
 //!
 //! No pointers, no locks, no growth. A dying worker may have written anything, so values are checked when read.
 
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use crate::sys::process::Pid;
 use crate::sys::shared_memory::SharedWords;
 use std::io;

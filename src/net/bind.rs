@@ -1,7 +1,7 @@
 //! From the configured addresses to listening sockets; refused where somebody else listens.
 
 use crate::config::{BindAddress, Server};
-use crate::contract::handoff::Slot;
+use crate::contract::slot::Slot;
 use crate::net::listeners::{Listener, ListenerSet, TcpOptions};
 use crate::sys::privileges;
 use crate::sys::process::{self, Pid};

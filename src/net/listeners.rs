@@ -3,7 +3,7 @@
 //! No socket is closed while the server runs: Linux drops every connection that waits in the queue of a closing socket,
 //! even when others share its address. A slot out of service keeps its sockets and its siblings serve them.
 
-use crate::contract::handoff::Slot;
+use crate::contract::slot::Slot;
 use crate::sys::socket::{self, Families, SocketName};
 use std::collections::BTreeMap;
 use std::io;

@@ -9,4 +9,15 @@ mod serve;
 mod session;
 mod write;
 
-pub use serve::{Settings, serve};
+pub use serve::serve;
+
+use crate::config::{Limits, Timeouts};
+
+/// What holds for every connection.
+#[derive(Debug)]
+pub struct Settings {
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Times.
+    pub timeouts: Timeouts,
+}

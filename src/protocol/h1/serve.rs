@@ -1,10 +1,10 @@
 //! One connection from its first byte to its last (RFC 9112 9).
 
+use super::Settings;
 use super::content::{ContentReader, Gathered};
 use super::head::{Expectation, Framing, ParsedHead, Persistence, parse};
 use super::session::{NextHead, Session};
 use super::write::Asked;
-use crate::config::{Limits, Timeouts};
 use crate::net::{Connection, Drain, Local, Peer};
 use crate::protocol::{
     Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Patience, Record, Rejection, Relayed,
@@ -19,15 +19,6 @@ use std::time::Instant;
 
 /// Content of a refused request that is read and forgotten so that its connection can go on.
 const DISCARD_LIMIT: u64 = 256 << 10;
-
-/// What holds for every connection.
-#[derive(Debug)]
-pub struct Settings {
-    /// Sizes and counts.
-    pub limits: Limits,
-    /// Times.
-    pub timeouts: Timeouts,
-}
 
 /// Serves a connection until it ends or another worker has it; `begun` is what another worker left to do.
 pub async fn serve<H: Handler>(

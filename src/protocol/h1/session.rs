@@ -1,8 +1,8 @@
 //! A connection's bytes: reading with deadlines, writing responses, ending without a reset.
 
+use super::Settings;
 use super::deadline::Deadline;
 use super::head::{HeadScanner, Persistence};
-use super::serve::Settings;
 use super::write::{Asked, Delimiter, put_head};
 use crate::net::{Drain, Stream};
 use crate::protocol::{BodyStream, Rejection, Response, ResponseBody};
