@@ -194,7 +194,7 @@ mod tests {
         for bytes in [&b""[..], &[0], &[1, 1], &[6, 1, 2, 3], &[7], &[255; 9]] {
             assert_eq!(Order::decode(bytes), Err(Malformed), "{bytes:?}");
         }
-        for bytes in [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[5]] {
+        for bytes in [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[6]] {
             assert_eq!(Report::decode(bytes), Err(Malformed), "{bytes:?}");
         }
     }

@@ -12,8 +12,8 @@ use std::time::{Instant, SystemTime};
 /// One request, complete: its content has been received, however slow the client.
 #[derive(Debug)]
 pub struct Request {
-    /// Everything before the content.
-    pub head: RequestHead,
+    /// Everything before the content; boxed, as a request passes through many hands.
+    pub head: Box<RequestHead>,
     /// The content, decoded.
     pub content: Content,
     /// What the server knows beyond what the client wrote.
@@ -225,6 +225,6 @@ impl Request {
             mount: Arc::from(""),
             received: Instant::now(),
         };
-        Self { head, content: Content::Empty, context }
+        Self { head: Box::new(head), content: Content::Empty, context }
     }
 }

@@ -1,12 +1,7 @@
 use super::*;
-use crate::protocol::{
-    Content, Local, Peer, RequestContext, RequestHead, RequestId, ResponseBody, Scheme, Target,
-};
-use bytes::Bytes;
-use http::{HeaderMap, Method, Version};
+use crate::protocol::ResponseBody;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
 use tokio::runtime::{Builder, Runtime};
 
 /// Longer than anything takes here.
@@ -76,7 +71,7 @@ impl Worker {
         let (sender, receiver) = channel();
         let (queue, app) = (Arc::clone(&self.queue), Arc::clone(&self.app));
         self.runtime.spawn(async move {
-            let outcome = queue.call(app, request(path), limit, patience).await;
+            let outcome = queue.call(app, Request::get(path), limit, patience).await;
             let _ = sender.send(outcome.map(|response| {
                 let ResponseBody::Full(bytes) = response.into_body() else { panic!("not what was given") };
                 String::from_utf8_lossy(&bytes).into_owned()
@@ -97,26 +92,6 @@ impl Drop for Worker {
             let _ = thread.join();
         }
     }
-}
-
-fn request(path: &'static str) -> Request {
-    let head = RequestHead {
-        method: Method::GET,
-        target: Target::parse(Bytes::from_static(path.as_bytes())).unwrap(),
-        version: Version::HTTP_11,
-        fields: HeaderMap::new(),
-        raw: Bytes::new(),
-    };
-    let context = RequestContext {
-        id: RequestId(1),
-        peer: Peer::Unix,
-        local: Local::Unix(Arc::default()),
-        scheme: Scheme::Http,
-        identity: None,
-        mount: Arc::from(""),
-        received: Instant::now(),
-    };
-    Request { head, content: Content::Empty, context }
 }
 
 fn answer(receiver: &Receiver<Result<String, AppError>>) -> Result<String, AppError> {

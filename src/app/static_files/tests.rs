@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::{Content, Local, Patience, Peer, RequestContext, RequestId, Scheme, Target};
+use crate::protocol::{Patience, Target};
 use bytes::Bytes;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, Version};
@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 const LIMITS: CallLimits = CallLimits { time: Duration::ZERO, patience: Patience::Wait };
 
@@ -64,16 +64,9 @@ impl Site {
     }
 
     fn send(&self, method: Method, target: &[u8], fields: &[(HeaderName, &str)]) -> Response {
-        let context = RequestContext {
-            id: RequestId(1),
-            peer: Peer::Unix,
-            local: Local::Unix(Arc::default()),
-            scheme: Scheme::Http,
-            identity: None,
-            mount: Arc::from(self.files.mount.as_str()),
-            received: Instant::now(),
-        };
-        let request = Request { head: head(method, target, fields), content: Content::Empty, context };
+        let mut request = Request::get("/");
+        request.head = Box::new(head(method, target, fields));
+        request.context.mount = Arc::from(self.files.mount.as_str());
         match self.files.call(request, LIMITS).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(response) => response.unwrap(),
             Poll::Pending => panic!("files are answered at once"),
