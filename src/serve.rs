@@ -1,7 +1,7 @@
 //! Puts master and workers together: configuration in, exit code out.
 #![forbid(unsafe_code)]
 
-use crate::config::{Config, Loaded, Reloader};
+use crate::config::{Loaded, Reloader};
 use crate::master::{self, Start};
 use crate::sys::fork::ForkHooks;
 use crate::{telemetry, worker};
@@ -15,8 +15,8 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
     if let Err(error) = telemetry::init(&config.log) {
         return refuse(&error.to_string());
     }
-    if needs_interpreter(&config)
-        && let Err(reason) = interpreter::become_python()
+    if config.has_python_app()
+        && let Err(reason) = become_python()
     {
         return refuse(&reason);
     }
@@ -49,9 +49,12 @@ fn refuse(reason: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Whether an app wants an interpreter that this program does not have.
-fn needs_interpreter(config: &Config) -> bool {
-    cfg!(not(feature = "python")) && config.has_python_app()
+/// Puts the wheel of the virtual environment in the place of a program without Python; done when there is one.
+///
+/// # Errors
+/// What to install, and where.
+pub fn become_python() -> Result<(), String> {
+    if cfg!(feature = "python") { Ok(()) } else { interpreter::become_python() }
 }
 
 #[cfg(feature = "python")]

@@ -57,6 +57,8 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     ("app/python/module.rs", &["cli"]),
     // `check` makes the very checker that a worker would make, so that it finds what a worker would.
     ("cli/check.rs", &["middleware::bearer"]),
+    // The one-thread server that native apps are compared with: the app and the protocol without the server around.
+    ("cli/bench/accept_loop.rs", &["app", "net", "protocol", "cli"]),
 ];
 
 /// Names that may stand only in files below these paths.

@@ -1,6 +1,6 @@
 //! Takes the command line apart.
 
-use super::{jwt, print_config};
+use super::{bench, jwt, print_config};
 use crate::config::Flags;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -31,6 +31,8 @@ pub(super) enum Command {
     PrintConfig(print_config::Arguments),
     /// Make keys, sign and verify tokens
     Jwt(jwt::Arguments),
+    /// Load an app, beside a single-threaded server of the same app
+    Bench(bench::Arguments),
 }
 
 /// `ferricorn serve`
@@ -108,7 +110,7 @@ fn refused_flag(error: &clap::Error) -> Option<String> {
     Some(format!("error: {flag} is not supported in this version; {advice}"))
 }
 
-const COMMANDS: [&str; 4] = ["serve", "check", "print-config", "jwt"];
+const COMMANDS: [&str; 5] = ["serve", "check", "print-config", "jwt", "bench"];
 
 const DEMO_APPS: [&str; 3] = ["hello", "echo", "status"];
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod bench;
 mod check;
 pub mod jwt;
 mod print_config;
@@ -30,6 +31,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Check(flags) => check::run(flags),
         Command::PrintConfig(arguments) => print_config::run(arguments),
         Command::Jwt(arguments) => jwt::run(arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod openat;
 pub mod poll;
 pub mod privileges;
 pub mod process;
+pub mod process_group;
 pub mod random;
 pub mod replace;
 pub mod shared_memory;
