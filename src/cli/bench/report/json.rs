@@ -25,7 +25,7 @@ pub(in crate::cli::bench) fn json(run: &Run<'_>) -> String {
         },
         "comparisons": run.comparisons.iter().map(comparison).collect::<Vec<_>>(),
     });
-    format!("{whole:#}\n")
+    format!("{whole}\n")
 }
 
 fn comparison(comparison: &Comparison) -> Value {
