@@ -31,7 +31,7 @@ help:
 	@echo 'make build    target/release/ferricorn (no Python) and .venv/bin/ferricorn (with Python)'
 	@echo 'make check    format, lints with and without Python, documentation'
 	@echo 'make test     install what the tests need and run all of them'
-	@echo 'make bench    load on native and WSGI hello, beside a single-threaded server'
+	@echo 'make bench    load on native hello, WSGI hello and $(EXAMPLE), beside single-threaded servers'
 	@echo 'make clean    remove everything that the targets above made'
 	@echo
 	@echo 'PYTHON=python3.12 make … chooses the interpreter of a new .venv.'
@@ -92,7 +92,12 @@ test-tools: $(VENV)/.stamp-tests
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_APT); \
 	fi
 
-bench: build
+# Gunicorn comes with what the tests need.
+bench: build $(VENV)/.stamp-tests
+	@$(BIN)/python $(EXAMPLE)/prepare.py
+	cd $(EXAMPLE) && $(BIN)/ferricorn bench
+	cd benches && $(BIN)/ferricorn bench hello:application
+	target/release/ferricorn bench native:hello
 	@if ! command -v wrk >/dev/null; then \
 	  if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends wrk; \
