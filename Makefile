@@ -95,6 +95,7 @@ test-tools: $(VENV)/.stamp-tests
 # Gunicorn comes with what the tests need.
 bench: build $(VENV)/.stamp-tests
 	@$(BIN)/python $(EXAMPLE)/prepare.py
+	cd $(EXAMPLE) && $(BIN)/ferricorn bench --path /whoami
 	cd $(EXAMPLE) && $(BIN)/ferricorn bench
 	cd benches && $(BIN)/ferricorn bench hello:application
 	target/release/ferricorn bench native:hello
