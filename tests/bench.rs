@@ -245,3 +245,31 @@ fn interruption_ends_all_servers() {
         assert!(errors.contains("interrupted"), "{errors}");
     }
 }
+
+#[test]
+fn server_that_dies_ends_the_run() {
+    let run =
+        Bench::start(&directory("dies"), &["hello", "-w", "1", "--duration", "100ms", "--rounds", "1000"]);
+    let one_thread = || {
+        let is_it = |pid: &i32| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.split(|byte| *byte == 0).any(|argument| argument == b"--accept-loop"))
+        };
+        run.processes().into_iter().find(is_it)
+    };
+    // One that dies before it is loaded is left out. A tenth of a second of CPU time is more than a start takes.
+    until("the server of one thread is loaded", || one_thread().is_some_and(|pid| ticks(pid) >= 10));
+    let pid = Pid::from_raw(one_thread().unwrap());
+    kill(pid, Signal::SIGKILL).unwrap();
+    let (code, output, errors) = run.end();
+    assert_eq!((code, output.as_str()), (Some(1), ""), "{errors}");
+    assert!(errors.contains("answers no more"), "{errors}");
+}
+
+/// CPU time that a process has used, in ticks of which there are 100 a second.
+fn ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // proc_pid_stat(5): utime and stime are the 12th and 13th field behind the program's name.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+    fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
