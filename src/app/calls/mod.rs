@@ -21,6 +21,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::thread::Thread;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -107,6 +108,8 @@ impl CallQueue {
 
     /// Makes a call, on an app thread, and waits for its answer.
     ///
+    /// Dropping the future withdraws a call that no thread has begun.
+    ///
     /// # Errors
     /// What the app's failure stands for; [`AppError::Busy`] when no app thread is free and the request may
     /// move.
@@ -118,8 +121,9 @@ impl CallQueue {
         patience: Patience,
     ) -> Result<Response, AppError> {
         let ticket = Arc::new(Ticket::new(limit));
-        self.submit(Call { app, request: Box::new(request), ticket: Arc::clone(&ticket), patience });
-        poll_fn(|cx| ticket.poll(cx)).await
+        let mut waiting = Waiting { queue: self, ticket: Arc::clone(&ticket), answered: false };
+        self.submit(Call { app, request: Box::new(request), ticket, patience });
+        poll_fn(|cx| waiting.poll(cx)).await
     }
 
     /// Whether a call made now would begin soon.
@@ -222,6 +226,16 @@ impl CallQueue {
         }
     }
 
+    /// Nobody waits for this call any more.
+    fn withdraw(&self, ticket: &Arc<Ticket>) {
+        let mut state = self.lock();
+        let position = state.waiting.iter().position(|call| Arc::ptr_eq(&call.ticket, ticket));
+        let withdrawn = position.and_then(|position| state.waiting.remove(position));
+        // Its content may be a file to close: not while others wait for the lock.
+        drop(state);
+        drop(withdrawn);
+    }
+
     fn gives_back(&self, state: &State, call: &Call) -> bool {
         self.moves == Moves::Offered && call.patience == Patience::Move && state.running.len() >= self.threads
     }
@@ -269,6 +283,29 @@ impl CallQueue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held; a poisoned lock would still hold a usable state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that somebody waits for. Dropped before its beginning, it is not made at all.
+struct Waiting<'a> {
+    queue: &'a CallQueue,
+    ticket: Arc<Ticket>,
+    answered: bool,
+}
+
+impl Waiting<'_> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Outcome> {
+        let outcome = self.ticket.poll(cx);
+        self.answered = outcome.is_ready();
+        outcome
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.queue.withdraw(&self.ticket);
+        }
     }
 }
 

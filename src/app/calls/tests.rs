@@ -162,3 +162,24 @@ fn a_panic_costs_one_call() {
     assert!(matches!(answer(&worker.wait("/panic")), Err(AppError::Failed(_))));
     assert_eq!(answer(&worker.wait("/a")).unwrap(), "/a");
 }
+
+#[test]
+fn a_call_nobody_waits_for_any_more_is_not_made() {
+    let worker = Worker::new(1, Moves::Never);
+    let blocked = worker.wait("/gate");
+    worker.entered.recv_timeout(PATIENCE).unwrap();
+    // Polled once, so that it is in the queue, and dropped.
+    let (queue, app) = (Arc::clone(&worker.queue), Arc::clone(&worker.app));
+    let left = worker.runtime.spawn(async move {
+        let mut call = std::pin::pin!(queue.call(app, request("/gate"), Duration::ZERO, Patience::Wait));
+        assert!(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await.is_pending());
+    });
+    let (sender, receiver) = channel();
+    worker.runtime.spawn(async move { sender.send(left.await) });
+    receiver.recv_timeout(PATIENCE).unwrap().unwrap();
+    let behind = worker.wait("/a");
+    worker.pass.send(()).unwrap();
+    assert_eq!(answer(&blocked).unwrap(), "/gate");
+    assert_eq!(answer(&behind).unwrap(), "/a");
+    assert!(worker.entered.try_recv().is_err(), "the withdrawn call was made");
+}
