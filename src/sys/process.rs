@@ -4,6 +4,7 @@ use nix::errno::Errno;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// The number of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +52,19 @@ pub fn command_line(pid: Pid) -> Option<String> {
         .map(|part| String::from_utf8_lossy(part))
         .collect();
     (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// A descriptor of our own for what is open under a number that other code gave us; closed on exec.
+///
+/// # Errors
+/// `EBADF` when nothing is open under it (fcntl(2)).
+pub fn duplicate(number: i32) -> io::Result<OwnedFd> {
+    // -1 is the one number that a BorrowedFd must not hold.
+    if number < 0 {
+        return Err(Errno::EBADF.into());
+    }
+    // SAFETY: the borrow ends with this call; a number that is not open makes fcntl(2) fail and does no harm.
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
 }
 
 /// Makes this process the parent of its orphaned descendants, as PID 1 is anyway (prctl(2)).

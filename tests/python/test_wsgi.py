@@ -45,6 +45,14 @@ def test_server_passes_the_validator_of_wsgiref(serve, transport):
         ("no_content", 204, b""),
         ("replaces_response", 503, b"replaced"),
         ("long", 200, b"long"),
+        ("written_last", 200, b"pieces, then written"),
+        ("file_in_the_middle", 200, b"3456789"),
+        ("file_declared_short", 200, b"0123"),
+        ("file_written", 200, b"before 0123456789"),
+        ("file_unflushed", 200, b"ered"),
+        ("file_in_memory", 200, b"in memory"),
+        ("file_compressed", 200, b"what was compressed"),
+        ("file_pipe", 200, b"through a pipe"),
     ],
 )
 def test_response_arrives_as_the_app_gave_it(server, path, status, content):
@@ -88,8 +96,9 @@ def test_stream_to_an_http_1_0_client_ends_with_the_connection(server, gates):
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_iterable_is_closed_after_its_last_piece(server, gates, method):
-    assert ask(server, method, "/closed").status == 200
+@pytest.mark.parametrize("path", ["closed", "file_own_read", "file_own_close"])
+def test_iterable_is_closed_after_its_last_piece(server, gates, method, path):
+    assert ask(server, method, f"/{path}").status == 200
     gates.expect("closed")
     assert gates.silent()
 
@@ -98,7 +107,10 @@ def test_iterable_is_closed_when_it_fails(server, gates):
     with pytest.raises((http.client.HTTPException, OSError)):
         ask(server, "GET", "/closed_after_error")
     gates.expect("closed")
-    server.log.wait_for("fails on purpose after its first piece")
+    # As a block of its own, below a line that names the request.
+    server.log.wait_for("failed after its response had begun.*request=[0-9a-f]{16}")
+    server.log.wait_for(r"^[ |]+Traceback \(most recent call last\):")
+    server.log.wait_for(r"^[ |]+RuntimeError: fails on purpose after its first piece")
     assert ask(server, "GET", "/plain").status == 200
 
 
@@ -124,6 +136,7 @@ def test_iterable_is_closed_when_the_client_has_gone(server, gates):
         ("splits_response", "control character"),
         ("bad_status", "abc"),
         ("text_piece", "str"),
+        ("file_closed_before", "closed file"),
     ],
 )
 def test_wrong_app_costs_one_500_and_is_named_in_the_log(server, path, logged):
@@ -135,7 +148,7 @@ def test_wrong_app_costs_one_500_and_is_named_in_the_log(server, path, logged):
     assert ask(server, "GET", "/plain").content == b"plain"
 
 
-@pytest.mark.parametrize("path", ["closed_after_error", "short"])
+@pytest.mark.parametrize("path", ["closed_after_error", "short", "file_declared_long"])
 def test_response_that_fails_midway_never_looks_complete(server, path):
     with pytest.raises((http.client.HTTPException, OSError)):
         ask(server, "GET", f"/{path}")
@@ -156,7 +169,42 @@ def test_download_arrives_whole(server):
     content = ask(server, "GET", "/big").content
     assert len(content) == 32 << 20
     assert all(content[number << 20] == content[((number + 1) << 20) - 1] == number for number in range(32))
-    assert ask(server, "GET", "/file").content == b"0123456789" * 100_000
+    file = ask(server, "GET", "/file")
+    assert file.content == b"0123456789" * 100_000
+    # Known beforehand: it is sent as the file that it is.
+    assert file.fields["Content-Length"] == "1000000"
+    cmdline = ask(server, "GET", "/file_of_the_kernel").content
+    assert b"python" in cmdline
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_files_of_django_arrive_whole_and_are_closed(serve, gates, tmp_path, method):
+    file = tmp_path / "served"
+    file.write_bytes(b"0123456789" * 100_000)
+    environment = {**gates.environment, "TEST_FILE": str(file)}
+    server = serve("django_files", "-w", "1", environment=environment).ready()
+    client = Client(server)
+    for path, content in (("on_disk", file.read_bytes()), ("of_django", file.read_bytes()), ("in_memory", b"in memory")):
+        answer = client.ask(method, f"/{path}")
+        assert (answer.status, answer.content) == (200, content if method == "GET" else b""), path
+        assert answer.fields["Content-Length"] == str(len(content))
+        gates.expect("request finished")
+        gates.expect("response closed")
+    client.close()
+    assert gates.silent()
+
+
+def test_files_of_django_are_sent_without_reading_them_in_python(serve, gates, tmp_path):
+    file = tmp_path / "sparse"
+    with open(file, "wb") as sparse:
+        sparse.truncate(1 << 30)
+    environment = {**gates.environment, "TEST_FILE": str(file)}
+    server = serve("django_files", "-w", "1", environment=environment).ready()
+    with server.connect() as connection:
+        connection.sendall(b"GET /on_disk HTTP/1.1\r\nHost: a\r\n\r\n")
+        # Over for Django while the client has not read a byte of a GiB.
+        gates.expect("request finished")
+        gates.expect("response closed")
 
 
 def test_idle_siblings_answer_what_a_blocked_worker_holds(serve, gates, transport):

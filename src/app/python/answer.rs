@@ -1,10 +1,11 @@
 //! The iterable that a WSGI app returns becomes a response (PEP 3333).
 
 use super::describe;
+use super::file_wrapper::FileWrapper;
 use super::start_response::{Head, Said, StartResponse};
 use crate::app::AppError;
 use crate::app::calls::Answering;
-use crate::protocol::{BodyStream, Response, ResponseBody, StreamAborted};
+use crate::protocol::{BodyStream, RequestId, Response, ResponseBody, StreamAborted};
 use bytes::Bytes;
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
@@ -20,31 +21,43 @@ pub(super) fn collect(
     iterable: &Bound<'_, PyAny>,
     start_response: &StartResponse,
     answering: &Answering,
+    id: RequestId,
 ) -> Option<Result<Response, AppError>> {
     let py = iterable.py();
-    let outcome = whole(iterable, start_response)
-        .transpose()
-        .or_else(|| stream(iterable, start_response, answering).transpose());
+    let outcome = respond(iterable, start_response, answering);
     // PEP 3333: close() is called however the iteration ended.
     let closed = close(iterable);
     match (outcome, closed) {
-        (Some(Err(error)), _) | (Some(Ok(_)) | None, Err(error)) => {
-            let failure = failed(py, &error);
-            if start_response.lock().begun {
-                // The stream has been cut; that is all the client can be told.
-                tracing::error!("{failure}");
-                return None;
-            }
-            Some(Err(failure))
+        (Ok(None), Ok(())) => None,
+        (Ok(Some(response)), Ok(())) => Some(Ok(response)),
+        (Err(error), _) | (Ok(_), Err(error)) if start_response.lock().begun => {
+            // The stream has been cut, or was complete; there is nothing else the client can be told.
+            let traceback = describe(py, &error);
+            tracing::error!(request = %id, traceback, "the app failed after its response had begun");
+            None
         }
-        (Some(Ok(response)), Ok(())) => Some(Ok(response)),
-        (None, Ok(())) => None,
+        (Err(error), _) | (Ok(_), Err(error)) => Some(Err(failed(py, &error))),
     }
 }
 
 /// An exception for the error log.
 pub(super) fn failed(py: Python<'_>, error: &PyErr) -> AppError {
     AppError::Failed(format!("the app raised an exception\n{}", describe(py, error)))
+}
+
+/// `None` when the response was given piece by piece.
+fn respond(
+    iterable: &Bound<'_, PyAny>,
+    start_response: &StartResponse,
+    answering: &Answering,
+) -> PyResult<Option<Response>> {
+    if let Some(response) = whole(iterable, start_response)? {
+        return Ok(Some(response));
+    }
+    if let Some(response) = file(iterable, start_response)? {
+        return Ok(Some(response));
+    }
+    stream(iterable, start_response, answering)
 }
 
 /// The response of an app that returned all its content at once.
@@ -78,6 +91,17 @@ fn whole(iterable: &Bound<'_, PyAny>, start_response: &StartResponse) -> PyResul
     Ok(Some(response(head, ResponseBody::Full(content))))
 }
 
+/// The response of an app that returned a file which the server can send itself.
+fn file(iterable: &Bound<'_, PyAny>, start_response: &StartResponse) -> PyResult<Option<Response>> {
+    let Ok(wrapper) = iterable.cast_exact::<FileWrapper>() else { return Ok(None) };
+    // What was given to write() comes first, and only a stream has both.
+    if !start_response.lock().written.is_empty() {
+        return Ok(None);
+    }
+    let Some(body) = wrapper.get().body(iterable.py())? else { return Ok(None) };
+    Ok(Some(response(take_head(&mut start_response.lock())?, body)))
+}
+
 /// The response of an app that makes its content as it goes.
 fn stream(
     iterable: &Bound<'_, PyAny>,
@@ -109,8 +133,7 @@ fn stream(
     let (sender, body) = BodyStream::channel(PIECES);
     start_response.lock().begun = true;
     answering.begin(response(head, ResponseBody::Stream(body)));
-    let outcome = py.detach(|| send(&sender, ready.into())).map_or(Ok(()), |()| Ok(()));
-    let outcome: PyResult<()> = outcome.and_then(|()| pump(&mut items, start_response, &sender));
+    let outcome = pump(&mut items, ready, start_response, &sender);
     if outcome.is_err() {
         // The client must not take what it has for the whole.
         let _ = py.detach(|| sender.blocking_send(Err(StreamAborted)));
@@ -118,18 +141,22 @@ fn stream(
     outcome.map(|()| None)
 }
 
+/// Sends `piece` and all that follow it, for as long as there is a client.
 fn pump(
     items: &mut Bound<'_, PyIterator>,
+    mut piece: Vec<u8>,
     start_response: &StartResponse,
     sender: &Sender<Result<Bytes, StreamAborted>>,
 ) -> PyResult<()> {
     let py = items.py();
-    while let Some(item) = next_content(items)? {
-        let mut piece = std::mem::take(&mut start_response.lock().written);
-        piece.extend_from_slice(item.as_bytes());
-        if py.detach(|| send(sender, piece.into())).is_none() {
-            // The client has left: there is nobody to make content for.
-            return Ok(());
+    while py.detach(|| send(sender, piece.into())).is_some() {
+        let item = next_content(items)?;
+        piece = std::mem::take(&mut start_response.lock().written);
+        match item {
+            Some(item) => piece.extend_from_slice(item.as_bytes()),
+            // What was given to write() after the last piece.
+            None if piece.is_empty() => return Ok(()),
+            None => {}
         }
     }
     Ok(())

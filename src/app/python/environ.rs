@@ -1,6 +1,7 @@
 //! `environ` (PEP 3333), with the values that Gunicorn gives.
 
 use super::ffi::native_string;
+use super::file_wrapper::FileWrapper;
 use super::identity::Jwt;
 use super::input::Input;
 use super::load::Options;
@@ -34,6 +35,7 @@ impl Environs {
         template.set_item("wsgi.run_once", false)?;
         // The content is complete and ends where it ends.
         template.set_item("wsgi.input_terminated", true)?;
+        template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
         template.set_item("SERVER_SOFTWARE", concat!("ferricorn/", env!("CARGO_PKG_VERSION")))?;
         Ok(Self { template: template.unbind(), keys: Mutex::new(HashMap::new()) })
     }

@@ -4,6 +4,7 @@
 mod answer;
 mod environ;
 mod ffi;
+mod file_wrapper;
 mod identity;
 mod input;
 mod load;
@@ -15,7 +16,6 @@ pub use ffi::fork_hooks;
 pub use load::{Options, load};
 
 use pyo3::prelude::*;
-use pyo3::types::PyTraceback;
 
 /// Runs with the interpreter's lock held.
 pub fn with_interpreter<T>(run: impl FnOnce() -> T) -> T {
@@ -27,16 +27,13 @@ pub fn without_interpreter<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     Python::attach(|py| py.detach(run))
 }
 
-/// An exception as Python prints it, traceback included.
+/// An exception as Python prints it, traceback and causes included.
 fn describe(py: Python<'_>, error: &PyErr) -> String {
-    let traceback = error.traceback(py).and_then(|traceback: Bound<'_, PyTraceback>| traceback.format().ok());
-    let chained = py
-        .import("traceback")
-        .and_then(|module| {
-            module
-                .call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))
-        })
-        .and_then(|lines| lines.extract::<Vec<String>>())
-        .map(|lines| lines.concat());
-    chained.unwrap_or_else(|_| format!("{}{error}", traceback.unwrap_or_default())).trim_end().to_owned()
+    format_exception(py, error).map_or_else(|_| error.to_string(), |text| text.trim_end().to_owned())
+}
+
+fn format_exception(py: Python<'_>, error: &PyErr) -> PyResult<String> {
+    let parts = (error.get_type(py), error.value(py), error.traceback(py));
+    let lines: Vec<String> = py.import("traceback")?.call_method1("format_exception", parts)?.extract()?;
+    Ok(lines.concat())
 }

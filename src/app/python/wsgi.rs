@@ -82,7 +82,7 @@ impl Callable {
             .make(py, request)
             .and_then(|environ| self.app.bind(py).call1((environ, &start_response)));
         match result {
-            Ok(iterable) => answer::collect(&iterable, start_response.get(), answering),
+            Ok(iterable) => answer::collect(&iterable, start_response.get(), answering, request.context.id),
             Err(error) => Some(Err(answer::failed(py, &error))),
         }
     }

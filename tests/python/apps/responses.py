@@ -1,6 +1,8 @@
 """One way to respond per path: right ones, late ones, wrong ones."""
 
+import gzip
 import hashlib
+import io
 import os
 import sys
 import tempfile
@@ -182,14 +184,136 @@ def big(environ, start_response):
     return (bytes([number]) * MIB for number in range(32))
 
 
-def file(environ, start_response):
-    """A file through the server's wrapper, if it has one."""
+class Closed:
+    """A file-like object that says when it is closed."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def read(self, size):
+        return self.file.read(size)
+
+    def close(self):
+        self.file.close()
+        gates.say("closed")
+
+
+def whole_file(size=100_000):
+    """An open file with digits in it."""
     content = tempfile.TemporaryFile()
-    content.write(b"0123456789" * 100_000)
+    content.write(b"0123456789" * size)
     content.seek(0)
+    return content
+
+
+def file(environ, start_response):
+    """A file through the server's wrapper."""
     start_response("200 OK", PLAIN)
-    wrapper = environ.get("wsgi.file_wrapper")
-    return wrapper(content, 8192) if wrapper else iter(lambda: content.read(8192), b"")
+    return environ["wsgi.file_wrapper"](whole_file(), 8192)
+
+
+def file_in_the_middle(environ, start_response):
+    """A file that has been read from already."""
+    content = whole_file(1)
+    content.read(3)
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](content)
+
+
+def file_declared_short(environ, start_response):
+    """A file of which Content-Length says to send the beginning only."""
+    start_response("200 OK", [*PLAIN, ("Content-Length", "4")])
+    return environ["wsgi.file_wrapper"](whole_file())
+
+
+def file_declared_long(environ, start_response):
+    """A file shorter than Content-Length says."""
+    start_response("200 OK", [*PLAIN, ("Content-Length", "11")])
+    return environ["wsgi.file_wrapper"](whole_file(1))
+
+
+def file_written(environ, start_response):
+    """A file with something written to it that has not left its buffer, behind write()."""
+    content = tempfile.TemporaryFile()
+    content.write(b"0123456789")
+    content.seek(0)
+    write = start_response("200 OK", PLAIN)
+    write(b"before ")
+    return environ["wsgi.file_wrapper"](content)
+
+
+def file_unflushed(environ, start_response):
+    """Standing at 4 of 8 bytes of which none has left the buffer."""
+    content = tempfile.TemporaryFile()
+    content.write(b"buffered")
+    content.seek(4)
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](content)
+
+
+def file_in_memory(environ, start_response):
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](io.BytesIO(b"in memory"), 4)
+
+
+def file_compressed(environ, start_response):
+    """Its descriptor is that of the compressed file."""
+    compressed = tempfile.TemporaryFile()
+    compressed.write(gzip.compress(b"what was compressed"))
+    compressed.seek(0)
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](io.BufferedReader(gzip.GzipFile(fileobj=compressed)))
+
+
+def file_of_the_kernel(environ, start_response):
+    """A regular file whose length is 0 until it is read."""
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](open("/proc/self/cmdline", "rb"))
+
+
+def file_pipe(environ, start_response):
+    """A file that has no position."""
+    receiving, sending = os.pipe()
+    os.write(sending, b"through a pipe")
+    os.close(sending)
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](open(receiving, "rb"))
+
+
+def file_own_read(environ, start_response):
+    """Not a file at all, but something to read and to close."""
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](Closed(whole_file(1)), 3)
+
+
+def file_own_close(environ, start_response):
+    """A plain file with a close of its own, as Django's responses have."""
+    content = whole_file(1)
+    close = content.close
+
+    def say_closed():
+        close()
+        gates.say("closed")
+
+    content.close = say_closed
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](content)
+
+
+def file_closed_before(environ, start_response):
+    """A file that cannot be read any more."""
+    content = whole_file(1)
+    content.close()
+    start_response("200 OK", PLAIN)
+    return environ["wsgi.file_wrapper"](content)
+
+
+def written_last(environ, start_response):
+    """What is given to write() after the last piece."""
+    write = start_response("200 OK", PLAIN)
+    yield b"pieces, "
+    yield b"then "
+    write(b"written")
 
 
 def application(environ, start_response):
