@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 /// The server's small allocations are short-lived and per thread.
+#[cfg(not(feature = "wheel"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -4,6 +4,11 @@ use pyo3::prelude::*;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+/// The server's small allocations are short-lived and per thread. Python's own stay with Python.
+#[cfg(feature = "wheel")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The extension module inside the wheel.
 #[pymodule]
 #[pyo3(name = "_ferricorn")]
