@@ -11,7 +11,7 @@ mod relief;
 mod ticket;
 
 pub use ticket::Answering;
-use ticket::{On, Outcome, Ticket};
+use ticket::{Outcome, Ticket};
 
 use super::AppError;
 use crate::protocol::{Patience, Request, Response};
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How long a call may take before the relief steps in: once to twice this.
@@ -31,8 +31,8 @@ pub const TICK: Duration = Duration::from_millis(1);
 
 /// Something whose calls block the thread they are made on.
 pub trait BlockingApp: Send + Sync + 'static {
-    /// Answers one request. `answer` may be used before the end, for a response that goes on.
-    fn call(&self, request: Request, answer: &Answering);
+    /// Answers one request; `None` when `answering` has been used, for a response that went on.
+    fn call(&self, request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>>;
 }
 
 /// Calls waiting for an app thread, and the answers on their way back.
@@ -63,8 +63,8 @@ pub enum Moves {
 
 struct State {
     waiting: VecDeque<Call>,
-    answered: Vec<(Arc<Ticket>, Outcome)>,
-    running: Vec<Arc<Ticket>>,
+    answered: Vec<Ended>,
+    running: Vec<Running>,
     driver: Driver,
     closed: bool,
 }
@@ -82,6 +82,20 @@ struct Call {
     request: Box<Request>,
     ticket: Arc<Ticket>,
     patience: Patience,
+}
+
+/// A call that has begun.
+#[derive(Clone)]
+struct Running {
+    ticket: Arc<Ticket>,
+    since: Instant,
+}
+
+/// A call that has ended.
+struct Ended {
+    ticket: Arc<Ticket>,
+    /// `None` where the answer has been given already.
+    outcome: Option<Outcome>,
 }
 
 impl CallQueue {
@@ -116,13 +130,13 @@ impl CallQueue {
     pub async fn call(
         &self,
         app: Arc<dyn BlockingApp>,
-        request: Request,
+        request: Box<Request>,
         limit: Duration,
         patience: Patience,
     ) -> Result<Response, AppError> {
         let ticket = Arc::new(Ticket::new(limit));
         let mut waiting = Waiting { queue: self, ticket: Arc::clone(&ticket), answered: false };
-        self.submit(Call { app, request: Box::new(request), ticket, patience });
+        self.submit(Call { app, request, ticket, patience });
         poll_fn(|cx| waiting.poll(cx)).await
     }
 
@@ -147,8 +161,10 @@ impl CallQueue {
     /// Driven by the main thread: delivers answers, then waits for the next call. Ready when there is one, or
     /// when the queue is closed.
     pub async fn drive(&self) {
-        let answered = std::mem::take(&mut self.lock().answered);
-        deliver(answered);
+        let mut answered = std::mem::take(&mut self.lock().answered);
+        deliver(&mut answered);
+        // Its room is used again.
+        self.lock().answered = answered;
         loop {
             let mut notified = std::pin::pin!(self.driver.notified());
             notified.as_mut().enable();
@@ -164,11 +180,13 @@ impl CallQueue {
 
     /// Makes the waiting calls on the main thread, then asks for the runtime back.
     pub fn run_waiting(self: &Arc<Self>) {
-        while let Some(call) = self.take_for_main() {
-            self.progress.fetch_add(1, Ordering::AcqRel);
+        let mut ended = None;
+        while let Some(call) = self.next_for_main(ended.take()) {
+            // With a fence: the relief must see this, or be seen to sleep.
+            self.progress.fetch_add(1, Ordering::SeqCst);
             self.wake_relief();
-            self.make(call, On::MainThread);
-            self.progress.fetch_add(1, Ordering::AcqRel);
+            ended = Some(self.make(call));
+            self.progress.fetch_add(1, Ordering::Release);
         }
     }
 
@@ -203,7 +221,12 @@ impl CallQueue {
                     state = self.available.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             };
-            self.make(call, On::FurtherThread);
+            let ended = self.make(call);
+            let mut state = self.lock();
+            state.running.retain(|running| !Arc::ptr_eq(&running.ticket, &ended.ticket));
+            drop(state);
+            self.free.notify_waiters();
+            ended.settle();
         }
     }
 
@@ -240,19 +263,37 @@ impl CallQueue {
         self.moves == Moves::Offered && call.patience == Patience::Move && state.running.len() >= self.threads
     }
 
-    fn take_for_main(&self) -> Option<Call> {
+    /// Delivers the answer of the main thread's last call, and takes the next.
+    fn next_for_main(&self, ended: Option<Ended>) -> Option<Call> {
         let mut state = self.lock();
-        if let Some(call) = state.waiting.pop_front() {
-            start(&mut state, &call);
-            return Some(call);
+        let mut overtaken = None;
+        if let Some(ended) = ended {
+            state.running.retain(|running| !Arc::ptr_eq(&running.ticket, &ended.ticket));
+            if state.driver == Driver::Main {
+                // Delivered from within the runtime when this thread is back there, which saves a wake-up.
+                state.answered.push(ended);
+            } else {
+                overtaken = Some(ended);
+            }
         }
-        if state.driver == Driver::Relief {
+        let next = state.waiting.pop_front();
+        let hands_back = next.is_none() && state.driver == Driver::Relief;
+        if let Some(call) = &next {
+            start(&mut state, call);
+        } else if hands_back {
             state.driver = Driver::HandingBack;
-            drop(state);
+        }
+        drop(state);
+        if let Some(ended) = overtaken {
+            ended.settle();
+        }
+        if hands_back {
             self.driver.notify_waiters();
+        }
+        if hands_back || self.threads > 1 {
             self.free.notify_waiters();
         }
-        None
+        next
     }
 
     /// Helpers work only while the main thread is held up: two threads that both want the interpreter's lock
@@ -266,18 +307,14 @@ impl CallQueue {
         Some(call)
     }
 
-    fn make(self: &Arc<Self>, call: Call, on: On) {
+    fn make(&self, call: Call) -> Ended {
         let Call { app, request, ticket, .. } = call;
-        let answering = Answering { queue: Arc::clone(self), ticket: Arc::clone(&ticket), on };
+        let answering = Answering { ticket };
         // A panic costs this one request: the thread has others to serve.
-        let called = catch_unwind(AssertUnwindSafe(|| app.call(*request, &answering)));
-        if called.is_err() {
-            answering.finish(Err(AppError::Failed("a bug in the server: the call panicked".to_owned())));
-        }
-        self.lock().running.retain(|running| !Arc::ptr_eq(running, &ticket));
-        if self.threads > 1 {
-            self.free.notify_waiters();
-        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| app.call(request, &answering))).unwrap_or_else(|_| {
+            Some(Err(AppError::Failed("a bug in the server: the call panicked".to_owned())))
+        });
+        Ended { ticket: answering.ticket, outcome }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -315,19 +352,24 @@ impl fmt::Debug for CallQueue {
     }
 }
 
+impl Ended {
+    fn settle(self) {
+        if let Some(outcome) = self.outcome {
+            self.ticket.settle(outcome);
+        }
+    }
+}
+
 fn start(state: &mut State, call: &Call) {
-    call.ticket.start();
-    state.running.push(Arc::clone(&call.ticket));
+    state.running.push(Running { ticket: Arc::clone(&call.ticket), since: Instant::now() });
 }
 
 fn give_back(call: Call) {
     call.ticket.settle(Err(AppError::Busy(call.request)));
 }
 
-fn deliver(answered: Vec<(Arc<Ticket>, Outcome)>) {
-    for (ticket, outcome) in answered {
-        ticket.settle(outcome);
-    }
+fn deliver(answered: &mut Vec<Ended>) {
+    answered.drain(..).for_each(Ended::settle);
 }
 
 #[cfg(test)]

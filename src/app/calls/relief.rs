@@ -1,6 +1,6 @@
 //! The thread that serves connections while the main one waits for the app.
 
-use super::{CallQueue, Driver, TICK, deliver, give_back};
+use super::{CallQueue, Driver, Running, TICK, deliver, give_back};
 use crate::app::AppError;
 use std::future::Future;
 use std::pin::Pin;
@@ -64,14 +64,14 @@ impl CallQueue {
 
     /// Driven by the relief, inside the runtime, until the main thread wants it back.
     async fn stand_in(&self, overdue: &impl Fn(Duration)) {
-        let (answered, given_back) = {
+        let (mut answered, given_back) = {
             let mut state = self.lock();
             let waiting = std::mem::take(&mut state.waiting);
             let (back, stay) = waiting.into_iter().partition(|call| self.gives_back(&state, call));
             state.waiting = stay;
             (std::mem::take(&mut state.answered), Vec::from(back))
         };
-        deliver(answered);
+        deliver(&mut answered);
         given_back.into_iter().for_each(give_back);
         self.available.notify_all();
         loop {
@@ -94,14 +94,16 @@ impl CallQueue {
         let running = self.lock().running.clone();
         let now = Instant::now();
         let mut next: Option<Instant> = None;
-        for ticket in running {
-            match ticket.overdue_at() {
-                Some(at) if at <= now => {
-                    overdue(ticket.limit);
-                    ticket.settle(Err(AppError::TooSlow(ticket.limit)));
-                }
-                Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
-                None => {}
+        for Running { ticket, since } in running {
+            if ticket.limit.is_zero() || ticket.is_settled() {
+                continue;
+            }
+            let at = since + ticket.limit;
+            if at <= now {
+                overdue(ticket.limit);
+                ticket.settle(Err(AppError::TooSlow(ticket.limit)));
+            } else {
+                next = Some(next.map_or(at, |next| next.min(at)));
             }
         }
         // A call that a helper starts later is looked at within a second.

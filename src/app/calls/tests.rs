@@ -14,7 +14,7 @@ struct Gate {
 }
 
 impl BlockingApp for Gate {
-    fn call(&self, request: Request, answering: &Answering) {
+    fn call(&self, request: Box<Request>, _: &Answering) -> Option<Result<Response, AppError>> {
         match request.head.target.path() {
             b"/gate" => {
                 self.entered.send(()).unwrap();
@@ -23,7 +23,7 @@ impl BlockingApp for Gate {
             b"/panic" => panic!("as asked"),
             _ => {}
         }
-        answering.finish(Ok(Response::new(ResponseBody::Full(request.head.target.path().to_vec().into()))));
+        Some(Ok(Response::new(ResponseBody::Full(request.head.target.path().to_vec().into()))))
     }
 }
 
@@ -71,7 +71,7 @@ impl Worker {
         let (sender, receiver) = channel();
         let (queue, app) = (Arc::clone(&self.queue), Arc::clone(&self.app));
         self.runtime.spawn(async move {
-            let outcome = queue.call(app, Request::get(path), limit, patience).await;
+            let outcome = queue.call(app, Box::new(Request::get(path)), limit, patience).await;
             let _ = sender.send(outcome.map(|response| {
                 let ResponseBody::Full(bytes) = response.into_body() else { panic!("not what was given") };
                 String::from_utf8_lossy(&bytes).into_owned()
@@ -171,7 +171,8 @@ fn a_call_nobody_waits_for_any_more_is_not_made() {
     // Polled once, so that it is in the queue, and dropped.
     let (queue, app) = (Arc::clone(&worker.queue), Arc::clone(&worker.app));
     let left = worker.runtime.spawn(async move {
-        let mut call = std::pin::pin!(queue.call(app, request("/gate"), Duration::ZERO, Patience::Wait));
+        let request = Box::new(Request::get("/gate"));
+        let mut call = std::pin::pin!(queue.call(app, request, Duration::ZERO, Patience::Wait));
         assert!(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await.is_pending());
     });
     let (sender, receiver) = channel();

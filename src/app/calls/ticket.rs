@@ -1,12 +1,11 @@
 //! One call, from its connection to its thread and back.
 
-use super::{CallQueue, Driver};
 use crate::app::AppError;
 use crate::protocol::Response;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(super) type Outcome = Result<Response, AppError>;
 
@@ -17,7 +16,6 @@ pub(super) struct Ticket {
 }
 
 struct TicketState {
-    started: Option<Instant>,
     outcome: Option<Outcome>,
     waker: Option<Waker>,
     settled: bool,
@@ -25,13 +23,8 @@ struct TicketState {
 
 impl Ticket {
     pub(super) fn new(limit: Duration) -> Self {
-        let state = TicketState { started: None, outcome: None, waker: None, settled: false };
+        let state = TicketState { outcome: None, waker: None, settled: false };
         Self { limit, inner: Mutex::new(state) }
-    }
-
-    /// The call has begun.
-    pub(super) fn start(&self) {
-        self.lock().started = Some(Instant::now());
     }
 
     /// The outcome, once it is there; until then the waker is kept.
@@ -62,41 +55,18 @@ impl Ticket {
         }
     }
 
-    pub(super) fn overdue_at(&self) -> Option<Instant> {
-        let state = self.lock();
-        if state.settled || self.limit.is_zero() { None } else { Some(state.started? + self.limit) }
+    /// Whether an outcome has been given.
+    pub(super) fn is_settled(&self) -> bool {
+        self.lock().settled
     }
 }
 
-/// The way back for an answer.
+/// The way back for an answer that begins before its call ends.
 pub struct Answering {
-    pub(super) queue: Arc<CallQueue>,
     pub(super) ticket: Arc<Ticket>,
-    pub(super) on: On,
-}
-
-/// Which of the app threads makes a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum On {
-    /// The one that drives the runtime between calls.
-    MainThread,
-    /// One that never does.
-    FurtherThread,
 }
 
 impl Answering {
-    /// Gives the answer of a call that is over.
-    pub fn finish(&self, outcome: Result<Response, AppError>) {
-        let mut state = self.queue.lock();
-        if self.on == On::MainThread && state.driver == Driver::Main {
-            // Delivered from within the runtime when this thread is back there, which saves a wake-up.
-            state.answered.push((Arc::clone(&self.ticket), outcome));
-        } else {
-            drop(state);
-            self.ticket.settle(outcome);
-        }
-    }
-
     /// Gives the beginning of an answer while the call goes on.
     pub fn begin(&self, response: Response) {
         self.ticket.settle(Ok(response));

@@ -62,22 +62,15 @@ fn respond(
 
 /// The response of an app that returned all its content at once.
 fn whole(iterable: &Bound<'_, PyAny>, start_response: &StartResponse) -> PyResult<Option<Response>> {
-    let items = if let Ok(list) = iterable.cast::<PyList>() {
-        list.to_tuple()
+    let content = if let Ok(list) = iterable.cast::<PyList>() {
+        match list.len() {
+            1 => Bytes::copy_from_slice(bytes_of(&list.get_item(0)?)?.as_bytes()),
+            _ => joined(list.iter())?,
+        }
     } else if let Ok(tuple) = iterable.cast::<PyTuple>() {
-        tuple.clone()
+        joined(tuple.iter())?
     } else {
         return Ok(None);
-    };
-    let mut content = Vec::new();
-    let content = match items.len() {
-        1 => Bytes::copy_from_slice(bytes_of(&items.get_item(0)?)?.as_bytes()),
-        _ => {
-            for item in items.iter() {
-                content.extend_from_slice(bytes_of(&item)?.as_bytes());
-            }
-            content.into()
-        }
     };
     let mut said = start_response.lock();
     let head = take_head(&mut said)?;
@@ -89,6 +82,14 @@ fn whole(iterable: &Bound<'_, PyAny>, start_response: &StartResponse) -> PyResul
         written.into()
     };
     Ok(Some(response(head, ResponseBody::Full(content))))
+}
+
+fn joined<'py>(items: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<Bytes> {
+    let mut content = Vec::new();
+    for item in items {
+        content.extend_from_slice(bytes_of(&item)?.as_bytes());
+    }
+    Ok(content.into())
 }
 
 /// The response of an app that returned a file which the server can send itself.

@@ -1,101 +1,205 @@
 //! `environ` (PEP 3333), with the values that Gunicorn gives.
+//!
+//! An environ is a copy of a template that already says what most requests say; only what differs is set. Every
+//! key is an interned string, which a dict finds without comparing text.
 
 use super::ffi::native_string;
 use super::file_wrapper::FileWrapper;
 use super::identity::Jwt;
 use super::input::Input;
 use super::load::Options;
-use crate::protocol::{Content, Local, Peer, Request, RequestHead};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, TRANSFER_ENCODING};
+use crate::protocol::{Identity, Local, Peer, Request, RequestContext, RequestHead, Scheme};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::{Method, Version};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyString};
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Keys remembered: more distinct field names than any site uses.
 const KEYS_MAX: usize = 1024;
+/// Templates remembered: more addresses than most hosts have.
+const TEMPLATES_MAX: usize = 16;
 
 /// Makes environs.
 pub(super) struct Environs {
-    /// What is the same in every environ.
+    /// For requests that came over a UNIX socket; the templates of addresses are made of it.
     template: Py<PyDict>,
+    known: Mutex<Known>,
+}
+
+/// What requests have taught.
+#[derive(Default)]
+struct Known {
     /// `HTTP_` keys by field name.
-    keys: Mutex<HashMap<HeaderName, Py<PyString>>>,
+    keys: HashMap<HeaderName, Py<PyString>>,
+    /// Templates by the address that the connection was accepted on.
+    templates: VecDeque<(SocketAddr, Py<PyDict>)>,
 }
 
 impl Environs {
     pub(super) fn new(py: Python<'_>, options: &Options<'_>) -> PyResult<Self> {
         let template = PyDict::new(py);
-        template.set_item("wsgi.version", (1, 0))?;
-        template.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
-        template.set_item("wsgi.multithread", options.threads > 1)?;
-        template.set_item("wsgi.multiprocess", options.workers > 1)?;
-        template.set_item("wsgi.run_once", false)?;
+        template.set_item(intern!(py, "wsgi.version"), (1, 0))?;
+        template.set_item(intern!(py, "wsgi.errors"), py.import("sys")?.getattr("stderr")?)?;
+        template.set_item(intern!(py, "wsgi.multithread"), options.threads > 1)?;
+        template.set_item(intern!(py, "wsgi.multiprocess"), options.workers > 1)?;
+        template.set_item(intern!(py, "wsgi.run_once"), false)?;
         // The content is complete and ends where it ends.
-        template.set_item("wsgi.input_terminated", true)?;
-        template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
-        template.set_item("SERVER_SOFTWARE", concat!("ferricorn/", env!("CARGO_PKG_VERSION")))?;
-        Ok(Self { template: template.unbind(), keys: Mutex::new(HashMap::new()) })
+        template.set_item(intern!(py, "wsgi.input_terminated"), true)?;
+        template.set_item(intern!(py, "wsgi.file_wrapper"), py.get_type::<FileWrapper>())?;
+        template
+            .set_item(intern!(py, "SERVER_SOFTWARE"), concat!("ferricorn/", env!("CARGO_PKG_VERSION")))?;
+        // Set anew where a request says something else.
+        let empty = intern!(py, "");
+        template.set_item(intern!(py, "REQUEST_METHOD"), intern!(py, "GET"))?;
+        template.set_item(intern!(py, "SCRIPT_NAME"), empty)?;
+        template.set_item(intern!(py, "PATH_INFO"), empty)?;
+        template.set_item(intern!(py, "QUERY_STRING"), empty)?;
+        template.set_item(intern!(py, "RAW_URI"), empty)?;
+        template.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.1"))?;
+        template.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "http"))?;
+        template.set_item(intern!(py, "wsgi.input"), py.None())?;
+        template.set_item(intern!(py, "REMOTE_ADDR"), empty)?;
+        template.set_item(intern!(py, "SERVER_NAME"), empty)?;
+        template.set_item(intern!(py, "SERVER_PORT"), empty)?;
+        Ok(Self { template: template.unbind(), known: Mutex::default() })
     }
 
-    /// The environ of a request; its content is taken out of it.
-    pub(super) fn make<'py>(&self, py: Python<'py>, request: &mut Request) -> PyResult<Bound<'py, PyDict>> {
-        let environ = self.template.bind(py).copy()?;
-        let content = std::mem::replace(&mut request.content, Content::Empty);
+    /// The environ of a request whose content `input` reads; the content is `length` bytes long.
+    pub(super) fn make<'py>(
+        &self,
+        input: &Bound<'py, Input>,
+        length: u64,
+        request: &Request,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let py = input.py();
+        // Making objects can run finalizers, and so other threads: who waits here must not keep them from running.
+        let mut known = self.known.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        let environ = self.copy_template(py, &mut known, request)?;
         put_request_line(py, &environ, request)?;
-        put_ends(py, &environ, request)?;
-        self.put_fields(py, &environ, &request.head)?;
+        put_peer(py, &environ, request.context.peer)?;
+        put_fields(py, &environ, &request.head, &mut known.keys)?;
+        drop(known);
         if request.head.fields.contains_key(TRANSFER_ENCODING) {
             // Decoded here: apps read CONTENT_LENGTH bytes, and would read none without it.
-            environ.set_item(intern!(py, "CONTENT_LENGTH"), content.len().to_string())?;
+            environ.set_item(intern!(py, "CONTENT_LENGTH"), length.to_string())?;
         }
-        environ.set_item(intern!(py, "wsgi.input"), Input::new(content).into_pyobject(py)?)?;
+        environ.set_item(intern!(py, "wsgi.input"), input)?;
         if let Some(identity) = &request.context.identity {
-            let jwt = Jwt::new(std::sync::Arc::clone(identity));
-            environ.set_item(intern!(py, "ferricorn.jwt"), jwt.into_pyobject(py)?)?;
-            environ.set_item(intern!(py, "AUTH_TYPE"), intern!(py, "Bearer"))?;
-            if let Some(user) = &identity.remote_user {
-                environ.set_item(intern!(py, "REMOTE_USER"), user)?;
-            }
+            put_identity(py, &environ, identity)?;
         }
         Ok(environ)
     }
 
-    fn put_fields(&self, py: Python<'_>, environ: &Bound<'_, PyDict>, head: &RequestHead) -> PyResult<()> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in head.fields.keys() {
-            // Framing is the server's; what an app may know of it is CONTENT_LENGTH.
-            if name == TRANSFER_ENCODING {
-                continue;
+    /// A new environ that says where its connection was accepted.
+    fn copy_template<'py>(
+        &self,
+        py: Python<'py>,
+        known: &mut Known,
+        request: &Request,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let address = match &request.context.local {
+            Local::Address(address) => *address,
+            // A UNIX socket has no name and port; the client's idea of them is the best there is.
+            Local::Unix(_) => {
+                let environ = self.template.bind(py).copy()?;
+                let (name, port) = host_and_port(&request.head);
+                environ.set_item(intern!(py, "SERVER_NAME"), name)?;
+                environ.set_item(intern!(py, "SERVER_PORT"), port)?;
+                return Ok(environ);
             }
-            let value = native_string(py, &joined(head, name))?;
-            if let Some(key) = keys.get(name) {
-                environ.set_item(key.bind(py), value)?;
-                continue;
-            }
-            let key = PyString::intern(py, &key_for(name));
-            environ.set_item(&key, value)?;
-            if keys.len() < KEYS_MAX {
-                keys.insert(name.clone(), key.unbind());
-            }
+        };
+        if let Some((_, template)) = known.templates.iter().find(|(known, _)| *known == address) {
+            return template.bind(py).copy();
         }
-        Ok(())
+        let template = self.template.bind(py).copy()?;
+        template.set_item(intern!(py, "SERVER_NAME"), address.ip().to_canonical().to_string())?;
+        template.set_item(intern!(py, "SERVER_PORT"), address.port().to_string())?;
+        let environ = template.copy()?;
+        known.templates.truncate(TEMPLATES_MAX - 1);
+        known.templates.push_front((address, template.unbind()));
+        Ok(environ)
     }
 }
 
-/// Values of a repeated field in one: lists by comma, cookies by semicolon (RFC 9110 5.3, RFC 6265 5.4).
-fn joined<'a>(head: &'a RequestHead, name: &HeaderName) -> Cow<'a, [u8]> {
-    let mut values = head.fields.get_all(name).iter().map(http::HeaderValue::as_bytes);
-    let first = values.next().unwrap_or_default();
-    let mut all = Cow::Borrowed(first);
-    for value in values {
-        let all = all.to_mut();
-        all.extend_from_slice(if name == COOKIE { b"; " } else { b"," });
-        all.extend_from_slice(value);
+fn put_request_line(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+    let Request { head, context: RequestContext { mount, scheme, .. }, .. } = request;
+    let path = head.target.decoded_path();
+    let path_info = path.strip_prefix(mount.as_bytes()).unwrap_or(&path);
+    let raw = native_string(py, head.target.raw())?;
+    if path_info == head.target.raw() {
+        environ.set_item(intern!(py, "PATH_INFO"), &raw)?;
+    } else {
+        environ.set_item(intern!(py, "PATH_INFO"), native_string(py, path_info)?)?;
     }
-    all
+    environ.set_item(intern!(py, "RAW_URI"), raw)?;
+    if !mount.is_empty() {
+        environ.set_item(intern!(py, "SCRIPT_NAME"), native_string(py, mount.as_bytes())?)?;
+    }
+    if !head.target.query().is_empty() {
+        environ.set_item(intern!(py, "QUERY_STRING"), native_string(py, head.target.query())?)?;
+    }
+    if head.method != Method::GET {
+        environ.set_item(intern!(py, "REQUEST_METHOD"), head.method.as_str())?;
+    }
+    if head.version == Version::HTTP_10 {
+        environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.0"))?;
+    }
+    match scheme {
+        Scheme::Http => Ok(()),
+        Scheme::Https => environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https")),
+    }
+}
+
+fn put_peer(py: Python<'_>, environ: &Bound<'_, PyDict>, peer: Peer) -> PyResult<()> {
+    match peer {
+        Peer::Address(address) => {
+            environ.set_item(intern!(py, "REMOTE_ADDR"), address_text(py, address.ip().to_canonical())?)?;
+            environ.set_item(intern!(py, "REMOTE_PORT"), decimal_text(py, address.port())?)
+        }
+        Peer::Unix => Ok(()),
+    }
+}
+
+fn put_fields(
+    py: Python<'_>,
+    environ: &Bound<'_, PyDict>,
+    head: &RequestHead,
+    keys: &mut HashMap<HeaderName, Py<PyString>>,
+) -> PyResult<()> {
+    let mut fields = head.fields.iter().peekable();
+    while let Some((name, value)) = fields.next() {
+        let mut value = native_string(py, value.as_bytes())?;
+        // A HeaderMap gives the values of one name in a row.
+        if fields.peek().is_some_and(|(next, _)| *next == name) {
+            value = native_string(py, &joined(name, head.fields.get_all(name)))?;
+            while fields.next_if(|(next, _)| *next == name).is_some() {}
+        }
+        // Framing is the server's; what an app may know of it is CONTENT_LENGTH.
+        if *name == TRANSFER_ENCODING {
+            continue;
+        }
+        if let Some(key) = keys.get(name) {
+            environ.set_item(key.bind(py), value)?;
+            continue;
+        }
+        let key = PyString::intern(py, &key_for(name));
+        environ.set_item(&key, value)?;
+        if keys.len() < KEYS_MAX {
+            keys.insert(name.clone(), key.unbind());
+        }
+    }
+    Ok(())
+}
+
+/// Values of a repeated field in one: lists by comma, cookies by semicolon (RFC 9110 5.3, RFC 6265 5.4).
+fn joined<'a>(name: &HeaderName, values: impl IntoIterator<Item = &'a HeaderValue>) -> Vec<u8> {
+    let values: Vec<&[u8]> = values.into_iter().map(HeaderValue::as_bytes).collect();
+    values.join(if name == COOKIE { &b"; "[..] } else { b"," })
 }
 
 fn key_for(name: &HeaderName) -> String {
@@ -108,48 +212,46 @@ fn key_for(name: &HeaderName) -> String {
     format!("HTTP_{}", name.as_str().to_ascii_uppercase().replace('-', "_"))
 }
 
-fn put_request_line(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
-    let head = &request.head;
-    let path = head.target.decoded_path();
-    let mount = request.context.mount.as_bytes();
-    let path_info = path.strip_prefix(mount).unwrap_or(&path);
-    let protocol = match head.version {
-        http::Version::HTTP_10 => intern!(py, "HTTP/1.0"),
-        _ => intern!(py, "HTTP/1.1"),
-    };
-    environ.set_item(intern!(py, "REQUEST_METHOD"), PyString::intern(py, head.method.as_str()))?;
-    environ.set_item(intern!(py, "SCRIPT_NAME"), native_string(py, mount)?)?;
-    environ.set_item(intern!(py, "PATH_INFO"), native_string(py, path_info)?)?;
-    environ.set_item(intern!(py, "QUERY_STRING"), native_string(py, head.target.query())?)?;
-    environ.set_item(intern!(py, "RAW_URI"), native_string(py, head.target.raw())?)?;
-    environ.set_item(intern!(py, "SERVER_PROTOCOL"), protocol)?;
-    environ.set_item(intern!(py, "wsgi.url_scheme"), PyString::intern(py, request.context.scheme.as_str()))
-}
-
-fn put_ends(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
-    match request.context.peer {
-        Peer::Address(address) => {
-            environ.set_item(intern!(py, "REMOTE_ADDR"), address.ip().to_canonical().to_string())?;
-            environ.set_item(intern!(py, "REMOTE_PORT"), address.port().to_string())?;
-        }
-        Peer::Unix => environ.set_item(intern!(py, "REMOTE_ADDR"), intern!(py, ""))?,
+fn put_identity(py: Python<'_>, environ: &Bound<'_, PyDict>, identity: &Arc<Identity>) -> PyResult<()> {
+    let jwt = Jwt::new(Arc::clone(identity));
+    environ.set_item(intern!(py, "ferricorn.jwt"), jwt.into_pyobject(py)?)?;
+    environ.set_item(intern!(py, "AUTH_TYPE"), intern!(py, "Bearer"))?;
+    match &identity.remote_user {
+        Some(user) => environ.set_item(intern!(py, "REMOTE_USER"), user),
+        None => Ok(()),
     }
-    let (name, port) = match &request.context.local {
-        Local::Address(address) => (address.ip().to_canonical().to_string(), address.port().to_string()),
-        // A UNIX socket has neither; the client's idea of them is the best there is.
-        Local::Unix(_) => host_and_port(&request.head),
-    };
-    environ.set_item(intern!(py, "SERVER_NAME"), name)?;
-    environ.set_item(intern!(py, "SERVER_PORT"), port)
 }
 
-fn host_and_port(head: &RequestHead) -> (String, String) {
+/// What `Display` gives, at a tenth of its cost for the addresses that most peers have.
+fn address_text(py: Python<'_>, address: IpAddr) -> PyResult<Bound<'_, PyString>> {
+    let IpAddr::V4(address) = address else { return Ok(PyString::new(py, &address.to_string())) };
+    let mut text = Vec::with_capacity(15);
+    for octet in address.octets() {
+        push_decimal(&mut text, octet.into());
+        text.push(b'.');
+    }
+    text.pop();
+    native_string(py, &text)
+}
+
+fn decimal_text(py: Python<'_>, number: u16) -> PyResult<Bound<'_, PyString>> {
+    let mut text = Vec::with_capacity(5);
+    push_decimal(&mut text, number);
+    native_string(py, &text)
+}
+
+fn push_decimal(text: &mut Vec<u8>, number: u16) {
+    if number >= 10 {
+        push_decimal(text, number / 10);
+    }
+    text.push(b"0123456789"[usize::from(number % 10)]);
+}
+
+fn host_and_port(head: &RequestHead) -> (&str, &str) {
     let host = head.fields.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, port),
         _ => (host, ""),
     };
-    let name = if name.is_empty() { "localhost" } else { name };
-    let port = if port.is_empty() { "80" } else { port };
-    (name.to_owned(), port.to_owned())
+    (if name.is_empty() { "localhost" } else { name }, if port.is_empty() { "80" } else { port })
 }

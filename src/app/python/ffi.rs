@@ -38,3 +38,9 @@ pub(super) fn native_string<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Boun
     // SAFETY: a successful call gives a str.
     Ok(unsafe { object.cast_into_unchecked() })
 }
+
+/// How many references to an object there are.
+pub(super) fn references<T>(object: &Bound<'_, T>) -> isize {
+    // SAFETY: the pointer is that of a live object and the interpreter's lock is held (`Bound`).
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}

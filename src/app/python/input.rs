@@ -19,14 +19,20 @@ enum Source {
     File(BufReader<File>),
 }
 
+impl Default for Input {
+    fn default() -> Self {
+        Self { source: Mutex::new(Source::Memory(Cursor::new(Bytes::new()))) }
+    }
+}
+
 impl Input {
-    pub(super) fn new(content: Content) -> Self {
-        let source = match content {
+    /// From now on it reads this.
+    pub(super) fn fill(&self, content: Content) {
+        *self.lock() = match content {
             Content::Empty => Source::Memory(Cursor::new(Bytes::new())),
             Content::Memory(bytes) => Source::Memory(Cursor::new(bytes)),
             Content::File { file, .. } => Source::File(BufReader::with_capacity(64 << 10, file)),
         };
-        Self { source: Mutex::new(source) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Source> {

@@ -7,6 +7,7 @@ mod ffi;
 mod file_wrapper;
 mod identity;
 mod input;
+mod kit;
 mod load;
 mod module;
 mod start_response;

@@ -8,7 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The `start_response` of one call.
+/// What `start_response` and `write` of one call are methods of.
+///
+/// Methods, and not an object to call: the interpreter enters a built-in method without making a tuple of the
+/// arguments.
 #[pyclass(frozen, name = "StartResponse", module = "ferricorn")]
 #[derive(Default)]
 pub(super) struct StartResponse {
@@ -25,6 +28,8 @@ pub(super) struct Said {
     pub(super) sent: bool,
     /// Whether the response is given piece by piece and has begun.
     pub(super) begun: bool,
+    /// The method `write`, where it has been made already.
+    pub(super) write: Option<Py<PyAny>>,
 }
 
 /// Status and fields.
@@ -43,7 +48,7 @@ impl StartResponse {
 #[pymethods]
 impl StartResponse {
     #[pyo3(signature = (status, headers, exc_info=None, /))]
-    fn __call__(
+    fn start_response(
         this: &Bound<'_, Self>,
         status: &Bound<'_, PyString>,
         headers: &Bound<'_, PyList>,
@@ -67,8 +72,13 @@ impl StartResponse {
             }
             Some(_) | None => said.head = Some(head),
         }
-        drop(said);
-        Ok(this.getattr(pyo3::intern!(py, "write"))?.unbind())
+        match &said.write {
+            Some(write) => Ok(write.clone_ref(py)),
+            None => {
+                drop(said);
+                Ok(this.getattr(pyo3::intern!(py, "write"))?.unbind())
+            }
+        }
     }
 
     /// Content in the old, imperative way.

@@ -2,11 +2,11 @@
 
 use super::answer;
 use super::environ::Environs;
+use super::kit::{Kit, Kits};
 use super::load::Options;
-use super::start_response::StartResponse;
 use crate::app::calls::{Answering, BlockingApp, CallQueue};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
-use crate::protocol::{Request, Response};
+use crate::protocol::{Content, Request, Response};
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,7 @@ pub(super) struct Wsgi {
 struct Callable {
     app: Py<PyAny>,
     environs: Environs,
+    kits: Kits,
 }
 
 impl Wsgi {
@@ -30,14 +31,14 @@ impl Wsgi {
         calls: Arc<CallQueue>,
     ) -> PyResult<Self> {
         let environs = Environs::new(py, options)?;
-        Ok(Self { callable: Arc::new(Callable { app, environs }), calls })
+        Ok(Self { callable: Arc::new(Callable { app, environs, kits: Kits::default() }), calls })
     }
 }
 
 impl App for Wsgi {
     fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         let app: Arc<dyn BlockingApp> = Arc::clone(&self.callable) as _;
-        Box::pin(self.calls.call(app, request, limits.time, limits.patience))
+        Box::pin(self.calls.call(app, Box::new(request), limits.time, limits.patience))
     }
 
     /// What Python does at its own end: threads are joined, exit handlers run, streams flushed.
@@ -55,13 +56,15 @@ impl App for Wsgi {
 }
 
 impl BlockingApp for Callable {
-    fn call(&self, mut request: Request, answering: &Answering) {
+    fn call(&self, request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>> {
         Python::attach(|py| {
-            let outcome = self.enter(py, &mut request, answering);
-            if let Some(outcome) = outcome {
-                answering.finish(outcome);
-            }
-        });
+            let outcome = self.kits.take(py).and_then(|kit| {
+                let outcome = self.enter(py, &kit, request, answering);
+                self.kits.give_back(py, kit);
+                outcome
+            });
+            outcome.unwrap_or_else(|error| Some(Err(answer::failed(py, &error))))
+        })
     }
 }
 
@@ -70,21 +73,19 @@ impl Callable {
     fn enter(
         &self,
         py: Python<'_>,
-        request: &mut Request,
+        kit: &Kit,
+        mut request: Box<Request>,
         answering: &Answering,
-    ) -> Option<Result<Response, AppError>> {
-        let start_response = match Bound::new(py, StartResponse::default()) {
-            Ok(start_response) => start_response,
-            Err(error) => return Some(Err(answer::failed(py, &error))),
-        };
-        let result = self
-            .environs
-            .make(py, request)
-            .and_then(|environ| self.app.bind(py).call1((environ, &start_response)));
-        match result {
-            Ok(iterable) => answer::collect(&iterable, start_response.get(), answering, request.context.id),
-            Err(error) => Some(Err(answer::failed(py, &error))),
-        }
+    ) -> PyResult<Option<Result<Response, AppError>>> {
+        let content = std::mem::replace(&mut request.content, Content::Empty);
+        let length = content.len();
+        kit.input(py).get().fill(content);
+        let environ = self.environs.make(kit.input(py), length, &request)?;
+        let id = request.context.id;
+        // The app may take its time, and has no use for it.
+        drop(request);
+        let iterable = self.app.bind(py).call1((environ, kit.start_response(py)))?;
+        Ok(answer::collect(&iterable, kit.said(), answering, id))
     }
 }
 

@@ -1,0 +1,98 @@
+//! The Python objects that every call needs, used again where the app has kept none of them.
+
+use super::ffi::references;
+use super::input::Input;
+use super::start_response::StartResponse;
+use crate::protocol::Content;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use std::sync::{Mutex, PoisonError};
+
+/// Kits kept: as many as calls are made at once by all but very large workers.
+const KITS_MAX: usize = 16;
+
+/// Kits that no call uses at present.
+#[derive(Default)]
+pub(super) struct Kits {
+    spare: Mutex<Vec<Kit>>,
+}
+
+/// What one call needs.
+pub(super) struct Kit {
+    /// The state behind `start_response`.
+    state: Py<StartResponse>,
+    /// What the app calls.
+    start_response: Py<PyAny>,
+    /// What the app gets for it.
+    write: Py<PyAny>,
+    input: Py<Input>,
+}
+
+impl Kits {
+    /// A kit as good as new.
+    pub(super) fn take(&self, py: Python<'_>) -> PyResult<Kit> {
+        let spare = self.spare.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).pop();
+        let kit = spare.map_or_else(|| Kit::new(py), Ok)?;
+        kit.said().lock().write = Some(kit.write.clone_ref(py));
+        Ok(kit)
+    }
+
+    /// Takes a kit back after its call. What the app still refers to belongs to the app.
+    pub(super) fn give_back(&self, py: Python<'_>, kit: Kit) {
+        kit.forget_call();
+        if kit.is_ours_alone(py) {
+            let mut spare = self.spare.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+            if spare.len() < KITS_MAX {
+                spare.push(kit);
+            }
+        }
+    }
+}
+
+impl Kit {
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let state = Bound::new(py, StartResponse::default())?;
+        let start_response = state.getattr(intern!(py, "start_response"))?.unbind();
+        let write = state.getattr(intern!(py, "write"))?.unbind();
+        Ok(Self { state: state.unbind(), start_response, write, input: Py::new(py, Input::default())? })
+    }
+
+    /// What the app has said.
+    pub(super) fn said(&self) -> &StartResponse {
+        self.state.get()
+    }
+
+    /// What the app is given to call.
+    pub(super) fn start_response<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.start_response.bind(py)
+    }
+
+    /// What the app is given to read.
+    pub(super) fn input<'py>(&self, py: Python<'py>) -> &Bound<'py, Input> {
+        self.input.bind(py)
+    }
+
+    /// Lets go of what the call has left in the objects.
+    fn forget_call(&self) {
+        let said = std::mem::take(&mut *self.said().lock());
+        self.input.get().fill(Content::Empty);
+        drop(said);
+    }
+
+    /// Whether nobody else refers to any of the objects: then nobody ever can.
+    fn is_ours_alone(&self, py: Python<'_>) -> bool {
+        // The kit's own, and those of the two methods.
+        references(self.state.bind(py)) == 3
+            && references(self.start_response.bind(py)) == 1
+            && references(self.write.bind(py)) == 1
+            && references(self.input.bind(py)) == 1
+    }
+}
+
+impl Drop for Kit {
+    /// The state and its method `write` would keep each other alive.
+    fn drop(&mut self) {
+        self.forget_call();
+    }
+}
