@@ -163,7 +163,7 @@ impl CallQueue {
     pub async fn drive(&self) {
         let mut answered = std::mem::take(&mut self.lock().answered);
         deliver(&mut answered);
-        // Its room is used again.
+        // Its room is used again; nobody but this thread has anything to put there.
         self.lock().answered = answered;
         loop {
             let mut notified = std::pin::pin!(self.driver.notified());

@@ -3,8 +3,8 @@
 use super::head::Persistence;
 use crate::protocol::{Reason, Response, ResponseBody};
 use bytes::{BufMut, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{Method, StatusCode, Version};
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -36,21 +36,23 @@ pub(super) fn put_head(
     persistence: &mut Persistence,
 ) -> Delimiter {
     let fields = response.headers();
-    let delimiter = delimiter(response, asked);
-    if delimiter == Delimiter::Close || app_closes(fields) {
-        *persistence = Persistence::Close;
-    }
     put_status_line(out, response);
+    let mut given = Given::default();
     for (name, value) in fields {
+        given.note(name, value);
         if !is_connection_field(name) && (name != CONTENT_LENGTH || keeps_length(response.status())) {
             put_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
-    if !fields.contains_key(DATE) {
+    let delimiter = delimiter(response, asked, given.length);
+    if delimiter == Delimiter::Close || given.closes {
+        *persistence = Persistence::Close;
+    }
+    if !given.date {
         put_field(out, b"date", date().as_slice());
     }
     match delimiter {
-        Delimiter::Length(length) if !fields.contains_key(CONTENT_LENGTH) => {
+        Delimiter::Length(length) if !given.has_length => {
             put_field(out, b"content-length", length.to_string().as_bytes());
         }
         Delimiter::Chunked => put_field(out, b"transfer-encoding", b"chunked"),
@@ -67,11 +69,10 @@ pub(super) fn put_head(
 }
 
 /// RFC 9112 6.3: which responses have content, and how its end is found.
-fn delimiter(response: &Response, asked: Asked<'_>) -> Delimiter {
+fn delimiter(response: &Response, asked: Asked<'_>, declared: Option<u64>) -> Delimiter {
     if asked.method == Method::HEAD || !has_content(response.status()) {
         return Delimiter::Nothing;
     }
-    let declared = declared_length(response.headers());
     match response.body() {
         ResponseBody::Empty => Delimiter::Length(0),
         ResponseBody::Full(bytes) => {
@@ -87,9 +88,25 @@ fn delimiter(response: &Response, asked: Asked<'_>) -> Delimiter {
     }
 }
 
-/// The Content-Length that the app gave, if it is a number.
-fn declared_length(fields: &HeaderMap) -> Option<u64> {
-    fields.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// What the app's own fields say of the message.
+#[derive(Debug, Default)]
+struct Given {
+    has_length: bool,
+    /// The first Content-Length, if it is a number.
+    length: Option<u64>,
+    date: bool,
+    closes: bool,
+}
+
+impl Given {
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
+        if name == CONTENT_LENGTH && !self.has_length {
+            self.has_length = true;
+            self.length = value.to_str().ok().and_then(|length| length.parse().ok());
+        }
+        self.date |= name == DATE;
+        self.closes |= name == CONNECTION && value.as_bytes().eq_ignore_ascii_case(b"close");
+    }
 }
 
 fn has_content(status: StatusCode) -> bool {
@@ -118,10 +135,6 @@ fn put_head_length(out: &mut BytesMut, response: &Response) {
 /// Fields that belong to the connection, which is the server's (RFC 9110 7.6.1).
 fn is_connection_field(name: &HeaderName) -> bool {
     name == CONNECTION || name == TRANSFER_ENCODING || name == UPGRADE || name == "keep-alive"
-}
-
-fn app_closes(fields: &HeaderMap) -> bool {
-    fields.get(CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
 /// The status line; responses to HTTP/1.0 clients say 1.1 too (RFC 9110 2.5).
