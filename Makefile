@@ -74,7 +74,7 @@ build: Cargo.lock $(VENV)/.stamp-wheel
 check: Cargo.lock $(VENV)/.stamp-venv
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --all-targets --features python -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features wheel -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 
 # Rust first, without the feature `python` (so without libpython), then everything Python through

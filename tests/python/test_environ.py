@@ -44,6 +44,7 @@ FIELDS = [
     "X-Spaces:    around   \r\n",
     "X-Tab:\tbefore\r\n",
     "X-Twice: 1\r\nX-Twice: 2\r\n",
+    "X-Apart: 1\r\nX-Between: 2\r\nX-Apart: 3\r\nCookie: a=1\r\nX-Apart: 4\r\n",
     "X_Under_Score: dropped\r\nX-Kept: 1\r\n",
     "Cookie: a=1; b=caf\u00c3\u00a9\r\n",
     "Content-Type: text/plain; charset=utf-8\r\n",

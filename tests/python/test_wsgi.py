@@ -148,6 +148,18 @@ def test_wrong_app_costs_one_500_and_is_named_in_the_log(server, path, logged):
     assert ask(server, "GET", "/plain").content == b"plain"
 
 
+def test_what_an_app_keeps_of_a_request_is_its_own(server):
+    kept = [ask(server, "POST", "/keeps", content).content for content in (b"one", b"two", b"three")]
+    assert kept == [b"False ", b"False one", b"False two"]
+
+
+def test_requests_leave_nothing_behind(server):
+    before = int(ask(server, "GET", "/starters").content)
+    for path in ("raises", "starts_then_raises", "written", "plain", "generator") * 10:
+        ask(server, "GET", f"/{path}")
+    assert int(ask(server, "GET", "/starters").content) <= before
+
+
 @pytest.mark.parametrize("path", ["closed_after_error", "short", "file_declared_long"])
 def test_response_that_fails_midway_never_looks_complete(server, path):
     with pytest.raises((http.client.HTTPException, OSError)):

@@ -40,8 +40,10 @@ impl Kits {
 
     /// Takes a kit back after its call. What the app still refers to belongs to the app.
     pub(super) fn give_back(&self, py: Python<'_>, kit: Kit) {
-        kit.forget_call();
+        kit.forget_said();
         if kit.is_ours_alone(py) {
+            // Only now: an app may go on reading what it has kept.
+            kit.input.get().fill(Content::Empty);
             let mut spare = self.spare.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
             if spare.len() < KITS_MAX {
                 spare.push(kit);
@@ -73,11 +75,10 @@ impl Kit {
         self.input.bind(py)
     }
 
-    /// Lets go of what the call has left in the objects.
-    fn forget_call(&self) {
-        let said = std::mem::take(&mut *self.said().lock());
-        self.input.get().fill(Content::Empty);
-        drop(said);
+    /// Lets go of what the app has said, and of `write`: the state and its method would keep each other alive.
+    fn forget_said(&self) {
+        // Dropped after the lock has been let go.
+        let _said = std::mem::take(&mut *self.said().lock());
     }
 
     /// Whether nobody else refers to any of the objects: then nobody ever can.
@@ -91,8 +92,7 @@ impl Kit {
 }
 
 impl Drop for Kit {
-    /// The state and its method `write` would keep each other alive.
     fn drop(&mut self) {
-        self.forget_call();
+        self.forget_said();
     }
 }

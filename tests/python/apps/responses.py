@@ -1,11 +1,13 @@
 """One way to respond per path: right ones, late ones, wrong ones."""
 
+import gc
 import gzip
 import hashlib
 import io
 import os
 import sys
 import tempfile
+import types
 
 import gates
 
@@ -314,6 +316,26 @@ def written_last(environ, start_response):
     yield b"pieces, "
     yield b"then "
     write(b"written")
+
+
+KEPT = []
+
+
+def keeps(environ, start_response):
+    """Keeps all that it is given, and says whether it got anything twice and what was kept unread."""
+    mine = (environ, start_response, environ["wsgi.input"], start_response("200 OK", PLAIN))
+    again = any(one is other for kept in KEPT for one, other in zip(kept, mine))
+    unread = KEPT[-1][2].read() if KEPT else b""
+    KEPT.append(mine)
+    return [f"{again} {unread.decode()}".encode()]
+
+
+def starters(environ, start_response):
+    """How many start_response there are."""
+    gc.collect()
+    start_response("200 OK", PLAIN)
+    methods = [each for each in gc.get_objects() if isinstance(each, types.BuiltinMethodType)]
+    return [str(sum(each.__name__ == "start_response" for each in methods)).encode()]
 
 
 def application(environ, start_response):
