@@ -4,6 +4,7 @@ mod chunked;
 mod content;
 mod deadline;
 mod field_line;
+mod file;
 mod head;
 mod serve;
 mod session;

@@ -7,12 +7,10 @@ use super::write::{Asked, Delimiter, put_head};
 use crate::net::{Drain, Stream};
 use crate::protocol::{BodyStream, Rejection, Response, ResponseBody};
 use bytes::{BufMut, Bytes, BytesMut};
-use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -20,8 +18,6 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 const READ_SIZE: usize = 8 << 10;
 /// Content up to this size is sent in one write with its head.
 const COPY_LIMIT: usize = 16 << 10;
-/// Piece of a file read at a time.
-const FILE_PIECE: usize = 128 << 10;
 /// How long, and how much of it, a closing connection still reads so that no RST destroys our last answer.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 << 20;
@@ -31,7 +27,7 @@ pub(super) struct Session<'a> {
     pub(super) stream: Stream,
     pub(super) buffer: BytesMut,
     pub(super) settings: &'a Settings,
-    out: BytesMut,
+    pub(super) out: BytesMut,
     deadline: Deadline,
     drain: &'a Drain,
     drain_begins: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
@@ -53,6 +49,15 @@ pub(super) struct Written {
     pub(super) sent: u64,
     /// What the client was told of the connection, or why the response did not end.
     pub(super) end: io::Result<Persistence>,
+}
+
+/// What a step of writing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Something was written, and something is left.
+    More,
+    /// Nothing is left.
+    Done,
 }
 
 /// What a read brought.
@@ -162,7 +167,7 @@ impl<'a> Session<'a> {
             ResponseBody::Empty => self.flush_out().await?,
             ResponseBody::Full(bytes) => self.write_full(bytes, length, sent).await?,
             ResponseBody::File { file, offset, length: in_file } => {
-                self.write_file(&file, offset, in_file.min(length), sent).await?;
+                self.write_file(&file, (offset, in_file.min(length)), sent).await?;
             }
             ResponseBody::Stream(stream) => self.write_stream(stream, delimiter, length, sent).await?,
         }
@@ -185,25 +190,6 @@ impl<'a> Session<'a> {
         }
         *sent += take as u64;
         Ok(())
-    }
-
-    async fn write_file(&mut self, file: &File, offset: u64, length: u64, sent: &mut u64) -> io::Result<()> {
-        let mut piece = vec![0; FILE_PIECE.min(usize::try_from(length).unwrap_or(FILE_PIECE))];
-        while *sent < length {
-            let want = usize::try_from(length - *sent).unwrap_or(usize::MAX).min(piece.len());
-            let got = file.read_at(&mut piece[..want], offset + *sent)?;
-            if got == 0 {
-                break;
-            }
-            if self.out.is_empty() {
-                self.write_all(&piece[..got]).await?;
-            } else {
-                self.out.put_slice(&piece[..got]);
-                self.flush_out().await?;
-            }
-            *sent += got as u64;
-        }
-        self.flush_out().await
     }
 
     async fn write_stream(
@@ -250,7 +236,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn flush_out(&mut self) -> io::Result<()> {
+    pub(super) async fn flush_out(&mut self) -> io::Result<()> {
         let out = std::mem::take(&mut self.out);
         let result = self.write_all(&out).await;
         self.out = out;
@@ -260,17 +246,30 @@ impl<'a> Session<'a> {
 
     /// Writes all bytes; the client has the write timeout for each step.
     pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Self { stream, deadline, settings, .. } = self;
         let mut at = 0;
+        self.write_steps(|stream, cx| {
+            if at == bytes.len() {
+                return Poll::Ready(Ok(Step::Done));
+            }
+            let written = ready!(Pin::new(stream).poll_write(cx, &bytes[at..]))?;
+            at += written;
+            Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(Step::More) })
+        })
+        .await
+    }
+
+    /// Takes steps of writing until one was the last; the client has the write timeout for each.
+    pub(super) async fn write_steps(
+        &mut self,
+        mut step: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<Step>>,
+    ) -> io::Result<()> {
+        let Self { stream, deadline, settings, .. } = self;
         let mut waiting = false;
         poll_fn(|cx| {
-            while at < bytes.len() {
-                match Pin::new(&mut *stream).poll_write(cx, &bytes[at..]) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(written)) => {
-                        at += written;
-                        waiting = false;
-                    }
+            loop {
+                match step(stream, cx) {
+                    Poll::Ready(Ok(Step::More)) => waiting = false,
+                    Poll::Ready(Ok(Step::Done)) => return Poll::Ready(Ok(())),
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
                         if !waiting {
@@ -281,7 +280,6 @@ impl<'a> Session<'a> {
                     }
                 }
             }
-            Poll::Ready(Ok(()))
         })
         .await
     }
