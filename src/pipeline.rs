@@ -13,7 +13,7 @@ use crate::protocol::{
     Admitted, Answer, Exchange, Handler, LengthRule, Patience, Relayed, Request, RequestContext, RequestHead,
     RequestId, Response, ResponseBody, text_response,
 };
-use crate::router::Router;
+use crate::router::{MountIndex, Router};
 use http::{Method, StatusCode};
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -25,7 +25,7 @@ pub type Relay = dyn Fn(BorrowedFd<'_>, &Request, &[u8]) -> Relayed + Send + Syn
 
 /// Everything a request passes through in this worker.
 pub struct Pipeline {
-    /// Path to app.
+    /// Host and path to app.
     pub router: Router,
     /// Proxies in front.
     pub trusted: TrustedPeers,
@@ -46,8 +46,7 @@ pub struct Pipeline {
 /// Where a request goes, and by which limits.
 #[derive(Debug)]
 pub struct Route {
-    /// Index of the mounted app.
-    mount: Arc<str>,
+    mount: MountIndex,
     limits: RouteLimits,
 }
 
@@ -71,18 +70,18 @@ impl Handler for Pipeline {
         }
         let path = head.target.decoded_path();
         let limits = self.routes.find(&head.method, &path);
-        let mount = self.router.find(&path).map(|mounted| Arc::clone(&mounted.prefix));
+        let found = self.router.find(head.host(), &path);
         drop(path);
         self.authenticate(head, context)?;
-        let Some(mount) = mount else { return Err(Box::new(not_found())) };
-        context.mount = Arc::clone(&mount);
+        let Some((mount, mounted)) = found else { return Err(Box::new(not_found())) };
+        context.mount = Arc::clone(&mounted.prefix);
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
         Ok(Admitted { body_limit: limits.body, length, route: Route { mount, limits } })
     }
 
     /// Once the content is complete.
     async fn respond(&self, route: Route, request: Request, patience: Patience) -> Answer<Route> {
-        let Some(mounted) = self.router.mounted(&route.mount) else { return Answer::Response(not_found()) };
+        let Some(mounted) = self.router.mounted(route.mount) else { return Answer::Response(not_found()) };
         let id = request.context.id;
         let limits = CallLimits { time: route.limits.time, patience };
         match mounted.app.call(request, limits).await {

@@ -1,59 +1,224 @@
-//! Path to app: the longest mount that ends on a segment boundary.
+//! Host and path to app: the most specific host, and for it the longest mount that ends on a segment boundary.
 
 use crate::app::App;
+use crate::config::HostPattern;
 use crate::protocol::is_below;
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
 /// The mounted apps.
 pub struct Router {
-    /// Longest prefix first, so that the first match is the longest.
+    /// The most specific host first, for each the longest prefix first: the first match is the best.
     mounts: Vec<Mounted>,
+    /// Every app once, however many hosts it has.
+    apps: Vec<Arc<dyn App>>,
+}
+
+/// Where an app is to be mounted; from a prefix alone: on every host.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// Hosts the app is for; empty: all.
+    pub hosts: Vec<HostPattern>,
+    /// URL prefix as configured ("/", "/static/").
+    pub prefix: String,
 }
 
 /// An app and where it is mounted.
 pub struct Mounted {
+    /// Hosts the app is for; `None`: all.
+    host: Option<HostPattern>,
     /// Without a trailing slash: "" for "/".
     pub prefix: Arc<str>,
     /// The app.
     pub app: Arc<dyn App>,
 }
 
+/// Finds a mount of the same router again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MountIndex(usize);
+
 impl Router {
-    /// A router over apps and their mounts as configured ("/", "/static/").
-    pub fn new(apps: impl IntoIterator<Item = (String, Arc<dyn App>)>) -> Self {
-        let mut mounts: Vec<Mounted> = apps
-            .into_iter()
-            .map(|(mount, app)| Mounted { prefix: mount.trim_end_matches('/').into(), app })
-            .collect();
-        mounts.sort_by_key(|mounted| std::cmp::Reverse(mounted.prefix.len()));
-        Self { mounts }
+    /// A router over apps and their places.
+    pub fn new<P: Into<Place>>(apps: impl IntoIterator<Item = (P, Arc<dyn App>)>) -> Self {
+        let mut router = Self { mounts: Vec::new(), apps: Vec::new() };
+        for (place, app) in apps {
+            let Place { hosts, prefix } = place.into();
+            let prefix: Arc<str> = prefix.trim_end_matches('/').into();
+            let hosts = if hosts.is_empty() { vec![None] } else { hosts.into_iter().map(Some).collect() };
+            router.mounts.extend(hosts.into_iter().map(|host| Mounted {
+                host,
+                prefix: Arc::clone(&prefix),
+                app: Arc::clone(&app),
+            }));
+            router.apps.push(app);
+        }
+        router
+            .mounts
+            .sort_by_key(|mounted| Reverse((specificity(mounted.host.as_ref()), mounted.prefix.len())));
+        router
     }
 
-    /// The app for a path with its percent-encoding undone.
-    pub fn find(&self, path: &[u8]) -> Option<&Mounted> {
-        self.mounts.iter().find(|mounted| is_below(path, mounted.prefix.as_bytes()))
+    /// The app for a host as sent and a path with its percent-encoding undone.
+    pub fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Option<(MountIndex, &Mounted)> {
+        let name = host.map(name_of);
+        let fits = |mounted: &Mounted| {
+            is_for(mounted.host.as_ref(), name) && is_below(path, mounted.prefix.as_bytes())
+        };
+        let index = self.mounts.iter().position(fits)?;
+        self.mounts.get(index).map(|mounted| (MountIndex(index), mounted))
     }
 
-    /// The app mounted at exactly this prefix.
-    pub fn mounted(&self, prefix: &str) -> Option<&Mounted> {
-        self.mounts.iter().find(|mounted| &*mounted.prefix == prefix)
+    /// What [`find`](Self::find) found.
+    pub fn mounted(&self, index: MountIndex) -> Option<&Mounted> {
+        self.mounts.get(index.0)
     }
 
     /// Every app once.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<dyn App>> {
-        self.mounts.iter().map(|mounted| &mounted.app)
+        self.apps.iter()
+    }
+}
+
+impl From<String> for Place {
+    fn from(prefix: String) -> Self {
+        Self { hosts: Vec::new(), prefix }
     }
 }
 
 impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.mounts.iter().map(|mounted| &mounted.prefix)).finish()
+        f.debug_list().entries(&self.mounts).finish()
     }
 }
 
 impl fmt::Debug for Mounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mounted").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("Mounted")
+            .field("host", &self.host)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An exact host comes before one with a star, of those the longer domain first, and these before none.
+fn specificity(host: Option<&HostPattern>) -> (u8, usize) {
+    match host {
+        Some(HostPattern::Exact(_)) => (2, 0),
+        Some(HostPattern::Below(domain)) => (1, domain.len()),
+        None => (0, 0),
+    }
+}
+
+/// A host without its port and final dot. What the head's parser has let through has this form.
+fn name_of(host: &[u8]) -> &[u8] {
+    let end = if host.starts_with(b"[") {
+        memchr::memchr(b']', host).map_or(host.len(), |at| at + 1)
+    } else {
+        memchr::memchr(b':', host).unwrap_or(host.len())
+    };
+    let name = &host[..end];
+    name.strip_suffix(b".").unwrap_or(name)
+}
+
+/// RFC 9110 4.2.3: hosts are compared without case.
+fn is_for(pattern: Option<&HostPattern>, name: Option<&[u8]>) -> bool {
+    match (pattern, name) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(HostPattern::Exact(host)), Some(name)) => name.eq_ignore_ascii_case(host.as_bytes()),
+        (Some(HostPattern::Below(domain)), Some(name)) => name
+            .len()
+            .checked_sub(domain.len() + 1)
+            // Something stands before the dot: ".a.example" is no host below "a.example".
+            .filter(|dot| *dot > 0 && name[*dot] == b'.')
+            .is_some_and(|dot| name[dot + 1..].eq_ignore_ascii_case(domain.as_bytes())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{AppError, BoxFuture, CallLimits};
+    use crate::protocol::{Request, Response, ResponseBody};
+
+    struct Nothing;
+
+    impl App for Nothing {
+        fn call(&self, _request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+            Box::pin(async { Ok(Response::new(ResponseBody::Empty)) })
+        }
+    }
+
+    /// Mounts, each a list of hosts and a prefix, in an order that must not matter.
+    const MOUNTS: [(&[&str], &str); 9] = [
+        (&[], "/"),
+        (&[], "/static/"),
+        (&["*.b.example"], "/"),
+        (&["a.example", "www.a.example"], "/"),
+        (&["a.example"], "/api"),
+        (&["*.deep.b.example"], "/"),
+        (&["x.b.example"], "/only"),
+        (&["[::1]"], "/"),
+        (&["static.example"], "/static/more"),
+    ];
+
+    fn router(order: impl Iterator<Item = usize>) -> Router {
+        Router::new(order.map(|number| {
+            let (hosts, prefix) = MOUNTS[number];
+            let pattern = |host: &&str| match host.strip_prefix("*.") {
+                Some(domain) => HostPattern::Below(domain.into()),
+                None => HostPattern::Exact((*host).into()),
+            };
+            let hosts = hosts.iter().map(pattern).collect();
+            (Place { hosts, prefix: prefix.into() }, Arc::new(Nothing) as Arc<dyn App>)
+        }))
+    }
+
+    #[test]
+    fn the_host_decides_before_the_prefix() {
+        for router in [router(0..MOUNTS.len()), router((0..MOUNTS.len()).rev())] {
+            assert_eq!(router.apps().count(), MOUNTS.len());
+            for (host, path, expected) in [
+                (None, "/", "*/"),
+                (None, "/static/x", "*/static"),
+                (Some(""), "/", "*/"),
+                (Some("other.example"), "/api/x", "*/"),
+                (Some("a.example"), "/", "a.example/"),
+                (Some("A.EXAMPLE:8000"), "/", "a.example/"),
+                (Some("a.example."), "/", "a.example/"),
+                (Some("a.example.:80"), "/api/x", "a.example/api"),
+                (Some("a.example"), "/apis", "a.example/"),
+                (Some("a.example"), "/static/x", "a.example/"),
+                (Some("www.a.example"), "/api/x", "www.a.example/"),
+                (Some("b.example"), "/", "*/"),
+                (Some(".b.example"), "/", "*/"),
+                (Some("notb.example"), "/", "*/"),
+                (Some("x.b.example"), "/", "*.b.example/"),
+                (Some("X.y.B.example:1"), "/", "*.b.example/"),
+                (Some("x.deep.b.example"), "/", "*.deep.b.example/"),
+                (Some("deep.b.example"), "/", "*.b.example/"),
+                (Some("x.b.example"), "/only/this", "x.b.example/only"),
+                (Some("[::1]:8000"), "/", "[::1]/"),
+                (Some("[::1]"), "/", "[::1]/"),
+                (Some("[::2]"), "/", "*/"),
+                (Some("static.example"), "/static/x", "*/static"),
+                (Some("static.example"), "/static/more/x", "static.example/static/more"),
+            ] {
+                let (index, mounted) = router.find(host.map(str::as_bytes), path.as_bytes()).unwrap();
+                let shown = mounted.host.as_ref().map_or_else(|| "*".into(), ToString::to_string);
+                let prefix = if mounted.prefix.is_empty() { "/" } else { &mounted.prefix };
+                assert_eq!(format!("{shown}{prefix}"), expected, "{host:?} {path}");
+                assert_eq!(router.mounted(index).unwrap().prefix, mounted.prefix);
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_that_nothing_is_mounted_for_is_not_found() {
+        let router = router([3, 4].into_iter());
+        for host in [None, Some(&b"b.example"[..]), Some(b"aa.example"), Some(b"[a.example]")] {
+            assert!(router.find(host, b"/").is_none());
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::build::Build;
 use super::check_auth;
 use super::errors::{Origins, Problem};
-use super::{BindAddress, ByteSize, Config, Timeouts};
+use super::{BindAddress, ByteSize, Config, HostPattern, Timeouts};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -127,9 +127,25 @@ fn timeouts(timeouts: &Timeouts, findings: &mut Findings<'_>) {
 
 fn apps(config: &Config, findings: &mut Findings<'_>) {
     for (number, app) in config.apps.iter().enumerate() {
-        if config.apps[..number].iter().any(|other| other.mount == app.mount) {
-            let message = format!("another app is mounted at {:?}; give each its own prefix", app.mount);
+        for (other_number, other) in config.apps[..number].iter().enumerate() {
+            if other.mount != app.mount {
+                continue;
+            }
+            let host = app.hosts.iter().find(|host| other.hosts.contains(host));
+            let place = match host {
+                Some(host) => format!("{:?} of {host}", app.mount),
+                None if app.hosts.is_empty() && other.hosts.is_empty() => format!("{:?}", app.mount),
+                None => continue,
+            };
+            let origin = findings.origins.of(&format!("app[{other_number}]"));
+            let message =
+                format!("another app ({origin}) is mounted at {place}; give each its own prefix or hosts");
             findings.add(&format!("app[{number}].mount"), message);
+        }
+        let repeated =
+            |(at, host): (usize, &HostPattern)| app.hosts[..at].contains(host).then(|| host.clone());
+        if let Some(host) = app.hosts.iter().enumerate().find_map(repeated) {
+            findings.add(&format!("app[{number}].hosts"), format!("{host} stands there twice; remove one"));
         }
     }
 }

@@ -4,7 +4,7 @@ use super::build::{Assignment, Build};
 use super::errors::{ConfigErrors, Origin, Origins, Problem};
 use super::flags::Flags;
 use super::schema::{AUTH_KEYS, Change, MountDraft, ROOT_KEYS};
-use super::{AppTarget, Config, Mount, check, environment, files, schema, value};
+use super::{AppTarget, Config, FileRules, Mount, check, environment, files, schema, value};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -105,11 +105,18 @@ fn apps_from_flags(build: &mut Build, flags: &Flags) {
 /// Puts an app in the place of the one with this prefix, whose environment it inherits, or adds it.
 fn mount(build: &mut Build, prefix: String, target: AppTarget, origin: &Origin) {
     let apps = &mut build.config.apps;
-    let number = apps.iter().position(|app| app.mount == prefix).unwrap_or(apps.len());
+    let everywhere = |app: &Mount| app.hosts.is_empty() && app.mount == prefix;
+    let number = apps.iter().position(everywhere).unwrap_or(apps.len());
     let at = format!("app[{number}]");
     let key = if matches!(target, AppTarget::Static(_)) { "static" } else { "target" };
     match apps.get_mut(number) {
-        Some(app) => app.target = target,
+        Some(app) => {
+            // They are about a directory that is not served any more.
+            if key == "target" {
+                app.files = FileRules::default();
+            }
+            app.target = target;
+        }
         None => {
             apps.push(Mount { mount: prefix, target, ..Mount::blank() });
             build.origins.set(format!("{at}.mount"), origin.clone());
@@ -121,8 +128,8 @@ fn mount(build: &mut Build, prefix: String, target: AppTarget, origin: &Origin) 
 
 impl Mount {
     fn blank() -> Self {
-        let MountDraft { mount, env_file, env, .. } = MountDraft::default();
-        Self { mount, target: AppTarget::Native("hello".into()), env_file, env }
+        let MountDraft { hosts, mount, env_file, env, files, .. } = MountDraft::default();
+        Self { hosts, mount, target: AppTarget::Native("hello".into()), env_file, env, files }
     }
 }
 

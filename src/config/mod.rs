@@ -10,6 +10,7 @@ mod errors;
 mod files;
 mod flags;
 mod load;
+mod patterns;
 mod print;
 mod schema;
 mod setting;
@@ -26,6 +27,7 @@ pub use auth::{
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
 pub use load::{Changes, Loaded, Reloader, Sources, load};
+pub use patterns::{HostPattern, NamePattern};
 pub use print::{ShowOrigin, reference, to_json, to_toml};
 pub use units::{BindAddress, ByteSize, Mode, Share, WorkerCount};
 
@@ -214,6 +216,8 @@ pub struct Python {
 /// `[[app]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
+    /// Hosts the app is for; empty: all.
+    pub hosts: Vec<HostPattern>,
     /// URL prefix the app answers, on path segment boundaries. Default: "/".
     pub mount: String,
     /// What is mounted there.
@@ -222,6 +226,34 @@ pub struct Mount {
     pub env_file: Option<PathBuf>,
     /// Variables given to the app's environment; they win over `env_file`.
     pub env: BTreeMap<String, String>,
+    /// How files are answered, where the target is a directory.
+    pub files: FileRules,
+}
+
+/// How a directory of files answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRules {
+    /// Codings of which a finished file may lie beside the original, the preferred one first.
+    pub precompressed: Vec<Coding>,
+    /// Name of the file that stands for its directory; `None`: directories are not found.
+    pub index: Option<String>,
+    /// Whether directories without an index are listed.
+    pub listing: bool,
+    /// How long clients may keep a file without asking again; `None`: not said.
+    pub max_age: Option<Duration>,
+    /// Names of files that never change.
+    pub immutable: Vec<NamePattern>,
+}
+
+/// A content coding (RFC 9110 8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// `br`, in files named `.br` (RFC 7932).
+    Brotli,
+    /// `zstd`, in files named `.zst` (RFC 9659).
+    Zstd,
+    /// `gzip`, in files named `.gz`.
+    Gzip,
 }
 
 /// What an `[[app]]` is.

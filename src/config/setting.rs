@@ -4,7 +4,7 @@ use super::suggest::nearest;
 use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::{
-    AccessFormat, BindAddress, ByteSize, KeyUse, LogFormat, LogLevel, LogTarget, Mode, Preset, Share,
+    AccessFormat, BindAddress, ByteSize, Coding, KeyUse, LogFormat, LogLevel, LogTarget, Mode, Preset, Share,
     WorkerCount,
 };
 use std::collections::BTreeMap;
@@ -370,6 +370,7 @@ words! {
     LogLevel { Error = "error" | "critical", Warn = "warn" | "warning", Info = "info", Debug = "debug", Trace = "trace" }
     LogFormat { Text = "text", Json = "json" }
     AccessFormat { Combined = "combined", Json = "json" }
+    Coding { Brotli = "br", Zstd = "zstd", Gzip = "gzip" }
     Preset { SimpleJwt = "simplejwt", Strict = "strict" }
     KeyUse { Verify = "verify", SignAndVerify = "sign+verify" }
     Preflight { Allow = "allow", Check = "check" }

@@ -3,7 +3,7 @@
 pub use crate::net::{Local, Peer};
 use crate::protocol::target::Target;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
@@ -33,6 +33,15 @@ pub struct RequestHead {
     pub fields: HeaderMap,
     /// The head as received, from the request line to the empty line.
     pub raw: Bytes,
+}
+
+impl RequestHead {
+    /// The host that the request is for, with its port if one was sent; the one reading of it.
+    ///
+    /// RFC 9112 3.2.2: the authority of an absolute-form target takes the place of the Host field.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.target.authority().or_else(|| self.fields.get(http::header::HOST).map(HeaderValue::as_bytes))
+    }
 }
 
 /// Content of a request.
@@ -201,7 +210,7 @@ pub fn text_response(status: StatusCode, text: impl Into<Bytes>) -> Response {
     *response.status_mut() = status;
     response
         .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 

@@ -1,11 +1,14 @@
 //! Opens files that lie beneath a directory, whatever the name given says.
 
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// A directory held open: renaming it, or another symbolic link in its place, changes nothing.
@@ -15,6 +18,24 @@ pub struct Directory {
     /// Its path without symbolic links.
     real: PathBuf,
     confinement: Confinement,
+}
+
+/// Something in a directory that can be shown: a regular file or a directory, perhaps through a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the directory.
+    pub name: OsString,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// What can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
 }
 
 /// Who sees to it that nothing outside is opened.
@@ -54,22 +75,68 @@ impl Directory {
     /// # Errors
     /// What open(2) says of something that is there, and of a system short of means.
     pub fn open_beneath(&self, name: &Path) -> io::Result<Option<File>> {
+        Ok(self.open_with(name, READING)?.map(File::from))
+    }
+
+    /// What can be shown of a directory beneath this one, or of this one by the name ".".
+    ///
+    /// `limit` names are looked at, in no order. `None` when there is no directory of that name.
+    ///
+    /// # Errors
+    /// As [`open_beneath`](Self::open_beneath), and what readdir(3) says.
+    pub fn entries(&self, name: &Path, limit: usize) -> io::Result<Option<Vec<Entry>>> {
+        let Some(descriptor) = self.open_with(name, READING | OFlag::O_DIRECTORY)? else { return Ok(None) };
+        let mut directory = Dir::from_fd(descriptor)?;
+        let mut entries = Vec::new();
+        for found in directory.iter().take(limit) {
+            let found = found?;
+            let own = OsStr::from_bytes(found.file_name().to_bytes());
+            if own == "." || own == ".." {
+                continue;
+            }
+            let kind = match found.file_type() {
+                Some(Type::Directory) => Some(EntryKind::Directory),
+                Some(Type::File) => Some(EntryKind::File),
+                // readdir(3): not every file system tells.
+                Some(Type::Symlink) | None => self.kind(&name.join(own))?,
+                Some(Type::Fifo | Type::CharacterDevice | Type::BlockDevice | Type::Socket) => None,
+            };
+            entries.extend(kind.map(|kind| Entry { name: own.to_owned(), kind }));
+        }
+        Ok(Some(entries))
+    }
+
+    /// What a name leads to, without opening it.
+    fn kind(&self, name: &Path) -> io::Result<Option<EntryKind>> {
+        let descriptor = match self.open_with(name, OFlag::O_PATH | OFlag::O_CLOEXEC) {
+            Ok(Some(descriptor)) => descriptor,
+            Ok(None) => return Ok(None),
+            // What may not be reached is nothing to show.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let kind = File::from(descriptor).metadata()?.file_type();
+        let kinds = [(kind.is_dir(), EntryKind::Directory), (kind.is_file(), EntryKind::File)];
+        Ok(kinds.into_iter().find_map(|(is, kind)| is.then_some(kind)))
+    }
+
+    fn open_with(&self, name: &Path, flags: OFlag) -> io::Result<Option<OwnedFd>> {
         let opened = match self.confinement {
-            Confinement::Kernel => match beneath(&self.descriptor, name, READING) {
+            Confinement::Kernel => match beneath(&self.descriptor, name, flags) {
                 // RESOLVE_BENEATH refuses every absolute link, also one that leads back inside. The
                 // real path has no links left: the kernel then judges the same file without them.
                 Err(Errno::EXDEV) => {
-                    self.inside(name).and_then(|real| beneath(&self.descriptor, &real, READING))
+                    self.inside(name).and_then(|real| beneath(&self.descriptor, plain(&real), flags))
                 }
                 opened => opened,
             },
             Confinement::RealPath => self
                 .inside(name)
-                .and_then(|real| open(&self.real.join(real), READING | OFlag::O_NOFOLLOW, Mode::empty())),
+                .and_then(|real| open(&self.real.join(real), flags | OFlag::O_NOFOLLOW, Mode::empty())),
         };
         // Only what is listed counts as absence: whatever else goes wrong is for the operator to know.
         match opened {
-            Ok(descriptor) => Ok(Some(File::from(descriptor))),
+            Ok(descriptor) => Ok(Some(descriptor)),
             Err(
                 Errno::ENOENT
                 | Errno::ENOTDIR
@@ -109,6 +176,11 @@ fn beneath(directory: &OwnedFd, name: &Path, flags: OFlag) -> nix::Result<OwnedF
     }
 }
 
+/// The directory itself, reached by a link, has no name left.
+fn plain(real: &Path) -> &Path {
+    if real.as_os_str().is_empty() { Path::new(".") } else { real }
+}
+
 /// The number behind an error of std; those that std makes itself are about names no file can have.
 fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::ENOENT, Errno::from_raw)
@@ -139,6 +211,48 @@ mod tests {
         });
         assert_eq!(answers[0], answers[1], "{name}");
         answers[0].clone()
+    }
+
+    #[test]
+    fn only_files_and_directories_within_are_listed() {
+        let base = std::env::temp_dir().join(format!("ferricorn-entries-{}", std::process::id()));
+        let root = base.join("root");
+        fs::create_dir_all(root.join("sub/deep")).unwrap();
+        fs::write(base.join("secret"), "outside").unwrap();
+        fs::write(root.join("file"), "inside").unwrap();
+        for (target, link) in [
+            ("file", "link"),
+            ("sub", "directory"),
+            ("../secret", "out"),
+            ("loop", "loop"),
+            ("no", "dangling"),
+        ] {
+            symlink(target, root.join(link)).unwrap();
+        }
+        symlink(&root, root.join("self")).unwrap();
+        let socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+        for confinement in [Confinement::Kernel, Confinement::RealPath] {
+            let directory = Directory { confinement, ..Directory::open(&root).unwrap() };
+            let list = |name: &str, limit: usize| {
+                let entries = directory.entries(Path::new(name), limit).unwrap()?;
+                let mut names: Vec<String> = entries
+                    .iter()
+                    .map(|entry| format!("{:?} {}", entry.kind, entry.name.display()))
+                    .collect();
+                names.sort();
+                Some(names)
+            };
+            let all = ["Directory directory", "Directory self", "Directory sub", "File file", "File link"];
+            assert_eq!(list(".", 100).unwrap(), all, "{confinement:?}");
+            assert_eq!(list("self", 100).unwrap(), all, "{confinement:?}");
+            assert_eq!(list("sub", 100).unwrap(), ["Directory deep"]);
+            assert!(list(".", 3).unwrap().len() <= 3);
+            for absent in ["file", "missing", "out", "..", "/etc"] {
+                assert_eq!(list(absent, 100), None, "{absent}");
+            }
+        }
+        drop(socket);
+        fs::remove_dir_all(&base).unwrap();
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::app::static_files::StaticFiles;
 use crate::app::{App, Status, native};
 use crate::config::{AppTarget, Config};
 use crate::contract::exit::ExitReason;
-use crate::router::Router;
+use crate::router::{Place, Router};
 use std::sync::Arc;
 
 /// Loads every app.
@@ -23,11 +23,12 @@ pub(super) fn apps(
                 failed(format!("there is no native app {name:?}; there are hello, echo and status"))
             })?,
             AppTarget::Static(directory) => Arc::new(
-                StaticFiles::new(directory, &mount.mount).map_err(|error| failed(error.to_string()))?,
+                StaticFiles::new(directory, &mount.mount, &mount.files)
+                    .map_err(|error| failed(error.to_string()))?,
             ),
             AppTarget::Python(target) => python(target, config, workers, calls)?,
         };
-        apps.push((mount.mount.clone(), app));
+        apps.push((Place { hosts: mount.hosts.clone(), prefix: mount.mount.clone() }, app));
     }
     Ok(Router::new(apps))
 }

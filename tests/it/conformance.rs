@@ -47,8 +47,27 @@ fn legitimate_requests_are_taken_however_they_arrive() {
 }
 
 #[test]
-fn bad_requests_for_files_are_refused() {
-    let server = static_server();
+fn bad_requests_for_files_are_refused_on_tcp() {
+    refuses_for_files(Transport::Tcp);
+}
+
+#[test]
+fn bad_requests_for_files_are_refused_on_unix() {
+    refuses_for_files(Transport::Unix);
+}
+
+#[test]
+fn legitimate_requests_for_files_are_taken_on_tcp() {
+    takes_for_files(Transport::Tcp);
+}
+
+#[test]
+fn legitimate_requests_for_files_are_taken_on_unix() {
+    takes_for_files(Transport::Unix);
+}
+
+fn refuses_for_files(transport: Transport) {
+    let server = static_server(transport);
     let refused: Vec<Case> = read_all("refused").into_iter().map(for_files).collect();
     check(&refused, |case| {
         let mut connection = send(case, server.address(), Delivery::AtOnce)?;
@@ -61,9 +80,8 @@ fn bad_requests_for_files_are_refused() {
     });
 }
 
-#[test]
-fn legitimate_requests_for_files_are_taken() {
-    let server = static_server();
+fn takes_for_files(transport: Transport) {
+    let server = static_server(transport);
     let taken: Vec<Case> = read_all("taken").into_iter().map(for_files).collect();
     check(&taken, |case| {
         let StaticStatus::Is(status) = case.static_status else { return Ok(()) };
@@ -213,12 +231,12 @@ fn finished(connection: &mut Connection) -> Result<(), String> {
     }
 }
 
-fn static_server() -> Server {
+fn static_server(transport: Transport) -> Server {
     let folder = Folder::new();
     fs::create_dir(folder.path("files")).unwrap();
     folder.write("files/file.txt", "a file\n");
     let app = format!("{ROUTES}[[app]]\nstatic = \"{}\"\n", folder.path("files").display());
-    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, &app));
+    folder.write("ferricorn.toml", &config(&folder, transport, 1, &app));
     Server::in_folder(folder)
 }
 

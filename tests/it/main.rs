@@ -15,6 +15,7 @@ mod support;
 mod conformance;
 mod crash;
 mod drain;
+mod files;
 mod lifecycle;
 mod limits;
 mod reload;

@@ -11,6 +11,18 @@ pub(super) fn of(name: &Path) -> &'static str {
     known.map_or("application/octet-stream", |(_, media_type)| media_type)
 }
 
+/// Whether the content of such files is compressed already, so that no coding of them is looked for.
+pub(super) fn is_compressed(media_type: &str) -> bool {
+    let (kind, subtype) = media_type.split_once('/').unwrap_or((media_type, ""));
+    match kind {
+        "audio" | "video" => true,
+        "image" => !matches!(subtype, "svg+xml" | "bmp" | "vnd.microsoft.icon" | "tiff"),
+        "font" => subtype.starts_with("woff"),
+        "application" => matches!(subtype, "gzip" | "zstd" | "zip" | "epub+zip"),
+        _ => false,
+    }
+}
+
 /// Text is UTF-8, and says so; JSON always is (RFC 8259 8.1), and XML says it itself.
 const TYPES: [(&[&str], &str); 46] = [
     (&["html", "htm"], "text/html; charset=utf-8"),
@@ -80,6 +92,26 @@ mod tests {
             ("a.", "application/octet-stream"),
         ] {
             assert_eq!(of(Path::new(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn codings_are_looked_for_where_they_help() {
+        for (name, expected) in [
+            ("a.css", false),
+            ("a.svg", false),
+            ("a.wasm", false),
+            ("a.ttf", false),
+            ("a.unknown", false),
+            ("a.ico", false),
+            ("a.png", true),
+            ("a.woff2", true),
+            ("a.mp4", true),
+            ("a.zip", true),
+            ("a.css.gz", true),
+            ("a.css.zst", true),
+        ] {
+            assert_eq!(is_compressed(of(Path::new(name))), expected, "{name}");
         }
     }
 

@@ -2,25 +2,35 @@
 //!
 //! Files are opened on the thread that serves the connection: opening and asking for the length
 //! touches directory entries that are almost always cached, and a hand-over to another thread costs
-//! more. Content is not read here; whoever sends the response does that.
+//! more. Nothing is remembered between requests, so nothing can be stale. Content is not read here; whoever
+//! sends the response does that.
 
+mod coding;
 mod conditions;
+mod lifetime;
+mod listing;
 mod media_type;
+mod name;
 mod range;
 mod validators;
 
 use super::{App, AppError, BoxFuture, CallLimits};
+use crate::config::{Coding, FileRules};
 use crate::protocol::{Request, RequestHead, Response, ResponseBody, text_response};
 use crate::sys::openat::Directory;
+use coding::Names;
 use conditions::Verdict;
-use http::header::{ACCEPT_RANGES, ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
+    LOCATION, VARY,
+};
 use http::{HeaderValue, Method, StatusCode};
-use percent_encoding::percent_decode;
+use lifetime::{Audience, Lifetimes};
+use name::Named;
 use range::Requested;
-use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use validators::Validators;
@@ -28,12 +38,14 @@ use validators::Validators;
 /// Serves the regular files beneath one directory.
 ///
 /// The directory is opened once: it stays the same one, whatever its path comes to mean later.
-/// There are no indexes, so a directory is not found, and neither is a file with a slash behind it.
+/// A file with a slash behind it is not found, and directories only where the rules say so.
 #[derive(Debug)]
 pub struct StaticFiles {
     directory: Directory,
     /// Without a trailing slash: "" for "/".
     mount: String,
+    rules: FileRules,
+    lifetimes: Lifetimes,
 }
 
 /// The directory could not be opened.
@@ -46,101 +58,223 @@ pub struct OpenDirectoryError {
     pub source: io::Error,
 }
 
+/// A file that answers a request, and what is said about it.
+struct Found {
+    file: File,
+    metadata: Metadata,
+    /// Which coding of the original it is.
+    coding: Option<Coding>,
+    media_type: &'static str,
+    /// Whether another client might have been given another coding.
+    choice: Choice,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    One,
+    ByCoding,
+}
+
 impl StaticFiles {
     /// Serves `directory` under the URL prefix `mount`, given with or without a trailing slash.
     ///
     /// # Errors
     /// When the directory is not there, is none, or may not be entered.
-    pub fn new(directory: &Path, mount: &str) -> Result<Self, OpenDirectoryError> {
+    pub fn new(directory: &Path, mount: &str, rules: &FileRules) -> Result<Self, OpenDirectoryError> {
         let open = Directory::open(directory)
             .map_err(|source| OpenDirectoryError { directory: directory.to_path_buf(), source })?;
-        Ok(Self { directory: open, mount: mount.trim_end_matches('/').to_owned() })
+        let lifetimes = Lifetimes::new(rules, &open);
+        let mount = mount.trim_end_matches('/').to_owned();
+        Ok(Self { directory: open, mount, rules: rules.clone(), lifetimes })
     }
 
-    fn answer(&self, head: &RequestHead) -> Result<Response, AppError> {
+    fn answer(&self, head: &RequestHead, audience: Audience) -> Result<Response, AppError> {
         match head.method {
             Method::GET | Method::HEAD => {}
             Method::OPTIONS => return Ok(allow(empty(StatusCode::NO_CONTENT))),
             // Every other method, known or not.
             _ => return Ok(allow(refusal(StatusCode::METHOD_NOT_ALLOWED))),
         }
-        let Some(name) = file_name(head.target.path(), &self.mount) else {
-            return Ok(refusal(StatusCode::NOT_FOUND));
+        let answered = match Named::parse(head.target.path(), &self.mount) {
+            Some(Named::File(name)) => self.answer_file(head, &name, audience),
+            Some(Named::Directory(name)) => self.answer_directory(head, &name, audience),
+            None => Ok(None),
         };
-        let (file, metadata) = match self.open(&name) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(refusal(StatusCode::NOT_FOUND)),
+        match answered {
+            Ok(response) => Ok(response.unwrap_or_else(|| refusal(StatusCode::NOT_FOUND))),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                tracing::warn!(file = %name.display(), mount = self.mount, "static file may not be read");
-                return Ok(refusal(StatusCode::FORBIDDEN));
+                let path = String::from_utf8_lossy(head.target.path()).into_owned();
+                tracing::warn!(path, mount = self.mount, "static file may not be read");
+                Ok(refusal(StatusCode::FORBIDDEN))
             }
-            Err(error) => return Err(AppError::Failed(format!("static file {}: {error}", name.display()))),
-        };
-        Ok(respond(head, &name, file, &metadata))
+            Err(error) => {
+                let path = String::from_utf8_lossy(head.target.path());
+                Err(AppError::Failed(format!("static file {path}: {error}")))
+            }
+        }
     }
 
-    /// A regular file; `None` when there is none of that name that may be shown.
+    /// `None` when there is nothing of that name that may be shown.
+    fn answer_file(
+        &self,
+        head: &RequestHead,
+        name: &Path,
+        audience: Audience,
+    ) -> io::Result<Option<Response>> {
+        let Some((file, metadata)) = self.open(name)? else { return Ok(None) };
+        if metadata.is_file() {
+            return self.respond(head, name, (file, metadata), audience).map(Some);
+        }
+        let is_shown = metadata.is_dir() && (self.rules.listing || self.index_of(name)?.is_some());
+        let slash = is_shown.then(|| name::with_slash(head.target.path(), head.target.query()));
+        Ok(slash.and_then(|reference| HeaderValue::try_from(reference).ok()).map(|reference| {
+            let mut response = refusal(StatusCode::MOVED_PERMANENTLY);
+            response.headers_mut().insert(LOCATION, reference);
+            response
+        }))
+    }
+
+    fn answer_directory(
+        &self,
+        head: &RequestHead,
+        name: &Path,
+        audience: Audience,
+    ) -> io::Result<Option<Response>> {
+        if let Some((index, file, metadata)) = self.index_of(name)? {
+            return self.respond(head, &index, (file, metadata), audience).map(Some);
+        }
+        if !self.rules.listing {
+            return Ok(None);
+        }
+        let entries = self.directory.entries(plain(name), listing::ENTRY_LIMIT)?;
+        Ok(entries.map(|entries| {
+            let mut response = Response::new(ResponseBody::Full(listing::page(name, entries).into()));
+            let html = HeaderValue::from_static("text/html; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, html);
+            response
+        }))
+    }
+
+    /// The regular file that stands for a directory, and its name.
+    fn index_of(&self, directory: &Path) -> io::Result<Option<(PathBuf, File, Metadata)>> {
+        let Some(index) = &self.rules.index else { return Ok(None) };
+        let name = directory.join(index);
+        let found = self.open(&name)?.filter(|(_, metadata)| metadata.is_file());
+        Ok(found.map(|(file, metadata)| (name, file, metadata)))
+    }
+
     fn open(&self, name: &Path) -> io::Result<Option<(File, Metadata)>> {
-        let Some(file) = self.directory.open_beneath(name)? else { return Ok(None) };
+        let Some(file) = self.directory.open_beneath(plain(name))? else { return Ok(None) };
         let metadata = file.metadata()?;
-        Ok(metadata.is_file().then_some((file, metadata)))
+        Ok(Some((file, metadata)))
+    }
+
+    /// Answers with a file, or with the coding of it that the client likes best.
+    fn respond(
+        &self,
+        head: &RequestHead,
+        name: &Path,
+        (file, metadata): (File, Metadata),
+        audience: Audience,
+    ) -> io::Result<Response> {
+        let media_type = media_type::of(name);
+        let has_codings = !self.rules.precompressed.is_empty() && !media_type::is_compressed(media_type);
+        let choice = if has_codings { Choice::ByCoding } else { Choice::One };
+        let mut found = Found { file, metadata, coding: None, media_type, choice };
+        if has_codings {
+            for coding in coding::acceptable(&head.fields, &self.rules.precompressed) {
+                if let Some((file, metadata)) = self.open_coded(name, coding, &found.metadata)? {
+                    found = Found { file, metadata, coding: Some(coding), ..found };
+                    break;
+                }
+            }
+        }
+        let cache_control = self.lifetimes.cache_control(name, audience);
+        Ok(found.response(head, cache_control))
+    }
+
+    /// A finished coding of a file, unless it is older than the file or cannot be used.
+    fn open_coded(
+        &self,
+        name: &Path,
+        coding: Coding,
+        original: &Metadata,
+    ) -> io::Result<Option<(File, Metadata)>> {
+        let mut coded = name.as_os_str().to_owned();
+        coded.push(coding.suffix());
+        let opened = match self.open(Path::new(&coded)) {
+            // The original can still be sent.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            opened => opened?,
+        };
+        Ok(opened.filter(|(_, metadata)| {
+            let fits = metadata.is_file() && metadata.len() > 0;
+            if fits && is_older(metadata, original) {
+                tracing::debug!(file = %Path::new(&coded).display(), "older than its original, and not used");
+                return false;
+            }
+            fits
+        }))
     }
 }
 
 impl App for StaticFiles {
     fn call(&self, request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
-        Box::pin(std::future::ready(self.answer(&request.head)))
+        let audience = if request.context.identity.is_some() { Audience::Client } else { Audience::Everyone };
+        Box::pin(std::future::ready(self.answer(&request.head, audience)))
     }
 }
 
-/// The file's name relative to the directory; `None` for what can name no file here.
-///
-/// The path is decoded once, so `%252e` is the text `%2e`. Dot segments and backslashes name no file
-/// even where the system would find one: a check in front that reads them otherwise would be evaded.
-/// Repeated slashes count as one, as everywhere on the web.
-fn file_name(path: &[u8], mount: &str) -> Option<PathBuf> {
-    let path: Vec<u8> = percent_decode(path).collect();
-    let rest = path.strip_prefix(mount.as_bytes())?.strip_prefix(b"/")?;
-    if rest.is_empty() || rest.ends_with(b"/") || rest.iter().any(|byte| matches!(byte, 0 | b'\\')) {
-        return None;
-    }
-    let mut name = PathBuf::new();
-    for segment in rest.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()) {
-        if matches!(segment, b"." | b"..") {
-            return None;
+impl Found {
+    /// RFC 9110 13.2.2 for the order.
+    fn response(self, head: &RequestHead, cache_control: Option<HeaderValue>) -> Response {
+        let size = self.metadata.len();
+        let mut validators = Validators::of(&self.metadata, SystemTime::now());
+        if let Some(coding) = self.coding {
+            validators = validators.coded(coding.token());
         }
-        name.push(OsStr::from_bytes(segment));
+        let (coding, choice) = (self.coding, self.choice);
+        let describe = |response| describe(response, &validators, choice, cache_control);
+        let mut response = match conditions::judge(&head.fields, &validators) {
+            Verdict::Failed => return refusal(StatusCode::PRECONDITION_FAILED),
+            Verdict::NotModified => return describe(empty(StatusCode::NOT_MODIFIED)),
+            Verdict::Whole => file_response(StatusCode::OK, self.file, 0, size),
+            Verdict::Send => match requested(head, size) {
+                Requested::Whole => file_response(StatusCode::OK, self.file, 0, size),
+                Requested::Part { offset, length } => {
+                    let mut response = file_response(StatusCode::PARTIAL_CONTENT, self.file, offset, length);
+                    let last = offset + length - 1;
+                    set(&mut response, CONTENT_RANGE, format!("bytes {offset}-{last}/{size}"));
+                    response
+                }
+                Requested::Unsatisfiable => {
+                    let mut response = refusal(StatusCode::RANGE_NOT_SATISFIABLE);
+                    set(&mut response, CONTENT_RANGE, format!("bytes */{size}"));
+                    return response;
+                }
+            },
+        };
+        let fields = response.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+        fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if let Some(coding) = coding {
+            fields.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
+        }
+        describe(response)
     }
-    Some(name)
 }
 
-/// The response for a file that is there (RFC 9110 13.2.2 for the order).
-fn respond(head: &RequestHead, name: &Path, file: File, metadata: &Metadata) -> Response {
-    let size = metadata.len();
-    let validators = Validators::of(metadata, SystemTime::now());
-    let mut response = match conditions::judge(&head.fields, &validators) {
-        Verdict::Failed => return refusal(StatusCode::PRECONDITION_FAILED),
-        Verdict::NotModified => return describe(empty(StatusCode::NOT_MODIFIED), &validators),
-        Verdict::Whole => file_response(StatusCode::OK, file, 0, size),
-        Verdict::Send => match requested(head, size) {
-            Requested::Whole => file_response(StatusCode::OK, file, 0, size),
-            Requested::Part { offset, length } => {
-                let mut response = file_response(StatusCode::PARTIAL_CONTENT, file, offset, length);
-                let last = offset + length - 1;
-                set(&mut response, CONTENT_RANGE, &format!("bytes {offset}-{last}/{size}"));
-                response
-            }
-            Requested::Unsatisfiable => {
-                let mut response = refusal(StatusCode::RANGE_NOT_SATISFIABLE);
-                set(&mut response, CONTENT_RANGE, &format!("bytes */{size}"));
-                return response;
-            }
-        },
-    };
-    let media_type = HeaderValue::from_static(media_type::of(name));
-    response.headers_mut().insert(CONTENT_TYPE, media_type);
-    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    describe(response, &validators)
+/// Whether a coding was finished before its original was last changed.
+///
+/// Some tools keep the original's time in whole seconds: a time without a fraction counts as all of its second.
+fn is_older(coded: &Metadata, original: &Metadata) -> bool {
+    let (one, other) = ((coded.mtime(), coded.mtime_nsec()), (original.mtime(), original.mtime_nsec()));
+    if one.1 == 0 { one.0 < other.0 } else { one < other }
+}
+
+/// The mounted directory itself has a name for the system.
+fn plain(name: &Path) -> &Path {
+    if name.as_os_str().is_empty() { Path::new(".") } else { name }
 }
 
 /// RFC 9110 14.2: a range means something to GET alone; HEAD tells of the whole.
@@ -155,18 +289,29 @@ fn file_response(status: StatusCode, file: File, offset: u64, length: u64) -> Re
     response
 }
 
-/// Adds the fields by which a client recognises this state of the file again.
-fn describe(mut response: Response, validators: &Validators) -> Response {
-    set(&mut response, ETAG, &validators.tag.to_string());
+/// Adds the fields by which a client recognises this state of the file again, and knows how long it holds.
+fn describe(
+    mut response: Response,
+    validators: &Validators,
+    choice: Choice,
+    cache_control: Option<HeaderValue>,
+) -> Response {
+    set(&mut response, ETAG, validators.tag.to_string());
     if let Some(date) = validators.last_modified_field() {
-        set(&mut response, LAST_MODIFIED, &date);
+        set(&mut response, LAST_MODIFIED, date);
+    }
+    if choice == Choice::ByCoding {
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if let Some(value) = cache_control {
+        response.headers_mut().insert(CACHE_CONTROL, value);
     }
     response
 }
 
 /// Sets a field to a value made here, which is visible ASCII.
-fn set(response: &mut Response, name: http::HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+fn set(response: &mut Response, name: http::HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
         response.headers_mut().insert(name, value);
     }
 }

@@ -38,6 +38,13 @@ impl Validators {
         Self::new((metadata.mtime(), metadata.mtime_nsec()), metadata.len(), now)
     }
 
+    /// The same for a coding of another file: equal times and sizes must not make them equal.
+    pub(super) fn coded(mut self, coding: &str) -> Self {
+        self.tag.opaque.push('-');
+        self.tag.opaque.push_str(coding);
+        self
+    }
+
     /// The validators of a file of `size` bytes, modified so many seconds and nanoseconds after 1970.
     ///
     /// Modification time in nanoseconds and size make the tag, and not the inode: several servers that

@@ -2,23 +2,45 @@
 
 use super::keys;
 use crate::config::suggest::nearest;
-use crate::config::{AppTarget, Mount, Route};
+use crate::config::{AppTarget, Coding, FileRules, HostPattern, Mount, Route};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// An `[[app]]` as it is written.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct MountDraft {
+    pub(in crate::config) hosts: Vec<HostPattern>,
     pub(in crate::config) mount: String,
     pub(in crate::config) target: Option<String>,
     pub(in crate::config) r#static: Option<PathBuf>,
     pub(in crate::config) env_file: Option<PathBuf>,
     pub(in crate::config) env: BTreeMap<String, String>,
+    pub(in crate::config) files: FileRules,
 }
 
 impl Default for MountDraft {
     fn default() -> Self {
-        Self { mount: "/".into(), target: None, r#static: None, env_file: None, env: BTreeMap::new() }
+        Self {
+            hosts: Vec::new(),
+            mount: "/".into(),
+            target: None,
+            r#static: None,
+            env_file: None,
+            env: BTreeMap::new(),
+            files: FileRules::default(),
+        }
+    }
+}
+
+impl Default for FileRules {
+    fn default() -> Self {
+        Self {
+            precompressed: vec![Coding::Brotli, Coding::Zstd, Coding::Gzip],
+            index: None,
+            listing: false,
+            max_age: None,
+            immutable: Vec::new(),
+        }
     }
 }
 
@@ -30,11 +52,13 @@ impl From<&Mount> for MountDraft {
             AppTarget::Static(directory) => (None, Some(directory.clone())),
         };
         Self {
+            hosts: mount.hosts.clone(),
             mount: mount.mount.clone(),
             target,
             r#static: directory,
             env_file: mount.env_file.clone(),
             env: mount.env.clone(),
+            files: mount.files.clone(),
         }
     }
 }
@@ -43,6 +67,12 @@ impl MountDraft {
     /// The app, or the key that is wrong and why.
     pub(in crate::config) fn finish(self) -> Result<Mount, (&'static str, String)> {
         let mount = mount_prefix(&self.mount).map_err(|problem| ("mount", problem))?;
+        if let (Some(_), None, Some(key)) = (&self.target, &self.r#static, changed_rule(&self.files)) {
+            return Err((key, "is for an app with static = \"DIR\"; remove it here".into()));
+        }
+        if let Some(index) = self.files.index.as_deref().filter(|index| !is_segment(index)) {
+            return Err(("index", format!("{index:?} is no name of a file; write \"index.html\"")));
+        }
         let target = match (self.target, self.r#static) {
             (Some(target), None) => app_target(&target).map_err(|problem| ("target", problem))?,
             (None, Some(directory)) => AppTarget::Static(directory),
@@ -57,18 +87,55 @@ impl MountDraft {
         if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains('=')) {
             return Err(("env", format!("{name:?} is no name of a variable")));
         }
-        Ok(Mount { mount, target, env_file: self.env_file, env: self.env })
+        let Self { hosts, env_file, env, files, .. } = self;
+        Ok(Mount { hosts, mount, target, env_file, env, files })
     }
+}
+
+/// A key of the rules that says something else than the default.
+fn changed_rule(files: &FileRules) -> Option<&'static str> {
+    let default = FileRules::default();
+    [
+        ("precompressed", files.precompressed != default.precompressed),
+        ("index", files.index != default.index),
+        ("listing", files.listing != default.listing),
+        ("max_age", files.max_age != default.max_age),
+        ("immutable", files.immutable != default.immutable),
+    ]
+    .into_iter()
+    .find_map(|(key, differs)| differs.then_some(key))
+}
+
+/// Whether a text names something in a directory, and not another directory.
+fn is_segment(text: &str) -> bool {
+    !text.is_empty() && !text.contains('/') && text != "." && text != ".."
 }
 
 keys! {
     /// `[[app]]`
     APP_KEYS: MountDraft;
     "mount".mount, Reload, "URL prefix the app answers, on path segment boundaries; the longest one wins.";
+    "hosts".hosts, Reload,
+        "Hosts the app is for: \"a.example\", or \"*.a.example\" for every host below it, without ports; empty = all. \
+         An exact host wins over one with a star, that over none, and only then the longest mount.";
     "target".target, Reload,
         "What is mounted: \"module:callable\", \"module:factory()\" or a bare \"module\" (Python), \
          \"native:hello\", \"native:echo\", \"native:status\" (or these names alone).";
-    "static".r#static, Reload, "A directory of files to mount, instead of target.";
+    "static".r#static, Reload,
+        "A directory of files to mount, instead of target. Symbolic links are followed as long as they stay in it.";
+    "precompressed".files.precompressed, Reload,
+        "Codings of which a finished file may lie beside a static file (x.css.br, x.css.zst, x.css.gz); of those that \
+         the client likes equally the first. One older than the original is not used. Empty: none is looked for.";
+    "index".files.index, Reload,
+        "The file of a static directory that answers for the directory itself: \"index.html\". Empty: none.";
+    "listing".files.listing, Reload,
+        "Whether a static directory without an index is answered with a list of its files, except dot files.";
+    "max_age".files.max_age, Reload,
+        "How long clients may use a static file without asking again (Cache-Control). 0s: they always ask. Empty: not said.";
+    "immutable".files.immutable, Reload,
+        "Static files that never change under their names, so that clients may keep them for a year: \"assets/*\", \
+         \"**.{hash}.js\". * stands for anything up to the next slash, ** for anything, {hash} for eight or more hexadecimal \
+         digits, letters and numerals among them. What Django's staticfiles.json in the directory lists needs no pattern.";
     "env_file".env_file, Reload,
         "File of NAME=value lines given to the app's environment, read anew for each generation. Never printed.";
     "env".env, Reload, "Variables given to the app's environment; they win over env_file.";

@@ -13,8 +13,8 @@ pub(super) use auth::{AUTH_KEYS, KEY_KEYS, KeyDraft, PROVIDER_KEYS, RULE_KEYS, R
 use super::setting::Setting;
 use super::value::Value;
 use super::{
-    AccessFormat, AppTarget, BindAddress, ByteSize, Config, Limits, Log, LogFormat, LogLevel, LogTarget,
-    Mode, Mount, Python, Server, Share, Timeouts, WorkerCount, Workers,
+    AccessFormat, AppTarget, BindAddress, ByteSize, Config, FileRules, Limits, Log, LogFormat, LogLevel,
+    LogTarget, Mode, Mount, Python, Server, Share, Timeouts, WorkerCount, Workers,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -184,10 +184,12 @@ impl Default for Config {
             python: Python::default(),
             auth: None,
             apps: vec![Mount {
+                hosts: Vec::new(),
                 mount: "/".into(),
                 target: AppTarget::Native("hello".into()),
                 env_file: None,
                 env: BTreeMap::new(),
+                files: FileRules::default(),
             }],
             routes: Vec::new(),
         }

@@ -1,5 +1,6 @@
 //! The configuration as a whole: sources, precedence, refusals, printing.
 
+mod apps;
 mod auth_section;
 mod reloading;
 

@@ -1,3 +1,5 @@
+mod rules;
+
 use super::*;
 use crate::protocol::{Patience, Target};
 use bytes::Bytes;
@@ -22,6 +24,11 @@ struct Site {
 
 impl Site {
     fn new(mount: &str) -> Self {
+        Self::with(mount, &FileRules::default(), |_| {})
+    }
+
+    /// A site with more files, by these rules.
+    fn with(mount: &str, rules: &FileRules, prepare: impl FnOnce(&Path)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name =
             format!("ferricorn-static-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -59,7 +66,8 @@ impl Site {
         }
         symlink(base.join("secret"), root.join("absolute-out")).unwrap();
         symlink(root.join("a.txt"), root.join("absolute-in")).unwrap();
-        let files = StaticFiles::new(&root, mount).unwrap();
+        prepare(&root);
+        let files = StaticFiles::new(&root, mount, rules).unwrap();
         Self { base, files }
     }
 
@@ -80,12 +88,7 @@ impl Site {
     /// Makes the file's times old enough for strong validators: 1994-11-06T08:49:37Z.
     fn settle(&self, name: &str) {
         let time = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        File::options()
-            .write(true)
-            .open(self.base.join("root").join(name))
-            .unwrap()
-            .set_modified(time)
-            .unwrap();
+        modify(&self.base.join("root").join(name), time);
     }
 }
 
@@ -93,6 +96,10 @@ impl Drop for Site {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.base).unwrap();
     }
+}
+
+fn modify(path: &Path, time: SystemTime) {
+    File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
 fn head(method: Method, target: &[u8], fields: &[(HeaderName, &str)]) -> RequestHead {
@@ -245,7 +252,7 @@ fn no_path_whatever_leads_out() {
             path.extend_from_slice(pieces[below(pieces.len())]);
         }
         let shown = String::from_utf8_lossy(&path).into_owned();
-        match site.files.answer(&head(Method::GET, &path, &[])) {
+        match site.files.answer(&head(Method::GET, &path, &[]), Audience::Everyone) {
             Ok(response) if response.status() == StatusCode::OK => {
                 assert_eq!(content(&response), "inside", "{shown}");
                 found += 1;
@@ -355,7 +362,7 @@ fn a_directory_that_is_none_is_an_error_that_names_it() {
     let site = Site::new("");
     for name in ["missing", "root/a.txt"] {
         let path = site.base.join(name);
-        let error = StaticFiles::new(&path, "/").unwrap_err().to_string();
+        let error = StaticFiles::new(&path, "/", &FileRules::default()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("static directory {}: ", path.display())), "{error}");
     }
 }
