@@ -31,7 +31,7 @@ help:
 	@echo 'make build    target/release/ferricorn (no Python) and .venv/bin/ferricorn (with Python)'
 	@echo 'make check    format, lints with and without Python, documentation'
 	@echo 'make test     install what the tests need and run all of them'
-	@echo 'make bench    load on native hello, WSGI hello and $(EXAMPLE), beside single-threaded servers'
+	@echo 'make bench    load on hello, $(EXAMPLE) and static files, beside other servers'
 	@echo 'make clean    remove everything that the targets above made'
 	@echo
 	@echo 'PYTHON=python3.12 make … chooses the interpreter of a new .venv.'
@@ -99,11 +99,13 @@ bench: build $(VENV)/.stamp-tests
 	cd $(EXAMPLE) && $(BIN)/ferricorn bench
 	cd benches && $(BIN)/ferricorn bench hello:application
 	target/release/ferricorn bench native:hello
-	@if ! command -v wrk >/dev/null; then \
-	  if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends wrk; \
-	  else echo 'bench needs wrk (on Debian: apt install wrk)' >&2; exit 1; fi; fi
+	@for tool in wrk nginx; do \
+	  if ! command -v $$tool >/dev/null && ! [ -x /usr/sbin/$$tool ]; then \
+	    if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
+	      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$tool; \
+	    else echo "bench needs $$tool (on Debian: apt install $$tool)" >&2; exit 1; fi; fi; done
 	$(BIN)/python benches/run.py
+	$(BIN)/python benches/static.py
 
 clean:
 	rm -rf target $(VENV) $(EXAMPLE)/collected $(EXAMPLE)/db.sqlite3 $(EXAMPLE)/secret

@@ -30,7 +30,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Target:
     """A server as a process group of its own."""
 
-    def __init__(self, name, command, ready, processor):
+    def __init__(self, name, command, ready, processor, url=None):
         self.name, self.ready = name, ready
         environment = {key: value for key, value in os.environ.items() if not key.startswith("FERRICORN_")}
         if processor is not None:
@@ -45,7 +45,7 @@ class Target:
             text=True,
             start_new_session=True,
         )
-        self.log, self.url = [], None
+        self.log, self.url = [], url
         self.started = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
         if not self.started.wait(START_SECONDS) or self.url is None or self.process.poll() is not None:
@@ -89,9 +89,9 @@ class Target:
                 continue
 
 
-def load(target, seconds, connections, processor):
+def load(target, seconds, connections, processor, path="/"):
     """One round of load on one target: what wrk counted, and the server's CPU."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "report.lua"), target.url + "/"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "report.lua"), target.url + path]
     if processor is not None:
         command = ["taskset", "--cpu-list", str(processor), *command]
     before = target.cpu_seconds()
