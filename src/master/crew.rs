@@ -47,6 +47,11 @@ impl Life {
         matches!(self, Self::Ready { .. } | Self::Retiring { .. })
     }
 
+    /// Whether it is on its way to serving.
+    pub(super) fn is_starting(self) -> bool {
+        matches!(self, Self::Starting { .. })
+    }
+
     /// When something must be done about it.
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {

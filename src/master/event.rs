@@ -1,5 +1,6 @@
 //! What happens to the master, what it does about it, and what it says.
 
+use super::herald::Bulletin;
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{Order, Report, RetireReason};
@@ -60,6 +61,8 @@ pub(super) enum Action {
     Serve { slot: Slot, service: Service },
     /// Write to the log.
     Say(Note),
+    /// Tell the service manager.
+    Tell(Bulletin),
     /// Nothing is left to do.
     Exit(Finish),
 }

@@ -5,6 +5,8 @@
 
 mod crew;
 mod event;
+mod herald;
+mod manager;
 mod notes;
 mod perform;
 mod pid_file;
@@ -25,8 +27,10 @@ use crate::contract::scoreboard::{Scoreboard, Service};
 use crate::net::bind::{self, BindError};
 use crate::sys::signals::SignalPipe;
 use crate::sys::socket::SocketName;
+use crate::sys::systemd::{self, Handed};
 use crate::sys::{ForkHooks, cpu, limits, privileges, process};
 use event::{Action, Event, Finish, Pool};
+use herald::Herald;
 use perform::{Own, Performer, Shared};
 use pid_file::PidFile;
 use std::collections::VecDeque;
@@ -112,6 +116,11 @@ pub fn run(start: Start) -> Result<Outcome, MasterError> {
     check_accounts(&start.config)?;
     // First of all: a signal during the start is then seen after it.
     let signals = SignalPipe::new().map_err(system("catch signals"))?;
+    // Out of the environment before there are workers, who would take it for theirs.
+    let handed = systemd::take_environment().map_err(system("read what the service manager has set"))?;
+    for complaint in &handed.complaints {
+        warn!("the service manager is not told how the server is: {complaint}");
+    }
     if let Err(error) = limits::raise_descriptors() {
         warn!("cannot raise the limit of open descriptors: {error}");
     }
@@ -120,7 +129,7 @@ pub fn run(start: Start) -> Result<Outcome, MasterError> {
     let slots_max = SLOTS_MAX.max(pool.workers.saturating_mul(2));
     let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers"))?;
     let relay = Relay::new().map_err(system("make the workers' relay"))?;
-    let bound = bind::bind(&start.config.server, pool.workers)?;
+    let bound = bind::bind(&start.config.server, pool.workers, &handed.sockets)?;
     let pid_file = start.config.server.pid_file.as_deref().map(PidFile::write).transpose();
     let pid_file = pid_file.inspect_err(|_| bound.files.remove())?;
     for listener in bound.listeners.iter() {
@@ -133,8 +142,10 @@ pub fn run(start: Start) -> Result<Outcome, MasterError> {
         scoreboard.set_service(slot, Service::Vacant);
     }
     let shared = Shared { listeners: bound.listeners, relay, scoreboard };
-    let performer = Performer::new(start, shared, Own { signals, pid_file });
-    let finish = supervise(performer, Supervisor::new(pool, slots_max));
+    let Handed { manager, watchdog, .. } = handed;
+    let herald = manager.as_ref().map(|_| Herald::new(watchdog));
+    let performer = Performer::new(start, shared, Own { signals, pid_file, manager });
+    let finish = supervise(performer, Supervisor::new(pool, slots_max).with_herald(herald));
     bound.files.remove();
     match finish.map_err(system("wait for events"))? {
         Finish::Ended => Ok(Outcome),

@@ -1,23 +1,26 @@
 //! The supervisor's arms and ears: the only file of the master that touches the system.
 
 use super::event::{Action, Event, Pool};
+use super::herald::Bulletin;
 use super::pid_file::PidFile;
-use super::{Start, notes, pool};
+use super::{Start, manager, notes, pool};
 use crate::config::{Changes, Config};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
 use crate::contract::message::{Order, Report};
-use crate::contract::scoreboard::{RecordIndex, Scoreboard, Service, WorkerState};
+use crate::contract::scoreboard::{Record, RecordIndex, Scoreboard, Service, WorkerState};
 use crate::net::listeners::ListenerSet;
 use crate::sys::channel::{self, Received, Sent};
 use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::Pid;
 use crate::sys::signals::{self, Signal, SignalPipe};
+use crate::sys::systemd::Manager;
 use crate::sys::{ForkHooks, poll, wait};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -33,6 +36,8 @@ pub(super) struct Performer {
     shared: Shared,
     /// What a worker must not have.
     own: Own,
+    /// Requests that workers who have left had answered.
+    requests_before: u64,
 }
 
 /// What the workers get a copy of.
@@ -48,6 +53,7 @@ pub(super) struct Shared {
 pub(super) struct Own {
     pub(super) signals: SignalPipe,
     pub(super) pid_file: Option<PidFile>,
+    pub(super) manager: Option<Manager>,
 }
 
 struct Callbacks {
@@ -87,6 +93,7 @@ impl Performer {
             links: BTreeMap::new(),
             shared,
             own,
+            requests_before: 0,
         }
     }
 
@@ -114,6 +121,7 @@ impl Performer {
             }
             Action::Serve { slot, service } => self.shared.scoreboard.set_service(slot, service),
             Action::Say(note) => notes::write(&note),
+            Action::Tell(bulletin) => self.tell(&bulletin),
             // The loop's own business.
             Action::Exit(_) => {}
         }
@@ -183,8 +191,19 @@ impl Performer {
                 debug!(%pid, "reaped a process that is no worker");
                 continue;
             };
-            self.shared.scoreboard.record(link.record).set_state(WorkerState::Free);
+            let record = self.shared.scoreboard.record(link.record);
+            self.requests_before += record.requests_total().load(Ordering::Relaxed);
+            record.set_state(WorkerState::Free);
             events.push_back(Event::Exited { pid, outcome });
+        }
+    }
+
+    fn tell(&self, bulletin: &Bulletin) {
+        let Some(manager) = &self.own.manager else { return };
+        let now = |record: Record<'_>| record.requests_total().load(Ordering::Relaxed);
+        let requests = self.requests_before + self.shared.scoreboard.records().map(now).sum::<u64>();
+        if let Err(error) = manager::assignments(bulletin, requests).and_then(|text| manager.tell(&text)) {
+            warn!("the service manager cannot be told how the server is: {error}");
         }
     }
 
@@ -256,6 +275,7 @@ impl Performer {
         if let Some(pid_file) = self.own.pid_file.take() {
             pid_file.leave_to_parent();
         }
+        self.own.manager = None;
         self.own.signals.release();
         let Birth { slot, generation, config, record, channel, workers } = birth;
         let scoreboard = self.shared.scoreboard.clone();

@@ -4,6 +4,7 @@
 
 use super::crew::{Crew, Life, Seat, Worker};
 use super::event::{Action, Event, Finish, KillReason, Note, Pace, Pool, Who};
+use super::herald::Herald;
 use super::reload::Reload;
 use super::respawn::Respawn;
 use crate::contract::exit::{self, ExitReason};
@@ -38,7 +39,9 @@ pub(super) struct Supervisor {
     start: Start,
     pub(super) phase: Phase,
     served: BTreeSet<Slot>,
-    out: Vec<Action>,
+    /// `None` where no service manager asks.
+    pub(super) herald: Option<Herald>,
+    pub(super) out: Vec<Action>,
 }
 
 /// How far the first generation is.
@@ -79,6 +82,7 @@ impl Supervisor {
             start: Start::Dark,
             phase: Phase::Serving,
             served: BTreeSet::new(),
+            herald: None,
             out: Vec::new(),
         }
     }
@@ -105,6 +109,7 @@ impl Supervisor {
         }
         self.kill_overdue(now);
         self.settle(now);
+        self.tell_manager(now);
         std::mem::take(&mut self.out)
     }
 
@@ -113,7 +118,8 @@ impl Supervisor {
         let lives = self.crew.workers.values().filter_map(|worker| worker.life.deadline());
         let short = |slot: Slot| self.phase == Phase::Serving && self.is_short(slot) && self.has_room(slot);
         let respawns = self.seats.iter().filter(|(slot, _)| short(**slot));
-        lives.chain(respawns.filter_map(|(_, seat)| seat.respawn.due())).min()
+        let herald = self.herald.as_ref().and_then(Herald::due);
+        lives.chain(respawns.filter_map(|(_, seat)| seat.respawn.due())).chain(herald).min()
     }
 
     /// Slots in service.
@@ -128,6 +134,11 @@ impl Supervisor {
 
     pub(super) fn has_served(&self) -> bool {
         self.start != Start::Dark
+    }
+
+    /// Whether the whole first generation has been ready.
+    pub(super) fn is_announced(&self) -> bool {
+        self.start == Start::Announced
     }
 
     /// Whether a further process fits into the slot: one, and its successor or a last one that drains.

@@ -6,6 +6,7 @@ use crate::net::listeners::{Listener, ListenerSet, TcpOptions};
 use crate::sys::privileges;
 use crate::sys::process::{self, Pid};
 use crate::sys::socket::{self, Families, SocketName};
+use crate::sys::systemd::HandedSocket;
 use crate::sys::unix_socket::{self, Access, FileIdentity, Occupant};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -97,7 +98,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Binds every configured address for slots 1 to `workers`.
+/// Binds every configured address for slots 1 to `workers`; or takes the sockets that were handed over, if there are any.
 ///
 /// A host that is a name stands for its first IPv4 and its first IPv6 address; of these, one that this machine does
 /// not have is left out as long as the other is there. An IPv6 socket takes IPv6 only when an IPv4 address with the same port
@@ -105,7 +106,10 @@ impl fmt::Display for Holder {
 ///
 /// # Errors
 /// [`BindError`]; everything bound by then is closed and removed again.
-pub fn bind(server: &Server, workers: u16) -> Result<Bound, BindError> {
+pub fn bind(server: &Server, workers: u16, handed: &[HandedSocket]) -> Result<Bound, BindError> {
+    if !handed.is_empty() {
+        return super::handed::take(server, handed);
+    }
     let mut bound = Bound { listeners: ListenerSet::default(), files: SocketFiles::default() };
     match bind_all(server, workers, &mut bound) {
         Ok(()) => Ok(bound),
@@ -248,6 +252,10 @@ mod tests {
     use crate::config::Config;
     use std::net::Ipv4Addr;
     use std::os::unix::fs::PermissionsExt;
+
+    fn bind(server: &Server, workers: u16) -> Result<Bound, BindError> {
+        super::bind(server, workers, &[])
+    }
 
     fn server(bind: Vec<BindAddress>) -> Server {
         Server { bind, ..Config::default().server }

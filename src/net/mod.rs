@@ -5,6 +5,7 @@ pub mod accept;
 pub mod bind;
 mod connection;
 mod drain;
+mod handed;
 pub mod listeners;
 
 pub use connection::{Connection, Local, Peer, Stream};

@@ -32,9 +32,35 @@ pub fn set(name: &OsStr, value: &OsStr) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes an environment variable, in a process that has one thread; one that is not there is no error.
+///
+/// # Errors
+/// As [`set`].
+pub fn remove(name: &OsStr) -> io::Result<()> {
+    if std::env::var_os(name).is_none() {
+        return Ok(());
+    }
+    if process::thread_count()? != 1 {
+        return Err(io::Error::other("the environment can be changed only while there is one thread"));
+    }
+    // SAFETY: there is no other thread, checked above, so nobody reads the environment meanwhile.
+    unsafe {
+        std::env::remove_var(name);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_with_threads_keeps_its_environment() {
+        // The harness runs each test in a thread of its own.
+        assert!(remove(OsStr::new("PATH")).is_err());
+        assert!(std::env::var_os("PATH").is_some());
+        remove(OsStr::new("FERRICORN_NO_SUCH_VARIABLE")).unwrap();
+    }
 
     #[test]
     fn what_is_no_name_or_value_is_refused() {

@@ -19,6 +19,7 @@ pub mod replace;
 pub mod shared_memory;
 pub mod signals;
 pub mod socket;
+pub mod systemd;
 pub mod transfer;
 pub mod unix_socket;
 pub mod wait;

@@ -49,6 +49,24 @@ pub fn user_id(user: &str) -> io::Result<u32> {
     Ok(find_user(user)?.uid.as_raw())
 }
 
+/// The name of a user, or its number where it has none.
+///
+/// # Errors
+/// When the accounts cannot be read.
+pub fn user_name(uid: u32) -> io::Result<String> {
+    Ok(User::from_uid(Uid::from_raw(uid))?.map_or_else(|| uid.to_string(), |user| user.name))
+}
+
+/// The numbers of a user given by name or number, and of its own group.
+///
+/// # Errors
+/// `NotFound` when there is no such account.
+pub fn user_and_group(user: &str) -> io::Result<(u32, u32)> {
+    let account = find_user(user)?;
+    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("user {user} has no account"));
+    Ok((account.uid.as_raw(), account.gid.ok_or_else(missing)?.as_raw()))
+}
+
 /// The number of a group given by name or number.
 ///
 /// # Errors
@@ -120,6 +138,10 @@ mod tests {
         assert_eq!(user_id("0").unwrap(), 0);
         assert_eq!(group_id("root").unwrap(), 0);
         assert_eq!(group_id("54321").unwrap(), 54321);
+        assert_eq!(user_name(0).unwrap(), "root");
+        assert_eq!(user_name(54321).unwrap(), "54321");
+        assert_eq!(user_and_group("root").unwrap(), (0, 0));
+        assert_eq!(user_and_group("54321").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(user_id("no-such-user").unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(group_id("no-such-group").unwrap_err().kind(), io::ErrorKind::NotFound);
     }

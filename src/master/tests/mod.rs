@@ -1,5 +1,6 @@
 //! Every signal and race as a script in virtual time.
 
+mod herald;
 mod life;
 mod property;
 mod reload;
@@ -8,6 +9,7 @@ use crate::contract::exit::ExitReason;
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
 use crate::master::event::{Action, Event, KillReason, Note, Pool};
+use crate::master::herald::{Bulletin, Herald, Novelty, Pulse};
 use crate::master::supervisor::Supervisor;
 use crate::sys::process::Pid;
 use crate::sys::wait::{Core, WaitOutcome};
@@ -71,9 +73,20 @@ fn line(action: &Action) -> Option<String> {
         Action::Say(Note::Killed { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
         Action::Say(Note::Retires { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
         Action::Say(note) => Some(format!("say {note:?}")),
+        Action::Tell(bulletin) => Some(format!("tell {}", told(bulletin))),
         Action::Exit(finish) => Some(format!("exit {finish:?}")),
         Action::Fork { .. } | Action::LoadConfig | Action::ReopenLogs => Some(format!("{action:?}")),
     }
+}
+
+fn told(bulletin: &Bulletin) -> String {
+    let Bulletin { status, stage, extend, pulse } = bulletin;
+    let news = if *stage == Novelty::New { "!" } else { "" };
+    let extend = extend.map_or_else(String::new, |extend| format!(" extend {}", extend.as_secs()));
+    let pulse = if *pulse == Pulse::Alive { "" } else { " no pulse" };
+    let failure = status.failure.as_ref().map_or_else(String::new, |failure| format!(" ({failure})"));
+    let (ready, wanted, generation) = (status.ready, status.wanted, status.generation.0);
+    format!("{:?}{news} {ready}/{wanted} gen {generation}{extend}{pulse}{failure}", status.stage)
 }
 
 fn ready(pid: i32) -> Event {

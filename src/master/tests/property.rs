@@ -117,7 +117,11 @@ impl World {
                 assert!(self.processes.is_empty(), "the master is the last to leave");
                 self.exit = Some(finish);
             }
-            Action::Adopt { .. } | Action::ReopenLogs | Action::Mark { .. } | Action::Say(_) => {}
+            Action::Adopt { .. }
+            | Action::ReopenLogs
+            | Action::Mark { .. }
+            | Action::Say(_)
+            | Action::Tell(_) => {}
         }
         None
     }

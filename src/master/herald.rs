@@ -1,0 +1,195 @@
+//! What the service manager is told, and when: pure, read off what the supervisor has just decided.
+
+use super::event::{Action, Finish, Note};
+use super::supervisor::{Phase, Supervisor};
+use crate::contract::handoff::Generation;
+use std::time::{Duration, Instant};
+
+/// What the manager has been told, and when it is told next.
+#[derive(Debug, Clone)]
+pub(super) struct Herald {
+    beat: Duration,
+    due: Option<Instant>,
+    told: Option<Status>,
+    /// Why the last reload changed nothing; until one succeeds.
+    failure: Option<String>,
+}
+
+/// One message to the manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bulletin {
+    /// How the server is now.
+    pub(super) status: Status,
+    /// Whether the manager has been told of this stage before.
+    pub(super) stage: Novelty,
+    /// How long the start or the stop may go on from now.
+    pub(super) extend: Option<Duration>,
+    /// Whether the watchdog is to be content.
+    pub(super) pulse: Pulse,
+}
+
+/// How the server is, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Status {
+    pub(super) stage: Stage,
+    pub(super) ready: usize,
+    pub(super) wanted: usize,
+    pub(super) generation: Generation,
+    /// Something that went wrong and that the operator should know of.
+    pub(super) failure: Option<String>,
+}
+
+/// What a service manager distinguishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Starting,
+    Serving,
+    Reloading,
+    Stopping,
+}
+
+/// Whether something is said for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Novelty {
+    New,
+    Known,
+}
+
+/// Whether somebody serves or is about to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pulse {
+    Alive,
+    Dead,
+}
+
+impl Herald {
+    /// A herald that speaks at least so often that a watchdog of this length never fires for nothing.
+    pub(super) fn new(watchdog: Option<Duration>) -> Self {
+        // sd_watchdog_enabled(3): half of the time is recommended.
+        let beat = watchdog.map_or(FRESHNESS, |limit| (limit / 2).min(FRESHNESS));
+        Self { beat, due: None, told: None, failure: None }
+    }
+
+    /// When it speaks even if nothing changes.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn observe(&mut self, actions: &[Action]) {
+        for action in actions {
+            match action {
+                Action::Say(Note::ReloadFailed { reason, .. }) => {
+                    self.failure = Some(format!("reload failed: {}", brief(reason)));
+                }
+                Action::Say(Note::ReloadStopped { reason, .. }) => {
+                    self.failure = Some(format!("reload stopped half-way: {}", brief(reason)));
+                }
+                Action::Say(Note::ReloadDone { .. }) => self.failure = None,
+                Action::Say(_)
+                | Action::Fork { .. }
+                | Action::Send { .. }
+                | Action::Kill { .. }
+                | Action::LoadConfig
+                | Action::Adopt { .. }
+                | Action::ReopenLogs
+                | Action::Mark { .. }
+                | Action::Serve { .. }
+                | Action::Tell(_)
+                | Action::Exit(_) => {}
+            }
+        }
+    }
+}
+
+impl Supervisor {
+    /// The same with a service manager that wants to be told.
+    pub(super) fn with_herald(mut self, herald: Option<Herald>) -> Self {
+        self.herald = herald;
+        self
+    }
+
+    /// Tells the manager what has changed, and now and then that nothing has.
+    pub(super) fn tell_manager(&mut self, now: Instant) {
+        // At the end everything has been told.
+        let Some(mut herald) = self.herald.take().filter(|_| self.phase != Phase::Ended) else { return };
+        herald.observe(&self.out);
+        let status = self.status(herald.failure.clone());
+        let is_new_stage = herald.told.as_ref().is_none_or(|told| told.stage != status.stage);
+        let stage = if is_new_stage { Novelty::New } else { Novelty::Known };
+        let extend = self.extension(status.stage, stage);
+        let is_due = herald.due.is_none_or(|due| due <= now);
+        if is_due || extend.is_some() || herald.told.as_ref() != Some(&status) {
+            herald.told = Some(status.clone());
+            herald.due = Some(now + herald.beat);
+            let tidings = Bulletin { status, stage, extend, pulse: self.pulse() };
+            // Before what is done next: a reload that is asked for begins with its being announced.
+            let place =
+                self.out.iter().position(|action| matches!(action, Action::LoadConfig | Action::Exit(_)));
+            self.out.insert(place.unwrap_or(self.out.len()), Action::Tell(tidings));
+        }
+        self.herald = Some(herald);
+    }
+
+    fn status(&self, failure: Option<String>) -> Status {
+        let stage = match &self.phase {
+            Phase::Stopping { .. } | Phase::Ended => Stage::Stopping,
+            Phase::Serving if !self.is_announced() => Stage::Starting,
+            Phase::Serving if self.reload.is_some() || self.out.contains(&Action::LoadConfig) => {
+                Stage::Reloading
+            }
+            Phase::Serving => Stage::Serving,
+        };
+        let failure = match &self.phase {
+            Phase::Stopping { finish: Finish::StartFailed { text, .. }, .. } => {
+                Some(format!("start failed: {}", brief(text)))
+            }
+            Phase::Stopping { finish: Finish::Ended, .. } | Phase::Serving | Phase::Ended => failure,
+        };
+        let ready = self.crew.select(|worker| worker.life.serves()).len();
+        Status { stage, ready, wanted: self.seats.len(), generation: self.generation, failure }
+    }
+
+    /// The manager's own limits for a start and a stop must not be shorter than those of the configuration, at whose end
+    /// the supervisor itself kills what is overdue.
+    fn extension(&self, stage: Stage, novelty: Novelty) -> Option<Duration> {
+        match stage {
+            Stage::Starting => {
+                let forks = self.out.iter().any(|action| matches!(action, Action::Fork { .. }));
+                forks.then_some(self.pool.boot + MARGIN)
+            }
+            Stage::Stopping => (novelty == Novelty::New).then_some(self.pool.graceful + MARGIN),
+            Stage::Serving | Stage::Reloading => None,
+        }
+    }
+
+    /// A master that runs while nobody serves or is about to is not what the watchdog should be content with.
+    fn pulse(&self) -> Pulse {
+        let anybody =
+            self.crew.workers.values().any(|worker| worker.life.serves() || worker.life.is_starting());
+        // The time for stopping has a limit of its own.
+        let alive = anybody || !self.pending.is_empty() || self.phase != Phase::Serving;
+        if alive { Pulse::Alive } else { Pulse::Dead }
+    }
+}
+
+/// The first and the last line, which are what happened and why, on one: a further line would be a further assignment
+/// (sd_notify(3)).
+fn brief(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let text = match lines.next_back() {
+        Some(last) if first.ends_with(':') => format!("{first} {last}"),
+        Some(last) => format!("{first}: {last}"),
+        None => first.to_owned(),
+    };
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).take(LONGEST).collect()
+}
+
+/// Without a watchdog the numbers are told this often.
+const FRESHNESS: Duration = Duration::from_secs(10);
+
+/// For what the supervisor does once a limit has passed: kill and reap.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// Characters of a reason; `systemctl status` shows it on one line.
+const LONGEST: usize = 300;
