@@ -24,7 +24,7 @@ pub(super) fn problems(loaded: &Loaded, directory: &Path, known: &[Problem]) -> 
     for (key, target) in [("log.error", &config.log.error), ("log.access", &config.log.access)] {
         match target {
             LogTarget::File(path) => look.parent(key, Some(path)),
-            LogTarget::Off | LogTarget::Standard => {}
+            LogTarget::Off | LogTarget::Stdout | LogTarget::Stderr => {}
         }
     }
     if whole("app") {

@@ -154,7 +154,7 @@ pub struct Log {
     pub level: LogLevel,
     /// Shape of the error log. Default: text.
     pub format: LogFormat,
-    /// Where the error log goes. Default: "-" (standard error).
+    /// Where the error log goes. Default: standard error.
     pub error: LogTarget,
     /// Where the access log goes. Default: off.
     pub access: LogTarget,
@@ -191,8 +191,10 @@ pub enum LogFormat {
 pub enum LogTarget {
     /// Nowhere.
     Off,
-    /// "-": standard error for the error log, standard output for the access log.
-    Standard,
+    /// "-": standard output.
+    Stdout,
+    /// "stderr": standard error.
+    Stderr,
     /// A file, appended to, opened anew on SIGUSR1.
     File(PathBuf),
 }

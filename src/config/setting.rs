@@ -239,13 +239,14 @@ impl Setting for Share {
 
 impl Setting for LogTarget {
     fn takes() -> String {
-        "a file, \"-\" for the standard stream, or \"off\"".into()
+        "a file, \"-\" for standard output, \"stderr\", or \"off\"".into()
     }
 
     fn read(value: &Value) -> Result<Self, String> {
         match value.text() {
             Some("off" | "") => Ok(Self::Off),
-            Some("-") => Ok(Self::Standard),
+            Some("-") => Ok(Self::Stdout),
+            Some("stderr") => Ok(Self::Stderr),
             Some(_) => PathBuf::read(value).map(Self::File),
             None => Err(mismatch::<Self>(value)),
         }
@@ -254,7 +255,8 @@ impl Setting for LogTarget {
     fn show(&self) -> toml::Value {
         match self {
             Self::Off => "off".into(),
-            Self::Standard => "-".into(),
+            Self::Stdout => "-".into(),
+            Self::Stderr => "stderr".into(),
             Self::File(path) => path.show(),
         }
     }

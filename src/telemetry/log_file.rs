@@ -6,7 +6,7 @@ use crate::sys::replace::replace;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// An open log. Written to without a lock, by any thread of any process that inherited it.
@@ -29,15 +29,19 @@ enum Wholeness {
 
 impl LogFile {
     /// Opens a log; `None` for [`LogTarget::Off`].
-    pub(crate) fn open(target: &LogTarget, standard: impl AsFd) -> Result<Option<Self>, LogError> {
-        let (file, path) = match target {
+    pub(crate) fn open(target: &LogTarget) -> Result<Option<Self>, LogError> {
+        Ok(Some(match target {
             LogTarget::Off => return Ok(None),
-            LogTarget::Standard => (duplicate(standard.as_fd())?, None),
-            LogTarget::File(path) => (append(path)?, Some(path.clone())),
-        };
+            LogTarget::Stdout => Self::new(duplicate(io::stdout().as_fd())?, None),
+            LogTarget::Stderr => Self::new(duplicate(io::stderr().as_fd())?, None),
+            LogTarget::File(path) => Self::new(append(path)?, Some(path.clone())),
+        }))
+    }
+
+    fn new(file: File, path: Option<PathBuf>) -> Self {
         let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
         let wholeness = if regular { Wholeness::Unlimited } else { Wholeness::PipeBuf };
-        Ok(Some(Self { file, path, wholeness }))
+        Self { file, path, wholeness }
     }
 
     /// Writes complete lines: by one write(2), or, where long ones may be torn apart, in several
@@ -54,6 +58,13 @@ impl LogFile {
         let Some(path) = &self.path else { return Ok(()) };
         let new = append(path)?;
         replace(&self.file, &new).map_err(|source| LogError::Open { path: path.clone(), source })
+    }
+
+    /// Whether the journal reads it: `JOURNAL_STREAM` names its device and inode (systemd.exec(5)).
+    pub(crate) fn is_journal(&self, journal_stream: &str) -> bool {
+        let Some((device, inode)) = journal_stream.split_once(':') else { return false };
+        let (Ok(device), Ok(inode)) = (device.parse::<u64>(), inode.parse::<u64>()) else { return false };
+        self.file.metadata().is_ok_and(|file| (file.dev(), file.ino()) == (device, inode))
     }
 
     /// Whether somebody is looking at it.
@@ -103,7 +114,7 @@ pub(crate) const PIPE_BUF: usize = 4096;
 mod tests {
     use super::*;
     use std::fs;
-    use std::io::{Read, stderr};
+    use std::io::Read;
 
     #[test]
     fn lines_are_split_only_between_lines() {
@@ -123,7 +134,7 @@ mod tests {
     #[test]
     fn standard_stream_is_written_to_and_not_reopened() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let log = LogFile::open(&LogTarget::Standard, &writer).unwrap().unwrap();
+        let log = LogFile::new(duplicate(writer.as_fd()).unwrap(), None);
         assert_eq!((log.wholeness, log.is_terminal()), (Wholeness::PipeBuf, false));
         log.reopen().unwrap();
         let lines = [vec![b'x'; 4000], b"\n".to_vec(), vec![b'y'; 100], b"\n".to_vec()].concat();
@@ -135,10 +146,21 @@ mod tests {
     }
 
     #[test]
+    fn the_journal_is_known_by_device_and_inode() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let log = LogFile::new(duplicate(writer.as_fd()).unwrap(), None);
+        let file = log.file.metadata().unwrap();
+        assert!(log.is_journal(&format!("{}:{}", file.dev(), file.ino())));
+        for other in [format!("{}:{}", file.dev(), file.ino() + 1), String::new(), "a:b".into(), "1".into()] {
+            assert!(!log.is_journal(&other), "{other}");
+        }
+    }
+
+    #[test]
     fn reopened_log_goes_on_in_the_new_file() {
         let path = std::env::temp_dir().join(format!("ferricorn-log-file-{}", std::process::id()));
         let moved = path.with_extension("1");
-        let log = LogFile::open(&LogTarget::File(path.clone()), stderr()).unwrap().unwrap();
+        let log = LogFile::open(&LogTarget::File(path.clone())).unwrap().unwrap();
         log.write(b"one\n").unwrap();
         fs::rename(&path, &moved).unwrap();
         log.write(b"two\n").unwrap();
@@ -155,7 +177,7 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("ferricorn-log-directory-{}", std::process::id()));
         let moved = directory.with_extension("moved");
         fs::create_dir(&directory).unwrap();
-        let log = LogFile::open(&LogTarget::File(directory.join("log")), stderr()).unwrap().unwrap();
+        let log = LogFile::open(&LogTarget::File(directory.join("log"))).unwrap().unwrap();
         fs::rename(&directory, &moved).unwrap();
         let error = log.reopen().unwrap_err().to_string();
         assert!(error.contains(&format!("{}", directory.join("log").display())), "{error}");

@@ -7,13 +7,15 @@
 //! tracing::error!(request = "05d1…", traceback = "Traceback …\n  File …", "the app failed");
 //! ```
 //!
-//! Text shows such a field below its line, each of its lines marked with a bar; JSON keeps it a string.
+//! Text shows such a field below its line, each of its lines marked with a bar; JSON keeps it a string. The journal gets
+//! both in one entry.
 //! Writing to a log blocks: a pipe that nobody empties stops whoever logs.
 #![forbid(unsafe_code)]
 
 mod clock;
 mod error_log;
 mod escape;
+mod journal;
 mod log_file;
 
 pub(crate) use clock::Stamp;

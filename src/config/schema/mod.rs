@@ -142,9 +142,9 @@ keys! {
         "Time an idle kept-alive connection has, when a worker leaves, for a request already on its way.";
     "timeouts.boot".timeouts.boot, Reload, "From the fork of a worker to its being ready.";
     "log.level".log.level, Reload, "Least severe level shown: error, warn, info, debug, trace.";
-    "log.format".log.format, Reload, "Shape of the error log: text or json.";
-    "log.error".log.error, Reload, "Where the error log goes: a file, \"-\" (standard error), or \"off\".";
-    "log.access".log.access, Reload, "Where the access log goes: a file, \"-\" (standard output), or \"off\".";
+    "log.format".log.format, Reload, "Shape of the error log: text, or json with the names of OpenTelemetry's log data model. Text has no time on the journal, which has its own.";
+    "log.error".log.error, Reload, "Where the error log goes: a file, \"-\" (standard output), \"stderr\", or \"off\".";
+    "log.access".log.access, Reload, "Where the access log goes: a file, \"-\" (standard output), \"stderr\", or \"off\".";
     "log.access_format".log.access_format, Reload, "Shape of the access log: combined or json.";
     "python.path".python.path, Reload, "Directories put on sys.path behind the working directory.";
 }
@@ -177,7 +177,7 @@ impl Default for Config {
             log: Log {
                 level: LogLevel::Info,
                 format: LogFormat::Text,
-                error: LogTarget::Standard,
+                error: LogTarget::Stderr,
                 access: LogTarget::Off,
                 access_format: AccessFormat::Combined,
             },

@@ -8,7 +8,6 @@ use crate::config::{AccessFormat, Log};
 use crate::protocol::{Peer, RequestId};
 use crate::telemetry::{LogError, LogFile, Stamp, Within, push, push_bytes};
 use http::{StatusCode, Version};
-use std::io::stdout;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -57,7 +56,7 @@ impl AccessLog {
     /// # Errors
     /// [`LogError`] when the file cannot be opened: a server that should log must not start without.
     pub fn open(log: &Log) -> Result<Option<Self>, LogError> {
-        let file = LogFile::open(&log.access, stdout())?;
+        let file = LogFile::open(&log.access)?;
         Ok(file.map(|file| Self { file, format: log.access_format, failing: AtomicBool::new(false) }))
     }
 

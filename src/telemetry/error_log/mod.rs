@@ -1,8 +1,10 @@
 //! The error log: one event, one line (or one JSON object on a line).
 
+use super::journal::Journal;
 use super::log_file::PIPE_BUF;
 use super::{LogError, LogFile, Stamp, escape};
 use crate::config::{Log, LogFormat, LogLevel};
+use json::json;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,6 +20,8 @@ pub(super) struct ErrorLog {
     file: Arc<LogFile>,
     shape: Shape,
     level: LevelFilter,
+    /// `None` when it is not the journal that reads the file.
+    journal: Option<Journal>,
 }
 
 /// How an event looks.
@@ -31,7 +35,7 @@ enum Shape {
 impl ErrorLog {
     /// Opens the error log; `None` when it is off.
     pub(super) fn open(log: &Log) -> Result<Option<Self>, LogError> {
-        let Some(file) = LogFile::open(&log.error, std::io::stderr())? else { return Ok(None) };
+        let Some(file) = LogFile::open(&log.error)? else { return Ok(None) };
         let shape = match log.format {
             LogFormat::Json => Shape::Json,
             // no-color.org: a variable that is set and not empty turns colours off.
@@ -49,7 +53,10 @@ impl ErrorLog {
             LogLevel::Debug => LevelFilter::DEBUG,
             LogLevel::Trace => LevelFilter::TRACE,
         };
-        Ok(Some(Self { file: Arc::new(file), shape, level }))
+        let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+        let journal = file.is_journal(&stream).then(|| Journal::new(Journal::SOCKET)).transpose();
+        let journal = journal.map_err(LogError::Standard)?;
+        Ok(Some(Self { file: Arc::new(file), shape, level, journal }))
     }
 
     /// Where it writes.
@@ -69,10 +76,16 @@ impl<S: Subscriber> Layer<S> for ErrorLog {
         event.record(&mut fields);
         let (level, target) = (*event.metadata().level(), event.metadata().target());
         let moment = Moment { time: SystemTime::now(), level, target, pid: std::process::id() };
-        let line = match self.shape {
-            Shape::Json => json(&moment, &fields),
-            Shape::Plain => text(&moment, &fields, Paint::Plain),
-            Shape::Coloured => text(&moment, &fields, Paint::Coloured),
+        let line = match (&self.journal, self.shape) {
+            (None, Shape::Json) => json(&moment, &fields),
+            (None, Shape::Plain) => text(&moment, &fields, Paint::Plain),
+            (None, Shape::Coloured) => text(&moment, &fields, Paint::Coloured),
+            (Some(_), Shape::Json) => journal::stream(level, &json(&moment, &fields)),
+            (Some(journal), Shape::Plain | Shape::Coloured) => match journal::text(journal, &moment, &fields)
+            {
+                Some(line) => line,
+                None => return,
+            },
         };
         // A log that cannot be written has nowhere left to say so; the server must not fail with it.
         drop(self.file.write(line.as_bytes()));
@@ -162,28 +175,34 @@ fn text(moment: &Moment<'_>, fields: &Fields, paint: Paint) -> String {
     };
     let time = Stamp::new(moment.time).rfc3339();
     escape::push(&mut out, format_args!("{time} {colour}{level}{end} [{}] ", moment.pid));
-    escape::push_text(&mut out, &fields.message);
+    push_event(&mut out, fields);
+    out
+}
+
+/// The message and its fields, and blocks of lines below them.
+fn push_event(out: &mut String, fields: &Fields) {
+    let start = out.rfind('\n').map_or(0, |end| end + 1);
+    escape::push_text(out, &fields.message);
     for (name, value) in &fields.named {
         match value {
             Value::Text(_) if BLOCKS.contains(name) => {}
             Value::Text(text) if text.is_empty() || !text.bytes().all(stands_alone) => {
-                escape::push(&mut out, format_args!(" {name}="));
-                push_unless_quoted(&mut out, text);
+                escape::push(out, format_args!(" {name}="));
+                push_unless_quoted(out, text);
             }
             Value::Bare(text) | Value::Text(text) => {
-                escape::push(&mut out, format_args!(" {name}="));
-                escape::push_text(&mut out, text);
+                escape::push(out, format_args!(" {name}="));
+                escape::push_text(out, text);
             }
         }
     }
-    end_line(&mut out, 0);
+    end_line(out, start);
     for (name, value) in &fields.named {
         match value {
-            Value::Text(text) if BLOCKS.contains(name) => push_block(&mut out, text),
+            Value::Text(text) if BLOCKS.contains(name) => push_block(out, text),
             Value::Text(_) | Value::Bare(_) => {}
         }
     }
-    out
 }
 
 /// Text in quotes; what the `?` of `tracing` has already quoted is not quoted twice.
@@ -226,32 +245,9 @@ fn end_line(out: &mut String, start: usize) {
     out.push('\n');
 }
 
-/// One object on one line; an event's own fields stand in `fields`, where no name is taken.
-fn json(moment: &Moment<'_>, fields: &Fields) -> String {
-    let mut out = String::with_capacity(256);
-    let (time, level) = (Stamp::new(moment.time).rfc3339(), moment.level.as_str().to_ascii_lowercase());
-    let pid = moment.pid;
-    escape::push(
-        &mut out,
-        format_args!("{{\"time\":\"{time}\",\"level\":\"{level}\",\"pid\":{pid},\"target\":"),
-    );
-    escape::push_json(&mut out, moment.target);
-    out.push_str(",\"message\":");
-    escape::push_json(&mut out, &fields.message);
-    out.push_str(",\"fields\":{");
-    for (index, (name, value)) in fields.named.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        escape::push_json(&mut out, name);
-        out.push(':');
-        match value {
-            Value::Bare(text) => out.push_str(text),
-            Value::Text(text) => escape::push_json(&mut out, text),
-        }
-    }
-    out.push_str("}}\n");
-    out
+/// Whether an event has lines of its own below its line.
+fn has_block(fields: &Fields) -> bool {
+    fields.named.iter().any(|(name, value)| BLOCKS.contains(name) && matches!(value, Value::Text(_)))
 }
 
 /// Whether a byte may stand in a value without quotes.
@@ -262,5 +258,7 @@ fn stands_alone(byte: u8) -> bool {
 /// Fields that are meant to have several lines.
 const BLOCKS: [&str; 2] = ["traceback", "stack"];
 
+mod journal;
+mod json;
 #[cfg(test)]
 mod tests;

@@ -92,13 +92,26 @@ fn json_has_one_object_a_line_with_stable_names() {
     assert_eq!(lines.len(), 2);
     let object: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
     let names: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(names, ["fields", "level", "message", "pid", "target", "time"]);
-    assert_eq!(object["level"], "warn");
-    assert_eq!(object["pid"], std::process::id());
-    assert_eq!(object["target"], "ferricorn::telemetry::error_log::tests");
-    assert_eq!(object["message"], "went\nwrong");
-    let expected = serde_json::json!({"pid": 7, "name": "a\n\"b\"", "part": "NaN", "traceback": "one\ntwo"});
-    assert_eq!(object["fields"], expected);
+    let expected = [
+        "Attributes",
+        "Body",
+        "InstrumentationScope",
+        "Resource",
+        "SeverityNumber",
+        "SeverityText",
+        "Timestamp",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!((&object["SeverityText"], &object["SeverityNumber"]), (&"WARN".into(), &13.into()));
+    assert_eq!(object["Resource"]["process.pid"], std::process::id());
+    assert_eq!(object["InstrumentationScope"]["Name"], "ferricorn::telemetry::error_log::tests");
+    assert_eq!(object["Body"], "went\nwrong");
+    let nanoseconds: u128 = object["Timestamp"].as_str().unwrap().parse().unwrap();
+    assert!(nanoseconds > 1_700_000_000_000_000_000, "{nanoseconds}");
+    let expected = serde_json::json!(
+        {"pid": 7, "name": "a\n\"b\"", "part": "NaN", "exception.stacktrace": "one\ntwo"}
+    );
+    assert_eq!(object["Attributes"], expected);
 }
 
 #[test]
@@ -120,6 +133,31 @@ fn colours_are_only_the_levels() {
         text(&moment, &fields, Paint::Coloured),
         "1970-01-01T00:00:00.000Z \x1b[31mERROR\x1b[0m [1] m\n"
     );
+}
+
+#[test]
+fn the_journal_gets_priorities_instead_of_times_and_levels() {
+    let nobody = Journal::new("/nonexistent/journal").unwrap();
+    let named = [("slot", Value::Bare("1".into())), ("traceback", Value::Text("a\nb".into()))];
+    let fields =
+        |count: usize| Fields { message: "m".into(), named: named[..count].iter().map(copy).collect() };
+    fn copy((name, value): &(&'static str, Value)) -> (&'static str, Value) {
+        match value {
+            Value::Bare(text) => (name, Value::Bare(text.clone())),
+            Value::Text(text) => (name, Value::Text(text.clone())),
+        }
+    }
+    let master = std::process::id();
+    for (level, pid, count, expected) in [
+        (Level::INFO, master, 1, "<6>m slot=1\n"),
+        (Level::DEBUG, 7, 1, "<7>[7] m slot=1\n"),
+        (Level::WARN, master, 0, "<4>m\n"),
+        // The journal's socket is not there: each line is an entry then.
+        (Level::ERROR, master, 2, "<3>m slot=1\n<3>    | a\n<3>    | b\n"),
+    ] {
+        let moment = Moment { time: SystemTime::UNIX_EPOCH, level, target: "t", pid };
+        assert_eq!(journal::text(&nobody, &moment, &fields(count)).as_deref(), Some(expected));
+    }
 }
 
 #[test]
