@@ -1,11 +1,12 @@
 //! `module:callable` to app.
 
-use super::describe;
 use super::wsgi::Wsgi;
+use super::{describe, streams};
 use crate::app::App;
 use crate::app::calls::CallQueue;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub struct Options<'a> {
 pub fn load(target: &str, options: &Options<'_>, calls: Arc<CallQueue>) -> Result<Arc<dyn App>, String> {
     Python::attach(|py| {
         adopt_environment(py).map_err(|error| describe(py, &error))?;
+        streams::write_line_by_line(py).map_err(|error| describe(py, &error))?;
         extend_path(py, options.path).map_err(|error| describe(py, &error))?;
         let app = find(py, target)?;
         let wsgi = Wsgi::new(py, app.unbind(), options, calls).map_err(|error| describe(py, &error))?;
@@ -34,12 +36,18 @@ pub fn load(target: &str, options: &Options<'_>, calls: Arc<CallQueue>) -> Resul
     })
 }
 
-/// Gives `os.environ` the variables of this process, which it read before the app's own were set.
+/// Gives `os.environ` the variables of this process, which it read before the app's own were set and before the master
+/// took out what is meant for itself alone.
 fn adopt_environment(py: Python<'_>) -> PyResult<()> {
     let environ = py.import("os")?.getattr("environ")?;
     for (name, value) in std::env::vars_os() {
         if !environ.call_method1("get", (&name,))?.eq(&value)? {
             environ.set_item(&name, &value)?;
+        }
+    }
+    for name in environ.call_method0("keys")?.try_iter()?.collect::<PyResult<Vec<_>>>()? {
+        if std::env::var_os(name.extract::<OsString>()?).is_none() {
+            environ.del_item(name)?;
         }
     }
     Ok(())

@@ -11,6 +11,7 @@ mod kit;
 mod load;
 mod module;
 mod start_response;
+mod streams;
 mod wsgi;
 
 pub use ffi::fork_hooks;

@@ -1,0 +1,22 @@
+//! The app's own standard output and standard error: left to the app, and written at each line's end.
+
+use pyo3::prelude::*;
+use pyo3::types::IntoPyDict;
+
+/// Has Python write each line when it is complete, also where nobody looks on.
+///
+/// On a pipe, a file or the journal it would collect 8 KiB first (io.TextIOWrapper, `line_buffering`), which are lost with a
+/// worker that is killed, and appear long after what they are about. Not unbuffered as with `python -u`: that writes a
+/// line and its end apart, and lines of several workers would be torn.
+pub(super) fn write_line_by_line(py: Python<'_>) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    for name in ["stdout", "stderr"] {
+        let stream = sys.getattr(name)?;
+        // Without a terminal there may be none; a host may have put something else in its place.
+        if stream.hasattr("reconfigure")? {
+            let options = [("line_buffering", true)].into_py_dict(py)?;
+            stream.call_method("reconfigure", (), Some(&options))?;
+        }
+    }
+    Ok(())
+}
