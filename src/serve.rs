@@ -67,6 +67,8 @@ fn fork_hooks() -> ForkHooks {
     ForkHooks::NONE
 }
 
+pub(crate) use interpreter::find_python;
+
 /// The native program in front of a Python app: the wheel of the virtual environment takes its place.
 mod interpreter {
     use std::os::unix::process::CommandExt;
@@ -75,18 +77,27 @@ mod interpreter {
 
     /// Returns only when it failed, with the reason.
     pub(super) fn become_python() -> Result<(), String> {
-        let advice =
-            "this is a Python app: activate its virtual environment and `pip install ferricorn` in it";
-        let environment = std::env::var_os("VIRTUAL_ENV")
+        let python = find_python()?;
+        let error = Command::new(&python).args(["-m", "ferricorn"]).args(std::env::args_os().skip(1)).exec();
+        Err(format!("cannot run {}: {error}; {ADVICE}", python.display()))
+    }
+
+    /// The interpreter of the active virtual environment, or of `.venv`, that has the wheel.
+    ///
+    /// # Errors
+    /// What to do where there is none.
+    pub(crate) fn find_python() -> Result<PathBuf, String> {
+        std::env::var_os("VIRTUAL_ENV")
             .map(PathBuf::from)
             .into_iter()
             .chain([PathBuf::from(".venv")])
             .find(|environment| has_wheel(environment))
-            .ok_or_else(|| advice.to_owned())?;
-        let python = environment.join("bin/python");
-        let error = Command::new(&python).args(["-m", "ferricorn"]).args(std::env::args_os().skip(1)).exec();
-        Err(format!("cannot run {}: {error}; {advice}", python.display()))
+            .map(|environment| environment.join("bin/python"))
+            .ok_or_else(|| ADVICE.to_owned())
     }
+
+    const ADVICE: &str =
+        "this is a Python app: activate its virtual environment and `pip install ferricorn` in it";
 
     fn has_wheel(environment: &Path) -> bool {
         let Ok(versions) = std::fs::read_dir(environment.join("lib")) else { return false };

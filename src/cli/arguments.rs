@@ -1,6 +1,6 @@
 //! Takes the command line apart.
 
-use super::{bench, jwt, print_config};
+use super::{bench, jwt, print_config, systemd};
 use crate::config::Flags;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -29,6 +29,8 @@ pub(super) enum Command {
     Check(Flags),
     /// Print the effective configuration
     PrintConfig(print_config::Arguments),
+    /// Print systemd units for this app, configuration and virtual environment
+    Systemd(systemd::Arguments),
     /// Make keys, sign and verify tokens
     Jwt(jwt::Arguments),
     /// Load an app, beside a single-threaded server of the same app
@@ -110,7 +112,7 @@ fn refused_flag(error: &clap::Error) -> Option<String> {
     Some(format!("error: {flag} is not supported in this version; {advice}"))
 }
 
-const COMMANDS: [&str; 5] = ["serve", "check", "print-config", "jwt", "bench"];
+const COMMANDS: [&str; 6] = ["serve", "check", "print-config", "systemd", "jwt", "bench"];
 
 const DEMO_APPS: [&str; 3] = ["hello", "echo", "status"];
 

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 pub mod jwt;
 mod print_config;
+mod systemd;
 
 use crate::config::{Flags, Loaded, Reloader};
 use arguments::Command;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 /// Exit codes: 0 ended as asked, 1 failed, 2 usage or configuration, 3 the app did not load, 4 an address was not
 /// bound.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    let words = arguments.clone();
     let command = match arguments::parse(arguments) {
         Ok(command) => command,
         Err(code) => return code,
@@ -30,6 +32,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Serve(serve) => serve_or_fail(serve.flags),
         Command::Check(flags) => check::run(flags),
         Command::PrintConfig(arguments) => print_config::run(arguments),
+        Command::Systemd(own) => systemd::run(&own, &words),
         Command::Jwt(arguments) => jwt::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
