@@ -12,7 +12,7 @@ BIN        := $(VENV)/bin
 EXAMPLE    := examples/django
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
 CARGO      ?= cargo
-TEST_APT   := chromium chromium-driver
+TEST_APT   := chromium chromium-driver systemd iproute2
 
 # One target directory, wherever the environment points: the paths below rely on it.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -83,11 +83,11 @@ test: Cargo.lock test-tools $(VENV)/.stamp-wheel
 	$(CARGO) test --locked
 	$(BIN)/python -m pytest
 
-# The browser comes from Debian where that is possible; elsewhere its test says that it is skipped.
+# The browser, and the systemd that units are tried under, come from Debian where that is possible; elsewhere their tests say that they are skipped.
 test-tools: $(VENV)/.stamp-tests
 	@echo 'tests use, besides cargo: pip packages $(shell grep -o '^[a-z]*' tests/python/requirements.txt | tr '\n' ' ')(into .venv); on Debian, as root, apt packages $(TEST_APT)'
 	@if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ] \
-	    && ! { command -v chromium && command -v chromedriver; } >/dev/null; then \
+	    && ! { command -v chromium && command -v chromedriver && command -v systemd-analyze && command -v ip; } >/dev/null; then \
 	  export DEBIAN_FRONTEND=noninteractive; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_APT); \
 	fi

@@ -17,9 +17,12 @@ pub(super) fn write(note: &Note) {
         Note::Crashed { who: Who { slot, pid, generation }, how } => {
             error!(%slot, %pid, %generation, "worker crashed: {how}");
         }
-        Note::BootFailed { slot, generation, text } => {
-            error!(%slot, %generation, "worker did not start, another try follows: {text}");
-        }
+        Note::BootFailed { slot, generation, text } => match text.split_once('\n') {
+            Some((first, traceback)) => {
+                error!(%slot, %generation, traceback, "worker did not start, another try follows: {first}");
+            }
+            None => error!(%slot, %generation, "worker did not start, another try follows: {text}"),
+        },
         Note::Left(Who { slot, pid, generation }) => info!(%slot, %pid, %generation, "worker left"),
         Note::Retires { who: Who { slot, pid, generation }, reason } => match reason {
             RetireReason::MaxRequests => {
@@ -39,11 +42,18 @@ pub(super) fn write(note: &Note) {
         Note::ReloadPostponed => info!("reload follows when the present start is done"),
         Note::ReloadStarted { generation } => info!("reload started: generation {generation}"),
         Note::ReloadDone { generation } => info!("reload done: generation {generation}"),
-        Note::ReloadFailed { reason, serving } => {
-            error!("reload failed: {reason}; generation {serving} goes on serving");
-        }
+        Note::ReloadFailed { reason, serving } => match reason.split_once('\n') {
+            Some((first, traceback)) => {
+                error!(traceback, "reload failed: generation {serving} goes on serving; {first}");
+            }
+            None => error!("reload failed: generation {serving} goes on serving; {reason}"),
+        },
         Note::ReloadStopped { reason, old, new } => {
-            error!("reload stopped half-way: {reason}; {new} new and {old} old workers go on serving");
+            let serving = format!("{new} new and {old} old workers go on serving");
+            match reason.split_once('\n') {
+                Some((first, traceback)) => error!(traceback, "reload stopped half-way: {serving}; {first}"),
+                None => error!("reload stopped half-way: {serving}; {reason}"),
+            }
         }
         Note::Scaled { workers } => info!("scaled to {workers} worker{}", plural(*workers)),
         Note::NotScaled { workers } => {

@@ -53,7 +53,14 @@ fn try_ask(mount: &Mount, config: &Config, place: &Place<'_>) -> io::Result<Answ
         let (uid, gid) = privileges::user_and_group(user)?;
         command.uid(uid).gid(gid);
     }
-    let mut child = command.spawn()?;
+    let denied = |error: io::Error| {
+        let user = match place.account {
+            Account::Named { user, .. } => format!(" as {user}"),
+            Account::Dynamic => String::new(),
+        };
+        io::Error::new(error.kind(), format!("{} cannot be run{user}: {error}", place.python.display()))
+    };
+    let mut child = command.spawn().map_err(denied)?;
     let answer = read_answer(&mut child);
     // It has answered, or will not any more.
     let _ = child.kill();
