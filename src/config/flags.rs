@@ -75,13 +75,13 @@ pub struct Flags {
     /// Peers whose forwarded fields are believed, separated by commas, or "*"
     #[arg(long, value_name = "ADDRESSES")]
     pub forwarded_allow_ips: Option<String>,
-    /// Where the access log goes: a file, "-" or "off"
+    /// Where the access log goes: a file, "-" (standard output), "stderr" or "off"
     #[arg(long, value_name = "FILE")]
     pub access_logfile: Option<String>,
     /// Shape of the access log: combined or json
     #[arg(long, value_name = "FORMAT")]
     pub access_logformat: Option<String>,
-    /// Where the error log goes: a file, "-" or "off"
+    /// Where the error log goes: a file, "-" (standard output), "stderr" or "off"
     #[arg(long, alias = "log-file", value_name = "FILE")]
     pub error_logfile: Option<String>,
     /// Least severe level shown: error, warn, info, debug, trace

@@ -38,6 +38,14 @@ pub(super) struct Performer {
     own: Own,
     /// Requests that workers who have left had answered.
     requests_before: u64,
+    hearing: Hearing,
+}
+
+/// Whether the service manager has got what it was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    Heard,
+    Deaf,
 }
 
 /// What the workers get a copy of.
@@ -94,6 +102,7 @@ impl Performer {
             shared,
             own,
             requests_before: 0,
+            hearing: Hearing::Heard,
         }
     }
 
@@ -198,13 +207,16 @@ impl Performer {
         }
     }
 
-    fn tell(&self, bulletin: &Bulletin) {
+    fn tell(&mut self, bulletin: &Bulletin) {
         let Some(manager) = &self.own.manager else { return };
         let now = |record: Record<'_>| record.requests_total().load(Ordering::Relaxed);
         let requests = self.requests_before + self.shared.scoreboard.records().map(now).sum::<u64>();
-        if let Err(error) = manager::assignments(bulletin, requests).and_then(|text| manager.tell(&text)) {
+        let told = manager::assignments(bulletin, requests).and_then(|text| manager.tell(&text));
+        // Once, and not at each beat.
+        if let (Err(error), Hearing::Heard) = (&told, self.hearing) {
             warn!("the service manager cannot be told how the server is: {error}");
         }
+        self.hearing = if told.is_ok() { Hearing::Heard } else { Hearing::Deaf };
     }
 
     fn send(&mut self, pid: Pid, order: Order, descriptor: Option<BorrowedFd<'_>>) {

@@ -37,6 +37,7 @@ pub struct HandedSocket {
 #[derive(Debug)]
 pub struct Manager {
     socket: UnixDatagram,
+    address: SocketAddr,
 }
 
 /// Takes what the manager has said out of the environment, so that neither workers nor apps nor what they start take it
@@ -85,11 +86,13 @@ impl Manager {
             Some((b'/', _)) => SocketAddr::from_pathname(path),
             _ => Err(io::Error::new(io::ErrorKind::Unsupported, "neither a path nor an abstract name")),
         };
+        let address = address.map_err(wrong)?;
+        // Only to see whether anybody is there: a connected socket would be lost with a manager that is started anew.
+        UnixDatagram::unbound()?.connect_addr(&address).map_err(wrong)?;
         let socket = UnixDatagram::unbound()?;
-        socket.connect_addr(&address.map_err(wrong)?).map_err(wrong)?;
         // unix(7): a full queue blocks. A manager that does not read must not stop the master.
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { socket })
+        Ok(Self { socket, address })
     }
 
     /// Tells the manager something: `NAME=value` lines (sd_notify(3)).
@@ -97,7 +100,7 @@ impl Manager {
     /// # Errors
     /// When the manager is gone or does not read.
     pub fn tell(&self, assignments: &str) -> io::Result<()> {
-        self.socket.send(assignments.as_bytes()).map(drop)
+        self.socket.send_to_addr(assignments.as_bytes(), &self.address).map(drop)
     }
 }
 
