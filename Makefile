@@ -83,7 +83,8 @@ test: Cargo.lock test-tools $(VENV)/.stamp-wheel
 	$(CARGO) test --locked
 	$(BIN)/python -m pytest
 
-# The browser, and the systemd that units are tried under, come from Debian where that is possible; elsewhere their tests say that they are skipped.
+# The browser, and the systemd that units are tried under, come from Debian where that is possible; elsewhere their tests
+# say that they are skipped.
 test-tools: $(VENV)/.stamp-tests
 	@echo 'tests use, besides cargo: pip packages $(shell grep -o '^[a-z]*' tests/python/requirements.txt | tr '\n' ' ')(into .venv); on Debian, as root, apt packages $(TEST_APT)'
 	@if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ] \
