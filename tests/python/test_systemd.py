@@ -51,6 +51,17 @@ def application(environ, start_response):
 """
 
 
+PLAIN = """
+import os
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    with open(os.environ["STATE_DIRECTORY"] + "/written", "w") as file:
+        file.write("here")
+    return [str(os.getuid()).encode()]
+"""
+
+
 def write_app(machine, version, broken=""):
     """The app as of now; replaced in one step, as a deployment would."""
     fresh = machine.path(SITE / "wrapped.py.new")
@@ -85,7 +96,7 @@ def install(machine, site):
     packages = machine.path(machine.run(
         SITE / ".venv/bin/python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"
     ).stdout.strip())
-    ignored = shutil.ignore_patterns("__pycache__", "pip*", "maturin*", "selenium*", "trio*", "*pytest*", "*.po")
+    ignored = shutil.ignore_patterns("pip*", "maturin*", "selenium*", "trio*", "*pytest*", "*.po")
     shutil.copytree(sysconfig.get_path("purelib"), packages, ignore=ignored, dirs_exist_ok=True)
     script = machine.path(PROGRAM)
     script.write_text(f"#!{SITE}/.venv/bin/python\n" + FERRICORN.read_text().split("\n", 1)[1])
@@ -93,10 +104,10 @@ def install(machine, site):
     machine.run("chown", "-R", "ferricorn:ferricorn", SITE)
 
 
-def print_units(machine, *arguments):
+def print_units(machine, *arguments, app="wrapped:application", directory=SITE):
     """`ferricorn systemd` in the project's directory, into systemd's; what it says about it."""
-    words = ("systemd", "wrapped:application", *arguments, "--output", "/etc/systemd/system")
-    said = machine.run(PROGRAM, *words, directory=SITE).stderr
+    words = ("systemd", app, *arguments, "--output", "/etc/systemd/system")
+    said = machine.run(PROGRAM, *words, directory=directory).stderr
     machine.run("systemctl", "daemon-reload")
     return said
 
@@ -323,6 +334,25 @@ def test_journal_has_priorities_no_times_and_whole_tracebacks(started):
     assert any("Traceback (most recent call last)" in line for line in lines)
     assert "RuntimeError: raised on purpose" in lines[-1]
     assert int(tracebacks[0]["_PID"]) in started.workers()
+
+
+def test_user_for_each_run_has_a_low_port_and_a_place_to_write(machine):
+    plain = machine.path("/srv/plain")
+    plain.mkdir()
+    (plain / "plain.py").write_text(PLAIN)
+    arguments = ("--dynamic-user", "--name", "plain", "-b", "127.0.0.1:80", "--log-format", "json")
+    said = print_units(machine, *arguments, app="plain", directory="/srv/plain")
+    assert "is not known (it is no Django project)" in said
+    service = machines.Service(machine, "plain", 80)
+    try:
+        service.systemctl("start")
+        user = int(ask(service, "GET", "/").content)
+        assert 61184 <= user <= 65519, "not in systemd's range for such users"
+        assert machine.path("/var/lib/private/plain/written").read_text() == "here"
+        [ready] = [entry for entry in service.entries("PRIORITY=6") if '"Body":"ready: ' in entry["MESSAGE"]]
+        assert json.loads(ready["MESSAGE"])["SeverityText"] == "INFO"
+    finally:
+        service.close()
 
 
 @pytest.fixture(params=["tcp", "unix"])
