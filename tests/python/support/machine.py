@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -194,10 +195,19 @@ class Machine:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(DEADLINE)
         self.output.reader.join(DEADLINE)
+        self._wait_until_empty()
         for directory, _, _ in os.walk(self.cgroup, topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
+            os.rmdir(directory)
         shutil.rmtree(self.base)
+
+    def _wait_until_empty(self):
+        """Killed processes are gone a little later; the kernel says when (cgroups(7), cgroup.events)."""
+        with open(self.cgroup / "cgroup.events") as events:
+            changes = select.poll()
+            changes.register(events, select.POLLPRI)
+            while "populated 0" not in events.read():
+                assert changes.poll(DEADLINE * 1000), f"processes are left in {self.cgroup}"
+                events.seek(0)
 
 
 class Service:
