@@ -1,6 +1,7 @@
 //! Accepting connections: as many as the limit allows, for as long as this worker should.
 
 use super::{Connection, Drain, Local, Peer, Stream};
+use std::borrow::Borrow;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -88,9 +89,23 @@ impl Acceptor {
     }
 }
 
+impl From<TcpListener> for Acceptor {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<UnixListener> for Acceptor {
+    fn from(listener: UnixListener) -> Self {
+        let address = listener.local_addr().ok();
+        let path = address.and_then(|address| address.as_pathname().map(PathBuf::from)).unwrap_or_default();
+        Self::Unix(listener, Arc::new(path))
+    }
+}
+
 /// Accepts until the caller stops it, and gives each connection to `serve`; waits for `gate` before each.
 pub async fn run<G: Future<Output = ()>>(
-    acceptor: Acceptor,
+    acceptor: impl Borrow<Acceptor>,
     limit: u32,
     drain: Arc<Drain>,
     gate: impl Fn() -> G,
@@ -100,7 +115,7 @@ pub async fn run<G: Future<Output = ()>>(
     loop {
         drain.wait_below(limit).await;
         gate().await;
-        match acceptor.accept().await {
+        match acceptor.borrow().accept().await {
             Ok(connection) => {
                 exhausted = false;
                 serve(connection);

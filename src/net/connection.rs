@@ -32,6 +32,14 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// The address and port; `None` for a UNIX socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            Self::Unix => None,
+        }
+    }
+
     /// The IP address; `None` for a UNIX socket.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {

@@ -35,6 +35,11 @@ impl Drain {
         }
     }
 
+    /// What an app may know of this.
+    pub fn watch(self: &Arc<Self>) -> Draining {
+        Draining(Arc::clone(self))
+    }
+
     /// Counts a connection until the guard is dropped.
     pub fn enter(self: &Arc<Self>) -> OpenConnection {
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -55,6 +60,24 @@ impl Drain {
                 notified.await;
             }
         }
+    }
+}
+
+/// Tells an app that its worker is leaving, so that streams and upgraded connections can end in order.
+///
+/// From then on they have `timeouts.graceful`; what is still open after it is cut off.
+#[derive(Debug, Clone)]
+pub struct Draining(Arc<Drain>);
+
+impl Draining {
+    /// Whether the worker is leaving.
+    pub fn has_begun(&self) -> bool {
+        self.0.has_begun()
+    }
+
+    /// Waits until the worker is leaving.
+    pub async fn wait(&self) {
+        self.0.wait_begun().await;
     }
 }
 

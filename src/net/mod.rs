@@ -9,4 +9,4 @@ mod handed;
 pub mod listeners;
 
 pub use connection::{Connection, Local, Peer, Stream};
-pub use drain::{Drain, OpenConnection};
+pub use drain::{Drain, Draining, OpenConnection};

@@ -1,18 +1,22 @@
 //! Connection to request, response to connection.
 #![forbid(unsafe_code)]
 
+mod body_stream;
 pub mod forwarded;
 pub mod h1;
 pub mod rejection;
 mod request;
 mod target;
+pub(crate) mod upgrade;
 
+pub use body_stream::{BodyStream, Piece, Pieces, StreamAborted};
 pub use rejection::Rejection;
 pub use request::{
-    BodyStream, Content, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead, RequestId,
-    Response, ResponseBody, Scheme, StreamAborted, text_response,
+    Content, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead, RequestId, Response,
+    ResponseBody, Scheme, text_response,
 };
 pub use target::{Target, is_below};
+pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};
 
 use bytes::{Bytes, BytesMut};
 use std::future::Future;

@@ -1,7 +1,9 @@
 //! What travels between protocol, middleware and apps: request, response, context.
 
 pub use crate::net::{Local, Peer};
+use crate::protocol::body_stream::BodyStream;
 use crate::protocol::target::Target;
+use crate::protocol::upgrade::OnUpgrade;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::fmt;
@@ -18,6 +20,8 @@ pub struct Request {
     pub content: Content,
     /// What the server knows beyond what the client wrote.
     pub context: RequestContext,
+    /// The connection itself, where the client asks for another protocol on it.
+    pub upgrade: Option<OnUpgrade>,
 }
 
 /// Everything before the content.
@@ -168,25 +172,6 @@ pub enum ResponseBody {
     Stream(BodyStream),
 }
 
-/// Pieces of a response, as the app makes them.
-#[derive(Debug)]
-pub struct BodyStream {
-    pub(crate) pieces: tokio::sync::mpsc::Receiver<Result<Bytes, StreamAborted>>,
-}
-
-/// The app failed after its response had begun: the connection must not end as if it were complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the app failed after its response had begun")]
-pub struct StreamAborted;
-
-impl BodyStream {
-    /// A stream and its sending half; `pieces` of them fit in between before the sender waits.
-    pub fn channel(pieces: usize) -> (tokio::sync::mpsc::Sender<Result<Bytes, StreamAborted>>, Self) {
-        let (sender, receiver) = tokio::sync::mpsc::channel(pieces);
-        (sender, Self { pieces: receiver })
-    }
-}
-
 /// A reason phrase other than the usual one, as a response's extension (RFC 9112 4).
 #[derive(Debug, Clone)]
 pub struct Reason(Bytes);
@@ -234,6 +219,6 @@ impl Request {
             mount: Arc::from(""),
             received: Instant::now(),
         };
-        Self { head: Box::new(head), content: Content::Empty, context }
+        Self { head: Box::new(head), content: Content::Empty, context, upgrade: None }
     }
 }

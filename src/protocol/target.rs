@@ -56,6 +56,16 @@ impl Target {
         percent_encoding::percent_decode(&self.path).into()
     }
 
+    /// As the type that apps in Rust read; `None` when it is longer than that allows (64 KiB).
+    ///
+    /// Bytes that RFC 3986 does not allow in a target, and some clients send, are percent-encoded.
+    pub fn to_uri(&self) -> Option<http::Uri> {
+        http::Uri::from_maybe_shared(self.raw.clone()).ok().or_else(|| {
+            let encoded = percent_encoding::percent_encode(&self.raw, NOT_IN_TARGETS).to_string();
+            http::Uri::try_from(encoded).ok()
+        })
+    }
+
     /// The authority of an absolute-form target.
     pub fn authority(&self) -> Option<&[u8]> {
         self.authority.as_deref()
@@ -85,6 +95,19 @@ pub fn is_below(path: &[u8], prefix: &[u8]) -> bool {
     }
 }
 
+/// RFC 3986 2: neither reserved nor unreserved. All of them have the same meaning when they are encoded.
+const NOT_IN_TARGETS: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +131,25 @@ mod tests {
         assert_eq!(parts("/a#f"), row("/a", "", None));
         assert_eq!(parts("h:80"), None);
         assert_eq!(parts("http:///a"), None);
+    }
+
+    #[test]
+    fn every_target_that_is_taken_is_a_uri() {
+        for (raw, expected) in [
+            ("/a//b%20c?d?e", "/a//b%20c?d?e"),
+            ("/a?b#c", "/a?b"),
+            ("*", "*"),
+            ("http://h:80/a?b", "http://h:80/a?b"),
+            ("/a|b^c`<>\\\"{}", "/a%7Cb%5Ec%60%3C%3E%5C%22%7B%7D"),
+            ("/ä", "/%C3%A4"),
+            ("/a?b=[1]|", "/a?b=[1]%7C"),
+        ] {
+            let uri = Target::parse(Bytes::from_static(raw.as_bytes())).unwrap().to_uri().unwrap();
+            let shown = uri.to_string();
+            assert!(shown == expected || shown == raw, "{raw}: {shown}");
+        }
+        let long = Bytes::from(vec![b'/'; 70_000]);
+        assert!(Target::parse(long).unwrap().to_uri().is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::write::Asked;
 use crate::net::{Connection, Drain, Local, Peer};
 use crate::protocol::{
     Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Patience, Record, Rejection, Relayed,
-    Request, RequestContext, RequestHead, Response, Scheme,
+    Request, RequestContext, RequestHead, Response, Scheme, text_response, upgrade,
 };
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -43,6 +43,7 @@ pub async fn serve<H: Handler>(
             Next::Head => {}
             Next::Close => return,
             Next::Linger => return session.linger().await,
+            Next::HandOver => return session.hand_over().await,
         }
         outcome = match session.read_head().await {
             NextHead::Head(raw) => exchange(&mut session, raw, None, (&ends, &*handler)).await,
@@ -64,6 +65,8 @@ enum Next {
     Close,
     /// Ends by us: the client must be able to read our last answer, whatever it is sending.
     Linger,
+    /// Becomes the app's, which has changed its protocol.
+    HandOver,
 }
 
 /// Both ends of the connection, as every request of it has them.
@@ -125,7 +128,10 @@ async fn exchange<H: Handler>(
         }
         Ok(admitted) => match receive(session, turn, &admitted, received).await {
             Ok(content) => {
-                let request = Request { head, content, context };
+                let upgrade = upgrade::offer(&head);
+                let (handover, upgrade) = upgrade.unzip();
+                session.handover = handover;
+                let request = Request { head, content, context, upgrade };
                 answer(session, turn, admitted.route, request, handler).await
             }
             Err(Stop::Refuse(rejection)) => {
@@ -196,7 +202,7 @@ async fn answer<H: Handler>(
 ) -> Next {
     let (method, version) = (request.head.method.clone(), request.head.version);
     let record = handler.keeps_records().then(|| record(&request.context, Some(&request.head)));
-    let response = match handler.respond(route, request, Patience::Move).await {
+    let mut response = match handler.respond(route, request, Patience::Move).await {
         Answer::Response(response) => response,
         Answer::Busy(route, request) => {
             if handler.relay(session.stream.as_fd(), &request, &session.buffer) == Relayed::Gone {
@@ -209,13 +215,19 @@ async fn answer<H: Handler>(
             }
         }
     };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS && session.handover.is_none() {
+        response = refuse_switch();
+    }
     let status = response.status();
+    // Who waits for the connection learns it at once.
+    session.handover.take_if(|_| status != StatusCode::SWITCHING_PROTOCOLS);
     let asked = Asked { method: &method, version };
     let written = session.write_response(response, asked, turn.persistence).await;
     if let Some(record) = &record {
         handler.finish(&Exchange { record, status, sent: written.sent, refused: None });
     }
     match written.end {
+        Ok(_) if status == StatusCode::SWITCHING_PROTOCOLS => Next::HandOver,
         Ok(Persistence::KeepAlive) => Next::Head,
         Ok(Persistence::Close) if turn.persistence == Persistence::Close && session.buffer.is_empty() => {
             Next::Close
@@ -223,6 +235,12 @@ async fn answer<H: Handler>(
         Ok(Persistence::Close) => Next::Linger,
         Err(_) => Next::Close,
     }
+}
+
+/// A client that did not ask for another protocol would take what follows a 101 for its answer (RFC 9110 15.2.2).
+fn refuse_switch() -> Response {
+    tracing::error!("the app changes the protocol of a connection whose client did not ask for that");
+    text_response(StatusCode::INTERNAL_SERVER_ERROR, "The application failed to answer.\n")
 }
 
 /// Answers without an app, before the content is read.

@@ -5,6 +5,7 @@ use super::deadline::Deadline;
 use super::head::{HeadScanner, Persistence};
 use super::write::{Asked, Delimiter, put_head};
 use crate::net::{Drain, Stream};
+use crate::protocol::upgrade::Handover;
 use crate::protocol::{BodyStream, Rejection, Response, ResponseBody};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::future::{Future, poll_fn};
@@ -27,6 +28,8 @@ pub(super) struct Session<'a> {
     pub(super) stream: Stream,
     pub(super) buffer: BytesMut,
     pub(super) settings: &'a Settings,
+    /// For an app that changes the protocol; of the request being answered.
+    pub(super) handover: Option<Handover>,
     pub(super) out: BytesMut,
     deadline: Deadline,
     drain: &'a Drain,
@@ -84,6 +87,7 @@ impl<'a> Session<'a> {
             stream,
             buffer: BytesMut::new(),
             settings,
+            handover: None,
             out: BytesMut::new(),
             deadline: Deadline::new(),
             drain,
@@ -200,11 +204,11 @@ impl<'a> Session<'a> {
         sent: &mut u64,
     ) -> io::Result<()> {
         loop {
-            let piece = match stream.pieces.try_recv() {
-                Ok(piece) => Some(piece),
-                Err(_) => {
+            let piece = match poll_fn(|cx| Poll::Ready(stream.poll_next(cx))).await {
+                Poll::Ready(piece) => piece,
+                Poll::Pending => {
                     self.flush_out().await?;
-                    stream.pieces.recv().await
+                    poll_fn(|cx| stream.poll_next(cx)).await
                 }
             };
             let Some(piece) = piece else { break };
@@ -298,6 +302,14 @@ impl<'a> Session<'a> {
                 Fill::Bytes => read += self.buffer.len(),
                 Fill::End | Fill::TimedOut | Fill::DrainBegan => return,
             }
+        }
+    }
+
+    /// Leaves the connection to the app, which has changed its protocol; returns when the app is done with it.
+    pub(super) async fn hand_over(self) {
+        let Self { stream, buffer, handover, .. } = self;
+        if let Some(handover) = handover {
+            handover.complete(stream, buffer).await;
         }
     }
 

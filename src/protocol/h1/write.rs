@@ -59,6 +59,10 @@ pub(super) fn put_head(
         Delimiter::Nothing if asked.method == Method::HEAD => put_head_length(out, response),
         Delimiter::Length(_) | Delimiter::Nothing | Delimiter::Close => {}
     }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        put_switch(out, fields);
+        return delimiter;
+    }
     match (*persistence, asked.version) {
         (Persistence::Close, _) => put_field(out, b"connection", b"close"),
         (Persistence::KeepAlive, Version::HTTP_10) => put_field(out, b"connection", b"keep-alive"),
@@ -66,6 +70,14 @@ pub(super) fn put_head(
     }
     out.put_slice(b"\r\n");
     delimiter
+}
+
+/// RFC 9110 15.2.2: a 101 says which protocol comes next; nothing else is said of a connection that ends as HTTP's.
+fn put_switch(out: &mut BytesMut, fields: &http::HeaderMap) {
+    for protocol in fields.get_all(UPGRADE) {
+        put_field(out, b"upgrade", protocol.as_bytes());
+    }
+    out.put_slice(b"connection: upgrade\r\n\r\n");
 }
 
 /// RFC 9112 6.3: which responses have content, and how its end is found.

@@ -1,18 +1,14 @@
 //! What the rules of a mount change: codings, lifetimes, directories.
 
 use super::*;
-use crate::config::{Config, Flags, Sources};
+use crate::config::{Config, Sources};
 use http::header::{ACCEPT_ENCODING, IF_MATCH};
 
 /// The rules of a mount with these lines.
 fn rules(lines: &str) -> FileRules {
     let text = format!("[[app]]\nstatic = \"files\"\n{lines}");
-    let sources = Sources {
-        file: Some(("x.toml".into(), text)),
-        environment: Default::default(),
-        flags: Flags::default(),
-        directory: "/".into(),
-    };
+    let sources =
+        Sources { file: Some(("x.toml".into(), text)), directory: "/".into(), ..Sources::default() };
     let Config { apps, .. } = crate::config::load(&sources).unwrap().config;
     apps.into_iter().next().unwrap().files
 }

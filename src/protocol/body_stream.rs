@@ -1,0 +1,58 @@
+//! Content that an app makes piece by piece, at the pace of its client.
+
+use bytes::Bytes;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc;
+
+/// Pieces of a response, as the app makes them.
+pub struct BodyStream(Source);
+
+enum Source {
+    /// Made elsewhere, by a thread or a task.
+    Channel(mpsc::Receiver<Piece>),
+    /// Made when the connection asks for them.
+    Asked(Pin<Box<dyn Pieces>>),
+}
+
+/// One piece, or the end of all.
+pub type Piece = Result<Bytes, StreamAborted>;
+
+/// The app failed after its response had begun: the connection must not end as if it were complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the app failed after its response had begun")]
+pub struct StreamAborted;
+
+/// Makes pieces when it is asked.
+pub trait Pieces: Send {
+    /// The next piece; `None` at the end.
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Piece>>;
+}
+
+impl BodyStream {
+    /// A stream and its sending half; `pieces` of them fit in between before the sender waits.
+    pub fn channel(pieces: usize) -> (mpsc::Sender<Piece>, Self) {
+        let (sender, receiver) = mpsc::channel(pieces);
+        (sender, Self(Source::Channel(receiver)))
+    }
+
+    /// A stream that makes each piece once the client has taken the ones before it.
+    pub fn asked(pieces: impl Pieces + 'static) -> Self {
+        Self(Source::Asked(Box::pin(pieces)))
+    }
+
+    /// The next piece; `None` at the end.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        match &mut self.0 {
+            Source::Channel(receiver) => receiver.poll_recv(cx),
+            Source::Asked(pieces) => pieces.as_mut().poll_next(cx),
+        }
+    }
+}
+
+impl fmt::Debug for BodyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyStream").finish_non_exhaustive()
+    }
+}
