@@ -19,14 +19,15 @@
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
 //!   [`contract::exit`] (death).
 //! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `relay` hands connections
-//!   to siblings and takes theirs.
+//!   to siblings and takes theirs; `in_place` serves in a runtime that is already there.
 //! - [`net`]: sockets, connections, the moment of draining.
 //! - [`protocol`]: HTTP/1.x, byte by byte; [`protocol::Handler`] is its seam to what lies above.
-//! - [`auth`]: keys and tokens; `jwt` is pure.
+//! - `auth`: keys and tokens; `jwt` is pure.
 //! - [`middleware`]: what happens around an app: request ids, limits, tokens, access log.
-//! - [`app`]: the [`app::App`] trait and the apps. `app/python` alone names pyo3.
+//! - [`app`]: the [`app::App`] trait and the apps; `service` makes one of any tower service. `app/python` alone
+//!   names pyo3.
 //! - [`telemetry`]: the error log.
-//! - [`cli`]: subcommands. [`serve`]: where master and worker meet.
+//! - `cli`: subcommands. [`serve`]: where master and worker meet. [`server`]: the library's front door.
 //! - [`sys`]: the only unsafe code, and the only place that names libc, nix and socket2. One exception:
 //!   `app/python/ffi.rs` holds the unsafe calls into CPython.
 //!
@@ -36,6 +37,40 @@
 //! caller's place. Connections that then want the app are handed, with the request received, to an idle worker
 //! ([`app::calls`], `worker/relay.rs`). So nothing waits behind a blocked call while any worker is idle, and Python
 //! code runs on the same few threads throughout.
+//!
+//! # What a Rust program does
+//! It hands [`Server::new`] a constructor and calls [`Server::run`], which becomes the master:
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use ferricorn::{Server, ServerError};
+//!
+//! fn main() -> Result<(), ServerError> {
+//!     Server::new(|_worker| async { Ok(Router::new().route("/", get(|| async { "Hello" }))) })
+//!         .bind("127.0.0.1:8000")
+//!         .run()
+//! }
+//! ```
+//! The constructor runs in each worker, after the fork, on that worker's runtime. What it makes is any
+//! `tower_service::Service` over [`Body`]; `app/service.rs` translates. Handlers find in a request's extensions
+//! [`ConnectInfo`] (with [`Draining`]: the worker has to leave, end your streams), `Arc<Identity>` of a verified token, and
+//! [`OnUpgrade`] where the client asks for another protocol. axum reads them with its `Extension` extractor; an
+//! extractor that wants axum's own `ConnectInfo` gets it from a layer:
+//! ```
+//! # use axum::extract::{ConnectInfo, Request};
+//! # use axum::middleware::{Next, from_fn};
+//! # let router = axum::Router::<()>::new();
+//! let router = router.layer(from_fn(|mut request: Request, next: Next| {
+//!     let peer = request.extensions().get::<ferricorn::ConnectInfo>().and_then(|info| info.peer.address());
+//!     peer.map(|peer| request.extensions_mut().insert(ConnectInfo(peer)));
+//!     next.run(request)
+//! }));
+//! ```
+//! A 101 hands the connection over ([`protocol::Upgraded`]). axum's `WebSocketUpgrade` looks for hyper's handle, which
+//! only hyper can make: the feature `hyper` has it make one (`app/hyper_upgrade.rs`). [`Server::serve_on`] serves
+//! in a runtime that is already there, without fork and master. `examples/axum.rs` has it all.
+//!
+//! Features: `cli` (the program, flags, [`Server::main`], the error log's writer) and `jwt` (`[auth]`) are on; `hyper`
+//! and `python` are off. Without any there remain the server and its supervisor.
 //!
 //! # What must stay true
 //! - Sockets belong to slots, never to workers, and are not closed while the server runs: closing one loses the
@@ -52,7 +87,9 @@
 //! *mount*: an app and its URL prefix. *field*, *content*, *target*: as in RFC 9110.
 
 pub mod app;
+#[cfg(feature = "jwt")]
 pub mod auth;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod contract;
@@ -63,6 +100,13 @@ pub mod pipeline;
 pub mod protocol;
 pub mod router;
 pub mod serve;
+pub mod server;
 pub mod sys;
 pub mod telemetry;
 pub mod worker;
+
+pub use app::{Body, BoxError, ConnectInfo, WorkerInfo};
+pub use config::{Config, Threads};
+pub use net::Draining;
+pub use protocol::{Identity, NotUpgraded, OnUpgrade, Upgraded};
+pub use server::{Server, ServerError};

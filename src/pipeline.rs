@@ -2,9 +2,8 @@
 #![forbid(unsafe_code)]
 
 use crate::app::{AppError, CallLimits};
-use crate::auth::Reason;
 use crate::middleware::access_log::{AccessLog, Entry};
-use crate::middleware::bearer::Authenticator;
+use crate::middleware::bearer::{self, Authenticator};
 use crate::middleware::limits::{RouteLimits, RouteTable};
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::request_id;
@@ -137,8 +136,8 @@ impl Pipeline {
         // On every route, before anything else reads a field: nobody but the server says who a client is.
         authenticator.strip(&mut head.fields);
         let identity = authenticator.authenticate(head, SystemTime::now()).inspect_err(|response| {
-            if let Some(reason) = response.extensions().get::<Reason>() {
-                self.refusals.note(response.status(), reason.code(), context);
+            if let Some(reason) = bearer::reason(response) {
+                self.refusals.note(response.status(), reason, context);
             }
         })?;
         authenticator.forward(identity.as_deref(), &mut head.fields);

@@ -1,15 +1,21 @@
 //! Puts master and workers together: configuration in, exit code out.
 #![forbid(unsafe_code)]
 
+use crate::app::MakeApp;
+use crate::config::Config;
+#[cfg(feature = "cli")]
 use crate::config::{Loaded, Reloader};
-use crate::master::{self, Start};
+use crate::master::{self, MasterError, Start};
 use crate::sys::fork::ForkHooks;
 use crate::{telemetry, worker};
+#[cfg(feature = "cli")]
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Serves until told to stop.
 ///
 /// Exit codes: 0 ended as asked, 1 failed, 2 configuration, 3 the app did not load, 4 an address was not bound.
+#[cfg(feature = "cli")]
 pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
     let config = loaded.config;
     if let Err(error) = telemetry::init(&config.log) {
@@ -20,30 +26,52 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
     {
         return refuse(&reason);
     }
-    let start = Start {
-        config,
-        reload_config: Box::new(move || reloader.reload().map_err(|errors| errors.to_string())),
-        reopen_logs: Box::new(|| {
-            if let Err(error) = telemetry::reopen() {
-                tracing::error!(%error, "the error log could not be opened anew");
-            }
-        }),
-        worker_main: worker::main,
-        fork_hooks: fork_hooks(),
-    };
-    match master::run(start) {
-        Ok(_) => ExitCode::SUCCESS,
+    match supervise(config, move || reloader.reload().map_err(|errors| errors.to_string()), None) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = error.to_string();
-            match text.split_once('\n') {
-                Some((first, traceback)) => tracing::error!(traceback, "{first}"),
-                None => tracing::error!("{text}"),
-            }
+            log(&error);
             ExitCode::from(error.exit_code())
         }
     }
 }
 
+/// Becomes the master; `make` makes a program's own app, in each worker.
+pub(crate) fn supervise(
+    config: Config,
+    reload_config: impl FnMut() -> Result<Config, String> + 'static,
+    make: Option<Arc<MakeApp>>,
+) -> Result<(), MasterError> {
+    if cfg!(panic = "abort") {
+        tracing::warn!(
+            "this program was built with panic = \"abort\": a panic in an app ends its worker and every request in \
+             it; build with panic = \"unwind\", and it costs one connection"
+        );
+    }
+    master::run(Start {
+        config,
+        reload_config: Box::new(reload_config),
+        reopen_logs: Box::new(|| {
+            if let Err(error) = telemetry::reopen() {
+                tracing::error!(%error, "the error log could not be opened anew");
+            }
+        }),
+        worker_main: Box::new(move |handoff| worker::main(handoff, make.as_deref())),
+        fork_hooks: fork_hooks(),
+    })
+    .map(|_| ())
+}
+
+/// Says why the server does not run; a traceback goes where tracebacks go.
+#[cfg(feature = "cli")]
+pub(crate) fn log(error: &dyn std::error::Error) {
+    let text = error.to_string();
+    match text.split_once('\n') {
+        Some((first, traceback)) => tracing::error!(traceback, "{first}"),
+        None => tracing::error!("{text}"),
+    }
+}
+
+#[cfg(feature = "cli")]
 fn refuse(reason: &str) -> ExitCode {
     tracing::error!("{reason}");
     ExitCode::from(2)
@@ -53,6 +81,7 @@ fn refuse(reason: &str) -> ExitCode {
 ///
 /// # Errors
 /// What to install, and where.
+#[cfg(feature = "cli")]
 pub fn become_python() -> Result<(), String> {
     if cfg!(feature = "python") { Ok(()) } else { interpreter::become_python() }
 }
@@ -67,9 +96,11 @@ fn fork_hooks() -> ForkHooks {
     ForkHooks::NONE
 }
 
+#[cfg(feature = "cli")]
 pub(crate) use interpreter::find_python;
 
 /// The native program in front of a Python app: the wheel of the virtual environment takes its place.
+#[cfg(feature = "cli")]
 mod interpreter {
     use std::os::unix::process::CommandExt;
     use std::path::{Path, PathBuf};

@@ -49,7 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// The only places that put master, worker and command line together.
-const ROOTS: &[&str] = &["lib", "main", "serve", "error"];
+const ROOTS: &[&str] = &["lib", "main", "serve", "server"];
 
 /// Single files that may name more than their part may.
 const EXCEPTIONS: &[(&str, &[&str])] = &[

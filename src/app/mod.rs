@@ -2,17 +2,25 @@
 // Denied and not forbidden: `python/ffi.rs` is the one exception.
 #![deny(unsafe_code)]
 
+mod body;
 pub mod calls;
+#[cfg(feature = "hyper")]
+mod hyper_upgrade;
 mod native;
 #[cfg(feature = "python")]
 pub mod python;
+mod service;
 pub mod static_files;
 
+pub use body::Body;
 pub use native::{Status, native};
+pub use service::{ConnectInfo, ServiceApp};
 
+use crate::net::Draining;
 use crate::protocol::{Patience, Request, Response};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A boxed future, as [`App`] returns them.
@@ -33,6 +41,31 @@ pub trait App: Send + Sync + 'static {
         Box::pin(async {})
     }
 }
+
+/// Any error, as constructors and services of apps return them.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the constructor of a program's own app is told.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct WorkerInfo {
+    /// The worker's place in the pool, from 1. Another worker has the same one after a reload or a crash.
+    pub slot: u16,
+    /// Counts the reloads, from 1.
+    pub generation: u32,
+    /// Says when this worker has to leave.
+    pub draining: Draining,
+}
+
+impl WorkerInfo {
+    /// What is known of a worker.
+    pub(crate) fn new(slot: u16, generation: u32, draining: Draining) -> Self {
+        Self { slot, generation, draining }
+    }
+}
+
+/// Makes a program's own app: once in each worker, after the fork, on that worker's runtime.
+pub type MakeApp = dyn Fn(WorkerInfo) -> BoxFuture<'static, Result<Arc<dyn App>, BoxError>> + Send + Sync;
 
 /// What a call may take.
 #[derive(Debug, Clone, Copy)]

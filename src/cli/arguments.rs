@@ -1,6 +1,8 @@
 //! Takes the command line apart.
 
-use super::{bench, jwt, print_config, systemd};
+#[cfg(feature = "jwt")]
+use super::jwt;
+use super::{bench, print_config, systemd};
 use crate::config::Flags;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -32,6 +34,7 @@ pub(super) enum Command {
     /// Print systemd units for this app, configuration and virtual environment
     Systemd(systemd::Arguments),
     /// Make keys, sign and verify tokens
+    #[cfg(feature = "jwt")]
     Jwt(jwt::Arguments),
     /// Load an app, beside a single-threaded server of the same app
     Bench(bench::Arguments),
@@ -48,6 +51,31 @@ pub(super) struct Serve {
     /// Do what "print-config" does, and no more
     #[arg(long)]
     pub(super) print_config: bool,
+}
+
+/// A program that brings its own app.
+#[derive(Debug, Parser)]
+#[command(args_override_self = true, mut_arg("app", |app| app.hide(true)))]
+struct OwnProgram {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// The flags of a program that brings its own app.
+///
+/// # Errors
+/// The exit code when nothing is left to do: help or a complaint has been printed.
+pub(super) fn parse_own(arguments: Vec<OsString>) -> Result<Flags, ExitCode> {
+    let complaint = match OwnProgram::try_parse_from(arguments) {
+        Ok(OwnProgram { flags }) => match &flags.app {
+            None => return Ok(flags),
+            Some(app) => format!("error: {app:?} is no flag; this program serves its own app"),
+        },
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Err(super::print(&error.to_string())),
+        Err(error) => refused_flag(&error).unwrap_or_else(|| error.to_string()),
+    };
+    super::complain(complaint.trim_end());
+    Err(ExitCode::from(super::USAGE))
 }
 
 /// What the command line asks for.

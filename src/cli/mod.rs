@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod check;
+#[cfg(feature = "jwt")]
 pub mod jwt;
 mod print_config;
 mod systemd;
@@ -33,9 +34,18 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Check(flags) => check::run(flags),
         Command::PrintConfig(arguments) => print_config::run(arguments),
         Command::Systemd(own) => systemd::run(&own, &words),
+        #[cfg(feature = "jwt")]
         Command::Jwt(arguments) => jwt::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
+}
+
+/// The flags of a program that brings its own app: those of `ferricorn serve`, without APP.
+///
+/// # Errors
+/// The exit code when nothing is left to do: help or a complaint has been printed.
+pub fn own_flags(arguments: impl IntoIterator<Item = OsString>) -> Result<Flags, ExitCode> {
+    arguments::parse_own(arguments.into_iter().collect())
 }
 
 fn serve_or_fail(flags: Flags) -> ExitCode {
@@ -69,7 +79,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 /// Writes lines to standard error.
-fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     // Nobody is left to be told when this fails.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

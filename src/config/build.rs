@@ -12,6 +12,8 @@ use super::{Auth, AuthProvider, Config, Mount, Route};
 /// A configuration under construction: what is wrong is collected, not returned at once.
 #[derive(Debug, Default)]
 pub(super) struct Build {
+    /// What stands where nothing is written.
+    pub(super) base: Config,
     pub(super) config: Config,
     pub(super) origins: Origins,
     pub(super) problems: Vec<Problem>,
@@ -27,7 +29,7 @@ pub(super) struct Assignment {
 impl Build {
     /// Takes what a file says.
     pub(super) fn file(&mut self, entries: &[Entry]) {
-        let mut config = Config::default();
+        let mut config = self.base.clone();
         self.fill(
             &mut config,
             ROOT_KEYS,

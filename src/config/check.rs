@@ -3,7 +3,7 @@
 use super::build::Build;
 use super::check_auth;
 use super::errors::{Origins, Problem};
-use super::{BindAddress, ByteSize, Config, HostPattern, Timeouts};
+use super::{BindAddress, ByteSize, Config, HostPattern, Threads, Timeouts};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,11 +23,18 @@ pub(super) fn contradictions(build: &mut Build) {
     for (number, route) in config.routes.iter().enumerate().filter(|_| whole("route")) {
         prefix_and_methods(&format!("route[{number}]"), (&route.prefix, &route.methods), &mut findings);
     }
+    if cfg!(not(feature = "jwt")) && config.auth.is_some() {
+        findings.add("auth", WITHOUT_JWT);
+    }
     if let Some(auth) = config.auth.as_ref().filter(|_| whole("auth")) {
         check_auth::contradictions(auth, &mut findings);
     }
     build.problems.extend(findings.problems);
 }
+
+/// Ignoring the section would serve in the open what it protects.
+const WITHOUT_JWT: &str = "this program was built without the feature \"jwt\", so it can check no token; \
+                           build it with that feature, or remove the section";
 
 /// What was found, each where its key was set.
 #[derive(Debug)]
@@ -80,8 +87,10 @@ fn is_network(text: &str) -> bool {
 
 fn workers(config: &Config, findings: &mut Findings<'_>) {
     let workers = &config.workers;
-    if !(1..=1024).contains(&workers.threads) {
-        findings.add("workers.threads", "expected a number from 1 to 1024");
+    if let Threads::Exactly(threads) = workers.threads
+        && !(1..=1024).contains(&threads)
+    {
+        findings.add("workers.threads", "expected \"auto\" or a number from 1 to 1024");
     }
     if workers.max_requests_jitter > 0 && workers.max_requests == 0 {
         findings.add(

@@ -7,88 +7,89 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Flags that every subcommand which reads the configuration takes. They win over everything else.
-#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct Flags {
     /// What to serve at "/": module:callable, module:factory(), a bare module, native:NAME, hello, echo or status
-    #[arg(value_name = "APP")]
+    #[cfg_attr(feature = "cli", arg(value_name = "APP"))]
     pub app: Option<String>,
     /// Configuration file [default: ferricorn.toml, if it is there]
-    #[arg(short, long, value_name = "FILE")]
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "FILE"))]
     pub config: Option<PathBuf>,
     /// Address to listen on: HOST:PORT, :PORT, unix:PATH or fd://N; may be repeated
-    #[arg(short, long, value_name = "ADDRESS")]
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "ADDRESS"))]
     pub bind: Vec<String>,
     /// Number of workers, or "auto"
-    #[arg(short, long, value_name = "N")]
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "N"))]
     pub workers: Option<String>,
     /// App threads per worker
-    #[arg(long, value_name = "N")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub threads: Option<String>,
     /// Kind of worker, for command lines written for Gunicorn: sync or gthread
-    #[arg(short = 'k', long, value_name = "CLASS")]
+    #[cfg_attr(feature = "cli", arg(short = 'k', long, value_name = "CLASS"))]
     pub worker_class: Option<String>,
     /// Time a request may spend in the app: seconds, or with a unit; 0 = no limit
-    #[arg(short, long, value_name = "TIME")]
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "TIME"))]
     pub timeout: Option<String>,
     /// Time running requests have to end when a worker leaves
-    #[arg(long, value_name = "TIME")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
     pub graceful_timeout: Option<String>,
     /// Time between two requests on a connection
-    #[arg(long, value_name = "TIME")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
     pub keep_alive: Option<String>,
     /// Recycle a worker after so many requests
-    #[arg(long, value_name = "N")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub max_requests: Option<String>,
     /// At most so many requests more, at random per worker
-    #[arg(long, value_name = "N")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub max_requests_jitter: Option<String>,
     /// Length of each listening socket's queue
-    #[arg(long, value_name = "N")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub backlog: Option<String>,
     /// Mode of UNIX sockets, octal
-    #[arg(long, value_name = "MODE")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "MODE"))]
     pub unix_mode: Option<String>,
     /// File that the master's pid is written to
-    #[arg(short, long, value_name = "FILE")]
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "FILE"))]
     pub pid: Option<String>,
     /// User that workers run as
-    #[arg(short, long, value_name = "USER")]
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "USER"))]
     pub user: Option<String>,
     /// Group that workers run as
-    #[arg(short, long, value_name = "GROUP")]
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "GROUP"))]
     pub group: Option<String>,
     /// File mode creation mask, octal
-    #[arg(short = 'm', long, value_name = "MASK")]
+    #[cfg_attr(feature = "cli", arg(short = 'm', long, value_name = "MASK"))]
     pub umask: Option<String>,
     /// Working directory, entered before anything is loaded
-    #[arg(long, value_name = "DIR")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
     pub chdir: Option<String>,
     /// Directories put on sys.path, separated by commas
-    #[arg(long, value_name = "DIRS")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIRS"))]
     pub pythonpath: Option<String>,
     /// Variable given to every app's environment; may be repeated
-    #[arg(short, long, value_name = "NAME=VALUE")]
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "NAME=VALUE"))]
     pub env: Vec<String>,
     /// Directory of files served at a URL prefix; may be repeated
-    #[arg(long = "static", value_name = "URL=DIR")]
+    #[cfg_attr(feature = "cli", arg(long = "static", value_name = "URL=DIR"))]
     pub static_files: Vec<String>,
     /// Peers whose forwarded fields are believed, separated by commas, or "*"
-    #[arg(long, value_name = "ADDRESSES")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "ADDRESSES"))]
     pub forwarded_allow_ips: Option<String>,
     /// Where the access log goes: a file, "-" (standard output), "stderr" or "off"
-    #[arg(long, value_name = "FILE")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub access_logfile: Option<String>,
     /// Shape of the access log: combined or json
-    #[arg(long, value_name = "FORMAT")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FORMAT"))]
     pub access_logformat: Option<String>,
     /// Where the error log goes: a file, "-" (standard output), "stderr" or "off"
-    #[arg(long, alias = "log-file", value_name = "FILE")]
+    #[cfg_attr(feature = "cli", arg(long, alias = "log-file", value_name = "FILE"))]
     pub error_logfile: Option<String>,
     /// Least severe level shown: error, warn, info, debug, trace
-    #[arg(long, value_name = "LEVEL")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LEVEL"))]
     pub log_level: Option<String>,
     /// Shape of the error log: text or json
-    #[arg(long, value_name = "FORMAT")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FORMAT"))]
     pub log_format: Option<String>,
 }
 

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 /// Everything a configuration is made of; nothing else has a part in it.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
+    /// The defaults: [`Config::default`], or those of the program that embeds the server.
+    pub base: Config,
     /// The file's name, for messages, and its text.
     pub file: Option<(PathBuf, String)>,
     /// The environment.
@@ -48,7 +50,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 
 /// Makes the configuration as far as it can be made, and says what is wrong with it.
 fn assemble(sources: &Sources) -> Result<(Loaded, Vec<Problem>), ConfigErrors> {
-    let mut build = Build::default();
+    let base = sources.base.clone();
+    let mut build = Build { config: base.clone(), base, ..Build::default() };
     if let Some((path, text)) = &sources.file {
         // What stands behind a syntax error cannot be told: nothing else is reported.
         build.file(&value::parse(path, text)?);
@@ -136,6 +139,8 @@ impl Mount {
 /// Reads the configuration anew, from the same file and with the same environment and flags.
 #[derive(Debug, Clone)]
 pub struct Reloader {
+    base: Config,
+    default_file: DefaultFile,
     flags: Flags,
     environment: BTreeMap<String, String>,
     directory: PathBuf,
@@ -156,7 +161,27 @@ impl Reloader {
 
     /// The same with everything given.
     pub fn with(flags: Flags, environment: BTreeMap<String, String>, directory: PathBuf) -> Self {
-        Self { flags, environment, directory }
+        let (base, default_file) = (Config::default(), DefaultFile::Read);
+        Self { base, default_file, flags, environment, directory }
+    }
+
+    /// For one file, or none, without any flag.
+    pub fn for_file(
+        file: Option<PathBuf>,
+        environment: BTreeMap<String, String>,
+        directory: PathBuf,
+    ) -> Self {
+        Self::with(Flags { config: file, ..Flags::default() }, environment, directory)
+    }
+
+    /// The same over other defaults.
+    pub fn over(self, base: Config) -> Self {
+        Self { base, ..self }
+    }
+
+    /// The same without `ferricorn.toml`, unless a file is named.
+    pub fn without_default_file(self) -> Self {
+        Self { default_file: DefaultFile::Ignore, ..self }
     }
 
     /// Reads the file, makes the configuration and looks at the files it names.
@@ -165,6 +190,7 @@ impl Reloader {
     /// Everything that is wrong, at once.
     pub fn load(&mut self) -> Result<Loaded, ConfigErrors> {
         let sources = Sources {
+            base: self.base.clone(),
             file: self.file()?,
             environment: self.environment.clone(),
             flags: self.flags.clone(),
@@ -193,6 +219,9 @@ impl Reloader {
             }
             _ => None,
         };
+        if named.is_none() && self.default_file == DefaultFile::Ignore {
+            return Ok(None);
+        }
         let (path, origin) = named.clone().unwrap_or_else(|| (DEFAULT_FILE.into(), Origin::Default));
         match std::fs::read_to_string(self.directory.join(&path)) {
             Ok(text) => Ok(Some((path, text))),
@@ -203,6 +232,13 @@ impl Reloader {
             }
         }
     }
+}
+
+/// Whether `ferricorn.toml` is read when no file is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DefaultFile {
+    Read,
+    Ignore,
 }
 
 /// Which keys differ between two configurations.

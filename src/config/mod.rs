@@ -5,6 +5,7 @@ mod auth;
 mod build;
 mod check;
 mod check_auth;
+mod counts;
 mod environment;
 mod errors;
 mod files;
@@ -16,6 +17,7 @@ mod schema;
 mod setting;
 mod suggest;
 #[cfg(test)]
+#[cfg(all(feature = "cli", feature = "jwt"))]
 mod tests;
 mod time;
 mod units;
@@ -29,7 +31,7 @@ pub use flags::Flags;
 pub use load::{Changes, Loaded, Reloader, Sources, load};
 pub use patterns::{HostPattern, NamePattern};
 pub use print::{ShowOrigin, reference, to_json, to_toml};
-pub use units::{BindAddress, ByteSize, Mode, Share, WorkerCount};
+pub use units::{BindAddress, ByteSize, Mode, Share, Threads, WorkerCount};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,6 +61,25 @@ pub struct Config {
 }
 
 impl Config {
+    /// Looks for contradictions in a configuration that was not read but made.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn check(&self) -> Result<(), ConfigErrors> {
+        let mut build = build::Build { config: self.clone(), ..build::Build::default() };
+        check::contradictions(&mut build);
+        ConfigErrors::check(build.problems)
+    }
+
+    /// Threads that each of so many workers has for its apps, where the cgroup has so many CPUs.
+    pub fn threads(&self, workers: u16, cpus: u16) -> u16 {
+        match self.workers.threads {
+            Threads::Exactly(threads) => threads,
+            Threads::Auto if self.has_python_app() => 1,
+            Threads::Auto => (cpus / workers.max(1)).max(1),
+        }
+    }
+
     /// Whether any app needs an interpreter.
     pub fn has_python_app(&self) -> bool {
         self.apps.iter().any(|mount| matches!(mount.target, AppTarget::Python(_)))
@@ -98,7 +119,7 @@ pub struct Workers {
     /// Number of workers. Default "auto": the CPUs of the cgroup, at most 4 for Python apps.
     pub count: WorkerCount,
     /// App threads per worker (WSGI), or runtime threads (native apps). Default: 1.
-    pub threads: u16,
+    pub threads: Threads,
     /// Recycle a worker after so many requests; 0 = never.
     pub max_requests: u64,
     /// At most so many requests are added to `max_requests`, at random per worker.

@@ -4,8 +4,7 @@ use super::suggest::nearest;
 use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::{
-    AccessFormat, BindAddress, ByteSize, Coding, KeyUse, LogFormat, LogLevel, LogTarget, Mode, Preset, Share,
-    WorkerCount,
+    AccessFormat, BindAddress, ByteSize, Coding, KeyUse, LogFormat, LogLevel, LogTarget, Mode, Preset,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -185,55 +184,6 @@ impl Setting for BindAddress {
 
     fn show(&self) -> toml::Value {
         self.to_string().into()
-    }
-}
-
-impl Setting for WorkerCount {
-    fn takes() -> String {
-        "\"auto\" or a number from 1 to 4096".into()
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
-        if value.text() == Some("auto") {
-            return Ok(Self::Auto);
-        }
-        match u16::read(value) {
-            Ok(count @ 1..=4096) => Ok(Self::Exactly(count)),
-            _ => Err(mismatch::<Self>(value)),
-        }
-    }
-
-    fn show(&self) -> toml::Value {
-        match self {
-            Self::Auto => "auto".into(),
-            Self::Exactly(count) => count.show(),
-        }
-    }
-}
-
-impl Setting for Share {
-    fn takes() -> String {
-        "a part such as \"25%\" or a number from 1 to 4096".into()
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
-        if let Some(percent) = value.text().and_then(|text| text.strip_suffix('%')) {
-            return match percent.trim().parse() {
-                Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
-                _ => Err(format!("{}: a part is from 1% to 100%", mismatch::<Self>(value))),
-            };
-        }
-        match u16::read(value) {
-            Ok(count @ 1..=4096) => Ok(Self::Count(count)),
-            _ => Err(mismatch::<Self>(value)),
-        }
-    }
-
-    fn show(&self) -> toml::Value {
-        match self {
-            Self::Percent(_) => self.to_string().into(),
-            Self::Count(count) => count.show(),
-        }
     }
 }
 

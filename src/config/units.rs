@@ -21,6 +21,15 @@ pub enum WorkerCount {
     Exactly(u16),
 }
 
+/// How many threads a worker has for its apps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// Native apps: the CPUs of the cgroup, divided among the workers. WSGI: one.
+    Auto,
+    /// Exactly so many, at least one.
+    Exactly(u16),
+}
+
 /// Part of the workers: `"25%"` (rounded down, at least one) or a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
@@ -58,7 +67,7 @@ impl fmt::Display for BindAddress {
 }
 
 impl BindAddress {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return unix_path(path);

@@ -49,7 +49,7 @@ pub struct Start {
     /// Opens the master's own logs anew.
     pub reopen_logs: Box<dyn FnMut()>,
     /// What a worker does, in its own process, until it ends.
-    pub worker_main: fn(Handoff) -> ExitReason,
+    pub worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
     /// What must be done around each fork.
     pub fork_hooks: ForkHooks,
 }

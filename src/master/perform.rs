@@ -67,7 +67,7 @@ pub(super) struct Own {
 struct Callbacks {
     reload_config: Box<dyn FnMut() -> Result<Config, String>>,
     reopen_logs: Box<dyn FnMut()>,
-    worker_main: fn(Handoff) -> ExitReason,
+    worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
     fork_hooks: ForkHooks,
 }
 

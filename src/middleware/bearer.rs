@@ -50,6 +50,11 @@ enum Credential {
     Remove,
 }
 
+/// Why a response refuses a token, for the log.
+pub fn reason(response: &Response) -> Option<&'static str> {
+    response.extensions().get::<Reason>().map(|reason| reason.code())
+}
+
 /// A token that was verified before.
 #[derive(Debug, Clone)]
 struct Session {

@@ -2,10 +2,17 @@
 #![forbid(unsafe_code)]
 
 pub mod access_log;
+#[cfg(feature = "jwt")]
 pub mod bearer;
+#[cfg(not(feature = "jwt"))]
+#[path = "bearer_without_jwt.rs"]
+pub mod bearer;
+#[cfg(feature = "jwt")]
 mod challenge;
+#[cfg(feature = "jwt")]
 mod identity_fields;
 pub mod limits;
+#[cfg(feature = "jwt")]
 pub mod policy;
 pub mod refusals;
 pub mod request_id;

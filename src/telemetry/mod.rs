@@ -13,27 +13,36 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+#[cfg(feature = "cli")]
 mod error_log;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "part of it is the error log's"))]
 mod escape;
+#[cfg(feature = "cli")]
 mod journal;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "part of it is the error log's"))]
 mod log_file;
 
 pub(crate) use clock::Stamp;
 pub(crate) use escape::{Within, push, push_bytes};
 pub(crate) use log_file::LogFile;
 
+#[cfg(feature = "cli")]
 use crate::config::Log;
+#[cfg(feature = "cli")]
 use error_log::ErrorLog;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-/// Begins the error log of this process and of those it forks.
+/// Begins the error log of this process and of those it forks. Needs the feature `cli`.
+///
+/// A program that embeds the server calls it or brings a `tracing` subscriber of its own.
 ///
 /// Level and format stay for the life of the process; call it once, before the first fork.
 ///
 /// # Errors
 /// [`LogError`] when the log cannot be opened, or when the process already has a subscriber.
+#[cfg(feature = "cli")]
 pub fn init(log: &Log) -> Result<(), LogError> {
     let Some(error_log) = ErrorLog::open(log)? else { return Ok(()) };
     let file = Arc::clone(error_log.file());

@@ -6,17 +6,61 @@ use crate::app::static_files::StaticFiles;
 use crate::app::{App, Status, native};
 use crate::config::{AppTarget, Config};
 use crate::contract::exit::ExitReason;
+use crate::middleware::access_log::AccessLog;
+use crate::middleware::bearer::Authenticator;
+use crate::middleware::limits::RouteTable;
+use crate::middleware::refusals::RefusalLog;
+use crate::pipeline::{Pipeline, Relay};
+use crate::protocol::forwarded::TrustedPeers;
 use crate::router::{Place, Router};
 use std::sync::Arc;
 
+/// What ties a pipeline to the process around it.
+pub(super) struct Ties {
+    pub(super) count_request: Box<dyn Fn() + Send + Sync>,
+    pub(super) relay: Box<Relay>,
+}
+
+/// Everything a request passes through.
+pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pipeline, BootFailure> {
+    let authenticator = match config.auth.as_ref().filter(|auth| auth.enabled) {
+        Some(auth) => Some(Authenticator::new(auth).map_err(|errors| {
+            let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            BootFailure { reason: ExitReason::BootFailed, text: text.join("\n") }
+        })?),
+        None => None,
+    };
+    for warning in authenticator.iter().flat_map(Authenticator::warnings) {
+        tracing::warn!("{warning}");
+    }
+    let access_log = AccessLog::open(&config.log)
+        .map_err(|error| BootFailure::new("cannot open the access log", &error))?;
+    Ok(Pipeline {
+        router,
+        trusted: TrustedPeers::new(config.server.forwarded_allow_ips.iter().map(String::as_str)),
+        routes: RouteTable::new(config),
+        authenticator,
+        access_log,
+        refusals: RefusalLog::default(),
+        count_request: ties.count_request,
+        relay: ties.relay,
+    })
+}
+
+/// What the apps of a configuration are loaded with.
+pub(super) struct Loading<'a> {
+    pub(super) workers: u16,
+    pub(super) calls: &'a Arc<CallQueue>,
+    pub(super) status: &'a Status,
+    /// The program's own app, at "/".
+    pub(super) own: Option<Arc<dyn App>>,
+}
+
 /// Loads every app.
-pub(super) fn apps(
-    config: &Config,
-    workers: u16,
-    calls: &Arc<CallQueue>,
-    status: &Status,
-) -> Result<Router, BootFailure> {
-    let mut apps = Vec::with_capacity(config.apps.len());
+pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Router, BootFailure> {
+    let Loading { workers, calls, status, own } = loading;
+    let mut apps = Vec::with_capacity(config.apps.len() + 1);
+    apps.extend(own.map(|app| (Place { hosts: Vec::new(), prefix: "/".into() }, app)));
     for mount in &config.apps {
         let app = match &mount.target {
             AppTarget::Native(name) => native(name, status).ok_or_else(|| {
@@ -33,7 +77,8 @@ pub(super) fn apps(
     Ok(Router::new(apps))
 }
 
-fn failed(text: String) -> BootFailure {
+/// An app that could not be loaded.
+pub(super) fn failed(text: String) -> BootFailure {
     BootFailure { reason: ExitReason::AppLoadFailed, text }
 }
 
@@ -44,8 +89,11 @@ fn python(
     workers: u16,
     calls: &Arc<CallQueue>,
 ) -> Result<Arc<dyn App>, BootFailure> {
-    let options =
-        crate::app::python::Options { path: &config.python.path, threads: config.workers.threads, workers };
+    let options = crate::app::python::Options {
+        path: &config.python.path,
+        threads: config.threads(workers, crate::sys::cpu::cgroup_cpus()),
+        workers,
+    };
     let app = crate::app::python::load(target, &options, Arc::clone(calls)).map_err(failed)?;
     Ok(app)
 }

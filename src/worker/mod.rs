@@ -2,12 +2,16 @@
 #![forbid(unsafe_code)]
 
 mod acceptors;
+mod in_place;
 mod load;
 mod orders;
 mod relay;
 mod retirement;
 mod runtime;
 
+pub use in_place::serve_in_place;
+
+use crate::app::MakeApp;
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Report};
 use crate::sys::channel;
@@ -16,13 +20,13 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// The life of a worker, in the child, after the fork.
+/// The life of a worker, in the child, after the fork; `make` makes the program's own app, if it has one.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "its descriptors end with the worker that they were made for"
 )]
-pub fn main(handoff: Handoff) -> ExitReason {
-    match prepare(&handoff).and_then(|()| runtime::run(&handoff)) {
+pub fn main(handoff: Handoff, make: Option<&MakeApp>) -> ExitReason {
+    match prepare(&handoff).and_then(|()| runtime::run(&handoff, make)) {
         Ok(reason) => reason,
         Err(failure) => {
             report_failure(&handoff, &failure);

@@ -1,23 +1,20 @@
 //! The runtime of a worker, and the threads that drive it.
 
 use super::acceptors::{Acceptors, Serve};
+use super::load::{self, Ties};
 use super::orders::Obedience;
 use super::retirement::Retirement;
-use super::{BootFailure, load, relay};
+use super::{BootFailure, relay};
 use crate::app::calls::{CallQueue, Moves};
-use crate::config::Config;
+use crate::app::{App, BoxError, BoxFuture, MakeApp, WorkerInfo};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, RetireReason};
 use crate::contract::scoreboard::{RecordIndex, Scoreboard};
-use crate::middleware::access_log::AccessLog;
-use crate::middleware::bearer::Authenticator;
-use crate::middleware::limits::RouteTable;
-use crate::middleware::refusals::RefusalLog;
 use crate::middleware::request_id;
 use crate::net::{Connection, Drain};
 use crate::pipeline::Pipeline;
-use crate::protocol::forwarded::TrustedPeers;
 use crate::protocol::h1::{self, Settings};
+use crate::sys::cpu;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -27,21 +24,25 @@ use std::sync::atomic::Ordering;
 use tokio::runtime::{Builder, Runtime};
 
 /// Loads the apps, says ready, serves until told to leave.
-pub(super) fn run(handoff: &Handoff) -> Result<ExitReason, BootFailure> {
+pub(super) fn run(handoff: &Handoff, make: Option<&MakeApp>) -> Result<ExitReason, BootFailure> {
     let config = &handoff.config;
     let moves = if handoff.workers > 1 { Moves::Offered } else { Moves::Never };
-    let calls = CallQueue::new(config.workers.threads, moves);
+    let threads = config.threads(handoff.workers, cpu::cgroup_cpus());
+    let calls = CallQueue::new(threads, moves);
     // WSGI calls block the thread that makes them.
     let blocking = config.has_python_app();
-    let runtime = build_runtime(config, blocking)
+    let runtime = build_runtime(threads, blocking)
         .map_err(|error| BootFailure::new("cannot build the runtime", &error))?;
     let retirement = Arc::new(retirement(handoff)?);
-    let pipeline = Arc::new(pipeline(handoff, &calls, &retirement)?);
-    let serving = serve(handoff, &calls, (&pipeline, &retirement), &runtime)
+    let drain = Arc::new(Drain::default());
+    let worker = WorkerInfo::new(handoff.slot.0, handoff.generation.0, drain.watch());
+    let own = make.map(|make| make_own(&runtime, make(worker))).transpose()?;
+    let pipeline = Arc::new(pipeline(handoff, &calls, &retirement, own)?);
+    let serving = serve(handoff, &calls, (&pipeline, &retirement), drain, &runtime)
         .map_err(|error| BootFailure::new("cannot begin to serve", &error))?;
     let outcome = if blocking {
         let outcome = runtime.spawn(close_after(serving, Arc::clone(&calls)));
-        drive(&runtime, &calls, &retirement, config.workers.threads);
+        drive(&runtime, &calls, &retirement, threads);
         runtime.block_on(outcome)
     } else {
         runtime.block_on(runtime.spawn(serving))
@@ -58,8 +59,25 @@ pub(super) fn run(handoff: &Handoff) -> Result<ExitReason, BootFailure> {
     }
 }
 
-fn build_runtime(config: &Config, blocking: bool) -> io::Result<Runtime> {
-    let threads = usize::from(config.workers.threads);
+/// The program's own app, made on the runtime that will call it. A panic of its constructor is a failure like others.
+fn make_own(
+    runtime: &Runtime,
+    making: BoxFuture<'static, Result<Arc<dyn App>, BoxError>>,
+) -> Result<Arc<dyn App>, BootFailure> {
+    match runtime.block_on(runtime.spawn(making)) {
+        Ok(made) => made.map_err(|error| load::failed(describe(&*error))),
+        Err(panic) => Err(load::failed(format!("its constructor panicked: {panic}"))),
+    }
+}
+
+/// An error with its causes.
+fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn build_runtime(threads: u16, blocking: bool) -> io::Result<Runtime> {
+    let threads = usize::from(threads);
     if blocking || threads <= 1 {
         // One thread that does the calls too; see `app::calls`.
         return Builder::new_current_thread().enable_all().build();
@@ -80,23 +98,13 @@ fn pipeline(
     handoff: &Handoff,
     calls: &Arc<CallQueue>,
     retirement: &Arc<Retirement>,
+    own: Option<Arc<dyn App>>,
 ) -> Result<Pipeline, BootFailure> {
     let config = &handoff.config;
     let scoreboard = handoff.scoreboard.clone();
     let status: crate::app::Status = Arc::new(move || status_text(&scoreboard));
-    let authenticator = match config.auth.as_ref().filter(|auth| auth.enabled) {
-        Some(auth) => Some(Authenticator::new(auth).map_err(|errors| {
-            let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            BootFailure { reason: ExitReason::BootFailed, text: text.join("\n") }
-        })?),
-        None => None,
-    };
-    for warning in authenticator.iter().flat_map(Authenticator::warnings) {
-        tracing::warn!("{warning}");
-    }
-    let access_log = AccessLog::open(&config.log)
-        .map_err(|error| BootFailure::new("cannot open the access log", &error))?;
-    let router = load::apps(config, handoff.workers, calls, &status)?;
+    let loading = load::Loading { workers: handoff.workers, calls, status: &status, own };
+    let router = load::apps(config, loading)?;
     let post = handoff
         .relay
         .post
@@ -104,13 +112,7 @@ fn pipeline(
         .map_err(|error| BootFailure::new("cannot duplicate the relay", &error))?;
     let (retirement, scoreboard, record) =
         (Arc::clone(retirement), handoff.scoreboard.clone(), handoff.record);
-    Ok(Pipeline {
-        router,
-        trusted: TrustedPeers::new(config.server.forwarded_allow_ips.iter().map(String::as_str)),
-        routes: RouteTable::new(config),
-        authenticator,
-        access_log,
-        refusals: RefusalLog::default(),
+    let ties = Ties {
         count_request: Box::new(move || {
             retirement.count();
             scoreboard.record(record).requests_total().fetch_add(1, Ordering::Relaxed);
@@ -118,7 +120,8 @@ fn pipeline(
         relay: Box::new(move |connection, request, rest| {
             relay::post(post.as_fd(), connection, request, rest)
         }),
-    })
+    };
+    load::pipeline(config, router, ties)
 }
 
 /// The workers as JSON.
@@ -146,11 +149,11 @@ fn serve(
     handoff: &Handoff,
     calls: &Arc<CallQueue>,
     (pipeline, retirement): (&Arc<Pipeline>, &Arc<Retirement>),
+    drain: Arc<Drain>,
     runtime: &Runtime,
 ) -> io::Result<impl Future<Output = io::Result<ExitReason>> + Send + 'static> {
     let _context = runtime.enter();
     let config = &handoff.config;
-    let drain = Arc::new(Drain::default());
     let settings = Arc::new(Settings { limits: config.limits.clone(), timeouts: config.timeouts.clone() });
     let counters = (handoff.scoreboard.clone(), handoff.record);
     let serve = connection_server(settings, Arc::clone(&drain), Arc::clone(pipeline), counters);

@@ -6,6 +6,7 @@ use super::interrupt::Interrupt;
 use super::python::{self, Facts};
 use super::server::{Launch, Refusal, Server, free_address};
 use crate::config::{AppTarget, Loaded, Mount};
+use crate::sys;
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -130,7 +131,7 @@ fn ferricorn(app: &AppToServe, interrupt: &Interrupt) -> Result<(Candidate, u16)
     let address = listening(&mut server).map_err(refused)?;
     let count = ready.split_once("ready: ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
     let workers: u16 = count.unwrap_or(1);
-    let threads = app.loaded.config.workers.threads;
+    let threads = app.loaded.config.threads(workers, sys::cpu::cgroup_cpus());
     let candidate = Candidate {
         role: Role::Ferricorn,
         name: format!("ferricorn, {}", size(workers, threads)),
@@ -270,7 +271,7 @@ impl Site {
         let line = describe().map_err(|refusal| reason("what is known about the app", refusal))?;
         let facts = Facts::parse(&line)?;
         let prefix = mount.mount.trim_end_matches('/').to_owned();
-        Ok(Self { facts, python, prefix, directory, variables, threads: config.workers.threads })
+        Ok(Self { facts, python, prefix, directory, variables, threads: config.threads(1, 1) })
     }
 
     fn launch(&self, command: Vec<OsString>) -> Launch {

@@ -14,7 +14,7 @@ use super::setting::Setting;
 use super::value::Value;
 use super::{
     AccessFormat, AppTarget, BindAddress, ByteSize, Config, FileRules, Limits, Log, LogFormat, LogLevel,
-    LogTarget, Mode, Mount, Python, Server, Share, Timeouts, WorkerCount, Workers,
+    LogTarget, Mode, Mount, Python, Server, Share, Threads, Timeouts, WorkerCount, Workers,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -114,7 +114,9 @@ keys! {
     "workers.count".workers.count, Reload,
         "Number of workers. \"auto\": the CPUs of the cgroup, at most 4 for Python apps. \
          The variable WEB_CONCURRENCY replaces the default.";
-    "workers.threads".workers.threads, Reload, "App threads per worker (WSGI), or runtime threads (native apps).";
+    "workers.threads".workers.threads, Reload,
+        "App threads per worker (WSGI), or runtime threads (native apps). \
+         \"auto\": for native apps the CPUs of the cgroup, divided among the workers; for WSGI 1.";
     "workers.max_requests".workers.max_requests, Reload, "Recycle a worker after so many requests; 0 = never.";
     "workers.max_requests_jitter".workers.max_requests_jitter, Reload,
         "At most so many requests are added to max_requests, at random per worker.";
@@ -167,7 +169,7 @@ impl Default for Config {
             },
             workers: Workers {
                 count: WorkerCount::Auto,
-                threads: 1,
+                threads: Threads::Exactly(1),
                 max_requests: 0,
                 max_requests_jitter: 0,
                 max_surge: Share::Percent(25),

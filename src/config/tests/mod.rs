@@ -23,6 +23,7 @@ fn sources(text: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Sour
         environment: environment.iter().map(pair).collect(),
         flags: Flags::from_arg_matches(&matches).unwrap(),
         directory: "/start".into(),
+        ..Sources::default()
     }
 }
 

@@ -181,4 +181,5 @@ const REFERER: usize = 768;
 const USER_AGENT: usize = 480;
 
 #[cfg(test)]
+#[cfg(feature = "cli")]
 mod tests;

@@ -1,0 +1,58 @@
+//! What stands in the place of the token checks in a build without the feature `jwt`.
+
+use crate::config::Auth;
+use crate::protocol::{Identity, RequestHead, Response};
+use http::header::HeaderMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Nobody: it cannot be made.
+#[derive(Debug)]
+pub enum Authenticator {}
+
+/// Tokens are asked for, and this build cannot check any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("[auth] needs the feature \"jwt\", which this program was built without")]
+pub struct WithoutJwt;
+
+impl Authenticator {
+    /// Refuses: what asks for tokens must not be served without their check.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn new(_: &Auth) -> Result<Self, Vec<WithoutJwt>> {
+        Err(vec![WithoutJwt])
+    }
+
+    /// Never called.
+    pub fn warnings(&self) -> &[String] {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn strip(&self, _: &mut HeaderMap) {
+        match *self {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn authenticate(
+        &self,
+        _: &RequestHead,
+        _: SystemTime,
+    ) -> Result<Option<Arc<Identity>>, Box<Response>> {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn forward(&self, _: Option<&Identity>, _: &mut HeaderMap) {
+        match *self {}
+    }
+}
+
+/// Why a response refuses a token: none does.
+pub fn reason(_: &Response) -> Option<&'static str> {
+    None
+}

@@ -1,0 +1,270 @@
+//! The server as a library: a program's own app under the master, or in a runtime that is already there.
+#![forbid(unsafe_code)]
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use error::ServerError;
+
+use crate::app::{App, Body, BoxError, MakeApp, ServiceApp, WorkerInfo};
+#[cfg(feature = "cli")]
+use crate::config::Flags;
+use crate::config::{BindAddress, Config, Reloader, Threads, WorkerCount};
+use crate::net::accept::Acceptor;
+use crate::{serve, sys, worker};
+use http_body::Body as HttpBody;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tower_service::Service;
+
+/// A server for an app of the program's own.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use ferricorn::{Server, WorkerInfo};
+///
+/// fn main() -> Result<(), ferricorn::ServerError> {
+///     Server::new(|worker: WorkerInfo| async move {
+///         let greeting = format!("Hello from worker {}\\n", worker.slot);
+///         Ok(Router::new().route("/", get(|| async move { greeting })))
+///     })
+///     .bind("127.0.0.1:8000")
+///     .workers(4)
+///     .run()
+/// }
+/// ```
+///
+/// The constructor runs once in each worker, after the fork, on that worker's runtime: pools of connections, caches and
+/// background tasks belong there. Its error means that the worker is not ready: at the start the server does not
+/// run ([`ServerError::exit_code`] 3), at a reload (SIGHUP) the workers of before go on serving.
+///
+/// What is set here are the program's defaults: a configuration file wins over them, and where they are asked
+/// for ([`main`](Self::main)) the environment and flags over both. Of itself a server reads no argument, no variable of
+/// the environment and no file, and sets no allocator, `tracing` subscriber or panic hook.
+#[must_use = "it serves once `run`, `main` or `serve_on` is called"]
+pub struct Server {
+    make: Arc<MakeApp>,
+    config: Config,
+    file: Option<PathBuf>,
+    binds: Binds,
+    /// The first thing that was wrong in what was set.
+    problem: Option<String>,
+}
+
+/// Whether `bind` has been called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Binds {
+    Default,
+    Named,
+}
+
+impl Server {
+    /// A server for what the constructor makes: a `tower_service::Service`, such as an axum `Router`, at "/".
+    pub fn new<M, F, S, B>(make: M) -> Self
+    where
+        M: Fn(WorkerInfo) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<S, BoxError>> + Send + 'static,
+        S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        Self::of(Arc::new(move |worker: WorkerInfo| {
+            let draining = worker.draining.clone();
+            let making = make(worker);
+            Box::pin(async move {
+                let app: Arc<dyn App> = Arc::new(ServiceApp::new(making.await?, draining));
+                Ok(app)
+            })
+        }))
+    }
+
+    /// A server for an [`App`], which sees requests as the server does.
+    pub fn with_app<M, F, A>(make: M) -> Self
+    where
+        M: Fn(WorkerInfo) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<A, BoxError>> + Send + 'static,
+        A: App,
+    {
+        Self::of(Arc::new(move |worker| {
+            let making = make(worker);
+            Box::pin(async move {
+                let app: Arc<dyn App> = Arc::new(making.await?);
+                Ok(app)
+            })
+        }))
+    }
+
+    fn of(make: Arc<MakeApp>) -> Self {
+        let config = Config { apps: Vec::new(), ..Config::default() };
+        Self { make, config, file: None, binds: Binds::Default, problem: None }
+    }
+
+    /// Listens there too; the first call replaces the default, `127.0.0.1:8000`.
+    ///
+    /// `HOST:PORT`, `:PORT`, `unix:PATH`, or `fd://N` for an inherited socket.
+    pub fn bind(mut self, address: &str) -> Self {
+        if self.binds == Binds::Default {
+            self.config.server.bind.clear();
+            self.binds = Binds::Named;
+        }
+        match BindAddress::parse(address) {
+            Ok(address) => self.config.server.bind.push(address),
+            Err(problem) => {
+                self.problem.get_or_insert_with(|| format!("the address {address:?}: {problem}"));
+            }
+        }
+        self
+    }
+
+    /// Has so many workers; otherwise as many as the cgroup has CPUs.
+    pub fn workers(mut self, count: u16) -> Self {
+        self.config.workers.count = WorkerCount::Exactly(count);
+        self
+    }
+
+    /// Gives each worker's runtime so many threads; otherwise one, which is the fastest as long as workers are many.
+    ///
+    /// `workers(1).threads(Threads::Auto)` is one supervised worker with all CPUs, for apps that share state in memory.
+    pub fn threads(mut self, threads: Threads) -> Self {
+        self.config.workers.threads = threads;
+        self
+    }
+
+    /// Changes any key of the configuration.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        let bind = self.config.server.bind.clone();
+        change(&mut self.config);
+        if self.config.server.bind != bind {
+            self.binds = Binds::Named;
+        }
+        self
+    }
+
+    /// Reads this TOML file, now and at each reload. It can mount further apps, of files, beside the program's own.
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// Becomes the master, forks the workers, and returns when the server has ended as it was asked to.
+    ///
+    /// To be called from a plain `main`, before any thread is started: fork(2) copies the calling thread alone, and a
+    /// lock that another one holds would stay locked in every worker. The caller's process stays the master.
+    ///
+    /// # Errors
+    /// [`ServerError`]; nothing is left running. [`ServerError::exit_code`] is for the program's own end.
+    pub fn run(self) -> Result<(), ServerError> {
+        let reloader = self.reloader(BTreeMap::new())?.without_default_file();
+        self.supervise(reloader)
+    }
+
+    /// Does all that `ferricorn serve` does, for this app: reads these arguments (`std::env::args_os()`), the
+    /// environment and `ferricorn.toml`, writes the error log, and becomes the master.
+    ///
+    /// A `tracing` subscriber that the program has set is left in its place.
+    #[cfg(feature = "cli")]
+    pub fn main(mut self, arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
+        let mut flags = match crate::cli::own_flags(arguments) {
+            Ok(flags) => flags,
+            Err(code) => return code,
+        };
+        flags.config = flags.config.or(self.file.take());
+        let error = match self.flagged(flags).and_then(|reloader| self.supervise(reloader)) {
+            Ok(()) => return std::process::ExitCode::SUCCESS,
+            Err(error) => error,
+        };
+        // Before there is a log, or where its reader is not looking yet.
+        if tracing::enabled!(tracing::Level::ERROR) {
+            serve::log(&error);
+        } else {
+            crate::cli::complain(&error.to_string());
+        }
+        error.exit_code().into()
+    }
+
+    #[cfg(feature = "cli")]
+    fn flagged(&self, flags: Flags) -> Result<Reloader, ServerError> {
+        let directory = std::env::current_dir().map_err(ServerError::System)?;
+        let mut reloader = Reloader::new(flags).map_err(ServerError::System)?.over(self.config.clone());
+        let log = self.load(&mut reloader)?.log;
+        // The program's own subscriber is as good.
+        if let Err(
+            error @ (crate::telemetry::LogError::Open { .. } | crate::telemetry::LogError::Standard(_)),
+        ) = crate::telemetry::init(&log)
+        {
+            return Err(ServerError::Config(format!("{error} (in {})", directory.display())));
+        }
+        Ok(reloader)
+    }
+
+    /// Serves the connections of a listening socket in the caller's runtime, until `shutdown` is ready.
+    ///
+    /// No fork, no master: nothing replaces what crashes, and nothing is reloaded. Requests under way at the shutdown
+    /// have `timeouts.graceful` to end. Of the configuration `[server]` and `[workers]` have no effect.
+    ///
+    /// # Errors
+    /// [`ServerError::Config`], or [`ServerError::App`] with what the constructor said.
+    pub async fn serve_on(
+        self,
+        listener: impl Into<Acceptor>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServerError> {
+        let mut reloader = self.reloader(BTreeMap::new())?.without_default_file();
+        let config = self.load(&mut reloader)?;
+        worker::serve_in_place(&config, &*self.make, listener.into(), shutdown)
+            .await
+            .map_err(ServerError::App)
+    }
+
+    fn reloader(&self, environment: BTreeMap<String, String>) -> Result<Reloader, ServerError> {
+        if let Some(problem) = &self.problem {
+            return Err(ServerError::Config(problem.clone()));
+        }
+        let directory = std::env::current_dir().map_err(ServerError::System)?;
+        Ok(Reloader::for_file(self.file.clone(), environment, directory).over(self.config.clone()))
+    }
+
+    fn load(&self, reloader: &mut Reloader) -> Result<Config, ServerError> {
+        if let Some(problem) = &self.problem {
+            return Err(ServerError::Config(problem.clone()));
+        }
+        reload(reloader).map_err(ServerError::Config)
+    }
+
+    fn supervise(self, mut reloader: Reloader) -> Result<(), ServerError> {
+        let threads = sys::process::thread_count().map_err(ServerError::System)?;
+        if threads != 1 {
+            return Err(ServerError::Threads(threads));
+        }
+        let config = self.load(&mut reloader)?;
+        Ok(serve::supervise(config, move || reload(&mut reloader), Some(self.make))?)
+    }
+}
+
+/// The configuration, which must leave "/" to the program's own app.
+fn reload(reloader: &mut Reloader) -> Result<Config, String> {
+    let config = reloader.reload().map_err(|errors| errors.to_string())?;
+    if config.apps.iter().any(|app| app.mount == "/" && app.hosts.is_empty()) {
+        return Err("\"/\" is the program's own app; give the [[app]] of the file another mount".into());
+    }
+    if config.has_python_app() {
+        return Err(
+            "a program with an app of its own cannot host Python apps; run ferricorn for those".into()
+        );
+    }
+    Ok(config)
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("config", &self.config)
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! Serving in a runtime that is already there: no fork, no master.
+
+use super::BootFailure;
+use super::load::{self, Ties};
+use crate::app::calls::{CallQueue, Moves};
+use crate::app::{MakeApp, Status, WorkerInfo};
+use crate::config::Config;
+use crate::net::accept::{self, Acceptor};
+use crate::net::{Connection, Drain};
+use crate::pipeline::Pipeline;
+use crate::protocol::Relayed;
+use crate::protocol::h1::{self, Settings};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::task::JoinSet;
+
+/// Serves the connections of one socket until `shutdown` is ready, then finishes what has begun.
+///
+/// # Errors
+/// What the app's constructor, or the loading of the configured apps, says.
+pub async fn serve_in_place(
+    config: &Config,
+    make: &MakeApp,
+    acceptor: Acceptor,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), String> {
+    let drain = Arc::new(Drain::default());
+    let own = make(WorkerInfo::new(1, 1, drain.watch())).await.map_err(|error| error.to_string())?;
+    let calls = CallQueue::new(1, Moves::Never);
+    let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
+    let loading = load::Loading { workers: 1, calls: &calls, status: &status, own: Some(own) };
+    let ties = Ties { count_request: Box::new(|| {}), relay: Box::new(|_, _, _| Relayed::Stayed) };
+    let pipeline = load::apps(config, loading)
+        .and_then(|router| load::pipeline(config, router, ties))
+        .map_err(|failure: BootFailure| failure.to_string())?;
+    let service = Connections {
+        settings: Arc::new(Settings { limits: config.limits.clone(), timeouts: config.timeouts.clone() }),
+        drain: Arc::clone(&drain),
+        pipeline: Arc::new(pipeline),
+        running: Mutex::new(JoinSet::new()),
+    };
+    let accepting = accept::run(
+        &acceptor,
+        config.limits.connections,
+        Arc::clone(&drain),
+        || std::future::ready(()),
+        |connection| service.serve(connection),
+    );
+    tokio::select! {
+        () = accepting => {}
+        () = shutdown => {}
+    }
+    // The kernel has accepted these for us: with the socket they would be lost.
+    acceptor.sweep().into_iter().for_each(|connection| service.serve(connection));
+    drop(acceptor);
+    drain.begin();
+    let graceful = tokio::time::timeout(config.timeouts.graceful, drain.wait_below(1)).await;
+    if graceful.is_err() {
+        tracing::warn!(connections = drain.open(), "cut off what had not ended in time");
+        service.running().abort_all();
+    }
+    for app in service.pipeline.router.apps() {
+        app.stop().await;
+    }
+    Ok(())
+}
+
+/// The connections being served. They end with their owner.
+struct Connections {
+    settings: Arc<Settings>,
+    drain: Arc<Drain>,
+    pipeline: Arc<Pipeline>,
+    running: Mutex<JoinSet<()>>,
+}
+
+impl Connections {
+    fn serve(&self, connection: Connection) {
+        let open = self.drain.enter();
+        let serving = h1::serve(
+            connection,
+            None,
+            Arc::clone(&self.settings),
+            Arc::clone(&self.drain),
+            Arc::clone(&self.pipeline),
+        );
+        let mut running = self.running();
+        // Those that have ended are forgotten, so that the set is no longer than the connections are many.
+        while running.try_join_next().is_some() {}
+        running.spawn(async move {
+            serving.await;
+            drop(open);
+        });
+    }
+
+    fn running(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
