@@ -31,7 +31,7 @@ help:
 	@echo 'make build    target/release/ferricorn (no Python) and .venv/bin/ferricorn (with Python)'
 	@echo 'make check    format, lints with and without Python, documentation'
 	@echo 'make test     install what the tests need and run all of them'
-	@echo 'make bench    load on hello, $(EXAMPLE) and static files, beside other servers'
+	@echo 'make bench    load on hello, axum, $(EXAMPLE) and static files, beside other servers'
 	@echo 'make clean    remove everything that the targets above made'
 	@echo
 	@echo 'PYTHON=python3.12 make … chooses the interpreter of a new .venv.'
@@ -73,14 +73,19 @@ build: Cargo.lock $(VENV)/.stamp-wheel
 
 check: Cargo.lock $(VENV)/.stamp-venv
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features hyper -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features wheel -- -D warnings
+	@# Each feature by itself, as programs that embed the server choose them.
+	for features in '' cli jwt hyper; do \
+	  $(CARGO) clippy --locked --no-default-features --features "$$features" -- -D warnings || exit 1; \
+	done
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 
 # Rust first, without the feature `python` (so without libpython), then everything Python through
 # the installed wheel.
 test: Cargo.lock test-tools $(VENV)/.stamp-wheel
-	$(CARGO) test --locked
+	$(CARGO) test --locked --features hyper
+	$(CARGO) test --locked --no-default-features --lib
 	$(BIN)/python -m pytest
 
 # The browser, and the systemd that units are tried under, come from Debian where that is possible; elsewhere their tests
@@ -95,6 +100,7 @@ test-tools: $(VENV)/.stamp-tests
 
 # Gunicorn comes with what the tests need.
 bench: build $(VENV)/.stamp-tests
+	$(CARGO) build --release --locked --example axum_hello
 	@$(BIN)/python $(EXAMPLE)/prepare.py
 	cd $(EXAMPLE) && $(BIN)/ferricorn bench --path /whoami
 	cd $(EXAMPLE) && $(BIN)/ferricorn bench

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Load on hello, native and WSGI, from `wrk` and with processors of their own; needs `wrk` and `make build`.
+"""Load on hello, native, axum (also under its own server) and WSGI, from `wrk`; needs `wrk` and `make build`.
 
 `ferricorn bench` compares with other servers. What this adds is a load generator of somebody else's, and
 figures of one worker that shares its processor with nobody. All servers run at once and are loaded in
@@ -22,6 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent / "target" / "release" / "ferricorn"
+AXUM = HERE.parent / "target" / "release" / "examples" / "axum_hello"
 WHEEL = Path(sysconfig.get_path("scripts")) / "ferricorn"
 START_SECONDS = 30
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -116,6 +117,8 @@ def commands(workers):
     serve = ["--bind", "127.0.0.1:0", "--workers", str(workers)]
     return {
         "ferricorn native": ([str(NATIVE), "serve", "hello", *serve], "ready:"),
+        "ferricorn axum": ([str(AXUM), "ferricorn", *serve], "ready:"),
+        "axum::serve": ([str(AXUM), "axum", "127.0.0.1:0"], "ready:"),
         "ferricorn WSGI": ([str(WHEEL), "serve", "hello:application", *serve], "ready:"),
     }
 

@@ -15,6 +15,8 @@ mod support;
 mod conformance;
 mod crash;
 mod drain;
+#[cfg(feature = "hyper")]
+mod embedded;
 mod files;
 mod lifecycle;
 mod limits;

@@ -101,8 +101,8 @@ impl Connection {
         }
     }
 
-    /// Reads the next answer, be it interim or final.
-    pub(crate) fn next_answer(&mut self, method: &str) -> io::Result<Answer> {
+    /// Reads the head of the next answer.
+    pub(crate) fn head(&mut self) -> io::Result<Answer> {
         let end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break at;
@@ -110,7 +110,12 @@ impl Connection {
             self.fill()?;
         };
         let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
-        let mut answer = Answer::parse(&head)?;
+        Answer::parse(&head)
+    }
+
+    /// Reads the next answer, be it interim or final.
+    pub(crate) fn next_answer(&mut self, method: &str) -> io::Result<Answer> {
+        let mut answer = self.head()?;
         if method == "HEAD" || answer.status < 200 || matches!(answer.status, 204 | 304) {
             return Ok(answer);
         }
@@ -163,17 +168,23 @@ impl Connection {
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         loop {
-            let line = self.line()?;
-            let size = std::str::from_utf8(&line).ok().and_then(|line| usize::from_str_radix(line, 16).ok());
-            let size = size.ok_or_else(|| bad("a bad chunk size"))?;
-            content.extend(self.exactly(size)?);
-            if !self.line()?.is_empty() {
-                return Err(bad("a chunk without its line end"));
-            }
-            if size == 0 {
+            let chunk = self.chunk()?;
+            if chunk.is_empty() {
                 return Ok(content);
             }
+            content.extend(chunk);
         }
+    }
+
+    /// Reads one chunk; the last one is empty.
+    pub(crate) fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let line = self.line()?;
+        let size = std::str::from_utf8(&line).ok().and_then(|line| usize::from_str_radix(line, 16).ok());
+        let chunk = self.exactly(size.ok_or_else(|| bad("a bad chunk size"))?)?;
+        if !self.line()?.is_empty() {
+            return Err(bad("a chunk without its line end"));
+        }
+        Ok(chunk)
     }
 
     fn line(&mut self) -> io::Result<Vec<u8>> {
@@ -187,7 +198,8 @@ impl Connection {
         }
     }
 
-    fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+    /// Reads so many bytes.
+    pub(crate) fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.buffer.len() < length {
             self.fill()?;
         }
