@@ -7,10 +7,10 @@ use crate::middleware::bearer::{self, Authenticator};
 use crate::middleware::limits::{RouteLimits, RouteTable};
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::request_id;
-use crate::protocol::forwarded::{self, TrustedPeers};
+use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
     Admitted, Answer, Exchange, Handler, LengthRule, Patience, Relayed, Request, RequestContext, RequestHead,
-    RequestId, Response, ResponseBody, text_response,
+    RequestId, Response, ResponseBody, WantedFields, text_response,
 };
 use crate::router::{MountIndex, Router};
 use http::{Method, StatusCode};
@@ -27,7 +27,7 @@ pub struct Pipeline {
     /// Host and path to app.
     pub router: Router,
     /// Proxies in front.
-    pub trusted: TrustedPeers,
+    pub forwarding: Forwarding,
     /// Limits by route.
     pub routes: RouteTable,
     /// Tokens; `None` where nothing is checked.
@@ -59,11 +59,7 @@ impl Handler for Pipeline {
         context: &mut RequestContext,
     ) -> Result<Admitted<Route>, Box<Response>> {
         (self.count_request)();
-        if self.trusted.trusts(context.peer)
-            && let Some(scheme) = forwarded::scheme(&head.fields)
-        {
-            context.scheme = scheme;
-        }
+        self.forwarding.apply(head, context);
         if head.target.path() == b"*" {
             return Err(Box::new(answer_for_the_server()));
         }
@@ -111,6 +107,10 @@ impl Handler for Pipeline {
         self.access_log.is_some()
     }
 
+    fn wanted_fields(&self) -> &WantedFields {
+        self.access_log.as_ref().map_or(WantedFields::none(), AccessLog::wanted_fields)
+    }
+
     fn finish(&self, exchange: &Exchange<'_>) {
         if let Some(rejection) = exchange.refused {
             self.refusals.note(rejection.status(), rejection, &exchange.record.context);
@@ -156,18 +156,24 @@ impl fmt::Debug for Pipeline {
 fn entry<'a>(exchange: &'a Exchange<'_>, refused: Option<&'a str>) -> Entry<'a> {
     let record = exchange.record;
     let line = record.line.as_ref();
+    let identity = record.context.identity.as_ref();
     Entry {
         id: record.context.id,
-        peer: record.context.peer,
-        user: record.context.identity.as_ref().and_then(|identity| identity.subject.as_deref()),
+        client: record.context.client(),
+        user: identity.and_then(|identity| identity.subject.as_deref()),
+        remote_user: identity.and_then(|identity| identity.remote_user.as_deref()),
+        scheme: record.context.scheme,
+        mount: &record.context.mount,
         method: line.map_or(b"", |(method, _, _)| method.as_str().as_bytes()),
-        target: line.map_or(b"", |(_, target, _)| target.raw()),
+        target: line.map(|(_, target, _)| target),
         version: line.map(|(_, _, version)| *version),
         status: exchange.status,
         bytes: exchange.sent,
         duration: record.context.received.elapsed(),
         referer: record.referer.as_ref().map(http::HeaderValue::as_bytes),
         user_agent: record.user_agent.as_ref().map(http::HeaderValue::as_bytes),
+        request_fields: &record.fields,
+        response_fields: &exchange.fields,
         refused,
     }
 }

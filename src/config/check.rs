@@ -3,7 +3,7 @@
 use super::build::Build;
 use super::check_auth;
 use super::errors::{Origins, Problem};
-use super::{BindAddress, ByteSize, Config, HostPattern, Threads, Timeouts};
+use super::{BindAddress, ByteSize, Config, ForwardedField, HostPattern, Threads, Timeouts};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -73,6 +73,12 @@ fn server(config: &Config, findings: &mut Findings<'_>) {
     let alone = !everyone || server.forwarded_allow_ips.len() == 1;
     if !alone {
         findings.add("server.forwarded_allow_ips", "\"*\" stands beside addresses; keep one or the others");
+    }
+    let fields = &server.forwarded_fields;
+    if fields.contains(&ForwardedField::Forwarded) && fields.len() > 1 {
+        let message =
+            "\"forwarded\" stands beside others; keep what your proxy sets: a client could write the other";
+        findings.add("server.forwarded_fields", message);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the operator asked for: read, checked, immutable.
 #![forbid(unsafe_code)]
 
+mod access_pattern;
 mod auth;
 mod build;
 mod check;
@@ -23,6 +24,7 @@ mod time;
 mod units;
 mod value;
 
+pub use access_pattern::{AccessPattern, Atom, Piece};
 pub use auth::{
     Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
 };
@@ -35,6 +37,7 @@ pub use units::{BindAddress, ByteSize, Mode, Share, Threads, WorkerCount};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The whole configuration, checked: nobody validates it again.
@@ -111,6 +114,27 @@ pub struct Server {
     pub pid_file: Option<PathBuf>,
     /// Peers whose forwarded fields are believed: addresses, networks, or "*".
     pub forwarded_allow_ips: Vec<String>,
+    /// The fields in which those peers are believed. Default: X-Forwarded-For, -Proto, -Host and -Port.
+    pub forwarded_fields: Vec<ForwardedField>,
+}
+
+/// A field in which a proxy says what it knows of its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedField {
+    /// X-Forwarded-For: addresses.
+    For,
+    /// X-Forwarded-Proto: the scheme, https or http.
+    Proto,
+    /// X-Forwarded-Host: the host asked for.
+    Host,
+    /// X-Forwarded-Port: the port asked.
+    Port,
+    /// X-Forwarded-Ssl: the scheme, on or off.
+    Ssl,
+    /// X-Forwarded-Protocol: the scheme, ssl or http.
+    Protocol,
+    /// Forwarded (RFC 7239): all of these; it stands alone.
+    Forwarded,
 }
 
 /// `[workers]`
@@ -221,12 +245,14 @@ pub enum LogTarget {
 }
 
 /// Shape of the access log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessFormat {
     /// Apache's combined format.
     Combined,
     /// One JSON object a line.
     Json,
+    /// As `--access-logformat` of Gunicorn describes it.
+    Pattern(Arc<AccessPattern>),
 }
 
 /// `[python]`
@@ -234,6 +260,18 @@ pub enum AccessFormat {
 pub struct Python {
     /// Directories put on `sys.path` behind the working directory.
     pub path: Vec<PathBuf>,
+    /// Whether a Django project's collected files are served unasked. Default: auto.
+    pub static_files: StaticRoot,
+}
+
+/// What becomes of the files that a Django project has collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StaticRoot {
+    /// With DEBUG off, STATIC_ROOT is served at STATIC_URL.
+    #[default]
+    Auto,
+    /// Nothing.
+    Off,
 }
 
 /// `[[app]]`

@@ -4,7 +4,8 @@ use super::suggest::nearest;
 use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::{
-    AccessFormat, BindAddress, ByteSize, Coding, KeyUse, LogFormat, LogLevel, LogTarget, Mode, Preset,
+    BindAddress, ByteSize, Coding, ForwardedField, KeyUse, LogFormat, LogLevel, LogTarget, Mode, Preset,
+    StaticRoot,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -321,8 +322,12 @@ words! {
     // Gunicorn has two more levels; they mean the nearest of ours.
     LogLevel { Error = "error" | "critical", Warn = "warn" | "warning", Info = "info", Debug = "debug", Trace = "trace" }
     LogFormat { Text = "text", Json = "json" }
-    AccessFormat { Combined = "combined", Json = "json" }
     Coding { Brotli = "br", Zstd = "zstd", Gzip = "gzip" }
+    ForwardedField {
+        For = "x-forwarded-for", Proto = "x-forwarded-proto", Host = "x-forwarded-host", Port = "x-forwarded-port",
+        Ssl = "x-forwarded-ssl", Protocol = "x-forwarded-protocol", Forwarded = "forwarded"
+    }
+    StaticRoot { Auto = "auto", Off = "off" }
     Preset { SimpleJwt = "simplejwt", Strict = "strict" }
     KeyUse { Verify = "verify", SignAndVerify = "sign+verify" }
     Preflight { Allow = "allow", Check = "check" }

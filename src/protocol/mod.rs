@@ -12,8 +12,8 @@ pub(crate) mod upgrade;
 pub use body_stream::{BodyStream, Piece, Pieces, StreamAborted};
 pub use rejection::Rejection;
 pub use request::{
-    Content, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead, RequestId, Response,
-    ResponseBody, Scheme, text_response,
+    Client, Content, Forwarded, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead,
+    RequestId, Response, ResponseBody, Scheme, text_response,
 };
 pub use target::{Target, is_below};
 pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};
@@ -50,6 +50,11 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Whether [`finish`](Self::finish) wants to hear of exchanges that were answered.
     fn keeps_records(&self) -> bool;
+
+    /// The fields that [`finish`](Self::finish) wants to see of each exchange.
+    fn wanted_fields(&self) -> &WantedFields {
+        WantedFields::none()
+    }
 
     /// Told of an exchange when it is over; always of refused ones.
     fn finish(&self, exchange: &Exchange<'_>);
@@ -108,6 +113,33 @@ pub struct Record {
     pub referer: Option<http::HeaderValue>,
     /// The User-Agent field.
     pub user_agent: Option<http::HeaderValue>,
+    /// The values of [`WantedFields::request`], in that order.
+    pub fields: FieldValues,
+}
+
+/// Names of fields that the logs show, beside those that they always do.
+#[derive(Debug, Clone, Default)]
+pub struct WantedFields {
+    /// Of requests.
+    pub request: Vec<http::HeaderName>,
+    /// Of responses, as the app gave them.
+    pub response: Vec<http::HeaderName>,
+}
+
+impl WantedFields {
+    /// No field.
+    pub fn none() -> &'static Self {
+        static NONE: WantedFields = WantedFields { request: Vec::new(), response: Vec::new() };
+        &NONE
+    }
+}
+
+/// Values of wanted fields; of repeated ones the last.
+pub type FieldValues = Vec<Option<http::HeaderValue>>;
+
+/// What `fields` have of the wanted ones.
+pub fn field_values(wanted: &[http::HeaderName], fields: &http::HeaderMap) -> FieldValues {
+    wanted.iter().map(|name| fields.get_all(name).iter().next_back().cloned()).collect()
 }
 
 /// One exchange, over.
@@ -119,6 +151,8 @@ pub struct Exchange<'a> {
     pub status: http::StatusCode,
     /// Bytes of response content sent.
     pub sent: u64,
+    /// The values of [`WantedFields::response`], in that order.
+    pub fields: FieldValues,
     /// Why the server itself refused, if it did.
     pub refused: Option<Rejection>,
 }

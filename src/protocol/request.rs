@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::fmt;
 use std::fs::File;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -91,12 +92,47 @@ pub struct RequestContext {
     pub local: Local,
     /// The scheme the client used.
     pub scheme: Scheme,
+    /// What a trusted proxy says of the request; `None` when it says nothing, or the peer is no such proxy.
+    pub forwarded: Option<Box<Forwarded>>,
     /// Who the client has proven to be; `None` for anonymous requests.
     pub identity: Option<Arc<Identity>>,
     /// The URL prefix under which the app is mounted, without a trailing slash: "" for "/".
     pub mount: Arc<str>,
     /// When the head was complete.
     pub received: Instant,
+}
+
+impl RequestContext {
+    /// The client: whom a trusted proxy speaks for, else the peer. `None` for a local one on a UNIX socket.
+    pub fn client(&self) -> Option<Client> {
+        let forwarded = self.forwarded.as_ref().and_then(|forwarded| forwarded.client);
+        forwarded.or(match self.peer {
+            Peer::Address(peer) => {
+                Some(Client { address: peer.ip().to_canonical(), port: Some(peer.port()) })
+            }
+            Peer::Unix => None,
+        })
+    }
+}
+
+/// What a trusted proxy says of a request that it passes on. The scheme is in [`RequestContext::scheme`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Who has sent the request.
+    pub client: Option<Client>,
+    /// The host that the client asked for; it also stands in the Host field.
+    pub host: Option<HeaderValue>,
+    /// The port that the client asked.
+    pub port: Option<u16>,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// The address; an IPv4 one that came over an IPv6 socket is an IPv4 address.
+    pub address: IpAddr,
+    /// The port; a proxy seldom tells it.
+    pub port: Option<u16>,
 }
 
 /// Names a request in logs: 16 hexadecimal digits.
@@ -215,6 +251,7 @@ impl Request {
             peer: Peer::Unix,
             local: Local::Unix(Arc::default()),
             scheme: Scheme::Http,
+            forwarded: None,
             identity: None,
             mount: Arc::from(""),
             received: Instant::now(),

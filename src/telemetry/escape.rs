@@ -50,11 +50,14 @@ pub(crate) enum Within {
     Spaces,
     /// Quotes: no quote is written.
     Quotes,
+    /// Whatever an operator's pattern has around it, be it quotes, nothing, or a JSON string: escapes are JSON's.
+    Pattern,
     /// A JSON string: what stands here is what a JSON parser gives back.
     Json,
 }
 
-/// Appends bytes a client sent: printable ASCII as it is, `\\`, and `\xNN` for every other byte.
+/// Appends bytes a client sent: printable ASCII as it is, `\\`, and `\xNN` for every other byte (`\u00NN` and `\"` in
+/// patterns).
 ///
 /// What would be longer than `limit` is cut, and ends in "...".
 pub(crate) fn push_bytes(out: &mut String, bytes: &[u8], within: Within, limit: usize) {
@@ -63,13 +66,14 @@ pub(crate) fn push_bytes(out: &mut String, bytes: &[u8], within: Within, limit: 
         let before = out.len();
         match (byte, within) {
             (b'\\', Within::Json) => out.push_str("\\\\\\\\"),
-            (b'\\', Within::Spaces | Within::Quotes) => out.push_str("\\\\"),
-            (b'"', Within::Json) => out.push_str("\\\""),
+            (b'\\', Within::Spaces | Within::Quotes | Within::Pattern) => out.push_str("\\\\"),
+            (b'"', Within::Json | Within::Pattern) => out.push_str("\\\""),
             (b' ', Within::Spaces) | (b'"', Within::Spaces | Within::Quotes) => {
                 push(out, format_args!("\\x{byte:02x}"));
             }
             (b' '..=b'~', _) => out.push(char::from(*byte)),
             (_, Within::Json) => push(out, format_args!("\\\\x{byte:02x}")),
+            (_, Within::Pattern) => push(out, format_args!("\\u{byte:04x}")),
             (_, Within::Spaces | Within::Quotes) => push(out, format_args!("\\x{byte:02x}")),
         }
         if out.len() - start > limit {
@@ -142,11 +146,11 @@ mod tests {
     #[test]
     fn every_byte_becomes_printable_ascii() {
         let all: Vec<u8> = (0..=255).collect();
-        for within in [Within::Spaces, Within::Quotes, Within::Json] {
+        for within in [Within::Spaces, Within::Quotes, Within::Pattern, Within::Json] {
             let escaped = pushed(|out| push_bytes(out, &all, within, 4096));
             assert!(escaped.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{escaped}");
             assert_eq!(escaped.contains(' '), within != Within::Spaces);
-            assert_eq!(escaped.contains('"'), within == Within::Json);
+            assert_eq!(escaped.contains('"'), matches!(within, Within::Json | Within::Pattern));
         }
     }
 
@@ -162,6 +166,18 @@ mod tests {
             assert_eq!(pushed(|out| push_bytes(out, bytes, Within::Quotes, 100)), quotes);
             let json = pushed(|out| push_bytes(out, bytes, Within::Json, 100));
             assert_eq!(serde_json::from_str::<String>(&format!("\"{json}\"")).unwrap(), decoded);
+        }
+    }
+
+    #[test]
+    fn values_in_patterns_are_json_to_whoever_writes_json() {
+        for (bytes, expected) in
+            [(&b"a b"[..], "a b"), (b"\"\\\n\x00\xe9", "\\\"\\\\\\u000a\\u0000\\u00e9"), (b"", "")]
+        {
+            let escaped = pushed(|out| push_bytes(out, bytes, Within::Pattern, 100));
+            assert_eq!(escaped, expected);
+            let read: String = serde_json::from_str(&format!("\"{escaped}\"")).unwrap();
+            assert!(read.chars().map(u32::from).eq(bytes.iter().map(|byte| u32::from(*byte))));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::middleware::bearer::Authenticator;
 use crate::middleware::limits::RouteTable;
 use crate::middleware::refusals::RefusalLog;
 use crate::pipeline::{Pipeline, Relay};
-use crate::protocol::forwarded::TrustedPeers;
+use crate::protocol::forwarded::Forwarding;
 use crate::router::{Place, Router};
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pi
         .map_err(|error| BootFailure::new("cannot open the access log", &error))?;
     Ok(Pipeline {
         router,
-        trusted: TrustedPeers::new(config.server.forwarded_allow_ips.iter().map(String::as_str)),
+        forwarding: Forwarding::new(&config.server),
         routes: RouteTable::new(config),
         authenticator,
         access_log,

@@ -8,7 +8,7 @@ use super::file_wrapper::FileWrapper;
 use super::identity::Jwt;
 use super::input::Input;
 use super::load::Options;
-use crate::protocol::{Identity, Local, Peer, Request, RequestContext, RequestHead, Scheme};
+use crate::protocol::{Client, Identity, Local, Request, RequestContext, RequestHead, Scheme};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Version};
 use pyo3::intern;
@@ -81,7 +81,8 @@ impl Environs {
         let mut known = self.known.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
         let environ = self.copy_template(py, &mut known, request)?;
         put_request_line(py, &environ, request)?;
-        put_peer(py, &environ, request.context.peer)?;
+        put_client(py, &environ, request.context.client())?;
+        put_forwarded(py, &environ, request)?;
         put_fields(py, &environ, &request.head, &mut known.keys)?;
         drop(known);
         if request.head.fields.contains_key(TRANSFER_ENCODING) {
@@ -107,7 +108,7 @@ impl Environs {
             // A UNIX socket has no name and port; the client's idea of them is the best there is.
             Local::Unix(_) => {
                 let environ = self.template.bind(py).copy()?;
-                let (name, port) = host_and_port(&request.head);
+                let (name, port) = host_and_port(&request.head, request.context.scheme);
                 environ.set_item(intern!(py, "SERVER_NAME"), name)?;
                 environ.set_item(intern!(py, "SERVER_PORT"), port)?;
                 return Ok(environ);
@@ -155,13 +156,27 @@ fn put_request_line(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Reque
     }
 }
 
-fn put_peer(py: Python<'_>, environ: &Bound<'_, PyDict>, peer: Peer) -> PyResult<()> {
-    match peer {
-        Peer::Address(address) => {
-            environ.set_item(intern!(py, "REMOTE_ADDR"), address_text(py, address.ip().to_canonical())?)?;
-            environ.set_item(intern!(py, "REMOTE_PORT"), decimal_text(py, address.port())?)
-        }
-        Peer::Unix => Ok(()),
+fn put_client(py: Python<'_>, environ: &Bound<'_, PyDict>, client: Option<Client>) -> PyResult<()> {
+    let Some(client) = client else { return Ok(()) };
+    environ.set_item(intern!(py, "REMOTE_ADDR"), address_text(py, client.address)?)?;
+    // That of a proxy would be no answer to where its client is.
+    match client.port {
+        Some(port) => environ.set_item(intern!(py, "REMOTE_PORT"), decimal_text(py, port)?),
+        None => Ok(()),
+    }
+}
+
+/// The name and port that the client asked for, where a trusted proxy says them.
+fn put_forwarded(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+    let Some(forwarded) = request.context.forwarded.as_deref() else { return Ok(()) };
+    if forwarded.host.is_some() {
+        let (name, port) = host_and_port(&request.head, request.context.scheme);
+        environ.set_item(intern!(py, "SERVER_NAME"), name)?;
+        environ.set_item(intern!(py, "SERVER_PORT"), port)?;
+    }
+    match forwarded.port {
+        Some(port) => environ.set_item(intern!(py, "SERVER_PORT"), decimal_text(py, port)?),
+        None => Ok(()),
     }
 }
 
@@ -247,11 +262,16 @@ fn push_decimal(text: &mut Vec<u8>, number: u16) {
     text.push(b"0123456789"[usize::from(number % 10)]);
 }
 
-fn host_and_port(head: &RequestHead) -> (&str, &str) {
+fn host_and_port(head: &RequestHead, scheme: Scheme) -> (&str, &str) {
     let host = head.fields.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, port),
         _ => (host, ""),
     };
-    (if name.is_empty() { "localhost" } else { name }, if port.is_empty() { "80" } else { port })
+    let port = match (port, scheme) {
+        ("", Scheme::Http) => "80",
+        ("", Scheme::Https) => "443",
+        (port, _) => port,
+    };
+    (if name.is_empty() { "localhost" } else { name }, port)
 }

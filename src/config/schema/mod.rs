@@ -13,8 +13,9 @@ pub(super) use auth::{AUTH_KEYS, KEY_KEYS, KeyDraft, PROVIDER_KEYS, RULE_KEYS, R
 use super::setting::Setting;
 use super::value::Value;
 use super::{
-    AccessFormat, AppTarget, BindAddress, ByteSize, Config, FileRules, Limits, Log, LogFormat, LogLevel,
-    LogTarget, Mode, Mount, Python, Server, Share, Threads, Timeouts, WorkerCount, Workers,
+    AccessFormat, AppTarget, BindAddress, ByteSize, Config, FileRules, ForwardedField, Limits, Log,
+    LogFormat, LogLevel, LogTarget, Mode, Mount, Python, Server, Share, Threads, Timeouts, WorkerCount,
+    Workers,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -109,8 +110,12 @@ keys! {
          It is itself relative to where the server was started. Empty: unchanged.";
     "server.pid_file".server.pid_file, Restart, "File that the master's pid is written to. Empty: none.";
     "server.forwarded_allow_ips".server.forwarded_allow_ips, Reload,
-        "Peers whose X-Forwarded-Proto decides the scheme that apps see: addresses, networks, or \"*\". Peers on UNIX sockets always are. \
+        "Peers that are proxies of yours: addresses, networks, or \"*\"; peers on UNIX sockets always are. What they say of scheme, \
+         host and client address is what apps and logs see; from all others such fields are removed. \
          The variable FORWARDED_ALLOW_IPS replaces the default.";
+    "server.forwarded_fields".server.forwarded_fields, Reload,
+        "What such peers are believed: name only fields that your proxy sets itself, since it may pass on what clients wrote in others. \
+         \"forwarded\" is the field of RFC 7239, and stands alone.";
     "workers.count".workers.count, Reload,
         "Number of workers. \"auto\": the CPUs of the cgroup, at most 4 for Python apps. \
          The variable WEB_CONCURRENCY replaces the default.";
@@ -147,8 +152,11 @@ keys! {
     "log.format".log.format, Reload, "Shape of the error log: text, or json with the names of OpenTelemetry's log data model. Text has no time on the journal, which has its own.";
     "log.error".log.error, Reload, "Where the error log goes: a file, \"-\" (standard output), \"stderr\", or \"off\".";
     "log.access".log.access, Reload, "Where the access log goes: a file, \"-\" (standard output), \"stderr\", or \"off\".";
-    "log.access_format".log.access_format, Reload, "Shape of the access log: combined or json.";
+    "log.access_format".log.access_format, Reload,
+        "Shape of the access log: combined, json, or a pattern of Gunicorn's atoms such as \"%(h)s %(t)s \\\"%(r)s\\\" %(s)s %({host}i)s\".";
     "python.path".python.path, Reload, "Directories put on sys.path behind the working directory.";
+    "python.static".python.static_files, Reload,
+        "auto: with DEBUG off, a Django project's STATIC_ROOT is served at STATIC_URL, unless something is mounted there. off: it is not.";
 }
 
 impl Default for Config {
@@ -166,6 +174,12 @@ impl Default for Config {
                 chdir: None,
                 pid_file: None,
                 forwarded_allow_ips: vec!["127.0.0.1".into(), "::1".into()],
+                forwarded_fields: vec![
+                    ForwardedField::For,
+                    ForwardedField::Proto,
+                    ForwardedField::Host,
+                    ForwardedField::Port,
+                ],
             },
             workers: Workers {
                 count: WorkerCount::Auto,

@@ -160,7 +160,7 @@ fn flags_of_gunicorn_mean_the_same() {
     for (arguments, part) in [
         (["-k", "gevent"], "--threads"),
         (["-k", "uvicorn.workers.UvicornWorker"], "not supported in this version"),
-        (["--access-logformat", "%(h)s"], "log.access_format"),
+        (["--access-logformat", "%(h)s %(x)s"], "log.access_format: column 7: there is no atom %(x)s"),
         (["-e", "A"], "NAME=VALUE"),
         (["--static", "static=x"], "write \"/static\""),
     ] {

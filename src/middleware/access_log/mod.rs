@@ -4,11 +4,13 @@
 //! a backslash doubled, any other byte (and in the combined format the quote) as `\xNN`. Values are
 //! cut (and then end in "...") so that a line is never longer than what pipe(7) keeps in one piece.
 
+mod pattern;
+
 use crate::config::{AccessFormat, Log};
-use crate::protocol::{Peer, RequestId};
+use crate::protocol::{Client, RequestId, Scheme, Target, WantedFields};
 use crate::telemetry::{LogError, LogFile, Stamp, Within, push, push_bytes};
-use http::{StatusCode, Version};
-use std::net::IpAddr;
+use http::{HeaderValue, StatusCode, Version};
+use pattern::Pattern;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +18,18 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug)]
 pub struct AccessLog {
     file: LogFile,
-    format: AccessFormat,
+    format: Format,
+    wanted: WantedFields,
     /// Whether the last line was lost, so that an outage is reported once.
     failing: AtomicBool,
+}
+
+/// Shapes of a line, ready to be filled in.
+#[derive(Debug)]
+enum Format {
+    Combined,
+    Json,
+    Pattern(Pattern),
 }
 
 /// What is logged of one request.
@@ -26,14 +37,20 @@ pub struct AccessLog {
 pub struct Entry<'a> {
     /// The request's name.
     pub id: RequestId,
-    /// The client: the peer, or whom a trusted proxy says it speaks for.
-    pub peer: Peer,
+    /// The client: the peer, or whom a trusted proxy says it speaks for. `None`: a local one on a UNIX socket.
+    pub client: Option<Client>,
     /// Who the client has proven to be.
     pub user: Option<&'a str>,
+    /// What the app got as REMOTE_USER.
+    pub remote_user: Option<&'a str>,
+    /// The scheme the client used.
+    pub scheme: Scheme,
+    /// Where the app is mounted: "" for "/".
+    pub mount: &'a str,
     /// The method; empty when the head was refused before it was known.
     pub method: &'a [u8],
-    /// The target as sent; empty when it is not known.
-    pub target: &'a [u8],
+    /// The target; `None` when it is not known.
+    pub target: Option<&'a Target>,
     /// The version; `None` when it is not known.
     pub version: Option<Version>,
     /// The status code sent.
@@ -46,6 +63,10 @@ pub struct Entry<'a> {
     pub referer: Option<&'a [u8]>,
     /// The User-Agent field.
     pub user_agent: Option<&'a [u8]>,
+    /// The values of the wanted fields of the request; empty when the head could not be read.
+    pub request_fields: &'a [Option<HeaderValue>],
+    /// The values of the wanted fields of the response; empty when the server refused.
+    pub response_fields: &'a [Option<HeaderValue>],
     /// Why the server itself refused the request; `None` when it did not.
     pub refused: Option<&'a str>,
 }
@@ -57,14 +78,27 @@ impl AccessLog {
     /// [`LogError`] when the file cannot be opened: a server that should log must not start without.
     pub fn open(log: &Log) -> Result<Option<Self>, LogError> {
         let file = LogFile::open(&log.access)?;
-        Ok(file.map(|file| Self { file, format: log.access_format, failing: AtomicBool::new(false) }))
+        let (format, wanted) = match &log.access_format {
+            AccessFormat::Combined => (Format::Combined, WantedFields::default()),
+            AccessFormat::Json => (Format::Json, WantedFields::default()),
+            AccessFormat::Pattern(pattern) => {
+                let (pattern, wanted) = Pattern::new(pattern);
+                (Format::Pattern(pattern), wanted)
+            }
+        };
+        Ok(file.map(|file| Self { file, format, wanted, failing: AtomicBool::new(false) }))
+    }
+
+    /// The fields that an [`Entry`] needs, beside those that it always has.
+    pub fn wanted_fields(&self) -> &WantedFields {
+        &self.wanted
     }
 
     /// Writes one line, by one write(2), for a request that has just ended.
     ///
     /// A line that cannot be written is lost; the first of each outage is reported in the error log.
     pub fn write(&self, entry: &Entry<'_>) {
-        let line = line(self.format, entry, SystemTime::now());
+        let line = line(&self.format, entry, SystemTime::now());
         let failed = self.file.write(line.as_bytes()).err();
         if self.failing.swap(failed.is_some(), Ordering::Relaxed) {
             return;
@@ -86,18 +120,19 @@ impl AccessLog {
     }
 }
 
-fn line(format: AccessFormat, entry: &Entry<'_>, now: SystemTime) -> String {
+fn line(format: &Format, entry: &Entry<'_>, now: SystemTime) -> String {
     let began = Stamp::new(now.checked_sub(entry.duration).unwrap_or(now));
     match format {
-        AccessFormat::Combined => combined(entry, &began),
-        AccessFormat::Json => json(entry, &began),
+        Format::Combined => combined(entry, &began),
+        Format::Json => json(entry, &began),
+        Format::Pattern(pattern) => pattern.line(entry, &began),
     }
 }
 
 /// `client - user [time] "request line" status bytes "referer" "user-agent"`
 fn combined(entry: &Entry<'_>, began: &Stamp) -> String {
     let mut out = String::with_capacity(256);
-    push_client(&mut out, entry.peer);
+    push_client(&mut out, entry.client);
     out.push_str(" - ");
     match entry.user {
         // A space would shift the columns of whoever splits the line at spaces.
@@ -108,12 +143,7 @@ fn combined(entry: &Entry<'_>, began: &Stamp) -> String {
     if entry.method.is_empty() {
         out.push('-');
     } else {
-        push_bytes(&mut out, entry.method, Within::Quotes, METHOD);
-        out.push(' ');
-        push_bytes(&mut out, entry.target, Within::Quotes, TARGET);
-        if let Some(version) = entry.version {
-            push(&mut out, format_args!(" {version:?}"));
-        }
+        push_request_line(&mut out, entry, Within::Quotes);
     }
     push(&mut out, format_args!("\" {} {}", entry.status.as_str(), entry.bytes));
     for (value, limit) in [(entry.referer, REFERER), (entry.user_agent, USER_AGENT)] {
@@ -132,11 +162,11 @@ fn combined(entry: &Entry<'_>, began: &Stamp) -> String {
 fn json(entry: &Entry<'_>, began: &Stamp) -> String {
     let mut out = String::with_capacity(384);
     push(&mut out, format_args!("{{\"time\":\"{}\",\"id\":\"{}\",\"client\":\"", began.rfc3339(), entry.id));
-    push_client(&mut out, entry.peer);
+    push_client(&mut out, entry.client);
     out.push('"');
     push_member(&mut out, "user", entry.user.map(str::as_bytes), NAME);
     push_member(&mut out, "method", Some(entry.method).filter(|value| !value.is_empty()), METHOD);
-    push_member(&mut out, "target", Some(entry.target).filter(|value| !value.is_empty()), TARGET);
+    push_member(&mut out, "target", entry.target.map(Target::raw), TARGET);
     match entry.version {
         Some(version) => push(&mut out, format_args!(",\"version\":\"{version:?}\"")),
         None => out.push_str(",\"version\":null"),
@@ -163,12 +193,20 @@ fn push_member(out: &mut String, name: &str, value: Option<&[u8]>, limit: usize)
     out.push('"');
 }
 
-fn push_client(out: &mut String, peer: Peer) {
-    match peer.ip() {
-        // ::ffff:192.0.2.1 is an IPv4 client on an IPv6 socket.
-        Some(address @ IpAddr::V6(_)) => push(out, format_args!("{}", address.to_canonical())),
-        Some(address) => push(out, format_args!("{address}")),
+fn push_client(out: &mut String, client: Option<Client>) {
+    match client {
+        Some(client) => push(out, format_args!("{}", client.address)),
         None => out.push_str("unix:"),
+    }
+}
+
+/// `METHOD target HTTP/1.1`; the method is known.
+fn push_request_line(out: &mut String, entry: &Entry<'_>, within: Within) {
+    push_bytes(out, entry.method, within, METHOD);
+    out.push(' ');
+    push_bytes(out, entry.target.map_or(b"", Target::raw), within, TARGET);
+    if let Some(version) = entry.version {
+        push(out, format_args!(" {version:?}"));
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{Config, LogTarget};
+use bytes::Bytes;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -13,18 +13,31 @@ use tracing_subscriber::registry;
 fn ordinary() -> Entry<'static> {
     Entry {
         id: RequestId(0x5d1),
-        peer: Peer::Address(SocketAddr::from(([192, 0, 2, 1], 4711))),
+        client: Some(Client { address: [192, 0, 2, 1].into(), port: Some(4711) }),
         user: Some("demo"),
+        remote_user: None,
+        scheme: Scheme::Http,
+        mount: "",
         method: b"GET",
-        target: b"/a?b=c",
+        target: Some(target(b"/a?b=c")),
         version: Some(Version::HTTP_11),
         status: StatusCode::OK,
         bytes: 13,
         duration: Duration::from_nanos(12_345_600),
         referer: Some(b"http://example.org/"),
         user_agent: Some(b"curl/8"),
+        request_fields: &[],
+        response_fields: &[],
         refused: None,
     }
+}
+
+/// A target for the rest of the test.
+fn target(raw: &[u8]) -> &'static Target {
+    Box::leak(Box::new(
+        Target::parse(Bytes::copy_from_slice(&[b"/", raw.strip_prefix(b"/").unwrap_or(raw)].concat()))
+            .unwrap(),
+    ))
 }
 
 /// A head that could not be read.
@@ -32,13 +45,13 @@ fn unreadable() -> Entry<'static> {
     Entry {
         user: None,
         method: b"",
-        target: b"",
+        target: None,
         version: None,
         status: StatusCode::BAD_REQUEST,
         referer: None,
         user_agent: None,
         refused: Some("bare CR"),
-        peer: Peer::Unix,
+        client: None,
         ..ordinary()
     }
 }
@@ -48,7 +61,7 @@ fn hostile(bytes: &[u8]) -> Entry<'_> {
     Entry {
         user: std::str::from_utf8(bytes).ok(),
         method: bytes,
-        target: bytes,
+        target: Some(target(bytes)),
         referer: Some(bytes),
         user_agent: Some(bytes),
         refused: std::str::from_utf8(bytes).ok(),
@@ -56,19 +69,19 @@ fn hostile(bytes: &[u8]) -> Entry<'_> {
     }
 }
 
-fn written(format: AccessFormat, entry: &Entry<'_>) -> String {
+fn written(format: &Format, entry: &Entry<'_>) -> String {
     line(format, entry, UNIX_EPOCH + Duration::from_millis(784_111_777_500))
 }
 
 #[test]
 fn combined_lines_are_what_log_readers_expect() {
     assert_eq!(
-        written(AccessFormat::Combined, &ordinary()),
+        written(&Format::Combined, &ordinary()),
         "192.0.2.1 - demo [06/Nov/1994:08:49:37 +0000] \"GET /a?b=c HTTP/1.1\" 200 13 \
          \"http://example.org/\" \"curl/8\"\n"
     );
     assert_eq!(
-        written(AccessFormat::Combined, &unreadable()),
+        written(&Format::Combined, &unreadable()),
         "unix: - - [06/Nov/1994:08:49:37 +0000] \"-\" 400 13 \"-\" \"-\"\n"
     );
 }
@@ -77,7 +90,7 @@ fn combined_lines_are_what_log_readers_expect() {
 fn json_lines_have_stable_names() {
     let pid = std::process::id();
     assert_eq!(
-        written(AccessFormat::Json, &ordinary()),
+        written(&Format::Json, &ordinary()),
         format!(
             "{{\"time\":\"1994-11-06T08:49:37.487Z\",\"id\":\"00000000000005d1\",\"client\":\"192.0.2.1\",\
              \"user\":\"demo\",\"method\":\"GET\",\"target\":\"/a?b=c\",\"version\":\"HTTP/1.1\",\"status\":200,\
@@ -86,7 +99,7 @@ fn json_lines_have_stable_names() {
         )
     );
     let names = |entry: &Entry<'_>| {
-        let object: serde_json::Value = serde_json::from_str(&written(AccessFormat::Json, entry)).unwrap();
+        let object: serde_json::Value = serde_json::from_str(&written(&Format::Json, entry)).unwrap();
         object.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
     };
     assert_eq!(names(&ordinary()), names(&unreadable()));
@@ -100,16 +113,16 @@ fn no_value_forges_a_line_or_a_column() {
         b"\r\n\x1b[2J\0\x7f\x80\xff",
         b"\",\"status\":200,\"user\":\"root\"}\n{\"time\":\"",
     ] {
-        let line = written(AccessFormat::Combined, &hostile(bytes));
+        let line = written(&Format::Combined, &hostile(bytes));
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         assert_eq!(line.matches('"').count(), 6, "{line}");
         // Client, "-", user and the two words of the time stand before the first quote.
         assert_eq!(line.split('"').next().unwrap().split_whitespace().count(), 5, "{line}");
-        let line = written(AccessFormat::Json, &hostile(bytes));
+        let line = written(&Format::Json, &hostile(bytes));
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(object["status"], 200);
-        assert_eq!(object["target"], object["referer"]);
+        assert_eq!(object["target"], format!("/{}", object["referer"].as_str().unwrap()));
         assert_eq!(object.as_object().unwrap().len(), 14);
     }
 }
@@ -118,21 +131,86 @@ fn no_value_forges_a_line_or_a_column() {
 fn no_line_is_longer_than_a_pipe_keeps_together() {
     let entry = |byte: u8| vec![byte; 20_000];
     for bytes in [entry(b'x'), entry(b'\\'), entry(b'"'), entry(0), entry(0xff)] {
-        for format in [AccessFormat::Combined, AccessFormat::Json] {
-            let address = "[2001:db8:1111:2222:3333:4444:5555:6666]:1".parse().unwrap();
-            let peer = Peer::Address(address);
+        for format in [&Format::Combined, &Format::Json] {
+            let address = "2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap();
+            let client = Some(Client { address, port: None });
             let (bytes_sent, duration) = (u64::MAX, Duration::from_secs(1 << 40));
-            let line = written(format, &Entry { peer, bytes: bytes_sent, duration, ..hostile(&bytes) });
+            let line = written(format, &Entry { client, bytes: bytes_sent, duration, ..hostile(&bytes) });
             assert!((3200..=4096).contains(&line.len()), "{}", line.len());
             assert!(line.contains("..."));
         }
     }
 }
 
+/// The line of a pattern, and the fields that it wanted.
+fn patterned(pattern: &str, entry: &Entry<'_>) -> (String, WantedFields) {
+    let mut flags = crate::config::Flags { access_logformat: Some(pattern.into()), ..Default::default() };
+    flags.access_logfile = Some("-".into());
+    let sources = crate::config::Sources { flags, ..Default::default() };
+    let log = AccessLog::open(&crate::config::load(&sources).unwrap().config.log).unwrap().unwrap();
+    (written(&log.format, entry).trim_end_matches('\n').to_owned(), log.wanted)
+}
+
 #[test]
-fn an_ipv4_client_of_an_ipv6_socket_has_its_ipv4_address() {
-    let peer = Peer::Address("[::ffff:192.0.2.1]:80".parse().unwrap());
-    assert!(written(AccessFormat::Combined, &Entry { peer, ..ordinary() }).starts_with("192.0.2.1 - "));
+fn patterns_show_what_gunicorns_atoms_stand_for() {
+    let pid = std::process::id();
+    for (pattern, expected) in [
+        (
+            r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#,
+            "192.0.2.1 - demo [06/Nov/1994:08:49:37 +0000] \"GET /a?b=c HTTP/1.1\" 200 13 \"http://example.org/\" \"curl/8\"",
+        ),
+        ("%(m)s|%(U)s|%(q)s|%(H)s|%(B)d|100%%", "GET|/a|b=c|HTTP/1.1|13|100%"),
+        ("%(T)s %(M)s %(D)s %(L)s", "0 12 12345 0.012345"),
+        ("%(p)s", &format!("<{pid}>")),
+        ("%({raw_uri}e)s %({REMOTE_PORT}e)s %({wsgi.url_scheme}e)s %({remote_user}e)s", "/a?b=c 4711 http -"),
+    ] {
+        assert_eq!(patterned(pattern, &ordinary()).0, expected, "{pattern}");
+    }
+    let mounted = Entry { mount: "/shop", target: Some(target(b"/shop/caf%C3%A9%0a")), ..ordinary() };
+    let line = patterned("%({SCRIPT_NAME}e)s %({PATH_INFO}e)s %(U)s %(q)s.", &mounted).0;
+    assert_eq!(line, "/shop /caf\\u00c3\\u00a9\\u000a /shop/caf\\u00c3\\u00a9\\u000a .");
+    let line = patterned("%(h)s %(r)s %(m)s %(U)s %(H)s %(s)s %(a)s", &unreadable()).0;
+    assert_eq!(line, "- - - - - 400 -");
+}
+
+#[test]
+fn patterns_show_fields_of_both_sides() {
+    let (request, response) = ([Some("one".parse().unwrap()), None], [Some("text/plain".parse().unwrap())]);
+    let entry = Entry { request_fields: &request, response_fields: &response, ..ordinary() };
+    let pattern = "%({X-One}i)s %({x-two}i)s %({HTTP_X_ONE}e)s %({Content-Type}o)s";
+    let (line, wanted) = patterned(pattern, &entry);
+    assert_eq!(line, "one - one text/plain");
+    assert_eq!(
+        (wanted.request, wanted.response),
+        (vec!["x-one".parse().unwrap(), "x-two".parse().unwrap()], vec!["content-type".parse().unwrap()],)
+    );
+    assert_eq!(patterned(pattern, &ordinary()).0, "- - - -");
+}
+
+#[test]
+fn no_value_forges_a_line_of_a_pattern_nor_breaks_its_json() {
+    let pattern = r#"{"user":"%(u)s","target":"%({RAW_URI}e)s","path":"%(U)s","method":"%(m)s","agent":"%(a)s","x":"%({x}i)s"}"#;
+    for bytes in [
+        &b"x\" 200\n192.0.2.9 - root [06/Nov/1994:08:49:37 +0000] \"GET / HTTP/1.1"[..],
+        b"\",\"user\":\"root\"}\n{\"time\":\"",
+        b"\\\" \\",
+        b"\r\n\x1b[2J\0\x7f\x80\xff %0a%22",
+    ] {
+        let value = [HeaderValue::from_bytes(
+            &bytes
+                .iter()
+                .map(|byte| if *byte < 32 || *byte == 127 { b'"' } else { *byte })
+                .collect::<Vec<_>>(),
+        )
+        .ok()];
+        let line = patterned(pattern, &Entry { request_fields: &value, ..hostile(bytes) }).0;
+        assert!(!line.contains('\n'), "{line}");
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object.as_object().unwrap().len(), 6, "{line}");
+    }
+    let long = vec![b'"'; 20_000];
+    let line = patterned(&"%(a)s".repeat(40), &hostile(&long)).0;
+    assert!(line.len() < 4096 && line.ends_with("..."), "{}", line.len());
 }
 
 fn log_at(access: LogTarget) -> Log {

@@ -280,7 +280,7 @@ fn parse_coding(value: &[u8]) -> Result<TransferCoding, Rejection> {
 }
 
 /// RFC 3986 3.2.2 and RFC 9110 7.2: `uri-host [ ":" port ]`, which may be empty.
-fn is_host(value: &[u8]) -> bool {
+pub(in crate::protocol) fn is_host(value: &[u8]) -> bool {
     let (host, port) = if value.first() == Some(&b'[') {
         let Some(end) = memchr::memchr(b']', value) else { return false };
         let inner = &value[1..end];

@@ -10,6 +10,7 @@ mod serve;
 mod session;
 mod write;
 
+pub(in crate::protocol) use head::is_host;
 pub use serve::serve;
 
 use crate::config::{Limits, Timeouts};

@@ -8,7 +8,7 @@ use super::write::Asked;
 use crate::net::{Connection, Drain, Local, Peer};
 use crate::protocol::{
     Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Patience, Record, Rejection, Relayed,
-    Request, RequestContext, RequestHead, Response, Scheme, text_response, upgrade,
+    Request, RequestContext, RequestHead, Response, Scheme, field_values, text_response, upgrade,
 };
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -83,6 +83,7 @@ impl Ends {
             peer: self.peer,
             local: self.local.clone(),
             scheme: Scheme::Http,
+            forwarded: None,
             identity: None,
             mount: Arc::clone(&self.mount),
             received: Instant::now(),
@@ -90,16 +91,19 @@ impl Ends {
     }
 
     fn record<H: Handler>(&self, handler: &H, head: Option<&RequestHead>) -> Record {
-        record(&self.context(handler), head)
+        record(&self.context(handler), head, handler)
     }
 }
 
-fn record(context: &RequestContext, head: Option<&RequestHead>) -> Record {
+fn record<H: Handler>(context: &RequestContext, head: Option<&RequestHead>, handler: &H) -> Record {
     Record {
         context: context.clone(),
         line: head.map(|head| (head.method.clone(), head.target.clone(), head.version)),
         referer: head.and_then(|head| head.fields.get(REFERER).cloned()),
         user_agent: head.and_then(|head| head.fields.get(USER_AGENT).cloned()),
+        fields: head
+            .map(|head| field_values(&handler.wanted_fields().request, &head.fields))
+            .unwrap_or_default(),
     }
 }
 
@@ -123,7 +127,7 @@ async fn exchange<H: Handler>(
     let turn = Turn { framing, persistence, expectation };
     match admitted {
         Err(response) => {
-            let record = record(&context, Some(&head));
+            let record = record(&context, Some(&head), handler);
             answer_early(session, turn, *response, &record, handler).await
         }
         Ok(admitted) => match receive(session, turn, &admitted, received).await {
@@ -135,7 +139,7 @@ async fn exchange<H: Handler>(
                 answer(session, turn, admitted.route, request, handler).await
             }
             Err(Stop::Refuse(rejection)) => {
-                let record = record(&context, Some(&head));
+                let record = record(&context, Some(&head), handler);
                 refuse(session, rejection, &record, handler).await
             }
             Err(Stop::Gone) => Next::Close,
@@ -201,7 +205,7 @@ async fn answer<H: Handler>(
     handler: &H,
 ) -> Next {
     let (method, version) = (request.head.method.clone(), request.head.version);
-    let record = handler.keeps_records().then(|| record(&request.context, Some(&request.head)));
+    let record = handler.keeps_records().then(|| record(&request.context, Some(&request.head), handler));
     let mut response = match handler.respond(route, request, Patience::Move).await {
         Answer::Response(response) => response,
         Answer::Busy(route, request) => {
@@ -221,10 +225,11 @@ async fn answer<H: Handler>(
     let status = response.status();
     // Who waits for the connection learns it at once.
     session.handover.take_if(|_| status != StatusCode::SWITCHING_PROTOCOLS);
+    let fields = field_values(&handler.wanted_fields().response, response.headers());
     let asked = Asked { method: &method, version };
     let written = session.write_response(response, asked, turn.persistence).await;
     if let Some(record) = &record {
-        handler.finish(&Exchange { record, status, sent: written.sent, refused: None });
+        handler.finish(&Exchange { record, status, sent: written.sent, fields, refused: None });
     }
     match written.end {
         Ok(_) if status == StatusCode::SWITCHING_PROTOCOLS => Next::HandOver,
@@ -253,10 +258,11 @@ async fn answer_early<H: Handler>(
 ) -> Next {
     let Some((method, _, version)) = &record.line else { return Next::Close };
     let status = response.status();
+    let fields = field_values(&handler.wanted_fields().response, response.headers());
     let keeps = turn.persistence == Persistence::KeepAlive && may_discard(turn, &session.buffer);
     let persistence = if keeps { Persistence::KeepAlive } else { Persistence::Close };
     let written = session.write_response(response, Asked { method, version: *version }, persistence).await;
-    handler.finish(&Exchange { record, status, sent: written.sent, refused: None });
+    handler.finish(&Exchange { record, status, sent: written.sent, fields, refused: None });
     if written.end.is_err() {
         return Next::Close;
     }
@@ -300,6 +306,7 @@ async fn refuse<H: Handler>(
     let status: StatusCode = response.status();
     let asked = Asked { method, version };
     let written = session.write_response(response, asked, Persistence::Close).await;
-    handler.finish(&Exchange { record, status, sent: written.sent, refused: Some(rejection) });
+    let (sent, fields) = (written.sent, Vec::new());
+    handler.finish(&Exchange { record, status, sent, fields, refused: Some(rejection) });
     if written.end.is_ok() { Next::Linger } else { Next::Close }
 }

@@ -1,7 +1,7 @@
-//! What a proxy in front says of the client, believed from trusted peers alone.
+//! Which peers are proxies of ours.
 
-use super::{Peer, Scheme};
-use http::HeaderMap;
+use super::client;
+use crate::protocol::{Client, Peer};
 use std::net::IpAddr;
 
 /// The peers that are proxies of ours.
@@ -29,15 +29,24 @@ impl TrustedPeers {
             Some(address) => self.networks.iter().any(|network| network.contains(address.to_canonical())),
         }
     }
-}
 
-/// The scheme that X-Forwarded-Proto names; of several, the one that the nearest proxy saw last.
-pub fn scheme(fields: &HeaderMap) -> Option<Scheme> {
-    let value = fields.get_all("x-forwarded-proto").iter().next_back()?.to_str().ok()?;
-    match value.rsplit(',').next()?.trim() {
-        text if text.eq_ignore_ascii_case("https") => Some(Scheme::Https),
-        text if text.eq_ignore_ascii_case("http") => Some(Scheme::Http),
-        _ => None,
+    /// Of addresses that proxies have added one by one, the nearest first: the first that is no proxy named here.
+    ///
+    /// Where all are proxies, or the list cannot be read any further, the last address that a proxy of ours has
+    /// seen. "*" names no proxy: it believes whoever connects, and nobody beyond.
+    pub(super) fn farthest_client<'a>(&self, nodes: impl Iterator<Item = &'a [u8]>) -> Option<Client> {
+        let mut farthest = None;
+        // RFC 9110 5.6.1.2: empty elements of a list are ignored.
+        for node in nodes.filter(|node| !node.trim_ascii().is_empty()) {
+            let Some(client) = client(node) else { break };
+            farthest = Some(client);
+            let is_proxy =
+                |network: &Network| *network != Network::Everyone && network.contains(client.address);
+            if !self.networks.iter().any(is_proxy) {
+                break;
+            }
+        }
+        farthest
     }
 }
 
@@ -96,20 +105,5 @@ mod tests {
         assert!(trusts(&["*"], "[2001:db8::1]"));
         assert!(!trusts(&[], "127.0.0.1"));
         assert!(TrustedPeers::new([]).trusts(Peer::Unix));
-    }
-
-    #[test]
-    fn the_nearest_proxy_names_the_scheme() {
-        for (value, expected) in [
-            ("https", Some(Scheme::Https)),
-            ("HTTPS", Some(Scheme::Https)),
-            ("http, https", Some(Scheme::Https)),
-            ("https, http", Some(Scheme::Http)),
-            ("ftp", None),
-        ] {
-            let mut fields = HeaderMap::new();
-            fields.insert("x-forwarded-proto", value.parse().unwrap());
-            assert_eq!(scheme(&fields), expected, "{value}");
-        }
     }
 }
