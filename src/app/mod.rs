@@ -4,6 +4,7 @@
 
 mod body;
 pub mod calls;
+pub mod collected;
 #[cfg(feature = "hyper")]
 mod hyper_upgrade;
 mod native;

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "jwt")]
 use super::jwt;
-use super::{bench, print_config, systemd};
+use super::{bench, gunicorn, print_config, systemd};
 use crate::config::Flags;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -72,7 +72,7 @@ pub(super) fn parse_own(arguments: Vec<OsString>) -> Result<Flags, ExitCode> {
             Some(app) => format!("error: {app:?} is no flag; this program serves its own app"),
         },
         Err(error) if error.kind() == ErrorKind::DisplayHelp => return Err(super::print(&error.to_string())),
-        Err(error) => refused_flag(&error).unwrap_or_else(|| error.to_string()),
+        Err(error) => error.to_string(),
     };
     super::complain(complaint.trim_end());
     Err(ExitCode::from(super::USAGE))
@@ -87,7 +87,12 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, ExitCode> {
         super::complain(message.trim_end());
         ExitCode::from(super::USAGE)
     };
-    match Program::try_parse_from(with_command(arguments)) {
+    let mut arguments = with_command(arguments);
+    // The other commands have flags of their own, which may be spelt as some of Gunicorn's are.
+    if arguments[1..].first().is_some_and(|command| SERVING.iter().any(|serving| command == serving)) {
+        arguments = gunicorn::adapt(arguments).map_err(|problems| refuse(&super::with_hint(problems)))?;
+    }
+    match Program::try_parse_from(arguments) {
         Ok(Program { command }) => match misplaced(&command) {
             None => Ok(command),
             Some(message) => Err(refuse(&message)),
@@ -95,7 +100,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, ExitCode> {
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Err(super::print(&error.to_string()))
         }
-        Err(error) => Err(refuse(&refused_flag(&error).unwrap_or_else(|| error.to_string()))),
+        Err(error) => Err(refuse(&perhaps_a_module(&error).unwrap_or_else(|| error.to_string()))),
     }
 }
 
@@ -124,56 +129,22 @@ fn misplaced(command: &Command) -> Option<String> {
     Some(format!("error: \"{app}\" is a command; write it first: ferricorn {app} ..."))
 }
 
-/// Gunicorn's flags that are not there are refused by name; a bare module needs the command written out.
-fn refused_flag(error: &clap::Error) -> Option<String> {
-    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) =
-        (error.kind(), error.get(ContextKind::InvalidSubcommand))
-    {
-        return Some(format!("{error}\nTo serve a Python module of this name: ferricorn serve {word}"));
+/// A bare module needs the command written out.
+fn perhaps_a_module(error: &clap::Error) -> Option<String> {
+    match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => {
+            Some(format!("{error}\nTo serve a Python module of this name: ferricorn serve {word}"))
+        }
+        _ => None,
     }
-    if error.kind() != ErrorKind::UnknownArgument {
-        return None;
-    }
-    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
-    let flag = argument.split('=').next().unwrap_or(argument);
-    let (_, advice) = REFUSED_FLAGS.iter().find(|(name, _)| *name == flag)?;
-    Some(format!("error: {flag} is not supported in this version; {advice}"))
 }
 
 const COMMANDS: [&str; 6] = ["serve", "check", "print-config", "systemd", "jwt", "bench"];
 
-const DEMO_APPS: [&str; 3] = ["hello", "echo", "status"];
+/// Commands that take what Gunicorn's command line takes.
+const SERVING: [&str; 3] = ["serve", "check", "print-config"];
 
-/// Flags of Gunicorn that this version does not have, and what to do instead.
-const REFUSED_FLAGS: &[(&str, &str)] = &[
-    ("--preload", "leave it out: each worker loads the app itself"),
-    ("--reload", "leave it out, and send SIGHUP to the master after a change"),
-    ("--reload-engine", "leave it out"),
-    ("--reload-extra-file", "leave it out"),
-    ("--spew", "leave it out"),
-    ("--daemon", "let systemd or a container run it in the background"),
-    ("-D", "let systemd or a container run it in the background"),
-    ("--reuse-port", "leave it out: each worker has its own SO_REUSEPORT socket"),
-    ("--worker-connections", "write limits.connections in the configuration file"),
-    ("--worker-tmp-dir", "leave it out: workers are watched through shared memory"),
-    ("--limit-request-line", "write limits.target in the configuration file"),
-    ("--limit-request-fields", "write limits.fields in the configuration file"),
-    ("--limit-request-field_size", "write limits.head in the configuration file"),
-    ("--certfile", "TLS ends at the proxy in front"),
-    ("--keyfile", "TLS ends at the proxy in front"),
-    ("--ca-certs", "TLS ends at the proxy in front"),
-    ("--proxy-protocol", "leave it out"),
-    ("--paste", "write [[app]] with target = \"module:callable\""),
-    ("--statsd-host", "leave it out"),
-    ("--name", "leave it out"),
-    ("-n", "leave it out"),
-    ("--capture-output", "leave it out: the output of apps goes to standard error"),
-    ("--enable-stdio-inheritance", "leave it out: standard streams are inherited"),
-    ("--log-syslog", "send standard error to the journal or to a syslog agent"),
-    ("--log-config", "use --log-level and --log-format"),
-    ("--config-file", "use -c FILE"),
-    ("--initgroups", "leave it out: workers get the groups of their user"),
-];
+const DEMO_APPS: [&str; 3] = ["hello", "echo", "status"];
 
 #[cfg(test)]
 mod tests {
@@ -200,20 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_gunicorn_that_are_not_there_are_refused_by_name() {
-        for (flag, _) in REFUSED_FLAGS {
-            let error = Program::try_parse_from(["ferricorn", "serve", flag]).unwrap_err();
-            let message = refused_flag(&error).unwrap_or_default();
-            assert!(message.contains(&format!("{flag} is not supported")), "{flag}: {error}");
-        }
-    }
-
-    #[test]
     fn every_flag_of_the_stable_command_line_is_taken() {
         let line = "ferricorn serve m:app -c f.toml -b :1 -b unix:x -w 2 --threads 3 -t 30 -p x.pid -u u -g g -m 027 \
                     -e A=1 -e B=2 --graceful-timeout 5 --keep-alive 2s --max-requests 9 --max-requests-jitter 1 \
                     --chdir / --pythonpath a,b --backlog 5 --access-logfile - --access-logformat json \
                     --error-logfile - --log-level debug --log-format json --forwarded-allow-ips * \
+                    --worker-connections 100 --limit-request-line 4094 --limit-request-fields 50 \
                     --static /s=dir --check-config --print-config -k gthread --unix-mode 0660";
         let Command::Serve(serve) = Program::try_parse_from(words(line)).unwrap().command else {
             panic!("{line}");

@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod check;
+mod gunicorn;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod print_config;
@@ -13,6 +14,7 @@ use crate::config::{Flags, Loaded, Reloader};
 use arguments::Command;
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs the program with these arguments, of which the first is its name.
@@ -58,13 +60,24 @@ fn serve_or_fail(flags: Flags) -> ExitCode {
 /// Loads the configuration, or prints what is wrong with it.
 fn load(flags: Flags) -> Result<(Loaded, Reloader), ExitCode> {
     let refuse = |message: String| {
-        complain(&message);
+        complain(&with_hint(message));
         ExitCode::from(USAGE)
     };
+    if let Some(message) = flags.config.as_deref().and_then(gunicorn::foreign_file) {
+        return Err(refuse(message));
+    }
     let mut reloader =
         Reloader::new(flags).map_err(|error| refuse(format!("the current directory is gone: {error}")))?;
     let loaded = reloader.load().map_err(|errors| refuse(errors.to_string()))?;
     Ok((loaded, reloader))
+}
+
+/// A complaint, and where a configuration for Gunicorn seems to be waiting to be read.
+fn with_hint(message: String) -> String {
+    match gunicorn::hint(Path::new("."), |name| std::env::var_os(name)) {
+        Some(hint) => format!("{message}\n{hint}"),
+        None => message,
+    }
 }
 
 /// Writes lines to standard output; 0 unless they could not be written.

@@ -25,6 +25,9 @@ pub struct Flags {
     /// App threads per worker
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub threads: Option<String>,
+    /// Connections that a worker may have at once
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub worker_connections: Option<String>,
     /// Kind of worker, for command lines written for Gunicorn: sync or gthread
     #[cfg_attr(feature = "cli", arg(short = 'k', long, value_name = "CLASS"))]
     pub worker_class: Option<String>,
@@ -46,6 +49,12 @@ pub struct Flags {
     /// Length of each listening socket's queue
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub backlog: Option<String>,
+    /// Longest request target, in bytes
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub limit_request_line: Option<String>,
+    /// Number of request fields
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub limit_request_fields: Option<String>,
     /// Mode of UNIX sockets, octal
     #[cfg_attr(feature = "cli", arg(long, value_name = "MODE"))]
     pub unix_mode: Option<String>,
@@ -79,7 +88,7 @@ pub struct Flags {
     /// Where the access log goes: a file, "-" (standard output), "stderr" or "off"
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub access_logfile: Option<String>,
-    /// Shape of the access log: combined or json
+    /// Shape of the access log: combined, json or a pattern such as "%(h)s %(r)s %(s)s"
     #[cfg_attr(feature = "cli", arg(long, value_name = "FORMAT"))]
     pub access_logformat: Option<String>,
     /// Where the error log goes: a file, "-" (standard output), "stderr" or "off"
@@ -105,6 +114,9 @@ impl Flags {
             ("--max-requests", "workers.max_requests", self.max_requests.clone()),
             ("--max-requests-jitter", "workers.max_requests_jitter", self.max_requests_jitter.clone()),
             ("--backlog", "server.backlog", self.backlog.clone()),
+            ("--worker-connections", "limits.connections", self.worker_connections.clone()),
+            ("--limit-request-line", "limits.target", self.limit_request_line.as_deref().map(with_byte)),
+            ("--limit-request-fields", "limits.fields", self.limit_request_fields.clone()),
             ("--unix-mode", "server.unix_mode", self.unix_mode.clone()),
             ("--pid", "server.pid_file", self.pid.clone()),
             ("--user", "server.user", self.user.clone()),
@@ -151,7 +163,7 @@ impl Flags {
             "sync" | "gthread" => return None,
             "gevent" | "eventlet" | "tornado" => "use --threads N for requests that wait",
             _ if class.contains("uvicorn") || class.contains("asgi") => {
-                "ASGI apps are not supported in this version"
+                "ASGI apps are not served in this version"
             }
             _ => "use sync or gthread, or leave the flag out",
         };
@@ -164,6 +176,12 @@ impl Flags {
 fn with_unit(text: &str) -> String {
     let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if bare { format!("{text}s") } else { text.into() }
+}
+
+/// Gunicorn's sizes are numbers of bytes.
+fn with_byte(text: &str) -> String {
+    let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if bare { format!("{text} B") } else { text.into() }
 }
 
 fn pairs(texts: &[String], flag: &str, shape: &str, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {

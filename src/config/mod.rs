@@ -33,6 +33,7 @@ pub use flags::Flags;
 pub use load::{Changes, Loaded, Reloader, Sources, load};
 pub use patterns::{HostPattern, NamePattern};
 pub use print::{ShowOrigin, reference, to_json, to_toml};
+pub(crate) use schema::mount_prefix;
 pub use units::{BindAddress, ByteSize, Mode, Share, Threads, WorkerCount};
 
 use std::collections::BTreeMap;

@@ -2,10 +2,12 @@
 
 use super::BootFailure;
 use crate::app::calls::CallQueue;
+use crate::app::collected::{Collection, Verdict};
 use crate::app::static_files::StaticFiles;
 use crate::app::{App, Status, native};
-use crate::config::{AppTarget, Config};
+use crate::config::{AppTarget, Config, FileRules, HostPattern};
 use crate::contract::exit::ExitReason;
+use crate::contract::slot::Slot;
 use crate::middleware::access_log::AccessLog;
 use crate::middleware::bearer::Authenticator;
 use crate::middleware::limits::RouteTable;
@@ -49,6 +51,7 @@ pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pi
 
 /// What the apps of a configuration are loaded with.
 pub(super) struct Loading<'a> {
+    pub(super) slot: Slot,
     pub(super) workers: u16,
     pub(super) calls: &'a Arc<CallQueue>,
     pub(super) status: &'a Status,
@@ -58,7 +61,7 @@ pub(super) struct Loading<'a> {
 
 /// Loads every app.
 pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Router, BootFailure> {
-    let Loading { workers, calls, status, own } = loading;
+    let Loading { slot, workers, calls, status, own } = loading;
     let mut apps = Vec::with_capacity(config.apps.len() + 1);
     apps.extend(own.map(|app| (Place { hosts: Vec::new(), prefix: "/".into() }, app)));
     for mount in &config.apps {
@@ -74,7 +77,45 @@ pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Router, Boot
         };
         apps.push((Place { hosts: mount.hosts.clone(), prefix: mount.mount.clone() }, app));
     }
+    if let Some(collection) = django(config) {
+        apps.extend(collected(&collection, config, slot));
+    }
     Ok(Router::new(apps))
+}
+
+/// A Django project's collected files, as an app; nothing where something is mounted already.
+fn collected(collection: &Collection, config: &Config, slot: Slot) -> Option<(Place, Arc<dyn App>)> {
+    // Every worker of a generation finds the same; one says it.
+    let speaks = slot == Slot(1);
+    let refuse = |reason: &str| {
+        if speaks {
+            tracing::warn!("the Django project's static files are not served: {reason}");
+        }
+    };
+    let prefix = match collection.judge() {
+        Verdict::Serve(prefix) => prefix,
+        Verdict::Leave => return None,
+        Verdict::Refuse(reason) => {
+            refuse(&reason);
+            return None;
+        }
+    };
+    if config.apps.iter().any(|mount| mount.mount == prefix) {
+        return None;
+    }
+    match StaticFiles::new(&collection.root, &prefix, &FileRules::default()) {
+        Ok(files) => {
+            if speaks {
+                let root = collection.root.display();
+                tracing::info!(%root, mount = prefix, "serving the static files that the Django project has collected");
+            }
+            Some((Place { hosts: python_hosts(config), prefix }, Arc::new(files)))
+        }
+        Err(error) => {
+            refuse(&error.to_string());
+            None
+        }
+    }
 }
 
 /// An app that could not be loaded.
@@ -96,6 +137,26 @@ fn python(
     };
     let app = crate::app::python::load(target, &options, Arc::clone(calls)).map_err(failed)?;
     Ok(app)
+}
+
+/// The hosts of the Python apps, since the files are for the same ones; empty: all.
+fn python_hosts(config: &Config) -> Vec<HostPattern> {
+    let python = || config.apps.iter().filter(|mount| matches!(mount.target, AppTarget::Python(_)));
+    if python().any(|mount| mount.hosts.is_empty()) {
+        return Vec::new();
+    }
+    python().flat_map(|mount| mount.hosts.iter().cloned()).collect()
+}
+
+#[cfg(feature = "python")]
+fn django(config: &Config) -> Option<Collection> {
+    let asks = config.has_python_app() && config.python.static_files == crate::config::StaticRoot::Auto;
+    asks.then(crate::app::python::collection).flatten()
+}
+
+#[cfg(not(feature = "python"))]
+fn django(_: &Config) -> Option<Collection> {
+    None
 }
 
 #[cfg(not(feature = "python"))]

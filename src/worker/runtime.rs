@@ -103,7 +103,8 @@ fn pipeline(
     let config = &handoff.config;
     let scoreboard = handoff.scoreboard.clone();
     let status: crate::app::Status = Arc::new(move || status_text(&scoreboard));
-    let loading = load::Loading { workers: handoff.workers, calls, status: &status, own };
+    let (slot, workers) = (handoff.slot, handoff.workers);
+    let loading = load::Loading { slot, workers, calls, status: &status, own };
     let router = load::apps(config, loading)?;
     let post = handoff
         .relay

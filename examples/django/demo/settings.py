@@ -71,7 +71,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 
-# Collected by `manage.py collectstatic`, served by Ferricorn (ferricorn.toml), never by Python.
+# Collected by `manage.py collectstatic`, and then served by Ferricorn without configuration, never by Python.
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "collected"
 

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod answer;
+mod django;
 mod environ;
 mod ffi;
 mod file_wrapper;
@@ -14,6 +15,7 @@ mod start_response;
 mod streams;
 mod wsgi;
 
+pub use django::collection;
 pub use ffi::fork_hooks;
 pub use load::{Options, load};
 

@@ -192,7 +192,7 @@ fn dotted_name(text: &str) -> bool {
 }
 
 /// A mount prefix without its trailing slash: "/static/" and "/static" are the same place.
-pub(in crate::config) fn mount_prefix(text: &str) -> Result<String, String> {
+pub(crate) fn mount_prefix(text: &str) -> Result<String, String> {
     let trimmed = text.strip_suffix('/').unwrap_or(text);
     if !text.starts_with('/') {
         return Err(format!("{text:?} does not begin with a slash; write \"/{text}\""));

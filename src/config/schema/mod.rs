@@ -7,7 +7,8 @@ mod apps;
 mod auth;
 mod require;
 
-pub(super) use apps::{APP_KEYS, MountDraft, ROUTE_KEYS, app_target, mount_prefix};
+pub(crate) use apps::mount_prefix;
+pub(super) use apps::{APP_KEYS, MountDraft, ROUTE_KEYS, app_target};
 pub(super) use auth::{AUTH_KEYS, KEY_KEYS, KeyDraft, PROVIDER_KEYS, RULE_KEYS, RuleDraft, blank_provider};
 
 use super::setting::Setting;

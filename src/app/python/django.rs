@@ -1,0 +1,55 @@
+//! What a loaded Django project says of its static files.
+
+use crate::app::collected::Collection;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::path::PathBuf;
+
+/// The collected files of the project in this interpreter; `None` without Django, with DEBUG on (Django then
+/// serves them itself, from the apps' own folders) or without STATIC_ROOT.
+pub fn collection() -> Option<Collection> {
+    Python::attach(|py| match read(py) {
+        Ok(collection) => collection,
+        Err(error) => {
+            tracing::warn!(traceback = super::describe(py, &error), "Django's settings could not be read");
+            None
+        }
+    })
+}
+
+fn read(py: Python<'_>) -> PyResult<Option<Collection>> {
+    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    // Looked up, never imported: an app that does not use Django must not get it.
+    let Some(conf) = modules.get_item("django.conf")? else { return Ok(None) };
+    let settings = conf.getattr("settings")?;
+    if !settings.getattr("configured")?.is_truthy()? || settings.getattr("DEBUG")?.is_truthy()? {
+        return Ok(None);
+    }
+    let Some(root) = path(&settings, "STATIC_ROOT")? else { return Ok(None) };
+    let url = settings.getattr("STATIC_URL")?;
+    if url.is_none() {
+        return Ok(None);
+    }
+    // A project that calls settings.configure() has no such module.
+    let module = settings.getattr("SETTINGS_MODULE").ok().and_then(|name| name.extract::<String>().ok());
+    let file = match module {
+        Some(name) => modules.get_item(name)?.and_then(|module| module.getattr("__file__").ok()),
+        None => None,
+    };
+    Ok(Some(Collection {
+        url: url.str()?.to_string(),
+        root,
+        media: path(&settings, "MEDIA_ROOT")?,
+        settings: file.and_then(|file| file.extract().ok()),
+    }))
+}
+
+/// A setting that is a path, as str or pathlib.Path; `None` when it is unset or empty.
+fn path(settings: &Bound<'_, PyAny>, name: &str) -> PyResult<Option<PathBuf>> {
+    let value = settings.getattr(name)?;
+    if value.is_none() {
+        return Ok(None);
+    }
+    let path: PathBuf = value.extract()?;
+    Ok(Some(path).filter(|path| !path.as_os_str().is_empty()))
+}
