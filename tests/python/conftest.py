@@ -12,6 +12,7 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE))
 
 from support.gates import Gates  # noqa: E402
+from support.nginx import Nginx  # noqa: E402
 from support.server import FERRICORN, Server, clean_environment  # noqa: E402
 
 
@@ -47,6 +48,21 @@ def serve(tmp_path):
             errors.append(str(error))
         print(f"---- log of {server.process.args} ----\n{server.log.text()}")
     assert not errors, "\n".join(errors)
+
+
+@pytest.fixture
+def nginx(tmp_path):
+    """Starts nginx with a site in front of a server, and ends it."""
+    started = []
+
+    def start(site, server):
+        started.append(Nginx(tmp_path, site, server))
+        return started[-1]
+
+    yield start
+    for front in started:
+        front.close()
+        print(f"---- log of nginx ----\n{front.log.text()}")
 
 
 @pytest.fixture

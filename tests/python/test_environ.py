@@ -2,14 +2,11 @@
 
 import json
 import re
-import socket
-import subprocess
-import sys
 
 import pytest
 
 from support.client import answer_to
-from support.server import DEADLINE, Log, clean_environment
+from support.gunicorn import Gunicorn
 
 # Each is the target of a GET.
 TARGETS = [
@@ -51,45 +48,23 @@ FIELDS = [
     "Authorization: Basic dGVzdDp0ZXN0\r\n",
     "Connection: keep-alive\r\n",
     "If-Modified-Since: Mon, 23 Nov 2026 00:00:00 GMT\r\n",
+    "X-Forwarded-Proto: https\r\n",
+    "X-Forwarded-Proto: http\r\n",
+    "X-Forwarded-Port: 8443\r\nX-Real-IP: 192.0.2.1\r\nForwarded: for=192.0.2.1;proto=https\r\n",
 ]
 
 # What the two servers may differ in without any app noticing a change of meaning.
 OWN = {"SERVER_SOFTWARE", "SERVER_NAME", "SERVER_PORT", "REMOTE_PORT", "HTTP_HOST"}
 COMPARED = re.compile(
-    "REQUEST_METHOD|SCRIPT_NAME|PATH_INFO|QUERY_STRING|RAW_URI|REMOTE_ADDR|SERVER_PROTOCOL|CONTENT_|HTTP_"
+    "REQUEST_METHOD|SCRIPT_NAME|PATH_INFO|QUERY_STRING|RAW_URI|REMOTE_ADDR|SERVER_PROTOCOL|CONTENT_|HTTP_|wsgi.url_scheme"
 )
-
-
-class Gunicorn:
-    """Gunicorn with the same app, on a socket that it inherits."""
-
-    def __init__(self, directory, apps):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--bind", f"fd://{self.listener.fileno()}", "environ_app:application"],
-            cwd=directory,
-            env=clean_environment(PYTHONPATH=str(apps), HOME=str(directory)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[self.listener.fileno()],
-        )
-        self.log = Log(self.process.stdout)
-        self.log.wait_for("Booting worker")
-
-    def connect(self):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE)
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(DEADLINE)
-        self.listener.close()
 
 
 @pytest.fixture
 def both(serve, tmp_path, request):
     """Ferricorn and Gunicorn with the app that shows its environ."""
-    gunicorn = Gunicorn(tmp_path, request.config.rootpath / "tests" / "python" / "apps")
+    apps = request.config.rootpath / "tests" / "python" / "apps"
+    gunicorn = Gunicorn(tmp_path, apps, "environ_app:application")
     try:
         yield serve("environ_app", "-w", "1").ready(), gunicorn
     finally:
