@@ -222,3 +222,69 @@ def test_browser_logs_into_the_styled_admin(serve, site, browser):
     # By title, so that no element of the page being left is asked.
     WebDriverWait(browser, 30).until(lambda page: page.title.startswith("Select note"))
     assert "written in a browser" in browser.find_element(By.ID, "result_list").text
+
+
+def project_settings(site, text):
+    """A settings module of its own; the flags that choose it."""
+    (site / "other_settings.py").write_text(f"from demo.settings import *\n{text}\n")
+    return ["-c", "ferricorn.toml", "-w", "2", "-e", "DJANGO_SETTINGS_MODULE=other_settings"]
+
+
+def test_collected_files_are_served_without_configuration(serve, site):
+    server = serve("-c", "ferricorn.toml", directory=site).ready()
+    assert "\nstatic =" not in (site / "ferricorn.toml").read_text()
+    assert ask(server, "GET", "/static/admin/css/base.css").status == 200
+    said = [line for line in server.log.lines if "static files that the Django project" in line]
+    assert len(said) == 1 and "mount=/static" in said[0], server.log.text()
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "said"),
+    [
+        ('STATIC_URL = "assets/"', 404, "mount=/assets"),
+        ('STATIC_URL = "https://cdn.example/static/"', 404, None),
+        ("STATIC_ROOT = None", 404, None),
+        ('STATIC_ROOT = BASE_DIR / "nothing-here"', 404, "run `python manage.py collectstatic`"),
+        ("STATIC_ROOT = BASE_DIR", 404, "holds the project's own code"),
+        ('MEDIA_ROOT = STATIC_ROOT / "admin"', 404, "holds MEDIA_ROOT"),
+    ],
+)
+def test_settings_decide_what_is_served(serve, site, text, status, said):
+    server = serve(*project_settings(site, text), directory=site).ready()
+    assert ask(server, "GET", "/static/admin/css/base.css").status == status
+    assert ask(server, "GET", "/static/demo/settings.py").status == 404
+    assert ask(server, "GET", "/static/secret/jwt.key").status == 404
+    if text.startswith('STATIC_URL = "assets/"'):
+        assert ask(server, "GET", "/assets/admin/css/base.css").status == 200
+    lines = [line for line in server.log.lines if "Django project" in line]
+    assert len(lines) == (said is not None), lines
+    assert said is None or said in lines[0]
+
+
+def test_with_debug_on_nothing_is_served_unasked(serve, site):
+    server = serve(*project_settings(site, "DEBUG = True"), directory=site).ready()
+    # Django's own answer: its static view is not for WSGI servers.
+    assert ask(server, "GET", "/static/admin/css/base.css").status == 404
+    assert "Django project" not in server.log.text()
+
+
+@pytest.mark.parametrize("more", ['[python]\nstatic = "off"\n', '[[app]]\nmount = "/static"\ntarget = "native:hello"\n'])
+def test_operator_comes_before_the_project(serve, site, more):
+    text = (site / "ferricorn.toml").read_text()
+    (site / "other.toml").write_text(more + text)
+    server = serve("-c", "other.toml", directory=site).ready()
+    answer = ask(server, "GET", "/static/admin/css/base.css")
+    if "hello" in more:
+        assert (answer.status, answer.content) == (200, b"Hello, World!")
+    else:
+        assert answer.status == 404
+    assert "Django project" not in server.log.text()
+
+
+def test_static_directory_named_by_flag_or_file_is_served(serve, site):
+    flagged = serve("-c", "ferricorn.toml", "--static", "/files=collected", directory=site).ready()
+    assert ask(flagged, "GET", "/files/admin/css/base.css").status == 200
+    text = (site / "ferricorn.toml").read_text()
+    (site / "other.toml").write_text('[[app]]\nmount = "/files"\nstatic = "collected"\n' + text)
+    written = serve("-c", "other.toml", directory=site).ready()
+    assert ask(written, "GET", "/files/admin/css/base.css").status == 200
