@@ -111,6 +111,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("accesslog", "write log.access"),
     ("access_log", "write log.access"),
     ("access_log_format", "write log.access_format"),
+    ("secure_scheme_headers", "write server.forwarded_fields"),
     ("errorlog", "write log.error"),
     ("error_log", "write log.error"),
     ("pidfile", "write server.pid_file"),

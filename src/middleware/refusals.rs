@@ -28,7 +28,9 @@ impl RefusalLog {
     pub fn note(&self, status: StatusCode, reason: impl fmt::Display, context: &RequestContext) {
         let Some(unseen) = self.admit(Instant::now()) else { return };
         let status = status.as_u16();
-        tracing::info!(request = %context.id, peer = %context.peer, client = context.forwarded.as_ref().and_then(|said| said.client).map(|client| tracing::field::display(client.address)), status, unseen, "request refused: {reason}");
+        let forwarded = context.forwarded.as_ref().and_then(|forwarded| forwarded.client);
+        let client = forwarded.map(|client| tracing::field::display(client.address));
+        tracing::info!(request = %context.id, peer = %context.peer, client, status, unseen, "request refused: {reason}");
     }
 
     /// Whether a line may be written now, and how many were left out before it.

@@ -133,6 +133,18 @@ fn contradictions_are_told_where_they_stand() {
         ("[server]\nbind = [\":1\", \"0.0.0.0:1\"]", "x.toml:2: server.bind", "twice"),
         ("[server]\nforwarded_allow_ips = [\"10.0.0.0/33\"]", "x.toml:2: server.forwarded", "no address"),
         ("[server]\nforwarded_allow_ips = [\"*\", \"::1\"]", "x.toml:2: server.forwarded", "beside"),
+        (
+            "[server]\nforwarded_fields = [\"forwarded\", \"x-forwarded-for\"]",
+            "x.toml:2: server.forwarded_fields",
+            "beside",
+        ),
+        (
+            "[server]\nforwarded_fields = \"x-forwarded-prot\"",
+            "x.toml:2: server.forwarded_fields",
+            "\"x-forwarded-proto\"?",
+        ),
+        ("[log]\naccess_format = \"jsno\"", "x.toml:2: log.access_format", "did you mean \"json\"?"),
+        ("[log]\naccess_format = '%(h)s %(h)'", "x.toml:2: log.access_format", "column 7: %(h) has no \"s\""),
         ("[workers]\nmax_requests_jitter = 5", "x.toml:2: workers.max_requests_jitter", "no effect"),
         ("[workers]\nthreads = 0", "x.toml:2: workers.threads", "from 1"),
         ("[workers]\ncount = 0", "x.toml:2: workers.count", "from 1"),
@@ -207,7 +219,9 @@ fn what_is_printed_reads_as_the_same_configuration() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let files = ["minimal.toml", "production.toml"]
         .map(|name| std::fs::read_to_string(directory.join(name)).unwrap());
-    let texts = [String::new(), AUTH.into(), generated(1), generated(2), generated(3)];
+    let pattern =
+        "[server]\nforwarded_fields = []\n[log]\naccess_format = '%(h)s \"%(r)s\" %({x-a}i)s é\\t%%'\n";
+    let texts = [String::new(), AUTH.into(), pattern.into(), generated(1), generated(2), generated(3)];
     for text in texts.into_iter().chain(files) {
         let loaded = play(&text, &[], &[]).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
         for show in [ShowOrigin::No, ShowOrigin::Yes] {
