@@ -66,13 +66,17 @@ struct OwnProgram {
 /// # Errors
 /// The exit code when nothing is left to do: help or a complaint has been printed.
 pub(super) fn parse_own(arguments: Vec<OsString>) -> Result<Flags, ExitCode> {
-    let complaint = match OwnProgram::try_parse_from(arguments) {
-        Ok(OwnProgram { flags }) => match &flags.app {
+    let parsed = gunicorn::adapt(arguments).map(OwnProgram::try_parse_from);
+    let complaint = match parsed {
+        Err(problems) => problems,
+        Ok(Ok(OwnProgram { flags })) => match &flags.app {
             None => return Ok(flags),
             Some(app) => format!("error: {app:?} is no flag; this program serves its own app"),
         },
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Err(super::print(&error.to_string())),
-        Err(error) => error.to_string(),
+        Ok(Err(error)) if error.kind() == ErrorKind::DisplayHelp => {
+            return Err(super::print(&error.to_string()));
+        }
+        Ok(Err(error)) => error.to_string(),
     };
     super::complain(complaint.trim_end());
     Err(ExitCode::from(super::USAGE))

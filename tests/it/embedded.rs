@@ -172,7 +172,7 @@ fn a_reload_whose_constructor_fails_keeps_the_old_workers() {
 fn wrong_flags_are_refused_as_ferricorn_does() {
     let folder = Folder::new();
     for (arguments, part) in [
-        ("--daemon", "--daemon is not supported"),
+        ("--daemon", "--daemon of Gunicorn is not supported"),
         ("hello", "serves its own app"),
         ("-w 0", "flag --workers"),
     ] {
