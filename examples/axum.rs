@@ -38,8 +38,11 @@ struct Site {
 /// Called once in each worker, after the fork: connections to a database are never shared between processes.
 async fn site(worker: WorkerInfo) -> Result<Router, ferricorn::BoxError> {
     let file = std::env::var("NOTES").unwrap_or_else(|_| "notes.sqlite3".into());
+    // Workers start together, and SQLite's patience does not cover the change of a new file's journal: one at a time.
+    let preparing = std::fs::File::create(format!("{file}.lock"))?;
+    preparing.lock()?;
     let options = SqliteConnectOptions::new()
-        .filename(file)
+        .filename(&file)
         .create_if_missing(true)
         // Workers write at the same time: a journal that lets readers go on, and patience with other writers.
         .journal_mode(SqliteJournalMode::Wal)
@@ -48,6 +51,7 @@ async fn site(worker: WorkerInfo) -> Result<Router, ferricorn::BoxError> {
     sqlx::query("CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
         .execute(&notes)
         .await?;
+    drop(preparing);
     let site = Site { notes, slot: worker.slot };
     Ok(Router::new()
         .route("/", get(whoami))
