@@ -12,6 +12,7 @@ mod errors;
 mod files;
 mod flags;
 mod load;
+mod manual;
 mod patterns;
 mod print;
 mod schema;
@@ -31,6 +32,7 @@ pub use auth::{
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
 pub use load::{Changes, Loaded, Reloader, Sources, load};
+pub use manual::manual;
 pub use patterns::{HostPattern, NamePattern};
 pub use print::{ShowOrigin, reference, to_json, to_toml};
 pub(crate) use schema::mount_prefix;

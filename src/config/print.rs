@@ -6,7 +6,7 @@ use super::errors::Origin;
 use super::load::Loaded;
 use super::schema::{
     APP_KEYS, AUTH_KEYS, Change, KEY_KEYS, Key, KeyDraft, MountDraft, PROVIDER_KEYS, ROOT_KEYS, ROUTE_KEYS,
-    RULE_KEYS, RuleDraft, SECTIONS, blank_provider,
+    RULE_KEYS, RuleDraft, SECTIONS, about, blank_provider,
 };
 use super::{Auth, Config, Route};
 use toml::Value;
@@ -77,13 +77,13 @@ pub fn reference() -> String {
         text.push_str(&format!("\n{}# {header}\n", comment(doc)));
         entries.iter().for_each(|entry| text.push_str(entry));
     };
-    list("[[app]]", "A mounted app. Without any, the native demo app hello is mounted at \"/\".", {
+    list("[[app]]", about::APP, {
         APP_KEYS.iter().map(|key| entry(key, &MountDraft::default(), None, key.path)).collect()
     });
-    list("[[route]]", "Limits for part of the URL space; the first match wins.", {
+    list("[[route]]", about::ROUTE, {
         ROUTE_KEYS.iter().map(|key| entry(key, &blank_route(), None, key.path)).collect()
     });
-    list("[auth]", "Bearer tokens checked before any app is entered. Without the section none are.", {
+    list("[auth]", about::AUTH, {
         let env = |key: &Key<Auth>| variable(&join("auth", key.path));
         let named = |key: &Key<Auth>| key.path != "forward.headers";
         let auth = Auth::default();
@@ -92,13 +92,13 @@ pub fn reference() -> String {
             .map(|key| entry(key, &auth, named(key).then(|| env(key)).as_deref(), key.path))
             .collect()
     });
-    list("[[auth.provider]]", "Who issues tokens.", {
+    list("[[auth.provider]]", about::PROVIDER, {
         PROVIDER_KEYS.iter().map(|key| entry(key, &blank_provider(), None, key.path)).collect()
     });
-    list("[[auth.provider.key]]", "A key of the provider above.", {
+    list("[[auth.provider.key]]", about::KEY, {
         KEY_KEYS.iter().map(|key| entry(key, &KeyDraft::default(), None, key.path)).collect()
     });
-    list("[[auth.route]]", "Who may pass where: the first match wins, the last rule covers \"/\".", {
+    list("[[auth.route]]", about::RULE, {
         RULE_KEYS.iter().map(|key| entry(key, &RuleDraft::default(), None, key.path)).collect()
     });
     text
@@ -168,12 +168,12 @@ fn item<T>((header, at): (&str, &str), keys: &[Key<T>], (value, blank): (&T, &T)
     }
 }
 
-fn blank_route() -> Route {
+pub(super) fn blank_route() -> Route {
     Route { prefix: String::new(), methods: Vec::new(), body: None, timeout: None, length_required: false }
 }
 
 /// A value on one line; TOML's own printer breaks long texts.
-fn inline(value: &Value) -> String {
+pub(super) fn inline(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
         Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),

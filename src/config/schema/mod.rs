@@ -1,7 +1,7 @@
 //! Every key: its name, what it means, its type, its default. The only such place.
 //!
-//! Reading, printing, the names of environment variables and `config/reference.toml` all come from
-//! these tables.
+//! Reading, printing, the names of environment variables, `config/reference.toml` and
+//! `docs/settings.md` all come from these tables.
 
 mod apps;
 mod auth;
@@ -92,6 +92,19 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("log", "Error log and access log."),
     ("python", "How Python apps find their code."),
 ];
+
+/// What the other parts are about.
+pub(super) mod about {
+    pub(in crate::config) const APP: &str =
+        "A mounted app. Without any, the native demo app hello is mounted at \"/\".";
+    pub(in crate::config) const ROUTE: &str = "Limits for part of the URL space; the first match wins.";
+    pub(in crate::config) const AUTH: &str =
+        "Bearer tokens checked before any app is entered. Without the section none are.";
+    pub(in crate::config) const PROVIDER: &str = "Who issues tokens.";
+    pub(in crate::config) const KEY: &str = "A key of the provider above.";
+    pub(in crate::config) const RULE: &str =
+        "Who may pass where: the first match wins, the last rule covers \"/\".";
+}
 
 keys! {
     /// The plain sections.

@@ -263,14 +263,25 @@ fn generated(seed: u64) -> String {
     text
 }
 
-#[test]
-fn the_reference_is_fresh_and_complete() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/reference.toml");
+/// The content of a generated file, made anew on request.
+fn fresh(file: &str, generated: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("FERRICORN_UPDATE_REFERENCE").is_some() {
-        std::fs::write(&path, reference()).unwrap();
+        std::fs::write(&path, generated).unwrap();
     }
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text == reference(), "config/reference.toml is stale: test with FERRICORN_UPDATE_REFERENCE=1");
+    assert!(text == generated, "{file} is stale: test with FERRICORN_UPDATE_REFERENCE=1");
+    text
+}
+
+#[test]
+fn the_page_of_settings_is_as_fresh_as_the_reference() {
+    fresh("docs/settings.md", &manual());
+}
+
+#[test]
+fn the_reference_is_fresh_and_complete() {
+    let text = fresh("config/reference.toml", &reference());
     // As it stands it says nothing; its plain sections, uncommented, say the defaults.
     assert_eq!(good(&text), Config::default());
     let plain = text.split("# [[app]]").next().unwrap();

@@ -1,0 +1,169 @@
+"""The documentation is true: its configurations are valid, its commands do what it shows, its links lead somewhere."""
+
+import re
+import subprocess
+
+import pytest
+
+from support import pages
+from support.pages import PAGES, ROOT
+from support.scratch import Scratch
+from support.server import FERRICORN, clean_environment
+
+# Blocks that are no command and no configuration of ours, and are made into files where they are named.
+FILES = ("python", "rust", "ini", "nginx", "html", "css", "json")
+SHELL = ("console", "sh")
+# Blocks to be read only; a page explains with them.
+READ = ("text",)
+MOST_NOT_RUN = 6
+
+
+def identifier(page):
+    """A page's name for pytest."""
+    return page.stem
+
+
+@pytest.fixture
+def scratch():
+    """A place for a page."""
+    scratch = Scratch()
+    yield scratch
+    scratch.close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identifier)
+def test_page_comes_true(page, scratch):
+    come_true(page, scratch)
+
+
+def come_true(page, scratch):
+    """Makes the blocks of a page come true, in their order."""
+    for part in pages.parts(page):
+        if isinstance(part, str):
+            # A section stands for itself: its servers end with it.
+            if part.startswith("## "):
+                scratch.end()
+        elif not part.reason:
+            play(part, scratch)
+
+
+def play(block, scratch):
+    """Makes one block come true."""
+    if block.language == "toml" and block.name in ("", "ferricorn.toml"):
+        scratch.check(block)
+    elif block.language in SHELL:
+        scratch.play(block)
+    elif block.language in FILES or block.language == "toml":
+        if block.language == "python":
+            compile(block.text, str(block), "exec")
+        assert block.name, f"{block} names no file"
+        scratch.write(block.name, block.text)
+    else:
+        assert block.language in READ, f"{block}: nobody knows how to try `{block.language}`"
+
+
+def test_blocks_that_are_not_run_are_few_and_say_why(capsys):
+    left_out = [block for page in PAGES for block in pages.blocks(page) if block.reason]
+    with capsys.disabled():
+        print(f"\n{len(left_out)} blocks of the documentation are not run:")
+        for block in left_out:
+            print(f"  {block}: {block.reason}")
+    assert len(left_out) <= MOST_NOT_RUN
+
+
+def test_no_block_escapes_by_being_indented():
+    wrong = [
+        f"{page.name}: {line}"
+        for page in PAGES
+        for line, before in zip(pages.prose(page).splitlines()[1:], pages.prose(page).splitlines())
+        if re.match(r" {4}\S", line) and not before.strip()
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identifier)
+def test_links_lead_somewhere(page):
+    wrong = []
+    for link in pages.links(page):
+        if re.match(r"https?://", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or not target.is_relative_to(ROOT):
+            wrong.append(link)
+        elif anchor and (target.suffix != ".md" or anchor not in pages.anchors(target)):
+            wrong.append(f"{link}: no such heading")
+    assert not wrong, wrong
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in pages.links(PAGES[0])}
+    assert [page.name for page in PAGES[1:] if page not in linked] == []
+
+
+def known_keys():
+    """Every key, by its path in the configuration."""
+    section, keys = "", set()
+    for line in (ROOT / "config" / "reference.toml").read_text().splitlines():
+        if found := re.match(r"(?:# )?\[+([a-z.]+)\]+$", line):
+            section = found[1]
+        elif found := re.match(r"# ([a-z_.]+) = ", line):
+            keys.add(f"{section}.{found[1]}")
+    return keys
+
+
+def known_flags():
+    """Every flag of the program."""
+    flags, commands = set(), [[]]
+    while commands:
+        words = commands.pop()
+        told = subprocess.run(
+            [FERRICORN, *words, "--help"], capture_output=True, text=True, check=True, env=clean_environment(), timeout=60
+        ).stdout
+        flags.update(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", told))
+        listed = re.search(r"^Commands:\n((?:  .*\n)+)", told, re.MULTILINE)
+        names = re.findall(r"^  ([a-z][\w-]*)", listed[1], re.MULTILINE) if listed else []
+        commands += [[*words, name] for name in names if name != "help"]
+    return flags
+
+
+def test_keys_and_flags_that_the_pages_name_exist():
+    keys, flags, wrong = known_keys(), known_flags(), []
+    assert "timeouts.graceful" in keys and "--pythonpath" in flags
+    parents = {key.rpartition(".")[0] for key in keys}
+    for page in PAGES:
+        for code in pages.inline_code(page):
+            if re.fullmatch(r"[a-z]+(\.[a-z_]+)+", code) and code.split(".")[0] in {key.split(".")[0] for key in keys}:
+                wrong += [f"{page.name}: key {code}"] * (code not in keys | parents)
+            # Pages for those who come from elsewhere name flags from there.
+            elif not page.stem.startswith("from-") and "README" not in page.stem:
+                named = set(re.findall(r"(?<!\S)--?[a-z][\w-]*", code)) if re.match(r"-|ferricorn ", code) else set()
+                wrong += [f"{page.name}: flag {flag}" for flag in sorted(named - flags)]
+    assert not wrong, "\n".join(wrong)
+
+
+SERVED = "```console\n$ ferricorn serve hello -b 127.0.0.1:8000\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("```console\n$ echo yes\nno\n```\n", "printed:\nyes"),
+        ("```console\n$ false\n```\n", "exit code 1"),
+        ("```sh\n# a comment\nexit 3\n```\n", "exit code 3"),
+        ("```console\n$ false\n$ echo $?\n0\n```\n", "printed:\n1"),
+        ("```toml\n[server]\nbnd = 1\n```\n", "did you mean"),
+        ("```python\nimport os\n```\n", "names no file"),
+        ("```fortran\nEND\n```\n", "nobody knows"),
+        ("```console\n$ ferricorn serve nothing -b 127.0.0.1:8000\n```\n", "exit code 3"),
+        ("```console\n$ ferricorn serve hello -b 127.0.0.1:8000\nno such line\n```\n", "shown:\nno such line"),
+        (SERVED + "```console\n$ curl -s http://127.0.0.1:8000/\nno\n```\n", "printed:"),
+        (SERVED + "## Next\n```console\n$ curl -s http://127.0.0.1:8000/\n```\n", "exit code 7"),
+    ],
+)
+def test_page_that_is_not_true_is_told(tmp_path, scratch, text, told):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(AssertionError) as error:
+        come_true(page, scratch)
+    assert told in str(error.value)
