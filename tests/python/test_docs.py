@@ -142,6 +142,33 @@ def test_keys_and_flags_that_the_pages_name_exist():
     assert not wrong, "\n".join(wrong)
 
 
+# Warnings and errors that ask nobody for anything, or whose whole text is somebody else's.
+ASK_FOR_NOTHING = {
+    "…",
+}
+
+
+def explained():
+    """What the page on troubleshooting explains."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    named = re.findall(r"^(?:###|-) (?:.+\n)(?:  .+\n)*", page, re.MULTILINE)
+    return [text for part in named for text in re.findall(r"`(.+?)`", part)]
+
+
+def test_what_is_explained_is_what_the_program_says():
+    said = pages.literals()
+    wrong = [text for text in explained() if not any(text in literal for literal in said)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_complaint_is_explained():
+    texts = explained()
+    complaints = pages.complaints() - ASK_FOR_NOTHING
+    assert len(complaints) > 30
+    wrong = [said for said in sorted(complaints) if not any(text in said for text in texts)]
+    assert not wrong, "\n".join(wrong)
+
+
 SERVED = "```console\n$ ferricorn serve hello -b 127.0.0.1:8000\n```\n"
 
 

@@ -120,12 +120,30 @@ def anchors(page):
     return names
 
 
+def strings(code):
+    """The string literals of Rust code, with `…` for what is put into them."""
+    for text in re.findall(r'"((?:[^"\\]|\\.)*)"', code.replace("'\"'", "''"), re.DOTALL):
+        text = re.sub(r"\\\n\s*", "", text).replace('\\"', '"').replace("\\n", "\n")
+        yield re.sub(r"\{[^{}]*\}", "…", text)
+
+
+def sources():
+    """The source without comments and without tests."""
+    for file in sorted((ROOT / "src").rglob("*.rs")):
+        if "tests" not in file.stem and "tests" not in file.parent.name:
+            code = file.read_text().split("#[cfg(test)]\nmod tests {")[0]
+            yield re.sub(r"^\s*//.*$", "", code, flags=re.MULTILINE)
+
+
 def literals():
-    """The string literals of the source, with `…` for what is put into them."""
+    """What the program can say."""
+    return {text for code in sources() for text in strings(code)}
+
+
+def complaints():
+    """What the program can write to the error log as a warning or an error."""
     found = set()
-    for file in (ROOT / "src").rglob("*.rs"):
-        code = re.sub(r"^\s*//.*$", "", file.read_text(), flags=re.MULTILINE).replace("'\"'", "''")
-        for text in re.findall(r'"((?:[^"\\]|\\.)*)"', code, re.DOTALL):
-            text = re.sub(r"\\\n\s*", "", text).replace('\\"', '"').replace("\\n", "\n")
-            found.add(re.sub(r"\{[^{}]*\}", "…", text))
+    for code in sources():
+        for arguments in re.findall(r"\b(?:error|warn)!\((.*?)\)[;,\n]", code, re.DOTALL):
+            found.update(list(strings(arguments))[-1:])
     return found

@@ -68,7 +68,7 @@ class Scratch:
         self.directory = self.root / "srv" / "mysite"
         self.ports, self.held, self.servers = {}, [], []
         path = f"{FERRICORN.parent}{os.pathsep}{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin"
-        self.environment = clean_environment(PATH=path, LC_ALL="C.UTF-8", **{MARK: self.mark})
+        self.environment = clean_environment(PATH=path, LC_ALL="C.UTF-8", HOME=str(self.root), **{MARK: self.mark})
         self.code = 0
 
     # ---- what a page says, and what is so here ----
