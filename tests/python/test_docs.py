@@ -7,7 +7,7 @@ import pytest
 
 from support import pages
 from support.pages import PAGES, ROOT
-from support.scratch import Scratch
+from support.stage import Stage
 from support.server import FERRICORN, clean_environment
 
 # Blocks that are no command and no configuration of ours, and are made into files where they are named.
@@ -24,40 +24,40 @@ def identifier(page):
 
 
 @pytest.fixture
-def scratch():
+def stage():
     """A place for a page."""
-    scratch = Scratch()
-    yield scratch
-    scratch.close()
+    stage = Stage()
+    yield stage
+    stage.close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=identifier)
-def test_page_comes_true(page, scratch):
-    come_true(page, scratch)
+def test_page_comes_true(page, stage):
+    come_true(page, stage)
 
 
-def come_true(page, scratch):
+def come_true(page, stage):
     """Makes the blocks of a page come true, in their order."""
     for part in pages.parts(page):
         if isinstance(part, str):
             # A section stands for itself: its servers end with it.
             if part.startswith("## "):
-                scratch.end()
+                stage.end()
         elif not part.reason:
-            play(part, scratch)
+            play(part, stage)
 
 
-def play(block, scratch):
+def play(block, stage):
     """Makes one block come true."""
-    if block.language == "toml" and block.name in ("", "ferricorn.toml"):
-        scratch.check(block)
+    if block.language == "toml" and not block.name.endswith("Cargo.toml"):
+        stage.check(block)
     elif block.language in SHELL:
-        scratch.play(block)
+        stage.play(block)
     elif block.language in FILES or block.language == "toml":
         if block.language == "python":
             compile(block.text, str(block), "exec")
         assert block.name, f"{block} names no file"
-        scratch.write(block.name, block.text)
+        stage.write(block.name, block.text)
     else:
         assert block.language in READ, f"{block}: nobody knows how to try `{block.language}`"
 
@@ -188,9 +188,9 @@ SERVED = "```console\n$ ferricorn serve hello -b 127.0.0.1:8000\n```\n"
         (SERVED + "## Next\n```console\n$ curl -s http://127.0.0.1:8000/\n```\n", "exit code 7"),
     ],
 )
-def test_page_that_is_not_true_is_told(tmp_path, scratch, text, told):
+def test_page_that_is_not_true_is_told(tmp_path, stage, text, told):
     page = tmp_path / "page.md"
     page.write_text(text)
     with pytest.raises(AssertionError) as error:
-        come_true(page, scratch)
+        come_true(page, stage)
     assert told in str(error.value)

@@ -1,4 +1,4 @@
-"""A place in which a page of the documentation comes true: its files, its commands, its servers."""
+"""A stage on which a page of the documentation comes true: its files, its commands, its servers."""
 
 import os
 import re
@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -56,8 +55,11 @@ class Served:
         return code
 
 
-class Scratch:
+class Stage:
     """Where one page is played through; commands start in /srv/mysite."""
+
+    # Commands that print nothing; what is shown below them is waited for in a log.
+    orders = re.compile(r"kill ")
 
     def __init__(self):
         self.mark = secrets.token_hex(8)
@@ -66,9 +68,10 @@ class Scratch:
         for place in PLACES:
             (self.root / place / "mysite").mkdir(parents=True)
         self.directory = self.root / "srv" / "mysite"
-        self.ports, self.held, self.servers = {}, [], []
+        self.ports, self.servers = {}, []
         path = f"{FERRICORN.parent}{os.pathsep}{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin"
-        self.environment = clean_environment(PATH=path, LC_ALL="C.UTF-8", HOME=str(self.root), **{MARK: self.mark})
+        changes = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": str(self.root), MARK: self.mark}
+        self.environment = clean_environment(**changes)
         self.code = 0
 
     # ---- what a page says, and what is so here ----
@@ -93,31 +96,38 @@ class Scratch:
 
     # ---- files ----
 
+    def path(self, name):
+        """Where a file of this place is to be found."""
+        return self.directory / name
+
     def write(self, name, text):
         """Makes a file of a page."""
-        path = self.directory / self.here(name)
+        path = self.path(self.here(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.here(text))
-        return path
 
     def check(self, block):
-        """A `toml` block is a configuration without an error; the files that it names are made if need be."""
-        path = self.write(block.name or f"{secrets.token_hex(4)}.toml", block.text)
-        for key, name in re.findall(r'^\s*(\w+) = "([^"]+)"', path.read_text(), re.MULTILINE):
-            self._provide(key, self.directory / name)
-        self.run(f"ferricorn check -c {path}")
-        if not block.name:
-            path.unlink()
+        """A configuration has no error; the files that it names are made if need be."""
+        name = block.name or f"{secrets.token_hex(4)}.toml"
+        self.write(name, block.text)
+        for key, named in re.findall(r'^\s*(\w+) = "([^"]+)"', self.here(block.text), re.MULTILINE):
+            self._provide(key, named)
+        self.run(f"{self.program()} check -c {self.here(name)}")
 
-    def _provide(self, key, path):
-        if path.exists():
+    def program(self):
+        """How Ferricorn is called here."""
+        return "ferricorn"
+
+    def _provide(self, key, name):
+        path = self.path(name)
+        if key not in ("static", "chdir", "env_file", "secret_file", "jwks_file") or path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         if key == "jwks_file":
-            self.run(f"ferricorn jwt keygen --alg ES256 --out {path}.pem --jwks-out {path}")
+            self.run(f"{self.program()} jwt keygen --alg ES256 --out {name}.pem --jwks-out {name}")
         elif key in ("static", "chdir"):
             path.mkdir()
-        elif key in ("env_file", "secret_file"):
+        else:
             path.write_text("NAME=value\n" if key == "env_file" else secrets.token_urlsafe(48) + "\n")
             path.chmod(0o600)
 
@@ -127,37 +137,42 @@ class Scratch:
         """Runs a block's commands in their order; an error where one fails or prints something else."""
         todo = pages.commands(block)
         for command, following in zip(todo, [*todo[1:], None]):
-            interrupted = "^C" in command.shown
-            shown = [line for line in command.shown if line != "^C"]
-            text = self.here(command.text)
-            server = next((ready for start, ready in SERVERS if re.match(ASSIGNMENTS + start, command.text)), None)
             try:
-                self._one(text, shown, server, forgiving=following is not None and following.text == "echo $?")
-                if interrupted:
-                    self.end(signal.SIGINT, last=True)
+                self._one(command, forgiving=following is not None and following.text == "echo $?")
             except AssertionError as error:
                 raise AssertionError(f"{block}: $ {command.text}\n{error}") from None
 
-    def _one(self, text, shown, server, forgiving):
-        if server:
-            printed = self._serve(text, server)
+    def _one(self, command, forgiving):
+        text, shown = self.here(command.text), command.shown
+        ready = next((ready for start, ready in SERVERS if re.match(ASSIGNMENTS + start, command.text)), None)
+        if ready:
+            printed = self._serve(text, ready)
             fits = in_order(shown, printed)
-        elif text.startswith("kill "):
-            since = [(served.log, served.log.position()) for served in self.servers]
+        elif self.orders.match(text):
+            since = [(log, log.position()) for log in self.logs()]
             self.run(text)
             wait_for(shown, since, self.there)
             return
         else:
-            printed = self.run(text, forgiving)
+            printed = self.run(text, forgiving=True)
             fits = not shown or pages.matches(shown, printed)
-        assert fits, "shown:\n" + "\n".join(shown) + "\nprinted:\n" + "\n".join(printed)
         assert forgiving or self.code == 0, f"exit code {self.code}:\n" + "\n".join(printed)
+        assert fits, "shown:\n" + "\n".join(shown) + "\nprinted:\n" + "\n".join(printed)
 
-    def _options(self):
+    def logs(self):
+        """The logs of what is running."""
+        return [served.log for served in self.servers]
+
+    def words(self, script):
+        """The command line of a shell in this place."""
+        return ["bash", "-c", script]
+
+    def options(self):
+        """How its processes are started."""
         return {"cwd": self.directory, "env": self.environment, "start_new_session": True}
 
     def _serve(self, text, ready):
-        served = Served(["bash", "-c", f"exec env {text}"], ready, self._options())
+        served = Served(self.words(f"exec env {text}"), ready, self.options())
         if served.running():
             self.servers.append(served)
             self.code = 0
@@ -173,13 +188,12 @@ class Scratch:
         with os.fdopen(read) as state:
             try:
                 run = subprocess.run(
-                    ["bash", "-c", f"exec 3>&{write}\n{script}"], pass_fds=[write], timeout=LONGEST,
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **self._options(),
+                    self.words(f"exec 3>&{write}\n{script}"), pass_fds=[write], timeout=LONGEST,
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **self.options(),
                 )
             finally:
                 os.close(write)
-            after = state.read()
-        directory, _, exported = after.partition("\n")
+            directory, _, exported = state.read().partition("\n")
         if directory:
             self.directory = Path(directory)
         for name, value in re.findall(r'^declare -x (\w+)="((?:[^"\\]|\\.)*)"$', exported, re.MULTILINE):
@@ -191,11 +205,11 @@ class Scratch:
 
     # ---- the end ----
 
-    def end(self, number=signal.SIGTERM, last=False):
-        """Ends the servers, or the last one; each ends as asked."""
-        ended, self.servers = (self.servers[-1:], self.servers[:-1]) if last else (self.servers, [])
+    def end(self):
+        """Ends the servers; each ends as asked."""
+        ended, self.servers = self.servers, []
         for served in ended:
-            code = served.end(number)
+            code = served.end(signal.SIGTERM)
             assert code == 0, f"a server ended with {code}:\n{served.log.text()}"
 
     def close(self):
