@@ -1,6 +1,7 @@
 """The documentation is true: its configurations are valid, its commands do what it shows, its links lead somewhere."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -24,9 +25,14 @@ def identifier(page):
 
 
 @pytest.fixture
-def stage():
-    """A place for a page."""
-    stage = Stage()
+def stage(request):
+    """A place for a page; always the same one for a Rust program, so that cargo finds again what it has compiled."""
+    page = request.node.callspec.params.get("page")
+    compiles = page and any(block.language == "rust" for block in pages.blocks(page))
+    root = ROOT / "target" / "pages" / page.stem if compiles else None
+    if compiles:
+        shutil.rmtree(root, ignore_errors=True)
+    stage = Stage(root)
     yield stage
     stage.close()
 

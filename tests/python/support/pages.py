@@ -9,7 +9,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 FENCE = re.compile(r"^```(\S*)\s*$")
 # "`mysite/wsgi.py`:" at the end of the line before a block names the block's file.
-NAME = re.compile(r"`([^`\s]+)`:$")
+NAME = re.compile(r"`((?!-)[^`\s]*[./][^`\s]+)`:$")
 NOT_RUN = re.compile(r"^<!-- not run: (.+) -->$")
 
 

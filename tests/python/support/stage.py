@@ -25,8 +25,14 @@ ASSIGNMENTS = r"^(?:\w+=\S* )*"
 PLACES = ("srv", "run", "etc", "var/log", "var/lib")
 ABSOLUTE = re.compile(r"(?<![\w./])/(" + "|".join(PLACES) + r")/mysite\b")
 PORT = re.compile(r"((?:127\.0\.0\.1|localhost):)(\d{4})\b")
-# What programs tell each other or time needs; the pages' commands are short.
-LONGEST = 300.0
+# Longest wait for a command: one of them compiles.
+LONGEST = 900.0
+# Cargo's own places, though HOME is another one; what it compiles is kept for the next time.
+CARGO = {
+    "CARGO_HOME": os.environ.get("CARGO_HOME", str(Path.home() / ".cargo")),
+    "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup")),
+    "CARGO_TARGET_DIR": str(pages.ROOT / "target"),
+}
 
 
 class Served:
@@ -61,16 +67,16 @@ class Stage:
     # Commands that print nothing; what is shown below them is waited for in a log.
     orders = re.compile(r"kill ")
 
-    def __init__(self):
+    def __init__(self, root=None):
         self.mark = secrets.token_hex(8)
         # Short: the path of a UNIX socket has 107 bytes (unix(7)).
-        self.root = Path(tempfile.mkdtemp(prefix="page-"))
+        self.root = root or Path(tempfile.mkdtemp(prefix="page-"))
         for place in PLACES:
             (self.root / place / "mysite").mkdir(parents=True)
         self.directory = self.root / "srv" / "mysite"
         self.ports, self.servers = {}, []
         path = f"{FERRICORN.parent}{os.pathsep}{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin"
-        changes = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": str(self.root), MARK: self.mark}
+        changes = {"PATH": path, "LC_ALL": "C.UTF-8", "HOME": str(self.root), MARK: self.mark, **CARGO}
         self.environment = clean_environment(**changes)
         self.code = 0
 
@@ -78,6 +84,7 @@ class Stage:
 
     def here(self, text):
         """A page's text with the paths and ports of this place."""
+        text = text.replace('path = "ferricorn"', f'path = "{pages.ROOT}"')
         text = ABSOLUTE.sub(lambda found: f"{self.root}/{found[1]}/mysite", text)
         return PORT.sub(lambda found: found[1] + str(self._port(int(found[2]))), text)
 
@@ -105,6 +112,9 @@ class Stage:
         path = self.path(self.here(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.here(text))
+        if path.name == "Cargo.toml":
+            # The versions that have been downloaded and compiled already.
+            shutil.copy(pages.ROOT / "Cargo.lock", path.parent)
 
     def check(self, block):
         """A configuration has no error; the files that it names are made if need be."""
