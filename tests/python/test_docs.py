@@ -1,15 +1,17 @@
 """The documentation is true: its configurations are valid, its commands do what it shows, its links lead somewhere."""
 
+import contextlib
 import re
 import shutil
 import subprocess
 
 import pytest
 
-from support import pages
+from support import machine, pages
 from support.pages import PAGES, ROOT
-from support.stage import Stage
 from support.server import FERRICORN, clean_environment
+from support.service_stage import ServiceStage
+from support.stage import Stage
 
 # Blocks that are no command and no configuration of ours, and are made into files where they are named.
 FILES = ("python", "rust", "ini", "nginx", "html", "css", "json")
@@ -17,6 +19,7 @@ SHELL = ("console", "sh")
 # Blocks to be read only; a page explains with them.
 READ = ("text",)
 MOST_NOT_RUN = 6
+ON_A_MACHINE = [page for page in PAGES if "\n<!-- on a machine of its own -->\n" in page.read_text()]
 
 
 def identifier(page):
@@ -37,7 +40,14 @@ def stage(request):
     stage.close()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=identifier)
+@pytest.mark.parametrize("page", ON_A_MACHINE, ids=identifier)
+def test_page_comes_true_on_a_machine(page):
+    machine.require()
+    with contextlib.closing(ServiceStage()) as stage:
+        come_true(page, stage)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in ON_A_MACHINE], ids=identifier)
 def test_page_comes_true(page, stage):
     come_true(page, stage)
 

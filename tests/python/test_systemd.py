@@ -6,14 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
+from support import deployment
 from support import machine as machines
 from support.client import Load, ask
-from support.server import FERRICORN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SITE = Path("/srv/site")
@@ -83,24 +82,9 @@ def machine(prepared_site):
 
 def install(machine, site):
     """What a deployment does, with the packages that are installed here."""
-    for name, line in (("passwd", f"ferricorn:x:{USER}:{USER}::{SITE}:/usr/sbin/nologin"), ("group", f"ferricorn:x:{USER}:")):
-        with machine.path(f"/etc/{name}").open("a") as accounts:
-            accounts.write(line + "\n")
-    place = machine.path(SITE)
-    shutil.copytree(site, place, ignore=shutil.ignore_patterns("__pycache__"))
-    base = Path(sys._base_executable).resolve()
-    # An interpreter in root's home directory, as pyenv has it, is nobody else's to run.
-    for directory in base.parents:
-        machine.run("chmod", "o+x", directory)
-    machine.run(base, "-m", "venv", "--without-pip", SITE / ".venv")
-    packages = machine.path(machine.run(
-        SITE / ".venv/bin/python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"
-    ).stdout.strip())
-    ignored = shutil.ignore_patterns("pip*", "maturin*", "selenium*", "trio*", "*pytest*", "*.po")
-    shutil.copytree(sysconfig.get_path("purelib"), packages, ignore=ignored, dirs_exist_ok=True)
-    script = machine.path(PROGRAM)
-    script.write_text(f"#!{SITE}/.venv/bin/python\n" + FERRICORN.read_text().split("\n", 1)[1])
-    script.chmod(0o755)
+    deployment.add_user(machine, "ferricorn", USER, SITE)
+    shutil.copytree(site, machine.path(SITE), ignore=shutil.ignore_patterns("__pycache__"))
+    deployment.add_environment(machine, SITE)
     machine.run("chown", "-R", "ferricorn:ferricorn", SITE)
 
 

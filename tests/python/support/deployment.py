@@ -8,7 +8,7 @@ from pathlib import Path
 from support.server import FERRICORN
 
 # What no site needs, and what is large.
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "pip*", "maturin*", "selenium*", "trio*", "*pytest*", "*.po")
+LEFT_OUT = shutil.ignore_patterns("pip*", "maturin*", "selenium*", "trio*", "*pytest*", "*.po")
 
 
 def add_user(machine, name, number, home):

@@ -32,6 +32,8 @@ CARGO = {
     "CARGO_HOME": os.environ.get("CARGO_HOME", str(Path.home() / ".cargo")),
     "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup")),
     "CARGO_TARGET_DIR": str(pages.ROOT / "target"),
+    # As in our Cargo.toml: what has been compiled with it can be used.
+    "CARGO_PROFILE_DEV_DEBUG": "line-tables-only",
 }
 
 
