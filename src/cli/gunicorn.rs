@@ -254,7 +254,7 @@ mod tests {
         Ok(kept.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" "))
     }
 
-    /// The table as the README has it.
+    /// The table as docs/from-gunicorn.md has it.
     fn table() -> String {
         let mut text = String::from("| Gunicorn's flag | here | |\n|---|---|---|\n");
         for (flags, answer) in FLAGS {
@@ -272,17 +272,17 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_this_table_and_no_other() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    fn the_page_has_this_table_and_no_other() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/from-gunicorn.md");
         let text = std::fs::read_to_string(&path).unwrap();
-        let begin = text.find("| Gunicorn's flag |").expect("the README has the table");
+        let begin = text.find("| Gunicorn's flag |").expect("the page has the table");
         let end = begin + text[begin..].find("\n\n").unwrap() + 1;
         if std::env::var_os("FERRICORN_UPDATE_REFERENCE").is_some() {
             std::fs::write(&path, format!("{}{}{}", &text[..begin], table(), &text[end..])).unwrap();
         } else {
             assert!(
                 text[begin..end] == table(),
-                "README.md is stale: test with FERRICORN_UPDATE_REFERENCE=1"
+                "docs/from-gunicorn.md is stale: test with FERRICORN_UPDATE_REFERENCE=1"
             );
         }
     }

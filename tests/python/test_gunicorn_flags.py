@@ -1,4 +1,4 @@
-"""Each flag of Gunicorn's command line does what the table in README says."""
+"""Each flag of Gunicorn's command line does what the table in docs/from-gunicorn.md says."""
 
 import json
 import re
@@ -42,9 +42,9 @@ ALIASES = {
 
 
 def table():
-    """README's rows, by flag."""
+    """The page's rows, by flag."""
     rows = {}
-    for line in (ROOT / "README.md").read_text().splitlines():
+    for line in (ROOT / "docs" / "from-gunicorn.md").read_text().splitlines():
         match = re.fullmatch(r"\| (`-.*`) \| (taken|always so|refused) \| (.*) \|", line)
         if match:
             for flag in re.findall(r"`(-[^`]*)`", match[1]):
