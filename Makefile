@@ -12,7 +12,7 @@ BIN        := $(VENV)/bin
 EXAMPLE    := examples/django
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
 CARGO      ?= cargo
-TEST_APT   := chromium chromium-driver systemd iproute2 nginx-light openssl
+TEST_APT   := chromium chromium-driver systemd iproute2 nginx-light openssl curl
 
 # One target directory, wherever the environment points: the paths below rely on it.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -93,7 +93,7 @@ test: Cargo.lock test-tools $(VENV)/.stamp-wheel
 test-tools: $(VENV)/.stamp-tests
 	@echo 'tests use, besides cargo: pip packages $(shell grep -o '^[a-z]*' tests/python/requirements.txt | tr '\n' ' ')(into .venv); on Debian, as root, apt packages $(TEST_APT)'
 	@if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ] \
-	    && ! { command -v chromium && command -v chromedriver && command -v systemd-analyze && command -v ip && command -v nginx && command -v openssl; } >/dev/null; then \
+	    && ! { command -v chromium && command -v chromedriver && command -v systemd-analyze && command -v ip && command -v nginx && command -v openssl && command -v curl; } >/dev/null; then \
 	  export DEBIAN_FRONTEND=noninteractive; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_APT); \
 	fi

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from support import machine, pages
+from support.nginx import find_nginx
 from support.pages import PAGES, ROOT
 from support.server import FERRICORN, clean_environment
 from support.service_stage import ServiceStage
@@ -43,6 +44,8 @@ def stage(request):
 @pytest.mark.parametrize("page", ON_A_MACHINE, ids=identifier)
 def test_page_comes_true_on_a_machine(page):
     machine.require()
+    if "nginx" in page.stem:
+        find_nginx()
     with contextlib.closing(ServiceStage()) as stage:
         come_true(page, stage)
 
