@@ -39,7 +39,8 @@ struct Site {
 async fn site(worker: WorkerInfo) -> Result<Router, ferricorn::BoxError> {
     let file = std::env::var("NOTES").unwrap_or_else(|_| "notes.sqlite3".into());
     // Workers start together, and SQLite's patience does not cover the change of a new file's journal: one at a time.
-    let preparing = std::fs::File::create(format!("{file}.lock"))?;
+    let lock = format!("{file}.lock");
+    let preparing = std::fs::File::create(&lock).map_err(|error| format!("cannot make {lock}: {error}"))?;
     preparing.lock()?;
     let options = SqliteConnectOptions::new()
         .filename(&file)

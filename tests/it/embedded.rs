@@ -145,7 +145,8 @@ fn a_constructor_that_fails_is_an_app_that_did_not_load() {
     let (code, _, errors) = run(command);
     assert_eq!(code, Some(3), "{errors}");
     assert!(
-        errors.contains("the app did not load: ") && errors.contains("unable to open database"),
+        errors.contains("the app did not load: ")
+            && errors.contains("cannot make /nowhere/notes.sqlite3.lock"),
         "{errors}"
     );
 }

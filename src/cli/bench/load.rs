@@ -257,7 +257,9 @@ mod tests {
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         let tally = play(server(usize::MAX, answer), 90);
         assert_eq!((tally.begun, tally.answers(), tally.in_time, tally.failed()), (90, 90, 90, 0));
-        assert_eq!((tally.connections, tally.content), (3, 180));
+        assert_eq!(tally.content, 180);
+        // The others may have asked everything before the last one was scheduled.
+        assert!((1..=3).contains(&tally.connections), "{}", tally.connections);
         assert!(
             tally.length > Duration::ZERO && tally.length < Duration::from_secs(20),
             "{:?}",
