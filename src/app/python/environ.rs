@@ -7,7 +7,7 @@ use super::ffi::native_string;
 use super::file_wrapper::FileWrapper;
 use super::identity::Jwt;
 use super::input::Input;
-use super::load::Options;
+use super::options::Options;
 use crate::protocol::{Client, Identity, Local, Request, RequestContext, RequestHead, Scheme};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Version};

@@ -1,7 +1,7 @@
 //! `module:callable` to app.
 
 use super::wsgi::Wsgi;
-use super::{describe, streams};
+use super::{Options, describe, streams};
 use crate::app::App;
 use crate::app::calls::CallQueue;
 use pyo3::prelude::*;
@@ -9,17 +9,6 @@ use pyo3::types::PyList;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// What a Python app is told, and how its code is found.
-#[derive(Debug)]
-pub struct Options<'a> {
-    /// Directories put on `sys.path` behind the working directory.
-    pub path: &'a [PathBuf],
-    /// App threads of this worker.
-    pub threads: u16,
-    /// Slots in service.
-    pub workers: u16,
-}
 
 /// Loads `module:callable`, `module:factory()` or a bare `module` (`application`, then `app`).
 ///

@@ -11,13 +11,15 @@ mod input;
 mod kit;
 mod load;
 mod module;
+mod options;
 mod start_response;
 mod streams;
 mod wsgi;
 
 pub use django::collection;
 pub use ffi::fork_hooks;
-pub use load::{Options, load};
+pub use load::load;
+pub use options::Options;
 
 use pyo3::prelude::*;
 

@@ -3,7 +3,7 @@
 use super::answer;
 use super::environ::Environs;
 use super::kit::{Kit, Kits};
-use super::load::Options;
+use super::options::Options;
 use crate::app::calls::{Answering, BlockingApp, CallQueue};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
 use crate::protocol::{Content, Request, Response};
