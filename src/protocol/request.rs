@@ -43,9 +43,10 @@ pub struct RequestHead {
 impl RequestHead {
     /// The host that the request is for, with its port if one was sent; the one reading of it.
     ///
-    /// RFC 9112 3.2.2: the authority of an absolute-form target takes the place of the Host field.
+    /// RFC 9112 3.2.2: the authority of an absolute-form target has taken the place of the Host field, and what a
+    /// trusted proxy says of the host that of both.
     pub fn host(&self) -> Option<&[u8]> {
-        self.target.authority().or_else(|| self.fields.get(http::header::HOST).map(HeaderValue::as_bytes))
+        self.fields.get(http::header::HOST).map(HeaderValue::as_bytes)
     }
 }
 
