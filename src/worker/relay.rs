@@ -75,46 +75,27 @@ fn send(
     request: &Request,
     rest: &[u8],
 ) -> io::Result<Sent> {
-    let Parcel { message, content } = pack(request, rest)?;
-    match content {
-        None => channel::send(relay, &message, &[connection]),
-        Some(Stored::Here(file)) => channel::send(relay, &message, &[connection, file.as_fd()]),
-        Some(Stored::Written(file)) => channel::send(relay, &message, &[connection, file.as_fd()]),
-    }
-}
-
-/// A message, and the file that has to go with it.
-struct Parcel<'a> {
-    message: Vec<u8>,
-    content: Option<Stored<'a>>,
-}
-
-enum Stored<'a> {
-    /// The content has been in this file all the time.
-    Here(&'a File),
-    /// It was written there to travel.
-    Written(File),
-}
-
-fn pack<'a>(request: &'a Request, rest: &[u8]) -> io::Result<Parcel<'a>> {
     let head = &request.head.raw;
     let without_content = LENGTHS + head.len() + rest.len();
-    let content = match &request.content {
-        Content::Empty => None,
-        Content::Memory(bytes) if without_content + bytes.len() <= MESSAGE_MAX => None,
-        Content::Memory(bytes) => Some(Stored::Written(write(bytes)?)),
-        Content::File { file, .. } => Some(Stored::Here(file)),
+    let written;
+    let (inline, file) = match &request.content {
+        Content::Empty => (None, None),
+        Content::Memory(bytes) if without_content + bytes.len() <= MESSAGE_MAX => (Some(bytes), None),
+        Content::Memory(bytes) => {
+            written = write(bytes)?;
+            (None, Some(&written))
+        }
+        Content::File { file, .. } => (None, Some(file)),
     };
-    let mut message = Vec::with_capacity(without_content);
-    // A head too long for its number is too long for a message, which `send` refuses.
+    let mut message = Vec::with_capacity(without_content + inline.map_or(0, Bytes::len));
+    // A head too long for its number is too long for a message, which `channel::send` refuses.
     message.put_u32_ne(u32::try_from(head.len()).unwrap_or(u32::MAX));
     message.put_u64_ne(request.content.len());
     message.put_slice(head);
-    if let (None, Content::Memory(bytes)) = (&content, &request.content) {
-        message.put_slice(bytes);
-    }
+    message.put_slice(inline.map_or(&[], |bytes| bytes));
     message.put_slice(rest);
-    Ok(Parcel { message, content })
+    let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(connection).chain(file.map(AsFd::as_fd)).collect();
+    channel::send(relay, &message, &descriptors)
 }
 
 fn write(bytes: &[u8]) -> io::Result<File> {
