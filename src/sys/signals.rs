@@ -58,15 +58,21 @@ impl Caught {
     }
 }
 
+/// What signal handlers write to, and what is read from it; neither may ever wait.
+fn pipe() -> io::Result<(UnixStream, UnixStream)> {
+    let (reader, writer) = UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
+    writer.set_nonblocking(true)?;
+    Ok((reader, writer))
+}
+
 impl SignalPipe {
     /// Catches every [`Signal`] from now on.
     ///
     /// # Errors
     /// When descriptors have run out.
     pub fn new() -> io::Result<Self> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
+        let (reader, writer) = pipe()?;
         let mut caught = Vec::with_capacity(ALL.len());
         for (signal, number) in ALL {
             // signal-hook calls the handler that it found as well. A host's (CPython's, for SIGINT) would raise
@@ -84,9 +90,7 @@ impl SignalPipe {
     /// # Errors
     /// When descriptors have run out.
     pub fn for_child() -> io::Result<Self> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
+        let (reader, writer) = pipe()?;
         let caught = vec![Caught::new(Signal::Terminate, signal_hook::consts::SIGTERM, &writer)?];
         Ok(Self { reader, caught })
     }
