@@ -11,7 +11,7 @@ use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, RetireReason};
 use crate::contract::scoreboard::{RecordIndex, Scoreboard};
 use crate::middleware::request_id;
-use crate::net::{Connection, Drain};
+use crate::net::{Connection, Drain, OpenConnection};
 use crate::pipeline::Pipeline;
 use crate::protocol::h1::{self, Settings};
 use crate::sys::cpu;
@@ -226,32 +226,36 @@ fn connection_server(
     counters: (Scoreboard, RecordIndex),
 ) -> Serve {
     Arc::new(move |connection: Connection, begun| {
-        let open = drain.enter();
-        let (scoreboard, record) = (counters.0.clone(), counters.1);
+        let counted = Counted::new(drain.enter(), counters.0.clone(), counters.1);
         let (settings, drain, pipeline) = (Arc::clone(&settings), Arc::clone(&drain), Arc::clone(&pipeline));
         let serving = h1::serve(connection, begun, settings, drain, pipeline);
         tokio::spawn(async move {
-            let counters = scoreboard.record(record);
-            counters.connections_open().fetch_add(1, Ordering::Relaxed);
-            counters.connections_total().fetch_add(1, Ordering::Relaxed);
-            let _counted = scopeguard(|| {
-                scoreboard.record(record).connections_open().fetch_sub(1, Ordering::Relaxed);
-            });
             serving.await;
-            drop(open);
+            drop(counted);
         });
     })
 }
 
-/// Runs `end` when dropped, also by a panic.
-fn scopeguard(end: impl Fn()) -> impl Drop {
-    struct Guard<F: Fn()>(F);
-    impl<F: Fn()> Drop for Guard<F> {
-        fn drop(&mut self) {
-            (self.0)();
-        }
+/// A connection, counted in the worker and in the shared table until it is dropped, also by a panic.
+struct Counted {
+    _open: OpenConnection,
+    scoreboard: Scoreboard,
+    record: RecordIndex,
+}
+
+impl Counted {
+    fn new(open: OpenConnection, scoreboard: Scoreboard, record: RecordIndex) -> Self {
+        let counters = scoreboard.record(record);
+        counters.connections_open().fetch_add(1, Ordering::Relaxed);
+        counters.connections_total().fetch_add(1, Ordering::Relaxed);
+        Self { _open: open, scoreboard, record }
     }
-    Guard(end)
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.scoreboard.record(self.record).connections_open().fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(feature = "python")]
