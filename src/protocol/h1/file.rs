@@ -14,7 +14,7 @@ use std::task::{Poll, ready};
 /// Files up to this size are read, and sent in one write with their head. From 4 KiB on sendfile(2) takes less CPU
 /// for the same number of calls.
 const COPY_LIMIT: u64 = 2 << 10;
-/// What one connection sends before the others have their turn.
+/// What one connection sends before the others have their turn; at most twice this where the socket takes it.
 const TURN: u64 = 2 << 20;
 /// Piece of a file that is read at a time where it cannot be sent otherwise.
 const PIECE: usize = 128 << 10;
@@ -32,8 +32,7 @@ impl Session<'_> {
         }
         self.flush_head().await?;
         while *sent < length {
-            let turn = (length - *sent).min(TURN);
-            match self.send_part(file, (offset, *sent + turn), sent).await {
+            match self.send_part(file, (offset, length), sent).await {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     return self.copy_file(file, (offset, length), sent).await;
                 }
@@ -86,23 +85,26 @@ impl Session<'_> {
         result
     }
 
-    /// Sends from `offset + sent` on until `sent` is `until`.
+    /// Sends from `offset + sent` on, until all is sent or the connection has had its turn.
+    ///
+    /// The last part of a turn is not cut short: it would be a small segment, and small ones are dear to the client.
     async fn send_part(
         &mut self,
         file: &File,
-        (offset, until): (u64, u64),
+        (offset, length): (u64, u64),
         sent: &mut u64,
     ) -> io::Result<()> {
+        let begun = *sent;
         self.write_steps(|stream, cx| {
-            if *sent == until {
+            if *sent == length || *sent - begun >= TURN {
                 return Poll::Ready(Ok(Step::Done));
             }
-            let count = usize::try_from(until - *sent).unwrap_or(usize::MAX);
+            let count = usize::try_from((length - *sent).min(TURN)).unwrap_or(usize::MAX);
             let call = |socket: std::os::fd::BorrowedFd<'_>| {
                 transfer::send_file(socket, file, offset + *sent, count)
             };
             match ready!(stream.poll_write_by(cx, call))? {
-                0 => Poll::Ready(Err(shrunk(until))),
+                0 => Poll::Ready(Err(shrunk(length))),
                 written => {
                     *sent += written as u64;
                     Poll::Ready(Ok(Step::More))
