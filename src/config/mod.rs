@@ -259,12 +259,20 @@ pub enum AccessFormat {
 }
 
 /// `[python]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Python {
     /// Directories put on `sys.path` behind the working directory.
     pub path: Vec<PathBuf>,
     /// Whether a Django project's collected files are served unasked. Default: auto.
     pub static_files: StaticRoot,
+    /// Whether what has been made by loading is left out of garbage collections. Default: true.
+    pub gc_freeze: bool,
+}
+
+impl Default for Python {
+    fn default() -> Self {
+        Self { path: Vec::new(), static_files: StaticRoot::default(), gc_freeze: true }
+    }
 }
 
 /// What becomes of the files that a Django project has collected.

@@ -77,6 +77,7 @@ pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Router, Boot
         };
         apps.push((Place { hosts: mount.hosts.clone(), prefix: mount.mount.clone() }, app));
     }
+    settle(config)?;
     if let Some(collection) = django(config) {
         apps.extend(collected(&collection, config, slot));
     }
@@ -146,6 +147,17 @@ fn python_hosts(config: &Config) -> Vec<HostPattern> {
         return Vec::new();
     }
     python().flat_map(|mount| mount.hosts.iter().cloned()).collect()
+}
+
+#[cfg(feature = "python")]
+fn settle(config: &Config) -> Result<(), BootFailure> {
+    let asks = config.has_python_app() && config.python.gc_freeze;
+    if asks { crate::app::python::freeze().map_err(failed) } else { Ok(()) }
+}
+
+#[cfg(not(feature = "python"))]
+fn settle(_: &Config) -> Result<(), BootFailure> {
+    Ok(())
 }
 
 #[cfg(feature = "python")]

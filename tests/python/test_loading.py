@@ -43,3 +43,16 @@ def test_app_that_does_not_load_ends_the_start_with_3(serve, tmp_path, source, t
     assert server.wait() == 3, server.log.text()
     for text in told:
         assert text in server.log.text()
+
+
+@pytest.mark.parametrize(("setting", "frozen"), [(None, True), ("false", False)])
+def test_what_loading_has_made_is_left_out_of_garbage_collections(serve, tmp_path, setting, frozen):
+    (tmp_path / "site_app.py").write_text(
+        "import gc\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(gc.get_freeze_count()).encode()]\n"
+    )
+    settings = {} if setting is None else {"FERRICORN_PYTHON_GC_FREEZE": setting}
+    count = int(ask(serve("site_app", "-w", "1", environment=settings).ready(), "GET", "/").content)
+    assert (count > 1000) == frozen

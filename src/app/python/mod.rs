@@ -33,6 +33,23 @@ pub fn without_interpreter<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     Python::attach(|py| py.detach(run))
 }
 
+/// Leaves everything that has been made so far out of garbage collections: modules and classes of an app are many and live
+/// as long as the worker.
+///
+/// # Errors
+/// What the operator should read.
+pub fn freeze() -> Result<(), String> {
+    Python::attach(|py| {
+        let settle = || {
+            let collector = py.import("gc")?;
+            // What is garbage already would otherwise stay for ever.
+            collector.call_method0("collect")?;
+            collector.call_method0("freeze")
+        };
+        settle().map(drop).map_err(|error| describe(py, &error))
+    })
+}
+
 /// An exception as Python prints it, traceback and causes included.
 fn describe(py: Python<'_>, error: &PyErr) -> String {
     format_exception(py, error).map_or_else(|_| error.to_string(), |text| text.trim_end().to_owned())
