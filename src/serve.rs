@@ -50,11 +50,7 @@ pub(crate) fn supervise(
     master::run(Start {
         config,
         reload_config: Box::new(reload_config),
-        reopen_logs: Box::new(|| {
-            if let Err(error) = telemetry::reopen() {
-                tracing::error!(%error, "the error log could not be opened anew");
-            }
-        }),
+        reopen_logs: Box::new(|| telemetry::reopen().map_err(|error| error.to_string())),
         worker_main: Box::new(move |handoff| worker::main(handoff, make.as_deref())),
         fork_hooks: fork_hooks(),
     })

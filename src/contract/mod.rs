@@ -1,6 +1,7 @@
 //! Everything master and worker share: birth, life, death.
 #![forbid(unsafe_code)]
 
+pub mod control;
 pub mod exit;
 pub mod handoff;
 pub mod message;

@@ -1,6 +1,7 @@
 //! What happens to the master, what it does about it, and what it says.
 
 use super::herald::Bulletin;
+use crate::contract::control::{Command, Pace, State, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{Order, Report, RetireReason};
@@ -14,22 +15,12 @@ use std::time::Duration;
 pub(super) enum Event {
     /// Time has passed, or nothing has happened yet.
     Tick,
-    /// SIGTERM
-    Terminate,
-    /// SIGINT, SIGQUIT
-    Quit,
-    /// SIGHUP
-    Reload,
-    /// SIGUSR1
-    ReopenLogs,
-    /// SIGUSR2
-    Upgrade,
-    /// SIGTTIN
-    More,
-    /// SIGTTOU
-    Less,
+    /// Somebody wants something, by a signal (nobody waits) or a command (whose ticket gets exactly one verdict).
+    Asked { ticket: Option<Ticket>, command: Command },
     /// The answer to [`Action::LoadConfig`].
     ConfigLoaded(Result<Pool, String>),
+    /// The answer to [`Action::ReopenLogs`].
+    LogsReopened(Result<(), String>),
     /// An answer to [`Action::Fork`].
     Forked { slot: Slot, generation: Generation, pid: Pid },
     /// An answer to [`Action::Fork`].
@@ -53,7 +44,7 @@ pub(super) enum Action {
     LoadConfig,
     /// The configuration that was loaded last is that of this generation.
     Adopt { generation: Generation },
-    /// Open the master's own logs anew.
+    /// Open the master's own logs anew; answered by `LogsReopened`.
     ReopenLogs,
     /// Write a worker's state into the scoreboard.
     Mark { pid: Pid, state: WorkerState },
@@ -63,6 +54,10 @@ pub(super) enum Action {
     Say(Note),
     /// Tell the service manager.
     Tell(Bulletin),
+    /// Tell who asked what has become of it.
+    Answer { ticket: Ticket, verdict: Verdict },
+    /// Tell the admin process how the server is.
+    Publish(State),
     /// Nothing is left to do.
     Exit(Finish),
 }
@@ -127,14 +122,6 @@ pub(super) enum Note {
     Scaled { workers: usize },
     NotScaled { workers: usize },
     Stopping(Pace),
+    LogsNotReopened(String),
     NoUpgrade,
-}
-
-/// How a stop is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// Running requests may end.
-    Graceful,
-    /// They are cut off.
-    Quick,
 }

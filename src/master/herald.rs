@@ -2,6 +2,7 @@
 
 use super::event::{Action, Finish, Note};
 use super::supervisor::{Phase, Supervisor};
+use crate::contract::control::{Stage, State, Unity};
 use crate::contract::handoff::Generation;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,6 @@ pub(super) struct Herald {
     beat: Duration,
     due: Option<Instant>,
     told: Option<Status>,
-    /// Why the last reload changed nothing; until one succeeds.
-    failure: Option<String>,
 }
 
 /// One message to the manager.
@@ -39,15 +38,6 @@ pub(super) struct Status {
     pub(super) failure: Option<String>,
 }
 
-/// What a service manager distinguishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    Starting,
-    Serving,
-    Reloading,
-    Stopping,
-}
-
 /// Whether something is said for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Novelty {
@@ -67,37 +57,12 @@ impl Herald {
     pub(super) fn new(watchdog: Option<Duration>) -> Self {
         // sd_watchdog_enabled(3): half of the time is recommended.
         let beat = watchdog.map_or(FRESHNESS, |limit| (limit / 2).min(FRESHNESS));
-        Self { beat, due: None, told: None, failure: None }
+        Self { beat, due: None, told: None }
     }
 
     /// When it speaks even if nothing changes.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
-    }
-
-    fn observe(&mut self, actions: &[Action]) {
-        for action in actions {
-            match action {
-                Action::Say(Note::ReloadFailed { reason, .. }) => {
-                    self.failure = Some(format!("reload failed: {}", brief(reason)));
-                }
-                Action::Say(Note::ReloadStopped { reason, .. }) => {
-                    self.failure = Some(format!("reload stopped half-way: {}", brief(reason)));
-                }
-                Action::Say(Note::ReloadDone { .. }) => self.failure = None,
-                Action::Say(_)
-                | Action::Fork { .. }
-                | Action::Send { .. }
-                | Action::Kill { .. }
-                | Action::LoadConfig
-                | Action::Adopt { .. }
-                | Action::ReopenLogs
-                | Action::Mark { .. }
-                | Action::Serve { .. }
-                | Action::Tell(_)
-                | Action::Exit(_) => {}
-            }
-        }
     }
 }
 
@@ -112,8 +77,7 @@ impl Supervisor {
     pub(super) fn tell_manager(&mut self, now: Instant) {
         // At the end everything has been told.
         let Some(mut herald) = self.herald.take().filter(|_| self.phase != Phase::Ended) else { return };
-        herald.observe(&self.out);
-        let status = self.status(herald.failure.clone());
+        let status = self.status();
         let is_new_stage = herald.told.as_ref().is_none_or(|told| told.stage != status.stage);
         let stage = if is_new_stage { Novelty::New } else { Novelty::Known };
         let extend = self.extension(status.stage, stage);
@@ -130,7 +94,41 @@ impl Supervisor {
         self.herald = Some(herald);
     }
 
-    fn status(&self, failure: Option<String>) -> Status {
+    /// Keeps why the last reload changed nothing, until one succeeds.
+    pub(super) fn notice_trouble(&mut self) {
+        let notes = self
+            .out
+            .iter()
+            .filter_map(|action| if let Action::Say(note) = action { Some(note) } else { None });
+        let mut trouble = self.trouble.take();
+        for note in notes {
+            if let Note::ReloadFailed { reason, .. } = note {
+                trouble = Some(format!("reload failed: {}", brief(reason)));
+            } else if let Note::ReloadStopped { reason, .. } = note {
+                trouble = Some(format!("reload stopped half-way: {}", brief(reason)));
+            } else if let Note::ReloadDone { .. } = note {
+                trouble = None;
+            }
+        }
+        self.trouble = trouble;
+    }
+
+    /// Lets the admin process know what has changed.
+    pub(super) fn publish(&mut self) {
+        let Status { stage, ready, wanted, generation, failure } = self.status();
+        let small = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
+        let mixed = self.seats.values().any(|seat| seat.generation != generation);
+        let unity = if mixed { Unity::Mixed } else { Unity::One };
+        let (ready, wanted) = (small(ready), small(wanted));
+        let state = State { stage, generation, ready, wanted, unity, trouble: failure };
+        if self.published.as_ref() != Some(&state) {
+            self.published = Some(state.clone());
+            let end = self.out.iter().position(|action| matches!(action, Action::Exit(_)));
+            self.out.insert(end.unwrap_or(self.out.len()), Action::Publish(state));
+        }
+    }
+
+    fn status(&self) -> Status {
         let stage = match &self.phase {
             Phase::Stopping { .. } | Phase::Ended => Stage::Stopping,
             Phase::Serving if !self.is_announced() => Stage::Starting,
@@ -143,7 +141,9 @@ impl Supervisor {
             Phase::Stopping { finish: Finish::StartFailed { text, .. }, .. } => {
                 Some(format!("start failed: {}", brief(text)))
             }
-            Phase::Stopping { finish: Finish::Ended, .. } | Phase::Serving | Phase::Ended => failure,
+            Phase::Stopping { finish: Finish::Ended, .. } | Phase::Serving | Phase::Ended => {
+                self.trouble.clone()
+            }
         };
         let ready = self.crew.select(|worker| worker.life.serves()).len();
         Status { stage, ready, wanted: self.seats.len(), generation: self.generation, failure }

@@ -1,6 +1,7 @@
 //! A bulletin in the service manager's own words: sd_notify(3).
 
-use super::herald::{Bulletin, Novelty, Pulse, Stage, Status};
+use super::herald::{Bulletin, Novelty, Pulse, Status};
+use crate::contract::control::Stage;
 use crate::sys::{process, systemd};
 use std::fmt::Write;
 use std::io;

@@ -17,6 +17,7 @@ mod stop;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 pub use pid_file::PidFileError;
 
@@ -46,8 +47,8 @@ pub struct Start {
     pub config: Config,
     /// Reads the configuration anew, for a reload; the text says what is wrong with it.
     pub reload_config: Box<dyn FnMut() -> Result<Config, String>>,
-    /// Opens the master's own logs anew.
-    pub reopen_logs: Box<dyn FnMut()>,
+    /// Opens the master's own logs anew; the text says why not.
+    pub reopen_logs: Box<dyn FnMut() -> Result<(), String>>,
     /// What a worker does, in its own process, until it ends.
     pub worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
     /// What must be done around each fork.

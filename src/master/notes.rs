@@ -1,6 +1,7 @@
 //! The master's log lines: one per event, in lower case. Scripts and tests wait for them.
 
-use super::event::{KillReason, Note, Pace, Who};
+use super::event::{KillReason, Note, Who};
+use crate::contract::control::Pace;
 use crate::contract::message::RetireReason;
 use tracing::{error, info, warn};
 
@@ -61,6 +62,7 @@ pub(super) fn write(note: &Note) {
         }
         Note::Stopping(Pace::Graceful) => info!("stopping: running requests may end"),
         Note::Stopping(Pace::Quick) => info!("stopping at once"),
+        Note::LogsNotReopened(reason) => error!("the error log could not be opened anew: {reason}"),
         Note::NoUpgrade => warn!("SIGUSR2 ignored: an upgrade in place is not part of this version"),
     }
 }

@@ -5,6 +5,7 @@ use super::herald::Bulletin;
 use super::pid_file::PidFile;
 use super::{Start, manager, notes, pool};
 use crate::config::{Changes, Config};
+use crate::contract::control::{Command, Pace, Scale};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
 use crate::contract::message::{Order, Report};
@@ -66,7 +67,7 @@ pub(super) struct Own {
 
 struct Callbacks {
     reload_config: Box<dyn FnMut() -> Result<Config, String>>,
-    reopen_logs: Box<dyn FnMut()>,
+    reopen_logs: Box<dyn FnMut() -> Result<(), String>>,
     worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
     fork_hooks: ForkHooks,
 }
@@ -111,6 +112,7 @@ impl Performer {
         match action {
             Action::Fork { slot, generation } => return Some(self.fork(slot, generation, workers)),
             Action::LoadConfig => return Some(Event::ConfigLoaded(self.load_config())),
+            Action::ReopenLogs => return Some(Event::LogsReopened((self.start.reopen_logs)())),
             Action::Send { pid, order } => self.send(pid, order, None),
             Action::Kill { pid } => {
                 if let Err(error) = signals::kill(pid) {
@@ -122,7 +124,6 @@ impl Performer {
                     self.configs.insert(generation, Arc::new(config));
                 }
             }
-            Action::ReopenLogs => (self.start.reopen_logs)(),
             Action::Mark { pid, state } => {
                 if let Some(link) = self.links.get(&pid) {
                     self.shared.scoreboard.record(link.record).set_state(state);
@@ -131,6 +132,8 @@ impl Performer {
             Action::Serve { slot, service } => self.shared.scoreboard.set_service(slot, service),
             Action::Say(note) => notes::write(&note),
             Action::Tell(bulletin) => self.tell(&bulletin),
+            // Nobody has asked by a command: there is no admin process yet.
+            Action::Answer { .. } | Action::Publish(_) => {}
             // The loop's own business.
             Action::Exit(_) => {}
         }
@@ -157,15 +160,9 @@ impl Performer {
             self.listen(*pid, events);
         }
         for signal in self.own.signals.take() {
-            match signal {
-                Signal::Child => self.reap(events),
-                Signal::Terminate => events.push_back(Event::Terminate),
-                Signal::Interrupt | Signal::Quit => events.push_back(Event::Quit),
-                Signal::HangUp => events.push_back(Event::Reload),
-                Signal::User1 => events.push_back(Event::ReopenLogs),
-                Signal::User2 => events.push_back(Event::Upgrade),
-                Signal::More => events.push_back(Event::More),
-                Signal::Less => events.push_back(Event::Less),
+            match command(signal) {
+                Some(command) => events.push_back(Event::Asked { ticket: None, command }),
+                None => self.reap(events),
             }
         }
         Ok(())
@@ -334,6 +331,20 @@ impl Performer {
             self.send(pid, Order::Vacancies, None);
         }
         Ok(())
+    }
+}
+
+/// What a signal asks for; `None` for one that only says that a child has ended.
+fn command(signal: Signal) -> Option<Command> {
+    match signal {
+        Signal::Child => None,
+        Signal::Terminate => Some(Command::Stop(Pace::Graceful)),
+        Signal::Interrupt | Signal::Quit => Some(Command::Stop(Pace::Quick)),
+        Signal::HangUp => Some(Command::Reload),
+        Signal::User1 => Some(Command::ReopenLogs),
+        Signal::User2 => Some(Command::Upgrade),
+        Signal::More => Some(Command::Scale(Scale::By(1))),
+        Signal::Less => Some(Command::Scale(Scale::By(-1))),
     }
 }
 

@@ -4,6 +4,7 @@ use super::crew::{Life, Seat};
 use super::event::{Action, Finish, Note, Pool};
 use super::respawn::Respawn;
 use super::supervisor::Supervisor;
+use crate::contract::control::{Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
 use std::collections::{BTreeSet, VecDeque};
@@ -54,14 +55,21 @@ impl Reload {
 }
 
 impl Supervisor {
-    /// SIGHUP. One reload at a time; however many are asked for meanwhile, one more follows.
-    pub(super) fn ask_reload(&mut self) {
+    /// One reload at a time; however many are asked for meanwhile, one more follows, which has what they all changed.
+    pub(super) fn ask_reload(&mut self, ticket: Option<Ticket>) {
+        self.await_reload(ticket);
         if self.reload.is_some() || !self.has_served() {
             self.again = true;
             self.say(Note::ReloadPostponed);
         } else {
-            self.act(Action::LoadConfig);
+            self.load_config();
         }
+    }
+
+    /// Begins a reload.
+    pub(super) fn load_config(&mut self) {
+        self.reload_begins();
+        self.act(Action::LoadConfig);
     }
 
     /// The new configuration has been read, or not.
@@ -74,7 +82,10 @@ impl Supervisor {
                 self.say(Note::ReloadStarted { generation });
                 self.reload = Some(Reload::new(generation, pool));
             }
-            Err(reason) => self.say(Note::ReloadFailed { reason, serving: self.generation }),
+            Err(reason) => {
+                self.answer_reload(&Verdict::Failed(reason.clone()));
+                self.say(Note::ReloadFailed { reason, serving: self.generation });
+            }
         }
     }
 
@@ -113,6 +124,7 @@ impl Supervisor {
         for pid in self.crew.select(|worker| tried(worker.slot, worker.generation)) {
             self.dismiss(now, pid);
         }
+        self.answer_reload(&Verdict::Failed(reason.clone()));
         match reload.progress {
             Progress::Undoable => self.say(Note::ReloadFailed { reason, serving: self.generation }),
             Progress::Replacing => {
@@ -141,6 +153,7 @@ impl Supervisor {
         if !self.has_served() {
             return self.stop_start(now, Finish::StartFailed { reason, text });
         }
+        self.answer_scale(&Verdict::Failed(text.clone()));
         self.say(Note::BootFailed { slot, generation, text });
         if let Some(seat) = self.seats.get_mut(&slot) {
             seat.respawn.failed(now);
@@ -179,6 +192,8 @@ impl Supervisor {
         for slot in surplus {
             self.retire_slot(now, slot);
         }
-        self.say(Note::ReloadDone { generation: reload.generation });
+        let generation = reload.generation;
+        self.answer_reload(&Verdict::Done(format!("generation {generation}")));
+        self.say(Note::ReloadDone { generation });
     }
 }

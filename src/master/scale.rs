@@ -1,37 +1,69 @@
-//! One worker more, one less.
+//! More workers, or fewer.
 
 use super::crew::Seat;
 use super::event::Note;
 use super::respawn::Respawn;
 use super::supervisor::Supervisor;
+use crate::contract::control::{Scale, Ticket, Verdict};
 use crate::contract::handoff::Slot;
 use std::time::Instant;
 
+/// What was asked for while a reload went on, in one number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Deferred {
+    /// So many; `None`: as there are then.
+    to: Option<u16>,
+    /// And so many more, or less.
+    by: i32,
+}
+
+impl Deferred {
+    fn add(&mut self, scale: Scale) {
+        match scale {
+            Scale::To(count) => *self = Self { to: Some(count), by: 0 },
+            Scale::By(change) => self.by = self.by.saturating_add(change.into()),
+        }
+    }
+
+    fn count(self, now: usize) -> i64 {
+        let base = self.to.map_or_else(|| i64::try_from(now).unwrap_or(i64::MAX), i64::from);
+        base.saturating_add(self.by.into())
+    }
+}
+
 impl Supervisor {
-    /// SIGTTIN and SIGTTOU; during a reload they wait for its end.
-    pub(super) fn scale(&mut self, now: Instant, change: i32) {
-        if self.reload.is_some() {
-            self.scale_later = self.scale_later.saturating_add(change);
-            return;
+    /// SIGTTIN, SIGTTOU and commands; during a reload they wait for its end.
+    pub(super) fn ask_scale(&mut self, now: Instant, ticket: Option<Ticket>, scale: Scale) {
+        self.await_scale(ticket);
+        self.scale_later.get_or_insert_default().add(scale);
+        if self.reload.is_none() {
+            self.scale_deferred(now);
         }
-        let (Some((last, _)), count) = (self.seats.last_key_value(), self.seats.len()) else { return };
-        let last = *last;
-        if change > 0 && last.0 < self.slots_max {
-            let seat = Seat { generation: self.generation, respawn: Respawn::default() };
-            self.seats.insert(Slot(last.0 + 1), seat);
-        } else if change < 0 && count > 1 {
-            self.retire_slot(now, last);
-        } else {
-            return self.say(Note::NotScaled { workers: count });
-        }
-        self.say(Note::Scaled { workers: self.seats.len() });
     }
 
     /// What was asked for during the reload.
     pub(super) fn scale_deferred(&mut self, now: Instant) {
-        let change = std::mem::take(&mut self.scale_later);
-        for _ in 0..change.unsigned_abs() {
-            self.scale(now, change.signum());
+        let Some(deferred) = self.scale_later.take() else { return };
+        let count = self.seats.len();
+        let wanted = deferred.count(count);
+        let target = wanted.clamp(1, self.slots_max.into());
+        for _ in 0..(target - self.size_now()).max(0) {
+            self.add_slot();
+        }
+        for _ in 0..(self.size_now() - target).max(0) {
+            if let Some((last, _)) = self.seats.last_key_value() {
+                self.retire_slot(now, *last);
+            }
+        }
+        let workers = self.seats.len();
+        self.say(if workers == count { Note::NotScaled { workers } } else { Note::Scaled { workers } });
+        if target == wanted {
+            self.scale_begins(now);
+        } else {
+            let most = self.slots_max;
+            let text =
+                format!("{wanted} workers are not possible, only 1 to {most}; there are {workers} now");
+            self.answer_scale(&Verdict::Failed(text));
         }
     }
 
@@ -42,5 +74,15 @@ impl Supervisor {
         for pid in self.crew.select(|worker| worker.slot == slot) {
             self.dismiss(now, pid);
         }
+    }
+
+    fn add_slot(&mut self) {
+        let seat = Seat { generation: self.generation, respawn: Respawn::default() };
+        let last = self.seats.last_key_value().map_or(0, |(last, _)| last.0);
+        self.seats.insert(Slot(last.saturating_add(1)), seat);
+    }
+
+    fn size_now(&self) -> i64 {
+        i64::try_from(self.seats.len()).unwrap_or(i64::MAX)
     }
 }

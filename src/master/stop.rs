@@ -1,8 +1,9 @@
 //! The end: everybody leaves, in order or at once.
 
 use super::crew::Life;
-use super::event::{Action, Finish, KillReason, Note, Pace};
+use super::event::{Action, Finish, KillReason, Note};
 use super::supervisor::{LEAVING, Phase, Supervisor};
+use crate::contract::control::Pace;
 use crate::contract::message::{DrainReason, Order};
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ impl Supervisor {
         self.phase = Phase::Stopping { pace, finish };
         self.say(Note::Stopping(pace));
         self.reload = None;
+        self.answer_all_but_stop();
         for pid in self.crew.select(|worker| !matches!(worker.life, Life::Killed { .. })) {
             let life = self.crew.workers.get(&pid).map(|worker| worker.life);
             match (pace, life) {
@@ -49,6 +51,7 @@ impl Supervisor {
             return;
         }
         self.phase = Phase::Stopping { pace: Pace::Quick, finish };
+        self.answer_all_but_stop();
         for pid in self.crew.select(|_| true) {
             self.dismiss(now, pid);
         }

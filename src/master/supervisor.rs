@@ -3,10 +3,13 @@
 //! [`Supervisor::step`] takes what has happened and gives what to do. It reads no clock and calls no system.
 
 use super::crew::{Crew, Life, Seat, Worker};
-use super::event::{Action, Event, Finish, KillReason, Note, Pace, Pool, Who};
+use super::event::{Action, Event, Finish, KillReason, Note, Pool, Who};
 use super::herald::Herald;
 use super::reload::Reload;
 use super::respawn::Respawn;
+use super::scale::Deferred;
+use super::tickets::Tickets;
+use crate::contract::control::{Pace, State};
 use crate::contract::exit::{self, ExitReason};
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
@@ -34,13 +37,18 @@ pub(super) struct Supervisor {
     pub(super) reload: Option<Reload>,
     /// A reload was asked for that must wait.
     pub(super) again: bool,
-    /// Workers more or less to have after the reload.
-    pub(super) scale_later: i32,
+    /// The number of workers to have after the reload, where one was asked for.
+    pub(super) scale_later: Option<Deferred>,
+    pub(super) tickets: Tickets,
     start: Start,
     pub(super) phase: Phase,
     served: BTreeSet<Slot>,
     /// `None` where no service manager asks.
     pub(super) herald: Option<Herald>,
+    /// What went wrong last and has not been put right, on one line.
+    pub(super) trouble: Option<String>,
+    /// What has been published last.
+    pub(super) published: Option<State>,
     pub(super) out: Vec<Action>,
 }
 
@@ -78,11 +86,14 @@ impl Supervisor {
             pending: BTreeMap::new(),
             reload: None,
             again: false,
-            scale_later: 0,
+            scale_later: None,
+            tickets: Tickets::default(),
             start: Start::Dark,
             phase: Phase::Serving,
             served: BTreeSet::new(),
             herald: None,
+            trouble: None,
+            published: None,
             out: Vec::new(),
         }
     }
@@ -92,24 +103,20 @@ impl Supervisor {
         let serving = self.phase == Phase::Serving;
         match event {
             Event::Tick => {}
-            Event::Terminate if serving => self.stop(now, Pace::Graceful),
-            Event::Terminate | Event::Quit => self.stop(now, Pace::Quick),
-            Event::ReopenLogs => self.reopen_logs(),
+            Event::Asked { ticket, command } => self.asked(now, ticket, command),
+            Event::LogsReopened(reopened) => self.logs_reopened(reopened),
             Event::Forked { slot, generation, pid } => self.forked(now, slot, generation, pid),
             Event::Reported { pid, report } => self.reported(now, pid, report),
             Event::Exited { pid, outcome } => self.exited(now, pid, &outcome),
             Event::ForkFailed { slot, generation, text } => self.fork_failed(now, slot, generation, text),
-            // From here on: nothing that a server which is stopping would do.
-            Event::Reload if serving => self.ask_reload(),
             Event::ConfigLoaded(loaded) if serving => self.begin_reload(loaded),
-            Event::More if serving => self.scale(now, 1),
-            Event::Less if serving => self.scale(now, -1),
-            Event::Upgrade if serving => self.say(Note::NoUpgrade),
-            Event::Reload | Event::ConfigLoaded(_) | Event::More | Event::Less | Event::Upgrade => {}
+            Event::ConfigLoaded(_) => {}
         }
         self.kill_overdue(now);
         self.settle(now);
+        self.notice_trouble();
         self.tell_manager(now);
+        self.publish();
         std::mem::take(&mut self.out)
     }
 
@@ -119,7 +126,8 @@ impl Supervisor {
         let short = |slot: Slot| self.phase == Phase::Serving && self.is_short(slot) && self.has_room(slot);
         let respawns = self.seats.iter().filter(|(slot, _)| short(**slot));
         let herald = self.herald.as_ref().and_then(Herald::due);
-        lives.chain(respawns.filter_map(|(_, seat)| seat.respawn.due())).chain(herald).min()
+        let respawns = respawns.filter_map(|(_, seat)| seat.respawn.due());
+        lives.chain(respawns).chain(herald).chain(self.tickets_due()).min()
     }
 
     /// Slots in service.
@@ -262,13 +270,6 @@ impl Supervisor {
         }
     }
 
-    fn reopen_logs(&mut self) {
-        self.act(Action::ReopenLogs);
-        for pid in self.crew.select(|worker| !matches!(worker.life, Life::Killed { .. })) {
-            self.act(Action::Send { pid, order: Order::ReopenLogs });
-        }
-    }
-
     pub(super) fn drain(&mut self, now: Instant, pid: Pid, reason: DrainReason) {
         self.act(Action::Mark { pid, state: WorkerState::Draining });
         self.act(Action::Send { pid, order: Order::Drain(reason) });
@@ -317,6 +318,7 @@ impl Supervisor {
                 if self.crew.workers.is_empty() && self.pending.is_empty() {
                     let finish = finish.clone();
                     self.phase = Phase::Ended;
+                    self.answer_stop();
                     self.act(Action::Exit(finish));
                 }
                 return;
@@ -328,7 +330,7 @@ impl Supervisor {
             self.scale_deferred(now);
             if self.again && self.has_served() {
                 self.again = false;
-                self.act(Action::LoadConfig);
+                self.load_config();
             }
         }
         for slot in self.seats.keys().copied().collect::<Vec<_>>() {
@@ -341,6 +343,7 @@ impl Supervisor {
             self.start = Start::Announced;
             self.say(Note::AllReady { workers: self.seats.len(), generation: self.generation });
         }
+        self.settle_scale(now);
         self.tell_vacancies();
     }
 

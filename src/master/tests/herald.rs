@@ -67,7 +67,7 @@ fn a_pool_in_which_nobody_serves_or_starts_has_no_pulse() {
 #[test]
 fn a_reload_is_announced_and_ended() {
     check_one_told(
-        &[(2, Event::Reload), (3, ready(102)), (4, left(101))],
+        &[(2, RELOAD), (3, ready(102)), (4, left(101))],
         &["Reloading! 1/1 gen 1", "Serving! 1/1 gen 2"],
     );
 }
@@ -76,7 +76,7 @@ fn a_reload_is_announced_and_ended() {
 fn why_a_reload_failed_is_told_until_one_succeeds() {
     let reason = "(reload failed: no module x)";
     check_one_told(
-        &[(2, Event::Reload), (3, failed(102)), (3, dies(102)), (4, Event::Reload), (4, ready(103))],
+        &[(2, RELOAD), (3, failed(102)), (3, dies(102)), (4, RELOAD), (4, ready(103))],
         &[
             "Reloading! 1/1 gen 1",
             &format!("Serving! 1/1 gen 1 {reason}"),
@@ -84,7 +84,7 @@ fn why_a_reload_failed_is_told_until_one_succeeds() {
             "Serving! 1/1 gen 3",
         ],
     );
-    let script = [(1, ready(101)), (2, Event::Reload)];
+    let script = [(1, ready(101)), (2, RELOAD)];
     let told = ["Reloading! 1/1 gen 1", "Serving! 1/1 gen 1 (reload failed: a.toml:1: bad:   key)"];
     let broken = Err("a.toml:1: bad:\n  \n\u{1b}\tkey\n".into());
     check_told(1, &broken, &script, &[&STARTED[..], &told].concat());
@@ -92,7 +92,7 @@ fn why_a_reload_failed_is_told_until_one_succeeds() {
 
 #[test]
 fn a_stop_says_how_long_it_may_take() {
-    check_one_told(&[(2, Event::Terminate), (3, left(101))], &["Stopping! 0/1 gen 1 extend 40"]);
+    check_one_told(&[(2, TERM), (3, left(101))], &["Stopping! 0/1 gen 1 extend 40"]);
 }
 
 #[test]

@@ -5,11 +5,11 @@ use super::*;
 #[test]
 fn term_drains_and_a_second_one_stops() {
     check_two(
-        &[(5, Event::Terminate), (6, left(101)), (7, left(102))],
+        &[(5, TERM), (6, left(101)), (7, left(102))],
         &["drain 101 for stop", "drain 102 for stop", "exit Ended"],
     );
     check_one(
-        &[(5, Event::Terminate), (6, Event::Terminate), (7, Event::Tick), (8, Event::Tick), (8, dies(101))],
+        &[(5, TERM), (6, TERM), (7, Event::Tick), (8, Event::Tick), (8, dies(101))],
         &["drain 101 for stop", "Stop 101", "kill 101", "say 101 Overdue", "exit Ended"],
     );
 }
@@ -17,7 +17,7 @@ fn term_drains_and_a_second_one_stops() {
 #[test]
 fn a_drain_has_a_limit() {
     check_one(
-        &[(5, Event::Terminate), (34, Event::Tick), (35, Event::Tick), (35, dies(101))],
+        &[(5, TERM), (34, Event::Tick), (35, Event::Tick), (35, dies(101))],
         &["drain 101 for stop", "kill 101", "say 101 Overdue", "exit Ended"],
     );
 }
@@ -25,14 +25,7 @@ fn a_drain_has_a_limit() {
 #[test]
 fn int_stops_at_once_and_further_signals_change_nothing() {
     check_one(
-        &[
-            (5, Event::Quit),
-            (5, Event::Terminate),
-            (5, Event::Quit),
-            (5, Event::Reload),
-            (5, Event::More),
-            (6, left(101)),
-        ],
+        &[(5, QUIT), (5, TERM), (5, QUIT), (5, RELOAD), (5, MORE), (6, left(101))],
         &["Stop 101", "exit Ended"],
     );
 }
@@ -42,7 +35,7 @@ fn term_before_anybody_is_ready_ends_the_start() {
     check(
         2,
         &Ok(pool(2)),
-        &[(1, Event::Terminate), (1, dies(101)), (1, dies(102))],
+        &[(1, TERM), (1, dies(101)), (1, dies(102))],
         &["fork 101 slot 1 gen 1", "fork 102 slot 2 gen 1", "kill 101", "kill 102", "exit Ended"],
     );
 }
@@ -135,7 +128,7 @@ fn a_successor_that_fails_leaves_the_retiring_one_serving() {
 #[test]
 fn ttin_and_ttou_change_the_pool_by_one() {
     check_one(
-        &[(5, Event::More), (6, ready(102)), (7, Event::Less), (8, left(102)), (9, Event::Less)],
+        &[(5, MORE), (6, ready(102)), (7, LESS), (8, left(102)), (9, LESS)],
         &[
             "say Scaled { workers: 2 }",
             "fork 102 slot 2 gen 1",
@@ -151,7 +144,7 @@ fn ttin_and_ttou_change_the_pool_by_one() {
 #[test]
 fn ttou_while_one_is_starting_takes_that_one() {
     check_one(
-        &[(5, Event::More), (5, Event::Less), (5, dies(102))],
+        &[(5, MORE), (5, LESS), (5, dies(102))],
         &["say Scaled { workers: 2 }", "fork 102 slot 2 gen 1", "kill 102", "say Scaled { workers: 1 }"],
     );
 }
@@ -159,7 +152,7 @@ fn ttou_while_one_is_starting_takes_that_one() {
 #[test]
 fn usr1_reaches_everybody_and_usr2_harms_nobody() {
     check_two(
-        &[(5, Event::ReopenLogs), (6, Event::Upgrade)],
+        &[(5, REOPEN), (6, UPGRADE)],
         &["ReopenLogs", "ReopenLogs 101", "ReopenLogs 102", "say NoUpgrade"],
     );
 }

@@ -4,7 +4,9 @@ mod herald;
 mod life;
 mod property;
 mod reload;
+mod tickets;
 
+use crate::contract::control::{Command, Pace, Scale, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
@@ -18,6 +20,24 @@ use std::time::{Duration, Instant};
 
 const GRACEFUL: u64 = 30;
 const BOOT: u64 = 100;
+
+const TERM: Event = by_signal(Command::Stop(Pace::Graceful));
+const QUIT: Event = by_signal(Command::Stop(Pace::Quick));
+const RELOAD: Event = by_signal(Command::Reload);
+const REOPEN: Event = by_signal(Command::ReopenLogs);
+const UPGRADE: Event = by_signal(Command::Upgrade);
+const MORE: Event = by_signal(Command::Scale(Scale::By(1)));
+const LESS: Event = by_signal(Command::Scale(Scale::By(-1)));
+
+/// Nobody waits for the outcome.
+const fn by_signal(command: Command) -> Event {
+    Event::Asked { ticket: None, command }
+}
+
+/// Somebody does.
+fn asks(ticket: u64, command: Command) -> Event {
+    Event::Asked { ticket: Some(Ticket(ticket)), command }
+}
 
 fn pool(workers: u16) -> Pool {
     let (graceful, boot) = (Duration::from_secs(GRACEFUL), Duration::from_secs(BOOT));
@@ -44,6 +64,9 @@ fn check(workers: u16, reload: &Result<Pool, String>, script: &[(u64, Event)], e
                     next_pid += 1;
                 } else if action == Action::LoadConfig {
                     answers.push_back(Event::ConfigLoaded(reload.clone()));
+                } else if action == Action::ReopenLogs {
+                    lines.push("ReopenLogs".into());
+                    answers.push_back(Event::LogsReopened(Ok(())));
                 } else {
                     lines.extend(line(&action));
                 }
@@ -58,7 +81,16 @@ fn check(workers: u16, reload: &Result<Pool, String>, script: &[(u64, Event)], e
 /// An action in short; what goes without saying is left out.
 fn line(action: &Action) -> Option<String> {
     match action {
-        Action::Send { order: Order::Vacancies, .. } | Action::Mark { .. } | Action::Adopt { .. } => None,
+        Action::Send { order: Order::Vacancies, .. }
+        | Action::Mark { .. }
+        | Action::Adopt { .. }
+        | Action::Publish(_) => None,
+        Action::Answer { ticket, verdict: Verdict::Done(text) } => {
+            Some(format!("ticket {}: {text}", ticket.0))
+        }
+        Action::Answer { ticket, verdict: Verdict::Failed(text) } => {
+            Some(format!("ticket {} fails: {text}", ticket.0))
+        }
         Action::Send { pid, order: Order::Drain(DrainReason::Replaced) } => Some(format!("drain {pid}")),
         Action::Send { pid, order: Order::Drain(DrainReason::ServerStop) } => {
             Some(format!("drain {pid} for stop"))

@@ -1,5 +1,6 @@
 //! Random scripts in virtual time against a model of the operating system.
 
+use crate::contract::control::{Command, Pace, Scale, Ticket};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{Order, Report, RetireReason};
@@ -31,6 +32,9 @@ struct World {
     stopping: bool,
     exit: Option<Finish>,
     ever_served: bool,
+    /// Tickets without a verdict.
+    waiting: BTreeSet<Ticket>,
+    next_ticket: u64,
 }
 
 impl World {
@@ -45,6 +49,8 @@ impl World {
             stopping: false,
             exit: None,
             ever_served: false,
+            waiting: BTreeSet::new(),
+            next_ticket: 0,
         };
         let (workers, surge) = (world.below(4) + 1, world.below(3) + 1);
         world.supervisor = Supervisor::new(pool(workers, surge), SLOTS_MAX);
@@ -64,7 +70,7 @@ impl World {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             assert!(self.exit.is_none(), "nothing happens after the end");
-            if matches!(event, Event::Terminate | Event::Quit) {
+            if matches!(event, Event::Asked { command: Command::Stop(_), .. }) {
                 self.stopping = true;
             }
             let serving_before = self.serving();
@@ -117,8 +123,15 @@ impl World {
                 assert!(self.processes.is_empty(), "the master is the last to leave");
                 self.exit = Some(finish);
             }
+            Action::ReopenLogs => {
+                let is_good = self.below(4) != 0;
+                return Some(Event::LogsReopened(if is_good { Ok(()) } else { Err("full".into()) }));
+            }
+            Action::Answer { ticket, .. } => {
+                assert!(self.waiting.remove(&ticket), "nobody gets a second verdict");
+            }
             Action::Adopt { .. }
-            | Action::ReopenLogs
+            | Action::Publish(_)
             | Action::Mark { .. }
             | Action::Say(_)
             | Action::Tell(_) => {}
@@ -137,6 +150,7 @@ impl World {
         assert!(per_slot.values().all(|count| *count <= 2), "two processes per slot: {:?}", self.processes);
         let deadline = self.supervisor.deadline();
         let waits = self.processes.values().any(|(_, _, model)| *model != Model::Serving);
+        let waits = waits || !self.waiting.is_empty();
         assert!(!waits || deadline.is_some(), "whoever waits has a deadline");
         assert!(deadline.is_none_or(|deadline| deadline > self.now), "no deadline comes round and round");
         let unserved =
@@ -185,12 +199,17 @@ impl World {
             (12..=13, Some((pid, Model::Serving))) => {
                 Event::Reported { pid, report: Report::Retiring(RetireReason::RequestTimeout) }
             }
-            (14..=16, _) => Event::Reload,
-            (17, _) => Event::More,
-            (18, _) => Event::Less,
-            (19, _) => Event::ReopenLogs,
-            (20, _) if index == 0 => Event::Terminate,
-            (21, _) if index == 0 => Event::Quit,
+            (14..=16, _) => self.asked(Command::Reload),
+            (17, _) => self.asked(Command::Scale(Scale::By(1))),
+            (18, _) if index < 4 => self.asked(Command::Scale(Scale::By(-1))),
+            (18, _) => {
+                let count = self.below(SLOTS_MAX + 2);
+                self.asked(Command::Scale(Scale::To(count)))
+            }
+            (19, _) => self.asked(Command::ReopenLogs),
+            (20, _) if index == 0 => self.asked(Command::Stop(Pace::Graceful)),
+            (21, _) if index == 0 => self.asked(Command::Stop(Pace::Quick)),
+            (22, _) => self.asked(Command::Upgrade),
             _ => {
                 let deadline = self.supervisor.deadline().unwrap_or(self.now);
                 self.now =
@@ -199,6 +218,14 @@ impl World {
             }
         };
         self.happen(event);
+    }
+
+    /// Somebody wants something; every other one waits for the outcome.
+    fn asked(&mut self, command: Command) -> Event {
+        self.next_ticket += 1;
+        let ticket = Some(Ticket(self.next_ticket)).filter(|_| self.below(2) == 0);
+        self.waiting.extend(ticket);
+        Event::Asked { ticket, command }
     }
 
     fn becomes_ready(&mut self, pid: Pid) -> Event {
@@ -244,11 +271,13 @@ fn the_invariants_hold_over_random_scripts() {
             }
         }
         if world.exit.is_none() {
+            assert!(world.waiting.is_empty(), "every ticket gets a verdict: {:?}", world.waiting);
             assert!(!world.serving().is_empty(), "somebody serves: {:?}", world.processes);
             assert!(world.supervisor.reload.is_none(), "a reload comes to an end");
             let count = world.serving().len();
             assert_eq!(count, usize::from(world.supervisor.size()), "every slot is served once");
-            world.happen(Event::Quit);
+            let end = world.asked(Command::Stop(Pace::Quick));
+            world.happen(end);
             for _ in 0..500 {
                 if world.exit.is_none() {
                     world.act(true);
@@ -256,6 +285,7 @@ fn the_invariants_hold_over_random_scripts() {
             }
         }
         assert!(world.exit.is_some(), "a stop comes to an end");
+        assert!(world.waiting.is_empty(), "every ticket gets a verdict: {:?}", world.waiting);
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn hup_proves_each_wave_before_the_old_ones_leave() {
     check_two(
-        &[(5, Event::Reload), (6, ready(103)), (7, left(101)), (8, ready(104)), (9, left(102))],
+        &[(5, RELOAD), (6, ready(103)), (7, left(101)), (8, ready(104)), (9, left(102))],
         &[
             "say ReloadStarted { generation: Generation(2) }",
             "fork 103 slot 1 gen 2",
@@ -21,10 +21,10 @@ fn hup_proves_each_wave_before_the_old_ones_leave() {
 fn a_reload_that_fails_at_first_leaves_the_old_generation_alone() {
     let started = ["say ReloadStarted { generation: Generation(2) }", "fork 103 slot 1 gen 2"];
     let note = "say ReloadFailed { reason: \"no module x\", serving: Generation(1) }";
-    check_two(&[(5, Event::Reload), (6, failed(103)), (6, left(103))], &[&started[..], &[note]].concat());
+    check_two(&[(5, RELOAD), (6, failed(103)), (6, left(103))], &[&started[..], &[note]].concat());
     let overdue = "say ReloadFailed { reason: \"worker pid 103 was not ready in time (timeouts.boot)\", serving: Generation(1) }";
     check_two(
-        &[(5, Event::Reload), (5 + BOOT, Event::Tick)],
+        &[(5, RELOAD), (5 + BOOT, Event::Tick)],
         &[&started[..], &["kill 103", "say 103 BootOverdue", overdue]].concat(),
     );
 }
@@ -34,7 +34,7 @@ fn a_reload_that_fails_takes_all_new_workers_with_it() {
     check(
         2,
         &Ok(Pool { surge: 2, ..pool(2) }),
-        &[(1, ready(101)), (1, ready(102)), (5, Event::Reload), (6, ready(103)), (7, failed(104))],
+        &[(1, ready(101)), (1, ready(102)), (5, RELOAD), (6, ready(103)), (7, failed(104))],
         &[
             &TWO[..],
             &[
@@ -52,7 +52,7 @@ fn a_reload_that_fails_takes_all_new_workers_with_it() {
 #[test]
 fn a_reload_that_fails_later_keeps_what_is_there() {
     check_two(
-        &[(5, Event::Reload), (6, ready(103)), (7, failed(104))],
+        &[(5, RELOAD), (6, ready(103)), (7, failed(104))],
         &[
             "say ReloadStarted { generation: Generation(2) }",
             "fork 103 slot 1 gen 2",
@@ -68,7 +68,7 @@ fn a_bad_configuration_changes_nothing() {
     check(
         1,
         &Err("line 3: unknown key".into()),
-        &[(1, ready(101)), (5, Event::Reload)],
+        &[(1, ready(101)), (5, RELOAD)],
         &[&ONE[..], &["say ReloadFailed { reason: \"line 3: unknown key\", serving: Generation(1) }"]]
             .concat(),
     );
@@ -77,7 +77,7 @@ fn a_bad_configuration_changes_nothing() {
 #[test]
 fn after_a_failed_reload_a_crash_is_replaced_in_the_old_generation() {
     check_one(
-        &[(5, Event::Reload), (6, failed(102)), (6, left(102)), (50, dies(101))],
+        &[(5, RELOAD), (6, failed(102)), (6, left(102)), (50, dies(101))],
         &[
             "say ReloadStarted { generation: Generation(2) }",
             "fork 102 slot 1 gen 2",
@@ -92,7 +92,7 @@ fn after_a_failed_reload_a_crash_is_replaced_in_the_old_generation() {
 #[test]
 fn an_old_worker_that_crashes_during_a_reload_is_replaced_by_the_reload() {
     check_two(
-        &[(5, Event::Reload), (6, dies(102)), (7, ready(103)), (8, ready(104))],
+        &[(5, RELOAD), (6, dies(102)), (7, ready(103)), (8, ready(104))],
         &[
             "say ReloadStarted { generation: Generation(2) }",
             "fork 103 slot 1 gen 2",
@@ -109,14 +109,7 @@ fn an_old_worker_that_crashes_during_a_reload_is_replaced_by_the_reload() {
 #[test]
 fn hups_during_a_reload_are_followed_by_one_more() {
     check_one(
-        &[
-            (5, Event::Reload),
-            (5, Event::Reload),
-            (5, Event::Reload),
-            (6, ready(102)),
-            (7, left(101)),
-            (8, ready(103)),
-        ],
+        &[(5, RELOAD), (5, RELOAD), (5, RELOAD), (6, ready(102)), (7, left(101)), (8, ready(103))],
         &[
             "say ReloadStarted { generation: Generation(2) }",
             "fork 102 slot 1 gen 2",
@@ -135,7 +128,7 @@ fn hups_during_a_reload_are_followed_by_one_more() {
 #[test]
 fn term_during_a_reload_ends_it() {
     check_one(
-        &[(5, Event::Reload), (6, Event::Terminate), (6, dies(102)), (7, left(101))],
+        &[(5, RELOAD), (6, TERM), (6, dies(102)), (7, left(101))],
         &[
             "say ReloadStarted { generation: Generation(2) }",
             "fork 102 slot 1 gen 2",
@@ -151,7 +144,7 @@ fn a_reload_grows_and_shrinks_the_pool() {
     check(
         1,
         &Ok(pool(2)),
-        &[(1, ready(101)), (5, Event::Reload), (6, ready(102)), (7, ready(103))],
+        &[(1, ready(101)), (5, RELOAD), (6, ready(102)), (7, ready(103))],
         &[
             &ONE[..],
             &[
@@ -168,7 +161,7 @@ fn a_reload_grows_and_shrinks_the_pool() {
     check(
         2,
         &Ok(pool(1)),
-        &[(1, ready(101)), (1, ready(102)), (5, Event::Reload), (6, ready(103))],
+        &[(1, ready(101)), (1, ready(102)), (5, RELOAD), (6, ready(103))],
         &[
             &TWO[..],
             &[
@@ -187,7 +180,7 @@ fn a_reload_grows_and_shrinks_the_pool() {
 #[test]
 fn ttin_during_a_reload_waits_for_its_end() {
     check_one(
-        &[(5, Event::Reload), (5, Event::More), (6, ready(102))],
+        &[(5, RELOAD), (5, MORE), (6, ready(102))],
         &[
             "say ReloadStarted { generation: Generation(2) }",
             "fork 102 slot 1 gen 2",
@@ -203,7 +196,7 @@ fn ttin_during_a_reload_waits_for_its_end() {
 fn a_slot_never_has_three_processes() {
     // The one that drains is still there when the reload comes: its place must be free first.
     check_one(
-        &[(5, Event::Reload), (6, ready(102)), (7, Event::Reload), (8, left(101))],
+        &[(5, RELOAD), (6, ready(102)), (7, RELOAD), (8, left(101))],
         &[
             "say ReloadStarted { generation: Generation(2) }",
             "fork 102 slot 1 gen 2",

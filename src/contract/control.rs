@@ -1,0 +1,323 @@
+//! What is asked of the master from outside, by a signal or a command, and what becomes of it.
+//!
+//! The admin process passes commands on and gets verdicts back, in the manner of [`message`](super::message).
+
+use crate::contract::message::Malformed;
+use crate::contract::slot::Generation;
+
+/// What the master can be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Read the configuration and the apps anew.
+    Reload,
+    /// Have another number of workers.
+    Scale(Scale),
+    /// Open the log files anew.
+    ReopenLogs,
+    /// Put another program into the place of this one.
+    Upgrade,
+    /// End.
+    Stop(Pace),
+}
+
+/// A number of workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// So many.
+    To(u16),
+    /// So many more, or less, than there are when its turn comes.
+    By(i16),
+}
+
+/// How a stop is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Running requests may end.
+    Graceful,
+    /// They are cut off.
+    Quick,
+}
+
+/// Who waits for the outcome of a command: a number that the asker has chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has taken effect, with this result.
+    Done(String),
+    /// It has not, because of this; a traceback may follow the first line.
+    Failed(String),
+}
+
+/// What the admin process tells the master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Petition {
+    /// Names the verdict.
+    pub ticket: Ticket,
+    /// What is asked for.
+    pub command: Command,
+}
+
+/// What the master tells the admin process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tiding {
+    /// The outcome of a petition.
+    Answer {
+        /// That of the petition.
+        ticket: Ticket,
+        /// Its outcome.
+        verdict: Verdict,
+    },
+    /// How the server is from now on.
+    State(State),
+}
+
+/// How the server is, as its master sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// How far it is.
+    pub stage: Stage,
+    /// The generation that new slots get.
+    pub generation: Generation,
+    /// Workers that serve.
+    pub ready: u16,
+    /// Workers that there should be.
+    pub wanted: u16,
+    /// Whether all slots are of one generation.
+    pub unity: Unity,
+    /// Something that went wrong and that the operator should know of, on one line.
+    pub trouble: Option<String>,
+}
+
+/// How far a server is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Not everybody has been ready yet.
+    Starting,
+    /// It serves.
+    Serving,
+    /// It serves, and new workers are on their way.
+    Reloading,
+    /// It takes nothing new.
+    Stopping,
+}
+
+/// Whether one generation serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unity {
+    /// All slots belong to the same.
+    One,
+    /// A reload has stopped half-way, or is on its way.
+    Mixed,
+}
+
+impl Petition {
+    /// As bytes.
+    pub fn encode(self) -> Vec<u8> {
+        let mut bytes = self.ticket.0.to_le_bytes().to_vec();
+        match self.command {
+            Command::Reload => bytes.push(1),
+            Command::Scale(Scale::To(count)) => {
+                bytes.push(2);
+                bytes.extend(count.to_le_bytes());
+            }
+            Command::Scale(Scale::By(change)) => {
+                bytes.push(3);
+                bytes.extend(change.to_le_bytes());
+            }
+            Command::ReopenLogs => bytes.push(4),
+            Command::Upgrade => bytes.push(5),
+            Command::Stop(Pace::Graceful) => bytes.push(6),
+            Command::Stop(Pace::Quick) => bytes.push(7),
+        }
+        bytes
+    }
+
+    /// From bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] when they are none of [`encode`](Self::encode)'s.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (ticket, rest) = bytes.split_first_chunk().ok_or(Malformed)?;
+        let command = match *rest {
+            [1] => Command::Reload,
+            [2, a, b] => Command::Scale(Scale::To(u16::from_le_bytes([a, b]))),
+            [3, a, b] => Command::Scale(Scale::By(i16::from_le_bytes([a, b]))),
+            [4] => Command::ReopenLogs,
+            [5] => Command::Upgrade,
+            [6] => Command::Stop(Pace::Graceful),
+            [7] => Command::Stop(Pace::Quick),
+            _ => return Err(Malformed),
+        };
+        Ok(Self { ticket: Ticket(u64::from_le_bytes(*ticket)), command })
+    }
+}
+
+impl Tiding {
+    /// As bytes. A long reason loses its middle: its first line says what happened, the end of a traceback why.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Answer { ticket, verdict } => {
+                let (kind, text) = match verdict {
+                    Verdict::Done(text) => (1, text),
+                    Verdict::Failed(text) => (2, text),
+                };
+                let mut bytes = vec![kind];
+                bytes.extend(ticket.0.to_le_bytes());
+                bytes.extend(shortened(text).as_bytes());
+                bytes
+            }
+            Self::State(state) => {
+                let stage = match state.stage {
+                    Stage::Starting => 0,
+                    Stage::Serving => 1,
+                    Stage::Reloading => 2,
+                    Stage::Stopping => 3,
+                };
+                let mut bytes = vec![3, stage, u8::from(state.unity == Unity::Mixed)];
+                bytes.extend(state.generation.0.to_le_bytes());
+                bytes.extend(state.ready.to_le_bytes());
+                bytes.extend(state.wanted.to_le_bytes());
+                if let Some(trouble) = &state.trouble {
+                    bytes.push(1);
+                    bytes.extend(shortened(trouble).as_bytes());
+                }
+                bytes
+            }
+        }
+    }
+
+    /// From bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] when they are none of [`encode`](Self::encode)'s.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        match bytes {
+            [kind @ (1 | 2), rest @ ..] => {
+                let (ticket, text) = rest.split_first_chunk().ok_or(Malformed)?;
+                let text = text_of(text)?;
+                let verdict = if *kind == 1 { Verdict::Done(text) } else { Verdict::Failed(text) };
+                Ok(Self::Answer { ticket: Ticket(u64::from_le_bytes(*ticket)), verdict })
+            }
+            [3, stage, unity @ (0 | 1), g0, g1, g2, g3, r0, r1, w0, w1, trouble @ ..] => {
+                let stage = match stage {
+                    0 => Stage::Starting,
+                    1 => Stage::Serving,
+                    2 => Stage::Reloading,
+                    3 => Stage::Stopping,
+                    _ => return Err(Malformed),
+                };
+                let trouble = match trouble {
+                    [] => None,
+                    [1, text @ ..] => Some(text_of(text)?),
+                    _ => return Err(Malformed),
+                };
+                Ok(Self::State(State {
+                    stage,
+                    generation: Generation(u32::from_le_bytes([*g0, *g1, *g2, *g3])),
+                    ready: u16::from_le_bytes([*r0, *r1]),
+                    wanted: u16::from_le_bytes([*w0, *w1]),
+                    unity: if *unity == 1 { Unity::Mixed } else { Unity::One },
+                    trouble,
+                }))
+            }
+            _ => Err(Malformed),
+        }
+    }
+}
+
+fn text_of(bytes: &[u8]) -> Result<String, Malformed> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| Malformed)
+}
+
+/// A text that fits into a message, cut in the middle where it is too long.
+fn shortened(text: &str) -> String {
+    if text.len() <= TEXT_MAX {
+        return text.to_owned();
+    }
+    let head = text.floor_char_boundary(HEAD);
+    let tail = text.ceil_char_boundary(text.len() - (TEXT_MAX - HEAD - GAP.len()));
+    [&text[..head], GAP, &text[tail..]].concat()
+}
+
+/// Bytes of a text: less than a message of `sys::channel` holds.
+const TEXT_MAX: usize = 48 << 10;
+
+/// Of these, how many are from the beginning.
+const HEAD: usize = 1 << 10;
+
+const GAP: &str = "\n[...]\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn petitions_survive_the_journey() {
+        let commands = [
+            Command::Reload,
+            Command::Scale(Scale::To(0x1234)),
+            Command::Scale(Scale::By(-3)),
+            Command::ReopenLogs,
+            Command::Upgrade,
+            Command::Stop(Pace::Graceful),
+            Command::Stop(Pace::Quick),
+        ];
+        for command in commands {
+            let petition = Petition { ticket: Ticket(u64::MAX - 1), command };
+            assert_eq!(Petition::decode(&petition.encode()), Ok(petition));
+        }
+    }
+
+    #[test]
+    fn tidings_survive_the_journey() {
+        let state = State {
+            stage: Stage::Serving,
+            generation: Generation(0x0102_0304),
+            ready: 3,
+            wanted: 0x0405,
+            unity: Unity::One,
+            trouble: None,
+        };
+        let answer = |verdict| Tiding::Answer { ticket: Ticket(7), verdict };
+        let mut tidings = vec![
+            answer(Verdict::Done(String::new())),
+            answer(Verdict::Done("generation 2".into())),
+            answer(Verdict::Failed("no module x\nTraceback …".into())),
+        ];
+        for stage in [Stage::Starting, Stage::Serving, Stage::Reloading, Stage::Stopping] {
+            tidings.push(Tiding::State(State { stage, ..state.clone() }));
+        }
+        let trouble = Some("reload failed: x".into());
+        tidings.push(Tiding::State(State { unity: Unity::Mixed, trouble, ..state.clone() }));
+        tidings.push(Tiding::State(State { trouble: Some(String::new()), ..state }));
+        for tiding in tidings {
+            assert_eq!(Tiding::decode(&tiding.encode()), Ok(tiding));
+        }
+    }
+
+    #[test]
+    fn a_long_reason_keeps_its_beginning_and_its_end() {
+        let text = format!("what happened\n{}why", "é".repeat(60_000));
+        let tiding = Tiding::Answer { ticket: Ticket(1), verdict: Verdict::Failed(text) };
+        let bytes = tiding.encode();
+        assert!(bytes.len() <= crate::sys::channel::MESSAGE_MAX);
+        let Ok(Tiding::Answer { verdict: Verdict::Failed(text), .. }) = Tiding::decode(&bytes) else {
+            panic!("not a failure")
+        };
+        assert!(text.starts_with("what happened\né") && text.ends_with("éwhy") && text.contains("[...]"));
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        for bytes in [&b""[..], &[1], &[0; 8], &[0; 9], &[0, 0, 0, 0, 0, 0, 0, 0, 2, 1], &[9; 12]] {
+            assert_eq!(Petition::decode(bytes), Err(Malformed), "{bytes:?}");
+        }
+        let state = [3, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for bytes in [&b""[..], &[1, 0], &[2, 0, 0, 0, 0, 0, 0, 0, 0, 255], &[3, 1], &state, &[4; 20]] {
+            assert_eq!(Tiding::decode(bytes), Err(Malformed), "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What is asked of the server, and who waits for the outcome: every ticket gets exactly one verdict, within a deadline.
+
+use super::crew::Life;
+use super::event::{Action, Note};
+use super::supervisor::{Phase, Supervisor};
+use crate::contract::control::{Command, Pace, Ticket, Verdict};
+use crate::contract::message::Order;
+use std::time::{Duration, Instant};
+
+/// Those who wait.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tickets {
+    /// For the reload that is under way. It has deadlines of its own.
+    reload: Vec<Ticket>,
+    /// For the one that follows, which has what they have changed.
+    next_reload: Vec<Ticket>,
+    /// For the present number of workers to be ready.
+    scale: Vec<Ticket>,
+    /// Until when they wait; `None` as long as a reload comes first.
+    scale_due: Option<Instant>,
+    /// For the logs, which are opened at once.
+    logs: Vec<Ticket>,
+    /// For the end of the server.
+    stop: Vec<Ticket>,
+}
+
+impl Supervisor {
+    /// Takes a command, whose ticket is kept until there is a verdict.
+    pub(super) fn asked(&mut self, now: Instant, ticket: Option<Ticket>, command: Command) {
+        if let Command::Stop(pace) = command {
+            let pace = if self.phase == Phase::Serving { pace } else { Pace::Quick };
+            self.tickets.stop.extend(ticket);
+            return self.stop(now, pace);
+        }
+        if command == Command::ReopenLogs {
+            self.tickets.logs.extend(ticket);
+            return self.reopen_logs();
+        }
+        if self.phase != Phase::Serving {
+            return self.answer(ticket, &Verdict::Failed(STOPPING.into()));
+        }
+        match command {
+            Command::Reload => self.ask_reload(ticket),
+            Command::Scale(scale) => self.ask_scale(now, ticket, scale),
+            Command::Upgrade => self.refuse_upgrade(ticket),
+            Command::ReopenLogs | Command::Stop(_) => {}
+        }
+    }
+
+    /// The master's own, and everybody's.
+    fn reopen_logs(&mut self) {
+        self.act(Action::ReopenLogs);
+        for pid in self.crew.select(|worker| !matches!(worker.life, Life::Killed { .. })) {
+            self.act(Action::Send { pid, order: Order::ReopenLogs });
+        }
+    }
+
+    /// The answer to `ReopenLogs`.
+    pub(super) fn logs_reopened(&mut self, reopened: Result<(), String>) {
+        match reopened {
+            Ok(()) => self.answer_logs(&Verdict::Done("the log files are open anew".into())),
+            Err(reason) => {
+                self.answer_logs(&Verdict::Failed(format!(
+                    "the error log could not be opened anew: {reason}"
+                )));
+                self.say(Note::LogsNotReopened(reason));
+            }
+        }
+    }
+
+    /// SIGUSR2 and its like.
+    fn refuse_upgrade(&mut self, ticket: Option<Ticket>) {
+        match ticket {
+            Some(_) => self.answer(ticket, &Verdict::Failed(NO_UPGRADE.into())),
+            None => self.say(Note::NoUpgrade),
+        }
+    }
+
+    /// Gives those who have asked their verdict.
+    pub(super) fn answer(&mut self, tickets: impl IntoIterator<Item = Ticket>, verdict: &Verdict) {
+        for ticket in tickets {
+            self.act(Action::Answer { ticket, verdict: verdict.clone() });
+        }
+    }
+
+    /// Someone waits for the next reload.
+    pub(super) fn await_reload(&mut self, ticket: Option<Ticket>) {
+        self.tickets.next_reload.extend(ticket);
+    }
+
+    /// The configuration is about to be read: it has what all who wait have changed.
+    pub(super) fn reload_begins(&mut self) {
+        let waiting = std::mem::take(&mut self.tickets.next_reload);
+        self.tickets.reload.extend(waiting);
+    }
+
+    /// The reload under way has ended.
+    pub(super) fn answer_reload(&mut self, verdict: &Verdict) {
+        let tickets = std::mem::take(&mut self.tickets.reload);
+        self.answer(tickets, verdict);
+    }
+
+    /// The logs have been opened anew, or not.
+    pub(super) fn answer_logs(&mut self, verdict: &Verdict) {
+        let tickets = std::mem::take(&mut self.tickets.logs);
+        self.answer(tickets, verdict);
+    }
+
+    /// Someone waits for the number of workers that is there after the present reload.
+    pub(super) fn await_scale(&mut self, ticket: Option<Ticket>) {
+        self.tickets.scale.extend(ticket);
+    }
+
+    /// The number of workers has been changed: from now on it is a matter of their being ready.
+    pub(super) fn scale_begins(&mut self, now: Instant) {
+        if !self.tickets.scale.is_empty() {
+            self.tickets.scale_due = Some(now + self.pool.boot + MARGIN);
+        }
+    }
+
+    /// Who wanted another number of workers does not get it.
+    pub(super) fn answer_scale(&mut self, verdict: &Verdict) {
+        self.tickets.scale_due = None;
+        let tickets = std::mem::take(&mut self.tickets.scale);
+        self.answer(tickets, verdict);
+    }
+
+    /// Says that there are as many workers as wanted once all are ready, or that time is up.
+    pub(super) fn settle_scale(&mut self, now: Instant) {
+        let Some(due) = self.tickets.scale_due else { return };
+        if self.reload.is_some() {
+            return;
+        }
+        let workers = self.seats.len();
+        let ready = self.seats.keys().filter(|slot| self.crew.is_settled(**slot)).count();
+        if ready == workers {
+            self.answer_scale(&Verdict::Done(format!(
+                "{workers} worker{}",
+                if workers == 1 { "" } else { "s" }
+            )));
+        } else if due <= now {
+            let text = format!("only {ready} of {workers} workers became ready in time (timeouts.boot)");
+            self.answer_scale(&Verdict::Failed(text));
+        }
+    }
+
+    /// When those who wait for workers are told that they wait in vain.
+    pub(super) fn tickets_due(&self) -> Option<Instant> {
+        self.tickets.scale_due.filter(|_| self.reload.is_none())
+    }
+
+    /// Nothing of what they wait for will come: the server leaves.
+    pub(super) fn answer_all_but_stop(&mut self) {
+        let verdict = Verdict::Failed(STOPPING.into());
+        let tickets = &mut self.tickets;
+        let waiting: Vec<Ticket> = [&mut tickets.reload, &mut tickets.next_reload, &mut tickets.scale]
+            .into_iter()
+            .flat_map(std::mem::take)
+            .collect();
+        tickets.scale_due = None;
+        self.answer(waiting, &verdict);
+    }
+
+    /// The end has come, which is what they wanted.
+    pub(super) fn answer_stop(&mut self) {
+        let tickets = std::mem::take(&mut self.tickets.stop);
+        self.answer(tickets, &Verdict::Done("the server has ended".into()));
+    }
+}
+
+const NO_UPGRADE: &str = "an upgrade in place is not part of this version";
+
+const STOPPING: &str = "the server is stopping";
+
+/// For what the supervisor does at the end of `timeouts.boot`.
+const MARGIN: Duration = Duration::from_secs(5);
