@@ -86,6 +86,8 @@
 //! *drain*: finish what has begun, take nothing new. *relay*: the queue by which connections change hands.
 //! *mount*: an app and its URL prefix. *field*, *content*, *target*: as in RFC 9110.
 
+#[cfg(feature = "admin")]
+pub mod admin;
 pub mod app;
 #[cfg(feature = "jwt")]
 pub mod auth;

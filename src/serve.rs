@@ -5,9 +5,10 @@ use crate::app::MakeApp;
 use crate::config::Config;
 #[cfg(feature = "cli")]
 use crate::config::{Loaded, Reloader};
-use crate::master::{self, MasterError, Start};
+use crate::master::{self, AdminMain, MasterError, Start};
 use crate::sys::fork::ForkHooks;
 use crate::{telemetry, worker};
+use std::path::PathBuf;
 #[cfg(feature = "cli")]
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
     {
         return refuse(&reason);
     }
-    match supervise(config, move || reloader.reload().map_err(|errors| errors.to_string()), None) {
+    let file = loaded.file.map(|file| std::path::absolute(&file).unwrap_or(file));
+    match supervise((config, file), move || reloader.reload().map_err(|errors| errors.to_string()), None) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log(&error);
@@ -37,7 +39,7 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
 
 /// Becomes the master; `make` makes a program's own app, in each worker.
 pub(crate) fn supervise(
-    config: Config,
+    (config, config_file): (Config, Option<PathBuf>),
     reload_config: impl FnMut() -> Result<Config, String> + 'static,
     make: Option<Arc<MakeApp>>,
 ) -> Result<(), MasterError> {
@@ -49,12 +51,25 @@ pub(crate) fn supervise(
     }
     master::run(Start {
         config,
+        config_file,
         reload_config: Box::new(reload_config),
         reopen_logs: Box::new(|| telemetry::reopen().map_err(|error| error.to_string())),
         worker_main: Box::new(move |handoff| worker::main(handoff, make.as_deref())),
+        admin_main: admin_main(),
         fork_hooks: fork_hooks(),
     })
     .map(|_| ())
+}
+
+#[cfg(feature = "admin")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature there is none")]
+fn admin_main() -> Option<Box<AdminMain>> {
+    Some(Box::new(crate::admin::main))
+}
+
+#[cfg(not(feature = "admin"))]
+fn admin_main() -> Option<Box<AdminMain>> {
+    None
 }
 
 /// Says why the server does not run; a traceback goes where tracebacks go.

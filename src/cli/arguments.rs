@@ -2,7 +2,7 @@
 
 #[cfg(feature = "jwt")]
 use super::jwt;
-use super::{bench, gunicorn, print_config, systemd};
+use super::{bench, ctl, gunicorn, print_config, systemd};
 use crate::config::Flags;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -31,6 +31,8 @@ pub(super) enum Command {
     Check(Flags),
     /// Print the effective configuration
     PrintConfig(print_config::Arguments),
+    /// Control a running server, or see how it is
+    Ctl(ctl::Arguments),
     /// Print systemd units for this app, configuration and virtual environment
     Systemd(systemd::Arguments),
     /// Make keys, sign and verify tokens
@@ -143,7 +145,7 @@ fn perhaps_a_module(error: &clap::Error) -> Option<String> {
     }
 }
 
-const COMMANDS: [&str; 6] = ["serve", "check", "print-config", "systemd", "jwt", "bench"];
+const COMMANDS: [&str; 7] = ["serve", "check", "print-config", "ctl", "systemd", "jwt", "bench"];
 
 /// Commands that take what Gunicorn's command line takes.
 const SERVING: [&str; 3] = ["serve", "check", "print-config"];

@@ -4,6 +4,7 @@
 mod arguments;
 mod bench;
 mod check;
+mod ctl;
 mod gunicorn;
 #[cfg(feature = "jwt")]
 pub mod jwt;
@@ -35,6 +36,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Serve(serve) => serve_or_fail(serve.flags),
         Command::Check(flags) => check::run(flags),
         Command::PrintConfig(arguments) => print_config::run(arguments),
+        Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Systemd(own) => systemd::run(&own, &words),
         #[cfg(feature = "jwt")]
         Command::Jwt(arguments) => jwt::run(arguments),

@@ -3,7 +3,7 @@
 use super::build::Build;
 use super::check_auth;
 use super::errors::{Origins, Problem};
-use super::{BindAddress, ByteSize, Config, ForwardedField, HostPattern, Threads, Timeouts};
+use super::{Admin, BindAddress, ByteSize, Config, ForwardedField, HostPattern, Threads, Timeouts};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ pub(super) fn contradictions(build: &mut Build) {
     workers(config, &mut findings);
     limits(config, &mut findings);
     timeouts(&config.timeouts, &mut findings);
+    admin(&config.admin, &mut findings);
     let whole = |list: &str| !build.problems.iter().any(|problem| problem.key.starts_with(list));
     // Of a list with a bad element, that element is missing and the others have moved.
     if whole("app") {
@@ -136,6 +137,17 @@ fn timeouts(timeouts: &Timeouts, findings: &mut Findings<'_>) {
     ] {
         if duration == Duration::ZERO {
             findings.add(path, "0s would end every request; this wait has no \"never\", name a long time");
+        }
+    }
+}
+
+fn admin(admin: &Admin, findings: &mut Findings<'_>) {
+    if !matches!(admin.address, None | Some(BindAddress::Tcp { .. })) {
+        findings.add("admin.address", "expected HOST:PORT");
+    }
+    for (key, path) in [("admin.live_path", &admin.live_path), ("admin.ready_path", &admin.ready_path)] {
+        if path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#', '%'])) {
+            findings.add(key, "expected a plain path that begins with a slash: \"/healthz\"");
         }
     }
 }

@@ -74,7 +74,7 @@ fn assignment(name: &str, path: &str, value: String) -> Assignment {
 /// (Kubernetes, "Accessing the Service"): a service called ferricorn-server must not stop a server.
 fn is_meant_for_us(name: &str) -> bool {
     let rest = &name[PREFIX.len()..];
-    let sections = ["SERVER_", "WORKERS_", "LIMITS_", "TIMEOUTS_", "LOG_", "PYTHON_", "AUTH_"];
+    let sections = ["SERVER_", "WORKERS_", "LIMITS_", "TIMEOUTS_", "LOG_", "PYTHON_", "AUTH_", "ADMIN_"];
     let kubernetes = rest.contains("_SERVICE_HOST")
         || rest.contains("_SERVICE_PORT")
         || rest.contains("_PORT_")

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod access_pattern;
+mod admin;
 mod auth;
 mod build;
 mod check;
@@ -26,6 +27,7 @@ mod units;
 mod value;
 
 pub use access_pattern::{AccessPattern, Atom, Piece};
+pub use admin::{Admin, ControlSocket};
 pub use auth::{
     Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
 };
@@ -58,6 +60,8 @@ pub struct Config {
     pub log: Log,
     /// How Python apps find their code.
     pub python: Python,
+    /// How the server is controlled and watched.
+    pub admin: Admin,
     /// Bearer tokens checked before any app is entered; `None` without an `[auth]` section.
     pub auth: Option<Auth>,
     /// The mounted apps, in the order of the file.

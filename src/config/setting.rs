@@ -4,8 +4,8 @@ use super::suggest::nearest;
 use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::{
-    BindAddress, ByteSize, Coding, ForwardedField, KeyUse, LogFormat, LogLevel, LogTarget, Mode, Preset,
-    StaticRoot,
+    BindAddress, ByteSize, Coding, ControlSocket, ForwardedField, KeyUse, LogFormat, LogLevel, LogTarget,
+    Mode, Preset, StaticRoot,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -209,6 +209,29 @@ impl Setting for LogTarget {
             Self::Stdout => "-".into(),
             Self::Stderr => "stderr".into(),
             Self::File(path) => path.show(),
+        }
+    }
+}
+
+impl Setting for ControlSocket {
+    fn takes() -> String {
+        "\"auto\", \"off\", or a path".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        match value.text() {
+            Some("auto") => Ok(Self::Auto),
+            Some("off" | "") => Ok(Self::Off),
+            Some(_) => PathBuf::read(value).map(Self::At),
+            None => Err(mismatch::<Self>(value)),
+        }
+    }
+
+    fn show(&self) -> toml::Value {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::Off => "off".into(),
+            Self::At(path) => path.show(),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Everything master and worker share: birth, life, death.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod control;
 pub mod exit;
+pub mod figures;
 pub mod handoff;
 pub mod message;
 pub mod scoreboard;

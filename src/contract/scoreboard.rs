@@ -2,6 +2,7 @@
 //!
 //! No pointers, no locks, no growth. A dying worker may have written anything, so values are checked when read.
 
+use crate::contract::figures::FIGURES;
 use crate::contract::slot::{Generation, Slot};
 use crate::sys::process::Pid;
 use crate::sys::shared_memory::SharedWords;
@@ -9,8 +10,9 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The shared table: one word per slot, one record per worker process.
+/// The shared table: one word per slot, one record per worker process, and what the master counts.
 #[derive(Debug, Clone)]
 pub struct Scoreboard {
     words: Arc<SharedWords>,
@@ -47,7 +49,7 @@ impl Scoreboard {
     /// When memory has run out.
     pub fn new(slots_max: u16) -> io::Result<Self> {
         let slots = usize::from(slots_max);
-        let words = NonZeroUsize::MIN.saturating_add(slots + slots * WORKERS_PER_SLOT * FIELDS);
+        let words = NonZeroUsize::MIN.saturating_add(slots + slots * WORKERS_PER_SLOT * FIELDS + FIGURES);
         Ok(Self { words: Arc::new(SharedWords::new(words)?), slots_max })
     }
 
@@ -84,6 +86,11 @@ impl Scoreboard {
     /// The records of all processes there are.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.indices().map(|index| self.record(index)).filter(|record| record.state() != WorkerState::Free)
+    }
+
+    /// The words behind the records, which hold the master's figures.
+    pub(super) fn figure_words(&self) -> &[AtomicU64] {
+        &self.words.words()[1 + usize::from(self.slots_max) * (1 + WORKERS_PER_SLOT * FIELDS)..]
     }
 
     fn indices(&self) -> impl Iterator<Item = RecordIndex> + use<> {
@@ -147,6 +154,11 @@ impl<'a> Record<'a> {
         &self.fields[CONNECTIONS_TOTAL]
     }
 
+    /// When the process was started, in seconds since 1970. Written by the master.
+    pub fn started(self) -> u64 {
+        self.load(STARTED)
+    }
+
     /// Makes the record that of a process about to be forked. For the master, while there is no such process.
     pub fn claim(self, slot: Slot, generation: Generation) {
         for field in self.fields {
@@ -154,6 +166,8 @@ impl<'a> Record<'a> {
         }
         self.fields[SLOT].store(slot.0.into(), Ordering::Relaxed);
         self.fields[GENERATION].store(generation.0.into(), Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.fields[STARTED].store(now.as_secs(), Ordering::Relaxed);
         self.set_state(WorkerState::Starting);
     }
 
@@ -188,6 +202,7 @@ const STATE: usize = 3;
 const REQUESTS_TOTAL: usize = 4;
 const CONNECTIONS_OPEN: usize = 5;
 const CONNECTIONS_TOTAL: usize = 6;
+const STARTED: usize = 7;
 /// Two cache lines, so that workers do not write into each other's.
 const FIELDS: usize = 8;
 

@@ -25,6 +25,10 @@ pub(super) enum Event {
     Forked { slot: Slot, generation: Generation, pid: Pid },
     /// An answer to [`Action::Fork`].
     ForkFailed { slot: Slot, generation: Generation, text: String },
+    /// The answer to [`Action::ForkAdmin`].
+    AdminForked(Result<(), String>),
+    /// The admin process has been reaped.
+    AdminExited(WaitOutcome),
     /// A worker says something.
     Reported { pid: Pid, report: Report },
     /// A worker has been reaped; all its reports came before.
@@ -36,6 +40,8 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Start a worker; answered by `Forked` or `ForkFailed`.
     Fork { slot: Slot, generation: Generation },
+    /// Start the admin process; answered by `AdminForked`.
+    ForkAdmin,
     /// Tell a worker something.
     Send { pid: Pid, order: Order },
     /// SIGKILL.
@@ -123,5 +129,8 @@ pub(super) enum Note {
     NotScaled { workers: usize },
     Stopping(Pace),
     LogsNotReopened(String),
+    AdminNotStarted(String),
+    AdminEnded(String),
+    ControlSocketGone,
     NoUpgrade,
 }

@@ -3,8 +3,11 @@
 //! Three steps in a circle: wait for an event, let the pure `supervisor` decide, perform what it says.
 #![forbid(unsafe_code)]
 
+mod attend;
+mod control;
 mod crew;
 mod event;
+mod figures;
 mod herald;
 mod manager;
 mod notes;
@@ -13,12 +16,14 @@ mod pid_file;
 mod reload;
 mod respawn;
 mod scale;
+mod steward;
 mod stop;
 mod supervisor;
 #[cfg(test)]
 mod tests;
 mod tickets;
 
+pub use attend::AdminMain;
 pub use pid_file::PidFileError;
 
 use crate::config::{Config, Share, WorkerCount};
@@ -30,6 +35,8 @@ use crate::sys::signals::SignalPipe;
 use crate::sys::socket::SocketName;
 use crate::sys::systemd::{self, Handed};
 use crate::sys::{ForkHooks, cpu, limits, privileges, process};
+use attend::Office;
+use control::ControlSockets;
 use event::{Action, Event, Finish, Pool};
 use herald::Herald;
 use perform::{Own, Performer, Shared};
@@ -37,7 +44,9 @@ use pid_file::PidFile;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
+use steward::Attendance;
 use supervisor::Supervisor;
 use tracing::{info, warn};
 
@@ -45,12 +54,16 @@ use tracing::{info, warn};
 pub struct Start {
     /// The configuration of the first generation.
     pub config: Config,
+    /// The file that it was read from, for those who ask.
+    pub config_file: Option<PathBuf>,
     /// Reads the configuration anew, for a reload; the text says what is wrong with it.
     pub reload_config: Box<dyn FnMut() -> Result<Config, String>>,
     /// Opens the master's own logs anew; the text says why not.
     pub reopen_logs: Box<dyn FnMut() -> Result<(), String>>,
     /// What a worker does, in its own process, until it ends.
     pub worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
+    /// What the admin process does; `None`: there is none.
+    pub admin_main: Option<Box<AdminMain>>,
     /// What must be done around each fork.
     pub fork_hooks: ForkHooks,
 }
@@ -112,7 +125,7 @@ impl MasterError {
 ///
 /// # Errors
 /// [`MasterError`], whose [`exit_code`](MasterError::exit_code) is for the program; nothing is left running.
-pub fn run(start: Start) -> Result<Outcome, MasterError> {
+pub fn run(mut start: Start) -> Result<Outcome, MasterError> {
     let system = |doing| move |source| MasterError::System { doing, source };
     check_accounts(&start.config)?;
     // First of all: a signal during the start is then seen after it.
@@ -133,6 +146,7 @@ pub fn run(start: Start) -> Result<Outcome, MasterError> {
     let bound = bind::bind(&start.config.server, pool.workers, &handed.sockets)?;
     let pid_file = start.config.server.pid_file.as_deref().map(PidFile::write).transpose();
     let pid_file = pid_file.inspect_err(|_| bound.files.remove())?;
+    let sockets = ControlSockets::new(&start.config).inspect_err(|_| bound.files.remove())?;
     for listener in bound.listeners.iter() {
         match listener.name() {
             SocketName::Tcp(address) => info!("listening at http://{address}"),
@@ -145,8 +159,12 @@ pub fn run(start: Start) -> Result<Outcome, MasterError> {
     let shared = Shared { listeners: bound.listeners, relay, scoreboard };
     let Handed { manager, watchdog, .. } = handed;
     let herald = manager.as_ref().map(|_| Herald::new(watchdog));
-    let performer = Performer::new(start, shared, Own { signals, pid_file, manager });
-    let finish = supervise(performer, Supervisor::new(pool, slots_max).with_herald(herald));
+    let office = Office::new(sockets, &mut start, &shared);
+    let attendance = if office.is_wanted() { Attendance::Attended } else { Attendance::Unattended };
+    let mut performer = Performer::new(start, shared, Own { signals, pid_file, manager }, office);
+    let supervisor = Supervisor::new(pool, slots_max).with_herald(herald).attended(attendance);
+    let finish = supervise(&mut performer, supervisor);
+    performer.close();
     bound.files.remove();
     match finish.map_err(system("wait for events"))? {
         Finish::Ended => Ok(Outcome),
@@ -171,7 +189,7 @@ pub fn worker_count(config: &Config) -> u16 {
 }
 
 /// The circle. Answers to actions come before whatever else has happened.
-fn supervise(mut performer: Performer, mut supervisor: Supervisor) -> io::Result<Finish> {
+fn supervise(performer: &mut Performer, mut supervisor: Supervisor) -> io::Result<Finish> {
     let mut events = VecDeque::from([Event::Tick]);
     loop {
         if events.is_empty() {

@@ -63,6 +63,11 @@ pub(super) fn write(note: &Note) {
         Note::Stopping(Pace::Graceful) => info!("stopping: running requests may end"),
         Note::Stopping(Pace::Quick) => info!("stopping at once"),
         Note::LogsNotReopened(reason) => error!("the error log could not be opened anew: {reason}"),
+        Note::AdminNotStarted(reason) => {
+            warn!("the admin process does not start, another try follows: {reason}")
+        }
+        Note::AdminEnded(how) => warn!("the admin process ended, another one follows: {how}"),
+        Note::ControlSocketGone => info!("the control socket was removed; it is made anew"),
         Note::NoUpgrade => warn!("SIGUSR2 ignored: an upgrade in place is not part of this version"),
     }
 }

@@ -1,15 +1,17 @@
 //! The supervisor's arms and ears: the only file of the master that touches the system.
 
+use super::attend::Office;
 use super::event::{Action, Event, Pool};
 use super::herald::Bulletin;
 use super::pid_file::PidFile;
-use super::{Start, manager, notes, pool};
+use super::{Start, figures, manager, notes, pool};
 use crate::config::{Changes, Config};
-use crate::contract::control::{Command, Pace, Scale};
+use crate::contract::control::{Command, Pace, Scale, Tiding};
 use crate::contract::exit::ExitReason;
+use crate::contract::figures::Figure;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
 use crate::contract::message::{Order, Report};
-use crate::contract::scoreboard::{Record, RecordIndex, Scoreboard, Service, WorkerState};
+use crate::contract::scoreboard::{RecordIndex, Scoreboard, Service, WorkerState};
 use crate::net::listeners::ListenerSet;
 use crate::sys::channel::{self, Received, Sent};
 use crate::sys::fork::{self, fork_worker};
@@ -34,11 +36,10 @@ pub(super) struct Performer {
     started_with: Arc<Config>,
     loaded: Option<Config>,
     links: BTreeMap<Pid, Link>,
-    shared: Shared,
+    pub(super) shared: Shared,
     /// What a worker must not have.
     own: Own,
-    /// Requests that workers who have left had answered.
-    requests_before: u64,
+    pub(super) office: Office,
     hearing: Hearing,
 }
 
@@ -91,8 +92,8 @@ struct Birth {
 }
 
 impl Performer {
-    pub(super) fn new(start: Start, shared: Shared, own: Own) -> Self {
-        let Start { config, reload_config, reopen_logs, worker_main, fork_hooks } = start;
+    pub(super) fn new(start: Start, shared: Shared, own: Own, office: Office) -> Self {
+        let Start { config, reload_config, reopen_logs, worker_main, fork_hooks, .. } = start;
         let config = Arc::new(config);
         Self {
             start: Callbacks { reload_config, reopen_logs, worker_main, fork_hooks },
@@ -102,7 +103,7 @@ impl Performer {
             links: BTreeMap::new(),
             shared,
             own,
-            requests_before: 0,
+            office,
             hearing: Hearing::Heard,
         }
     }
@@ -110,6 +111,7 @@ impl Performer {
     /// Does one thing; the answer, if there is one, is for the supervisor before anything else.
     pub(super) fn perform(&mut self, action: Action, workers: u16) -> Option<Event> {
         match action {
+            Action::ForkAdmin => return Some(self.fork_admin()),
             Action::Fork { slot, generation } => return Some(self.fork(slot, generation, workers)),
             Action::LoadConfig => return Some(Event::ConfigLoaded(self.load_config())),
             Action::ReopenLogs => return Some(Event::LogsReopened((self.start.reopen_logs)())),
@@ -130,10 +132,18 @@ impl Performer {
                 }
             }
             Action::Serve { slot, service } => self.shared.scoreboard.set_service(slot, service),
-            Action::Say(note) => notes::write(&note),
+            Action::Say(note) => {
+                if let Some(figure) = figures::of(&note) {
+                    self.shared.scoreboard.figure(figure).fetch_add(1, Ordering::Relaxed);
+                }
+                notes::write(&note);
+            }
             Action::Tell(bulletin) => self.tell(&bulletin),
-            // Nobody has asked by a command: there is no admin process yet.
-            Action::Answer { .. } | Action::Publish(_) => {}
+            Action::Answer { ticket, verdict } => self.office.tell(Tiding::Answer { ticket, verdict }),
+            Action::Publish(state) => {
+                self.shared.scoreboard.set_stage(state.stage);
+                self.office.tell(Tiding::State(state));
+            }
             // The loop's own business.
             Action::Exit(_) => {}
         }
@@ -153,10 +163,14 @@ impl Performer {
             .iter()
             .filter_map(|(pid, link)| link.channel.as_ref().map(|channel| (*pid, channel.as_fd())))
             .unzip();
-        let mut sources = vec![self.own.signals.descriptor()];
-        sources.extend(channels);
+        let mut sources = channels;
+        sources.push(self.own.signals.descriptor());
+        sources.extend(self.office.channel());
         let ready = poll::wait_readable(&sources, limit)?;
-        for pid in ready.iter().filter_map(|index| pids.get(index.checked_sub(1)?)) {
+        if ready.last().is_some_and(|index| *index > pids.len()) {
+            self.office.listen(events);
+        }
+        for pid in ready.iter().filter_map(|index| pids.get(*index)) {
             self.listen(*pid, events);
         }
         for signal in self.own.signals.take() {
@@ -193,21 +207,22 @@ impl Performer {
         while let Some((pid, outcome)) = wait::reap() {
             // What it said last comes before its end.
             self.listen(pid, events);
+            if self.office.reaped(pid) {
+                events.push_back(Event::AdminExited(outcome));
+                continue;
+            }
             let Some(link) = self.links.remove(&pid) else {
                 debug!(%pid, "reaped a process that is no worker");
                 continue;
             };
-            let record = self.shared.scoreboard.record(link.record);
-            self.requests_before += record.requests_total().load(Ordering::Relaxed);
-            record.set_state(WorkerState::Free);
+            self.shared.scoreboard.retire(link.record);
             events.push_back(Event::Exited { pid, outcome });
         }
     }
 
     fn tell(&mut self, bulletin: &Bulletin) {
         let Some(manager) = &self.own.manager else { return };
-        let now = |record: Record<'_>| record.requests_total().load(Ordering::Relaxed);
-        let requests = self.requests_before + self.shared.scoreboard.records().map(now).sum::<u64>();
+        let requests = self.shared.scoreboard.totals().requests;
         let told = manager::assignments(bulletin, requests).and_then(|text| manager.tell(&text));
         // Once, and not at each beat.
         if let (Err(error), Hearing::Heard) = (&told, self.hearing) {
@@ -274,18 +289,13 @@ impl Performer {
         };
         self.shared.scoreboard.record(record).set_pid(pid);
         self.links.insert(pid, Link { channel: ours, record });
+        self.shared.scoreboard.figure(Figure::Forks).fetch_add(1, Ordering::Relaxed);
         Ok(pid)
     }
 
     /// In the child: everything that is the master's goes, then the worker begins.
     fn become_worker(&mut self, birth: Birth) -> ExitReason {
-        // With a copy of a sibling's channel open here, that sibling would not see the master's death.
-        self.links.clear();
-        if let Some(pid_file) = self.own.pid_file.take() {
-            pid_file.leave_to_parent();
-        }
-        self.own.manager = None;
-        self.own.signals.release();
+        self.forget_parent();
         let Birth { slot, generation, config, record, channel, workers } = birth;
         let scoreboard = self.shared.scoreboard.clone();
         let listeners = std::mem::take(&mut self.shared.listeners);
@@ -306,6 +316,27 @@ impl Performer {
             record,
             workers,
         })
+    }
+
+    /// In a child: everything that is the master's goes.
+    pub(super) fn forget_parent(&mut self) {
+        // With a copy of a sibling's channel open here, that sibling would not see the master's death.
+        self.links.clear();
+        self.office.leave_to_parent();
+        if let Some(pid_file) = self.own.pid_file.take() {
+            pid_file.leave_to_parent();
+        }
+        self.own.manager = None;
+        self.own.signals.release();
+    }
+
+    pub(super) fn fork_hooks(&self) -> ForkHooks {
+        self.start.fork_hooks
+    }
+
+    /// Takes leave of the admin process, as everybody else has gone.
+    pub(super) fn close(mut self) {
+        self.office.close(&mut self.own.signals);
     }
 
     /// Sees that the slot has its sockets, and that everybody knows of new ones before they are connected to in vain.

@@ -8,6 +8,7 @@ use super::herald::Herald;
 use super::reload::Reload;
 use super::respawn::Respawn;
 use super::scale::Deferred;
+use super::steward::Steward;
 use super::tickets::Tickets;
 use crate::contract::control::{Pace, State};
 use crate::contract::exit::{self, ExitReason};
@@ -43,6 +44,8 @@ pub(super) struct Supervisor {
     start: Start,
     pub(super) phase: Phase,
     served: BTreeSet<Slot>,
+    /// `None` where nobody is to be admitted.
+    pub(super) steward: Option<Steward>,
     /// `None` where no service manager asks.
     pub(super) herald: Option<Herald>,
     /// What went wrong last and has not been put right, on one line.
@@ -91,6 +94,7 @@ impl Supervisor {
             start: Start::Dark,
             phase: Phase::Serving,
             served: BTreeSet::new(),
+            steward: None,
             herald: None,
             trouble: None,
             published: None,
@@ -104,6 +108,8 @@ impl Supervisor {
         match event {
             Event::Tick => {}
             Event::Asked { ticket, command } => self.asked(now, ticket, command),
+            Event::AdminForked(forked) => self.admin_forked(now, forked),
+            Event::AdminExited(outcome) => self.admin_exited(now, &outcome),
             Event::LogsReopened(reopened) => self.logs_reopened(reopened),
             Event::Forked { slot, generation, pid } => self.forked(now, slot, generation, pid),
             Event::Reported { pid, report } => self.reported(now, pid, report),
@@ -114,6 +120,7 @@ impl Supervisor {
         }
         self.kill_overdue(now);
         self.settle(now);
+        self.attend(now);
         self.notice_trouble();
         self.tell_manager(now);
         self.publish();
@@ -127,7 +134,7 @@ impl Supervisor {
         let respawns = self.seats.iter().filter(|(slot, _)| short(**slot));
         let herald = self.herald.as_ref().and_then(Herald::due);
         let respawns = respawns.filter_map(|(_, seat)| seat.respawn.due());
-        lives.chain(respawns).chain(herald).chain(self.tickets_due()).min()
+        lives.chain(respawns).chain(herald).chain(self.tickets_due()).chain(self.attendance_due()).min()
     }
 
     /// Slots in service.

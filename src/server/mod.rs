@@ -10,7 +10,7 @@ pub use error::ServerError;
 use crate::app::{App, Body, BoxError, MakeApp, ServiceApp, WorkerInfo};
 #[cfg(feature = "cli")]
 use crate::config::Flags;
-use crate::config::{BindAddress, Config, Reloader, Threads, WorkerCount};
+use crate::config::{BindAddress, Config, ControlSocket, Reloader, Threads, WorkerCount};
 use crate::net::accept::Acceptor;
 use crate::{serve, sys, worker};
 use http_body::Body as HttpBody;
@@ -153,14 +153,21 @@ impl Server {
 
     /// Becomes the master, forks the workers, and returns when the server has ended as it was asked to.
     ///
+    /// It takes commands only at a control socket that is named (`admin.socket`).
+    ///
     /// To be called from a plain `main`, before any thread is started: fork(2) copies the calling thread alone, and a
     /// lock that another one holds would stay locked in every worker. The caller's process stays the master.
     ///
     /// # Errors
     /// [`ServerError`]; nothing is left running. [`ServerError::exit_code`] is for the program's own end.
     pub fn run(self) -> Result<(), ServerError> {
-        let reloader = self.reloader(BTreeMap::new())?.without_default_file();
-        self.supervise(reloader)
+        let mut unasked = self;
+        // Where its socket would be is for the environment to say, which is not read here.
+        if unasked.config.admin.socket == ControlSocket::Auto {
+            unasked.config.admin.socket = ControlSocket::Off;
+        }
+        let reloader = unasked.reloader(BTreeMap::new())?.without_default_file();
+        unasked.supervise(reloader)
     }
 
     /// Does all that `ferricorn serve` does, for this app: reads these arguments (`std::env::args_os()`), the
@@ -174,6 +181,7 @@ impl Server {
             Err(code) => return code,
         };
         flags.config = flags.config.or(self.file.take());
+        self.file.clone_from(&flags.config);
         let error = match self.flagged(flags).and_then(|reloader| self.supervise(reloader)) {
             Ok(()) => return std::process::ExitCode::SUCCESS,
             Err(error) => error,
@@ -242,7 +250,8 @@ impl Server {
             return Err(ServerError::Threads(threads));
         }
         let config = self.load(&mut reloader)?;
-        Ok(serve::supervise(config, move || reload(&mut reloader), Some(self.make))?)
+        let file = self.file.map(|file| std::path::absolute(&file).unwrap_or(file));
+        Ok(serve::supervise((config, file), move || reload(&mut reloader), Some(self.make))?)
     }
 }
 

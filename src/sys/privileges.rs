@@ -75,6 +75,11 @@ pub fn group_id(group: &str) -> io::Result<u32> {
     Ok(find_group(group)?.as_raw())
 }
 
+/// The user that this process acts as.
+pub fn effective_user() -> u32 {
+    Uid::effective().as_raw()
+}
+
 /// Gives a file to a user and group, given by number (chown(2)).
 ///
 /// # Errors

@@ -25,6 +25,13 @@ pub enum Existence {
     Gone,
 }
 
+/// Whether a process has ended and only waits to be reaped.
+pub fn is_zombie(pid: Pid) -> bool {
+    // proc(5), stat: the state follows the last parenthesis.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+}
+
 /// This process.
 pub fn own_pid() -> Pid {
     Pid(nix::unistd::getpid().as_raw())
@@ -52,6 +59,15 @@ pub fn command_line(pid: Pid) -> Option<String> {
         .map(|part| String::from_utf8_lossy(part))
         .collect();
     (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// Memory of a process that is in RAM now, what it shares with others included; `None` when it may not be known.
+pub fn resident_bytes(pid: Pid) -> Option<u64> {
+    // proc(5), statm: the second number counts pages.
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
+    pages.checked_mul(u64::try_from(size).ok()?)
 }
 
 /// A descriptor of our own for what is open under a number that other code gave us; closed on exec.
@@ -98,6 +114,8 @@ mod tests {
         assert_eq!(existence(own_pid()), Existence::Exists);
         assert!(command_line(own_pid()).is_some());
         assert!(thread_count().unwrap() >= 1);
+        assert!(resident_bytes(own_pid()).unwrap() > 1 << 20);
+        assert_eq!(resident_bytes(Pid(-1)), None);
     }
 
     #[test]

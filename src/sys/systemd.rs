@@ -40,6 +40,13 @@ pub struct Manager {
     address: SocketAddr,
 }
 
+/// The directory that the manager has made for what lives as long as the service; the first, if there are several.
+pub fn runtime_directory() -> Option<std::path::PathBuf> {
+    // systemd.exec(5), RUNTIME_DIRECTORY: separated by colons.
+    let directories = std::env::var("RUNTIME_DIRECTORY").ok()?;
+    directories.split(':').next().filter(|directory| directory.starts_with('/')).map(Into::into)
+}
+
 /// Takes what the manager has said out of the environment, so that neither workers nor apps nor what they start take it
 /// for theirs. To be called while this process has one thread.
 ///

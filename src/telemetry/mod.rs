@@ -23,6 +23,8 @@ mod journal;
 mod log_file;
 
 pub(crate) use clock::Stamp;
+#[cfg(feature = "cli")]
+pub(crate) use escape::push_text;
 pub(crate) use escape::{Within, push, push_bytes};
 pub(crate) use log_file::LogFile;
 

@@ -14,7 +14,7 @@ pub(super) use auth::{AUTH_KEYS, KEY_KEYS, KeyDraft, PROVIDER_KEYS, RULE_KEYS, R
 use super::setting::Setting;
 use super::value::Value;
 use super::{
-    AccessFormat, AppTarget, BindAddress, ByteSize, Config, FileRules, ForwardedField, Limits, Log,
+    AccessFormat, Admin, AppTarget, BindAddress, ByteSize, Config, FileRules, ForwardedField, Limits, Log,
     LogFormat, LogLevel, LogTarget, Mode, Mount, Python, Server, Share, Threads, Timeouts, WorkerCount,
     Workers,
 };
@@ -91,6 +91,7 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("timeouts", "How long anything may take."),
     ("log", "Error log and access log."),
     ("python", "How Python apps find their code."),
+    ("admin", "How the server is controlled and watched."),
 ];
 
 /// What the other parts are about.
@@ -173,6 +174,17 @@ keys! {
         "auto: with DEBUG off, a Django project's STATIC_ROOT is served at STATIC_URL, unless something is mounted there. off: it is not.";
     "python.gc_freeze".python.gc_freeze, Reload,
         "Whether what the apps have made when they are loaded is left out of Python's garbage collection from then on (gc.freeze): collections get shorter, and memory shared by fork stays shared.";
+    "admin.socket".admin.socket, Restart,
+        "Where `ferricorn ctl` reaches the server: \"auto\" (in RUNTIME_DIRECTORY, XDG_RUNTIME_DIR/ferricorn or, for root, /run/ferricorn; \
+         where none can be written, a socket without a file), a path, or \"off\". Only root and the server's own user may use it.";
+    "admin.group".admin.group, Restart,
+        "Group whose members may use that socket as well, a name or number. Empty: none.";
+    "admin.address".admin.address, Restart,
+        "HOST:PORT at which /healthz, /readyz, /metrics and /status are answered to everybody who reaches it. Empty: none.";
+    "admin.live_path".admin.live_path, Reload,
+        "Path answered on all listeners in place of any app, with 200, and not logged. Empty: none.";
+    "admin.ready_path".admin.ready_path, Reload,
+        "Path answered so with 200 while a worker is ready and the server is not stopping, else 503. Empty: none.";
 }
 
 impl Default for Config {
@@ -214,6 +226,7 @@ impl Default for Config {
                 access_format: AccessFormat::Combined,
             },
             python: Python::default(),
+            admin: Admin::default(),
             auth: None,
             apps: vec![Mount {
                 hosts: Vec::new(),

@@ -107,7 +107,9 @@ fn line(action: &Action) -> Option<String> {
         Action::Say(note) => Some(format!("say {note:?}")),
         Action::Tell(bulletin) => Some(format!("tell {}", told(bulletin))),
         Action::Exit(finish) => Some(format!("exit {finish:?}")),
-        Action::Fork { .. } | Action::LoadConfig | Action::ReopenLogs => Some(format!("{action:?}")),
+        Action::Fork { .. } | Action::ForkAdmin | Action::LoadConfig | Action::ReopenLogs => {
+            Some(format!("{action:?}"))
+        }
     }
 }
 

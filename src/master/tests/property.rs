@@ -6,6 +6,7 @@ use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
 use crate::master::event::{Action, Event, Finish, Note, Pool};
+use crate::master::steward::Attendance;
 use crate::master::supervisor::Supervisor;
 use crate::sys::process::Pid;
 use crate::sys::wait::{Core, WaitOutcome};
@@ -35,6 +36,7 @@ struct World {
     /// Tickets without a verdict.
     waiting: BTreeSet<Ticket>,
     next_ticket: u64,
+    has_admin: bool,
 }
 
 impl World {
@@ -51,9 +53,10 @@ impl World {
             ever_served: false,
             waiting: BTreeSet::new(),
             next_ticket: 0,
+            has_admin: false,
         };
         let (workers, surge) = (world.below(4) + 1, world.below(3) + 1);
-        world.supervisor = Supervisor::new(pool(workers, surge), SLOTS_MAX);
+        world.supervisor = Supervisor::new(pool(workers, surge), SLOTS_MAX).attended(Attendance::Attended);
         world.happen(Event::Tick);
         world
     }
@@ -122,6 +125,12 @@ impl World {
             Action::Exit(finish) => {
                 assert!(self.processes.is_empty(), "the master is the last to leave");
                 self.exit = Some(finish);
+            }
+            Action::ForkAdmin => {
+                assert!(!self.stopping, "no fork after a stop");
+                let is_good = self.below(8) != 0;
+                self.has_admin = is_good;
+                return Some(Event::AdminForked(if is_good { Ok(()) } else { Err("no room".into()) }));
             }
             Action::ReopenLogs => {
                 let is_good = self.below(4) != 0;
@@ -209,6 +218,10 @@ impl World {
             (19, _) => self.asked(Command::ReopenLogs),
             (20, _) if index == 0 => self.asked(Command::Stop(Pace::Graceful)),
             (21, _) if index == 0 => self.asked(Command::Stop(Pace::Quick)),
+            (23, _) if self.has_admin => {
+                self.has_admin = false;
+                Event::AdminExited(KILLED)
+            }
             (22, _) => self.asked(Command::Upgrade),
             _ => {
                 let deadline = self.supervisor.deadline().unwrap_or(self.now);
@@ -274,6 +287,7 @@ fn the_invariants_hold_over_random_scripts() {
             assert!(world.waiting.is_empty(), "every ticket gets a verdict: {:?}", world.waiting);
             assert!(!world.serving().is_empty(), "somebody serves: {:?}", world.processes);
             assert!(world.supervisor.reload.is_none(), "a reload comes to an end");
+            assert!(world.has_admin, "the admin process comes back");
             let count = world.serving().len();
             assert_eq!(count, usize::from(world.supervisor.size()), "every slot is served once");
             let end = world.asked(Command::Stop(Pace::Quick));

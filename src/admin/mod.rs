@@ -1,0 +1,128 @@
+//! One process beside the workers: takes commands, tells how the server is. It serves none of its requests.
+//!
+//! What is asked here never waits behind an app, and what happens here reaches no worker.
+#![forbid(unsafe_code)]
+
+mod desk;
+mod http;
+mod metrics;
+mod status;
+
+use crate::contract::admin::AdminHandoff;
+use crate::contract::exit::ExitReason;
+use crate::sys::control_socket::ControlPlace;
+use crate::sys::{privileges, unix_socket};
+use desk::Desk;
+use http::{Caller, Site};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+/// The life of the admin process, in the child, after the fork.
+pub fn main(handoff: AdminHandoff) -> ExitReason {
+    let server = &handoff.config.server;
+    let lowered = privileges::drop_to(server.user.as_deref(), server.group.as_deref());
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match lowered.and(built) {
+        Ok(runtime) => runtime.block_on(run(handoff)).unwrap_or_else(|error| {
+            tracing::warn!("the admin process cannot serve: {error}");
+            ExitReason::BootFailed
+        }),
+        Err(error) => {
+            tracing::warn!("the admin process cannot start: {error}");
+            ExitReason::BootFailed
+        }
+    }
+}
+
+async fn run(handoff: AdminHandoff) -> io::Result<ExitReason> {
+    let AdminHandoff { channel, control, addresses, scoreboard, facts, .. } = handoff;
+    let place = facts.place.clone();
+    let desk = Arc::new(Desk::new(channel.as_fd())?);
+    let site = Arc::new(Site { desk: Arc::clone(&desk), scoreboard, facts });
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut tasks = JoinSet::new();
+    if let Some(control) = control {
+        tasks.spawn(take_commands(control, Arc::clone(&site), Arc::clone(&room)));
+    }
+    for address in addresses {
+        // Those who only want to know must not keep out who commands.
+        tasks.spawn(tell(address, Arc::clone(&site), Arc::new(Semaphore::new(CONNECTIONS))));
+    }
+    let reason = tokio::select! {
+        ended = desk.listen(channel) => ended.map(|()| ExitReason::MasterGone),
+        () = socket_gone(place) => Ok(ExitReason::Done),
+    };
+    tasks.shutdown().await;
+    // Answers that are on their way.
+    let empty = room.acquire_many(u32::try_from(CONNECTIONS).unwrap_or(u32::MAX));
+    let _ = tokio::time::timeout(LEAVING, empty).await;
+    reason
+}
+
+/// Serves the control socket.
+async fn take_commands(socket: OwnedFd, site: Arc<Site>, room: Arc<Semaphore>) -> io::Result<()> {
+    let listener = UnixListener::from_std(StdUnixListener::from(socket))?;
+    loop {
+        let Some(permit) = enter(&room).await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let caller = Caller::of(stream.as_fd(), &site.facts);
+                tokio::spawn(http::serve(stream, caller, Arc::clone(&site), permit));
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+/// Serves `admin.address`.
+async fn tell(socket: OwnedFd, site: Arc<Site>, room: Arc<Semaphore>) -> io::Result<()> {
+    let listener = TcpListener::from_std(std::net::TcpListener::from(socket))?;
+    loop {
+        let Some(permit) = enter(&room).await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(http::serve(stream, Caller::Anybody, Arc::clone(&site), permit));
+            }
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+async fn enter(room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(room).acquire_owned().await.ok()
+}
+
+/// accept(2): a connection that was given up is nothing; without descriptors some must be closed first.
+async fn pause(error: &io::Error) {
+    if error.kind() != io::ErrorKind::ConnectionAborted {
+        tracing::debug!("cannot accept: {error}");
+        tokio::time::sleep(RECOVERY).await;
+    }
+}
+
+/// Waits until the file of the control socket is not the one that this process listens on.
+async fn socket_gone(place: Option<ControlPlace>) {
+    let Some(ControlPlace::File(path)) = place else { return std::future::pending().await };
+    let ours = unix_socket::identity(&path).ok();
+    while unix_socket::identity(&path).ok() == ours && ours.is_some() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Connections at once, to the control socket and to each address.
+const CONNECTIONS: usize = 64;
+
+/// Between two attempts to accept when there was no room.
+const RECOVERY: Duration = Duration::from_millis(100);
+
+/// Between two looks at the control socket's file.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// For the last answers; the master waits somewhat longer.
+const LEAVING: Duration = Duration::from_millis(500);

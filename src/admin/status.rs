@@ -1,0 +1,106 @@
+//! The state of the server as JSON.
+
+use super::http::Site;
+use crate::contract::control::{Stage, State, Unity};
+use crate::contract::scoreboard::{Record, WorkerState};
+use crate::sys::process;
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// All there is to know.
+pub(super) fn value(site: &Site) -> Value {
+    let Site { desk, scoreboard, facts } = site;
+    let state = desk.state();
+    let now = seconds(SystemTime::now());
+    let mut records: Vec<_> = scoreboard.records().filter(|record| record.pid().0 != 0).collect();
+    records.sort_by_key(|record| (record.slot(), record.started(), record.pid()));
+    let workers: Vec<Value> = records.into_iter().map(|record| worker(record, now)).collect();
+    let totals = scoreboard.totals();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": facts.pid.0,
+        "state": state.as_ref().map_or("starting", word),
+        "ready": scoreboard.is_ready(),
+        "generation": state.as_ref().map(|state| state.generation.0),
+        "trouble": state.as_ref().and_then(|state| state.trouble.clone()),
+        "workers_ready": state.as_ref().map(|state| state.ready),
+        "workers_wanted": state.as_ref().map(|state| state.wanted),
+        "started": seconds(facts.started),
+        "uptime": now.saturating_sub(seconds(facts.started)),
+        "config": facts.config_file.as_ref().map(|path| path.display().to_string()),
+        "bind": facts.bind,
+        "control": facts.place.as_ref().map(ToString::to_string),
+        "requests": totals.requests,
+        "connections": totals.open,
+        "connections_total": totals.connections,
+        "workers": workers,
+    })
+}
+
+/// The state in one word: what an operator must do something about goes before what passes by itself.
+pub(super) fn word(state: &State) -> &'static str {
+    match (state.stage, state.unity, &state.trouble) {
+        (Stage::Stopping, _, _) => "stopping",
+        (Stage::Starting, _, _) => "starting",
+        (Stage::Reloading, _, _) => "reloading",
+        (Stage::Serving, Unity::Mixed, _) => "mixed",
+        (Stage::Serving, Unity::One, Some(_)) => "degraded",
+        (Stage::Serving, Unity::One, None) => "serving",
+    }
+}
+
+fn worker(record: Record<'_>, now: u64) -> Value {
+    json!({
+        "slot": record.slot().0,
+        "pid": record.pid().0,
+        "generation": record.generation().0,
+        "state": state_word(record.state()),
+        "age": now.saturating_sub(record.started()),
+        "requests": record.requests_total().load(Ordering::Relaxed),
+        "connections": record.connections_open().load(Ordering::Relaxed),
+        "connections_total": record.connections_total().load(Ordering::Relaxed),
+        "resident_bytes": process::resident_bytes(record.pid()),
+    })
+}
+
+pub(super) fn state_word(state: WorkerState) -> &'static str {
+    match state {
+        WorkerState::Free => "gone",
+        WorkerState::Starting => "starting",
+        WorkerState::Ready => "ready",
+        WorkerState::Draining => "draining",
+    }
+}
+
+pub(super) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::slot::Generation;
+
+    #[test]
+    fn the_word_says_what_is_to_be_done() {
+        let state = |stage, unity, trouble: Option<&str>| State {
+            stage,
+            generation: Generation(1),
+            ready: 1,
+            wanted: 1,
+            unity,
+            trouble: trouble.map(Into::into),
+        };
+        for (stage, unity, trouble, expected) in [
+            (Stage::Starting, Unity::One, None, "starting"),
+            (Stage::Serving, Unity::One, None, "serving"),
+            (Stage::Serving, Unity::One, Some("reload failed"), "degraded"),
+            (Stage::Serving, Unity::Mixed, Some("reload stopped"), "mixed"),
+            (Stage::Reloading, Unity::Mixed, None, "reloading"),
+            (Stage::Stopping, Unity::One, Some("x"), "stopping"),
+        ] {
+            assert_eq!(word(&state(stage, unity, trouble)), expected);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What `ferricorn ctl` takes.
+
+use super::find::Selection;
+use clap::ArgAction;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `ferricorn ctl`
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    #[command(subcommand)]
+    pub(super) action: Action,
+    /// Control socket of the server: a path, or @NAME
+    #[arg(long, global = true, value_name = "PLACE")]
+    socket: Option<String>,
+    /// Pid of the server's master
+    #[arg(long, global = true, value_name = "PID")]
+    pid: Option<i32>,
+    /// Configuration file that the server was started with
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true, action = ArgAction::SetTrue)]
+    pub(super) json: bool,
+    /// Wait for the outcome of a reload or a stop
+    #[arg(long, global = true, action = ArgAction::SetTrue)]
+    pub(super) wait: bool,
+    /// Give up after so many seconds; 0 = never
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Action {
+    /// Show the state of the server and its workers
+    Status,
+    /// Show the workers
+    Workers,
+    /// Take configuration and apps anew
+    Reload,
+    /// Have N workers, N more (+N) or N fewer (-N); waits until they are ready
+    Scale {
+        /// N, +N or -N
+        #[arg(value_name = "N", allow_hyphen_values = true, value_parser = scale)]
+        count: String,
+    },
+    /// Open the log files anew
+    Reopen,
+    /// Stop when the running requests have ended
+    Stop,
+    /// Stop at once
+    Quit,
+    /// Put a new program in the place of the running one
+    Upgrade,
+}
+
+impl Arguments {
+    pub(super) fn selection(&self) -> Selection {
+        Selection { socket: self.socket.clone(), pid: self.pid, config: self.config.clone() }
+    }
+
+    /// `None`: as long as it takes.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        (self.timeout > 0).then(|| Duration::from_secs(self.timeout))
+    }
+}
+
+impl Action {
+    /// Method and target of the request that asks for it.
+    pub(super) fn request(&self, wait: bool) -> (&'static str, String) {
+        let wait = if wait { "yes" } else { "no" };
+        match self {
+            Self::Status | Self::Workers => ("GET", "/status".into()),
+            Self::Reload => ("POST", format!("/reload?wait={wait}")),
+            Self::Stop => ("POST", format!("/stop?wait={wait}")),
+            Self::Quit => ("POST", format!("/quit?wait={wait}")),
+            // It is known at once, or soon, whether these have taken effect.
+            Self::Scale { count } => ("POST", format!("/scale?{}", query(count))),
+            Self::Reopen => ("POST", "/reopen".into()),
+            Self::Upgrade => ("POST", "/upgrade".into()),
+        }
+    }
+
+    pub(super) fn ends_the_server(&self) -> bool {
+        matches!(self, Self::Stop | Self::Quit)
+    }
+}
+
+fn scale(text: &str) -> Result<String, String> {
+    let fits = match text.strip_prefix(['+', '-']) {
+        Some(change) => change.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<i16>().is_ok(),
+        None => text.parse::<u16>().is_ok_and(|count| count > 0),
+    };
+    if fits { Ok(text.to_owned()) } else { Err("expected a number of workers such as 4, +1 or -1".into()) }
+}
+
+fn query(count: &str) -> String {
+    if count.starts_with(['+', '-']) {
+        format!("by={}", count.trim_start_matches('+'))
+    } else {
+        format!("to={count}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_workers_are_understood() {
+        for (text, expected) in [("4", "to=4"), ("+2", "by=2"), ("-1", "by=-1")] {
+            assert_eq!(query(&scale(text).unwrap()), expected);
+        }
+        for text in ["", "0", "+", "-", "--1", "+-1", "x", "1.5", "70000", "+40000"] {
+            assert!(scale(text).is_err(), "{text}");
+        }
+    }
+}

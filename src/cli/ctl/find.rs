@@ -1,0 +1,269 @@
+//! Which server is meant.
+
+use super::client::{self, CallError};
+use super::table;
+use crate::sys::control_socket::{self, ControlPlace};
+use crate::sys::process::{self, Existence, Pid};
+use serde_json::Value;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// What was said of the server.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    pub(super) socket: Option<String>,
+    pub(super) pid: Option<i32>,
+    pub(super) config: Option<PathBuf>,
+}
+
+/// The server that is meant.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) place: ControlPlace,
+    /// Its master, where that is known.
+    pid: Option<Pid>,
+}
+
+/// A server that runs on this machine.
+#[derive(Debug, Clone)]
+struct Candidate {
+    place: ControlPlace,
+    pid: Pid,
+    access: Access,
+}
+
+/// What a server says of itself, if it says anything.
+#[derive(Debug, Clone)]
+enum Access {
+    Granted(Value),
+    Denied,
+}
+
+/// Finds the one server that is meant.
+///
+/// # Errors
+/// For the user: there is none, or there are several.
+pub(super) fn find(selection: &Selection) -> Result<Found, String> {
+    if let Some(socket) = &selection.socket {
+        return Ok(Found::at(ControlPlace::parse(socket)));
+    }
+    if let Some(pid) = selection.pid {
+        // Without asking each: a server that does not answer can be named all the same.
+        let named = control_socket::listening().into_iter().find(|place| pid_of(place) == Some(Pid(pid)));
+        return match named {
+            Some(place) => Ok(Found { place, pid: Some(Pid(pid)) }),
+            None => chosen(candidates(), &|candidate| candidate.pid == Pid(pid), &format!("with pid {pid}")),
+        };
+    }
+    if let Some(file) = &selection.config {
+        return by_config(file);
+    }
+    if let Some(socket) = std::env::var(VARIABLE).ok().filter(|socket| !socket.is_empty()) {
+        return Ok(Found::at(ControlPlace::parse(&socket)));
+    }
+    chosen(candidates(), &|_| true, "that can be seen from here")
+}
+
+/// Whether a server that was told to stop is gone, waiting for it.
+pub(super) fn has_ended(found: &Found, deadline: Option<Instant>) -> bool {
+    let Some(pid) = found.pid.or_else(|| pid_of(&found.place)) else {
+        // What tells is then whether anybody listens.
+        return wait_until(deadline, || found.place.connect().is_err());
+    };
+    wait_until(deadline, || process::existence(pid) == Existence::Gone || process::is_zombie(pid))
+}
+
+impl Found {
+    fn at(place: ControlPlace) -> Self {
+        let pid = pid_of(&place);
+        Self { place, pid }
+    }
+}
+
+impl Candidate {
+    fn text(&self, key: &str) -> Option<String> {
+        match &self.access {
+            Access::Granted(status) => status.get(key)?.as_str().map(str::to_owned),
+            Access::Denied => None,
+        }
+    }
+
+    fn line(&self) -> String {
+        let Access::Granted(status) = &self.access else {
+            return format!("  --pid {:<8} belongs to another user", self.pid.0);
+        };
+        let bind: Vec<&str> = status
+            .get("bind")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let config = self.text("config").unwrap_or_else(|| "no file".into());
+        let uptime = status.get("uptime").and_then(Value::as_u64).unwrap_or(0);
+        let line =
+            format!("  --pid {:<8} {config}, {}, up {}", self.pid.0, bind.join(" "), table::age(uptime));
+        table::harmless(&line)
+    }
+}
+
+/// The server of a configuration file: by the socket that it names, else by what the servers say.
+fn by_config(file: &Path) -> Result<Found, String> {
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("error: {}: {error}", file.display()))?;
+    if let Some(socket) = named_socket(&text) {
+        return Ok(Found::at(ControlPlace::File(socket)));
+    }
+    let wanted =
+        std::fs::canonicalize(file).map_err(|error| format!("error: {}: {error}", file.display()))?;
+    let is_its = |candidate: &Candidate| {
+        let config = candidate.text("config").map(PathBuf::from);
+        config.is_some_and(|config| std::fs::canonicalize(config).is_ok_and(|config| config == wanted))
+    };
+    chosen(candidates(), &is_its, &format!("with the configuration {}", file.display()))
+}
+
+/// `admin.socket`, where it is a path. A file that is broken in between names none: it must not be in the way of the command
+/// that says so.
+fn named_socket(text: &str) -> Option<PathBuf> {
+    let table: toml::Table = text.parse().ok()?;
+    let socket = table.get("admin")?.get("socket")?.as_str()?;
+    (!["auto", "off", ""].contains(&socket)).then(|| socket.into())
+}
+
+/// All servers whose control socket bears the name that servers give.
+fn candidates() -> Vec<Candidate> {
+    let mut candidates: Vec<Candidate> =
+        control_socket::listening().into_iter().filter_map(candidate).collect();
+    candidates.sort_by_key(|candidate| candidate.pid);
+    candidates
+}
+
+fn candidate(place: ControlPlace) -> Option<Candidate> {
+    let pid = pid_of(&place)?;
+    let deadline = Instant::now() + PROMPT;
+    let access = match client::call(&place, ("GET", "/status"), Some(deadline)) {
+        Ok(answer) if answer.status == 200 => Access::Granted(answer.value),
+        Err(CallError::Connect { source, .. }) if source.kind() != ErrorKind::PermissionDenied => {
+            return None;
+        }
+        Ok(_) | Err(_) => Access::Denied,
+    };
+    Some(Candidate { place, pid, access })
+}
+
+/// The master's number, from the name of a socket that a server has chosen itself.
+fn pid_of(place: &ControlPlace) -> Option<Pid> {
+    let name = match place {
+        ControlPlace::File(path) => {
+            path.file_name()?.to_str()?.strip_prefix("control-")?.strip_suffix(".sock")?
+        }
+        ControlPlace::Abstract(name) => name.strip_prefix("ferricorn/control-")?,
+    };
+    let (pid, _) = name.split_once('-').unwrap_or((name, ""));
+    pid.parse().ok().filter(|pid| *pid > 0).map(Pid)
+}
+
+/// The only one of those that fit; of several, the only one that may be used.
+fn chosen(
+    candidates: Vec<Candidate>,
+    fits: &dyn Fn(&Candidate) -> bool,
+    which: &str,
+) -> Result<Found, String> {
+    let fitting: Vec<Candidate> = candidates.into_iter().filter(|candidate| fits(candidate)).collect();
+    let usable: Vec<&Candidate> =
+        fitting.iter().filter(|candidate| matches!(candidate.access, Access::Granted(_))).collect();
+    let one = match (usable.as_slice(), fitting.as_slice()) {
+        ([one], _) => (*one).clone(),
+        ([], [one]) => one.clone(),
+        ([], []) => return Err(format!("error: no server {which} runs; name its socket with --socket")),
+        _ => {
+            let lines: Vec<String> = fitting.iter().map(Candidate::line).collect();
+            return Err(format!("error: several servers run; name one:\n{}", lines.join("\n")));
+        }
+    };
+    Ok(Found { place: one.place, pid: Some(one.pid) })
+}
+
+fn wait_until(deadline: Option<Instant>, is_so: impl Fn() -> bool) -> bool {
+    loop {
+        if is_so() {
+            return true;
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return false;
+        }
+        std::thread::park_timeout(LOOK);
+    }
+}
+
+/// Names the control socket where no flag does.
+const VARIABLE: &str = "FERRICORN_CONTROL";
+
+/// For one server to say who it is.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// Between two looks whether a process is gone.
+const LOOK: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(pid: i32, config: Option<&str>) -> Candidate {
+        let place = ControlPlace::Abstract(format!("ferricorn/control-{pid}"));
+        let status =
+            |config| serde_json::json!({ "config": config, "bind": ["127.0.0.1:8000"], "uptime": 61 });
+        let access = config.map_or(Access::Denied, |config| Access::Granted(status(config)));
+        Candidate { place, pid: Pid(pid), access }
+    }
+
+    fn play(candidates: &[Candidate]) -> Result<Option<i32>, String> {
+        chosen(candidates.to_vec(), &|_| true, "here").map(|found| found.pid.map(|pid| pid.0))
+    }
+
+    #[test]
+    fn the_only_server_is_meant() {
+        assert_eq!(play(&[candidate(7, Some("/a.toml"))]), Ok(Some(7)));
+        assert_eq!(play(&[candidate(7, None)]), Ok(Some(7)), "it says itself that it is somebody else's");
+        assert_eq!(play(&[candidate(7, None), candidate(8, Some("/a.toml"))]), Ok(Some(8)));
+        assert!(play(&[]).unwrap_err().contains("no server here runs"));
+    }
+
+    #[test]
+    fn several_servers_are_listed() {
+        let list =
+            play(&[candidate(7, Some("/a.toml")), candidate(8, Some("/b\u{1b}.toml")), candidate(9, None)]);
+        assert_eq!(
+            list.unwrap_err(),
+            "error: several servers run; name one:\n  \
+             --pid 7        /a.toml, 127.0.0.1:8000, up 1m 1s\n  \
+             --pid 8        /b\\x1b.toml, 127.0.0.1:8000, up 1m 1s\n  \
+             --pid 9        belongs to another user"
+        );
+    }
+
+    #[test]
+    fn sockets_tell_whose_they_are() {
+        for (place, pid) in [
+            ("/run/site/control-17.sock", Some(17)),
+            ("@ferricorn/control-17", Some(17)),
+            ("@ferricorn/control-17-2", Some(17)),
+            ("/run/site/control-x.sock", None),
+            ("/run/site/control-0.sock", None),
+            ("/run/site/other.sock", None),
+            ("@control-17", None),
+        ] {
+            assert_eq!(pid_of(&ControlPlace::parse(place)), pid.map(Pid), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_may_name_the_socket() {
+        assert_eq!(named_socket("[admin]\nsocket = \"/run/x\""), Some("/run/x".into()));
+        for text in ["[admin]\nsocket = \"auto\"", "[admin]\n", "", "[admin"] {
+            assert_eq!(named_socket(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The state of a server for people.
+
+use crate::telemetry;
+use serde_json::Value;
+
+/// A few lines and a table.
+pub(super) fn status(status: &Value) -> String {
+    let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or("");
+    let number = |key: &str| status.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let bind = status.get("bind").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let mut lines = vec![
+        ("state", text("state").to_owned()),
+        ("workers", format!("{} of {} ready", number("workers_ready"), number("workers_wanted"))),
+        ("generation", number("generation").to_string()),
+        ("requests", number("requests").to_string()),
+        ("connections", number("connections").to_string()),
+        ("listening", bind.collect::<Vec<_>>().join(" ")),
+        ("config", text("config").to_owned()),
+        (
+            "master",
+            format!("pid {}, version {}, up {}", number("pid"), text("version"), age(number("uptime"))),
+        ),
+    ];
+    if !text("trouble").is_empty() {
+        lines.insert(1, ("because", text("trouble").to_owned()));
+    }
+    let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
+    let head: String = lines.map(|(name, value)| format!("{name:<12}{}\n", harmless(&value))).collect();
+    format!("{head}\n{}", workers(status))
+}
+
+/// One line per worker.
+pub(super) fn workers(status: &Value) -> String {
+    let head = ["slot", "pid", "generation", "state", "age", "requests", "connections", "memory"];
+    let mut rows = vec![head.map(str::to_owned)];
+    for worker in status.get("workers").and_then(Value::as_array).into_iter().flatten() {
+        let number = |key: &str| worker.get(key).and_then(Value::as_u64);
+        let count = |key: &str| number(key).map_or_else(|| "-".into(), |number| number.to_string());
+        rows.push([
+            count("slot"),
+            count("pid"),
+            count("generation"),
+            harmless(worker.get("state").and_then(Value::as_str).unwrap_or("-")),
+            number("age").map_or_else(|| "-".into(), age),
+            count("requests"),
+            count("connections"),
+            number("resident_bytes").map_or_else(|| "-".into(), size),
+        ]);
+    }
+    let widths: Vec<usize> =
+        (0..head.len()).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
+    let line = |row: &[String; 8]| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
+        format!("{}\n", cells.join("  "))
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A duration, in its two largest units.
+pub(super) fn age(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+/// What a terminal may show as it is; lines stay lines.
+pub(super) fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (number, line) in text.split('\n').enumerate() {
+        if number > 0 {
+            out.push('\n');
+        }
+        telemetry::push_text(&mut out, line);
+    }
+    out
+}
+
+fn size(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_state_and_each_worker_have_a_line() {
+        let shown = status(&json!({
+            "version": "1.2", "pid": 7, "state": "degraded", "generation": 2, "trouble": "reload failed: no\u{1b}",
+            "workers_ready": 1, "workers_wanted": 2, "uptime": 3700, "config": null, "bind": ["a:1", "b:2"],
+            "requests": 12, "connections": 3,
+            "workers": [
+                {"slot": 1, "pid": 123, "generation": 2, "state": "ready", "age": 59, "requests": 12, "connections": 3,
+                 "resident_bytes": 3 << 20},
+                {"slot": 2, "pid": 124, "generation": 2, "state": "starting", "age": 0, "requests": 0, "connections": 0,
+                 "resident_bytes": null},
+            ],
+        }));
+        let expected = "state       degraded\nbecause     reload failed: no\\x1b\nworkers     1 of 2 ready\n\
+                        generation  2\nrequests    12\nconnections 3\nlistening   a:1 b:2\n\
+                        master      pid 7, version 1.2, up 1h 1m\n\n\
+                        slot  pid  generation     state  age  requests  connections  memory\n   \
+                        1  123           2     ready  59s        12            3   3 MiB\n   \
+                        2  124           2  starting   0s         0            0       -\n";
+        assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn ages_have_two_units() {
+        for (seconds, expected) in [(0, "0s"), (61, "1m 1s"), (3600, "1h 0m"), (90_000, "1d 1h"), (59, "59s")]
+        {
+            assert_eq!(age(seconds), expected);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What of the master's notes is counted, for the metrics.
+
+use super::event::{KillReason, Note};
+use crate::contract::figures::Figure;
+
+/// What a note adds to, if to anything.
+pub(super) fn of(note: &Note) -> Option<Figure> {
+    match note {
+        Note::Crashed { .. } => Some(Figure::Crashes),
+        Note::Killed { reason: KillReason::Overdue | KillReason::BootOverdue, .. } => Some(Figure::Kills),
+        Note::BootFailed { .. } => Some(Figure::BootFailures),
+        Note::ReloadDone { .. } => Some(Figure::ReloadsDone),
+        Note::ReloadFailed { .. } => Some(Figure::ReloadsFailed),
+        Note::ReloadStopped { .. } => Some(Figure::ReloadsStopped),
+        Note::Killed { reason: KillReason::NotNeeded, .. }
+        | Note::Ready(_)
+        | Note::AllReady { .. }
+        | Note::Left(_)
+        | Note::Retires { .. }
+        | Note::StillThere(_)
+        | Note::ReloadPostponed
+        | Note::ReloadStarted { .. }
+        | Note::Scaled { .. }
+        | Note::NotScaled { .. }
+        | Note::Stopping(_)
+        | Note::LogsNotReopened(_)
+        | Note::AdminNotStarted(_)
+        | Note::AdminEnded(_)
+        | Note::ControlSocketGone
+        | Note::NoUpgrade => None,
+    }
+}

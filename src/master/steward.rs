@@ -1,0 +1,93 @@
+//! The admin process: started before the workers, started anew when it dies, left out when the server stops. Pure.
+
+use super::event::{Action, Note};
+use super::respawn::Respawn;
+use super::supervisor::{Phase, Supervisor};
+use crate::contract::exit;
+use crate::sys::wait::WaitOutcome;
+use std::time::Instant;
+
+/// Where the admin process is in its life.
+#[derive(Debug, Clone)]
+pub(super) struct Steward {
+    presence: Presence,
+    respawn: Respawn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Absent,
+    /// It has been asked for.
+    Awaited,
+    Here {
+        since: Instant,
+    },
+}
+
+/// Whether the server has an admin process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attendance {
+    Attended,
+    Unattended,
+}
+
+impl Steward {
+    fn due(&self) -> Option<Instant> {
+        self.respawn.due().filter(|_| self.presence == Presence::Absent)
+    }
+}
+
+impl Supervisor {
+    /// The same with an admin process, if there is to be one.
+    pub(super) fn attended(mut self, attendance: Attendance) -> Self {
+        self.steward = match attendance {
+            Attendance::Attended => Some(Steward { presence: Presence::Absent, respawn: Respawn::default() }),
+            Attendance::Unattended => None,
+        };
+        self
+    }
+
+    /// Starts the admin process where it is missing. A server that stops does without.
+    pub(super) fn attend(&mut self, now: Instant) {
+        let Some(steward) = self.steward.as_mut().filter(|_| self.phase == Phase::Serving) else { return };
+        if steward.presence == Presence::Absent && steward.respawn.is_due(now) {
+            steward.presence = Presence::Awaited;
+            // Before the workers: it is to be asked how the start goes.
+            self.out.insert(0, Action::ForkAdmin);
+        }
+    }
+
+    /// When it is started anew.
+    pub(super) fn attendance_due(&self) -> Option<Instant> {
+        self.steward.as_ref().and_then(Steward::due).filter(|_| self.phase == Phase::Serving)
+    }
+
+    /// The answer to `ForkAdmin`.
+    pub(super) fn admin_forked(&mut self, now: Instant, forked: Result<(), String>) {
+        let Some(steward) = &mut self.steward else { return };
+        match forked {
+            Ok(()) => steward.presence = Presence::Here { since: now },
+            Err(reason) => {
+                steward.presence = Presence::Absent;
+                steward.respawn.failed(now);
+                self.say(Note::AdminNotStarted(reason));
+            }
+        }
+    }
+
+    /// It has been reaped.
+    pub(super) fn admin_exited(&mut self, now: Instant, outcome: &WaitOutcome) {
+        let Some(steward) = &mut self.steward else { return };
+        if let Presence::Here { since } = steward.presence {
+            steward.respawn.crashed(now, now.saturating_duration_since(since));
+        }
+        steward.presence = Presence::Absent;
+        match outcome {
+            // Its socket had been removed: the next one gets another.
+            WaitOutcome::Exited(0) => self.say(Note::ControlSocketGone),
+            WaitOutcome::Exited(_) | WaitOutcome::Signalled { .. } => {
+                self.say(Note::AdminEnded(exit::describe(outcome)));
+            }
+        }
+    }
+}
