@@ -193,7 +193,8 @@ mod tests {
             let found = peer(client.as_fd()).unwrap();
             assert_eq!(found.pid, super::super::process::own_pid());
             assert_eq!(found.user, privileges::effective_user());
-            let (accepted, _) = UnixListener::from(listener).accept().unwrap();
+            let listener = UnixListener::from(listener);
+            let (accepted, _) = listener.accept().unwrap();
             assert_eq!(peer(accepted.as_fd()).unwrap(), found);
             assert_eq!(place.listen(None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         }
