@@ -5,6 +5,7 @@ use crate::app::MakeApp;
 use crate::config::Config;
 #[cfg(feature = "cli")]
 use crate::config::{Loaded, Reloader};
+use crate::contract::exit::ExitReason;
 use crate::master::{self, AdminMain, MasterError, Start};
 use crate::sys::fork::ForkHooks;
 use crate::{telemetry, worker};
@@ -35,6 +36,21 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Loads the apps of a configuration, as its workers would, in this very process.
+///
+/// # Errors
+/// What keeps a worker from getting ready.
+#[cfg(feature = "cli")]
+pub fn try_apps(config: &Config) -> Result<(), MasterError> {
+    if config.has_python_app() {
+        become_python().map_err(MasterError::Config)?;
+    }
+    worker::try_apps(config).map_err(|(reason, text)| {
+        let is_apps = reason == ExitReason::AppLoadFailed;
+        if is_apps { MasterError::AppDidNotLoad(text) } else { MasterError::StartFailed(text) }
+    })
 }
 
 /// Becomes the master; `make` makes a program's own app, in each worker.

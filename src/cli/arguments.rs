@@ -47,7 +47,7 @@ pub(super) enum Command {
 pub(super) struct Serve {
     #[command(flatten)]
     pub(super) flags: Flags,
-    /// Do what "check" does, and no more
+    /// Do what "check" does, load the apps, and no more: exit code 3 if one does not load
     #[arg(long)]
     pub(super) check_config: bool,
     /// Do what "print-config" does, and no more

@@ -1,10 +1,20 @@
-//! `ferricorn check`: all errors at once, or one line that says what would be served.
+//! `ferricorn check`: all errors at once, or one line that says what would be served. `serve --check-config` loads
+//! the apps, too.
 
 use crate::config::{Auth, Config, Flags, Loaded};
 use crate::middleware::bearer::Authenticator;
 use std::process::ExitCode;
 
-pub(super) fn run(flags: Flags) -> ExitCode {
+/// How much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// What is written.
+    Configuration,
+    /// Whether the apps load, too.
+    Apps,
+}
+
+pub(super) fn run(flags: Flags, depth: Depth) -> ExitCode {
     let loaded = match super::load(flags) {
         Ok((loaded, _)) => loaded,
         Err(code) => return code,
@@ -17,11 +27,17 @@ pub(super) fn run(flags: Flags) -> ExitCode {
         return ExitCode::from(super::USAGE);
     }
     let problems = loaded.config.auth.as_ref().map(key_problems).unwrap_or_default();
-    if problems.is_empty() {
-        return super::print(&report(&loaded));
+    if !problems.is_empty() {
+        super::complain(&problems.join("\n"));
+        return ExitCode::from(super::USAGE);
     }
-    super::complain(&problems.join("\n"));
-    ExitCode::from(super::USAGE)
+    if depth == Depth::Apps
+        && let Err(error) = crate::serve::try_apps(&loaded.config)
+    {
+        super::complain(&error.to_string());
+        return ExitCode::from(error.exit_code());
+    }
+    super::print(&report(&loaded))
 }
 
 /// What is wrong with the keys themselves, which only their reader can tell.

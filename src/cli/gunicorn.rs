@@ -139,7 +139,7 @@ const FLAGS: &[(&[&str], Answer)] = &[
         Refused("files are not watched; send SIGHUP to the master after a change"),
     ),
     (&["--spew"], Refused("calls are not traced; use Python's own tools")),
-    (&["--check-config"], Taken("as `ferricorn check`, which does not load the app")),
+    (&["--check-config"], Taken("as `ferricorn check`, and the app is loaded, too")),
     (&["--print-config"], Taken("as `ferricorn print-config`")),
     (
         &["--preload"],

@@ -29,12 +29,12 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Err(code) => return code,
     };
     match command {
-        Command::Serve(serve) if serve.check_config => check::run(serve.flags),
+        Command::Serve(serve) if serve.check_config => check::run(serve.flags, check::Depth::Apps),
         Command::Serve(serve) if serve.print_config => {
             print_config::run(print_config::Arguments::plain(serve.flags))
         }
         Command::Serve(serve) => serve_or_fail(serve.flags),
-        Command::Check(flags) => check::run(flags),
+        Command::Check(flags) => check::run(flags, check::Depth::Configuration),
         Command::PrintConfig(arguments) => print_config::run(arguments),
         Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Systemd(own) => systemd::run(&own, &words),

@@ -11,14 +11,17 @@ mod runtime;
 
 pub use in_place::serve_in_place;
 
-use crate::app::MakeApp;
+use crate::app::calls::{CallQueue, Moves};
+use crate::app::{MakeApp, Status};
+use crate::config::Config;
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::{Handoff, Report};
+use crate::contract::handoff::{Handoff, Report, Slot};
 use crate::sys::channel;
 use crate::{sys, telemetry};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The life of a worker, in the child, after the fork; `make` makes the program's own app, if it has one.
 #[expect(
@@ -26,13 +29,27 @@ use std::path::Path;
     reason = "its descriptors end with the worker that they were made for"
 )]
 pub fn main(handoff: Handoff, make: Option<&MakeApp>) -> ExitReason {
-    match prepare(&handoff).and_then(|()| runtime::run(&handoff, make)) {
+    match prepare(&handoff.config).and_then(|()| runtime::run(&handoff, make)) {
         Ok(reason) => reason,
         Err(failure) => {
             report_failure(&handoff, &failure);
             failure.reason
         }
     }
+}
+
+/// Loads the apps as a worker would, in this very process, which is then of no use for anything else.
+///
+/// # Errors
+/// The exit code and what the operator should read.
+pub fn try_apps(config: &Config) -> Result<(), (ExitReason, String)> {
+    let calls = CallQueue::new(1, Moves::Never);
+    let status: Status = Arc::new(String::new);
+    let loading = load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own: None };
+    prepare(config)
+        .and_then(|()| load::apps(config, loading))
+        .map(drop)
+        .map_err(|failure| (failure.reason, failure.text))
 }
 
 /// Why a worker could not begin to serve.
@@ -50,8 +67,8 @@ impl BootFailure {
 }
 
 /// Becomes who the apps should run as, where they should run. Still one thread.
-fn prepare(handoff: &Handoff) -> Result<(), BootFailure> {
-    let server = &handoff.config.server;
+fn prepare(config: &Config) -> Result<(), BootFailure> {
+    let server = &config.server;
     if let Some(directory) = &server.chdir {
         std::env::set_current_dir(directory)
             .map_err(|error| BootFailure::new(&format!("cannot enter {}", directory.display()), &error))?;
@@ -59,7 +76,7 @@ fn prepare(handoff: &Handoff) -> Result<(), BootFailure> {
     if let Some(umask) = server.umask {
         sys::process::set_umask(umask.0);
     }
-    for mount in &handoff.config.apps {
+    for mount in &config.apps {
         // Relative paths are relative to the working directory, which has just been entered.
         let variables = mount
             .environment(Path::new("."))

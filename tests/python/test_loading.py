@@ -37,12 +37,21 @@ def test_app_is_found_by_its_name(serve, tmp_path, source, target):
         ("def make(): raise ValueError('no app today')", "site_app:make()", ["Traceback", "no app today"]),
     ],
 )
-def test_app_that_does_not_load_ends_the_start_with_3(serve, tmp_path, source, target, told):
+@pytest.mark.parametrize("flags", [["-w", "2"], ["--check-config"]])
+def test_app_that_does_not_load_ends_the_start_with_3(serve, tmp_path, source, target, told, flags):
     (tmp_path / "site_app.py").write_text(source)
-    server = serve(target, "-w", "2")
+    server = serve(target, *flags)
     assert server.wait() == 3, server.log.text()
     for text in told:
         assert text in server.log.text()
+
+
+def test_check_of_the_configuration_loads_the_app_and_serves_nothing(serve, tmp_path):
+    (tmp_path / "site_app.py").write_text("print('loaded')\ndef application(environ, start_response): ...\n")
+    server = serve("site_app", "--check-config")
+    assert server.wait() == 0, server.log.text()
+    assert "loaded" in server.log.text() and "configuration is valid" in server.log.text()
+    assert "listening" not in server.log.text()
 
 
 @pytest.mark.parametrize(("setting", "frozen"), [(None, True), ("false", False)])
