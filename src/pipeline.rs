@@ -4,6 +4,7 @@
 use crate::app::{AppError, CallLimits};
 use crate::middleware::access_log::{AccessLog, Entry};
 use crate::middleware::bearer::{self, Authenticator};
+use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::{RouteLimits, RouteTable};
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::request_id;
@@ -24,6 +25,8 @@ pub type Relay = dyn Fn(BorrowedFd<'_>, &Request, &[u8]) -> Relayed + Send + Syn
 
 /// Everything a request passes through in this worker.
 pub struct Pipeline {
+    /// Paths that tell how the server is, in place of any app.
+    pub health: HealthPaths,
     /// Host and path to app.
     pub router: Router,
     /// Proxies in front.
@@ -58,6 +61,9 @@ impl Handler for Pipeline {
         head: &mut RequestHead,
         context: &mut RequestContext,
     ) -> Result<Admitted<Route>, Box<Response>> {
+        if let Some(response) = self.health.answer(head) {
+            return Err(Box::new(response));
+        }
         (self.count_request)();
         self.forwarding.apply(head, context);
         if head.target.path() == b"*" {
@@ -115,7 +121,9 @@ impl Handler for Pipeline {
         if let Some(rejection) = exchange.refused {
             self.refusals.note(rejection.status(), rejection, &exchange.record.context);
         }
-        if let Some(access_log) = &self.access_log {
+        let is_health_check =
+            exchange.record.line.as_ref().is_some_and(|(_, target, _)| self.health.has(target.path()));
+        if let Some(access_log) = self.access_log.as_ref().filter(|_| !is_health_check) {
             let refused = exchange.refused.map(|rejection| rejection.to_string());
             access_log.write(&entry(exchange, refused.as_deref()));
         }

@@ -9,6 +9,7 @@ pub mod bearer;
 pub mod bearer;
 #[cfg(feature = "jwt")]
 mod challenge;
+pub mod health;
 #[cfg(feature = "jwt")]
 mod identity_fields;
 pub mod limits;

@@ -30,7 +30,11 @@ pub async fn serve_in_place(
     let calls = CallQueue::new(1, Moves::Never);
     let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
     let loading = load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own: Some(own) };
-    let ties = Ties { count_request: Box::new(|| {}), relay: Box::new(|_, _, _| Relayed::Stayed) };
+    let ties = Ties {
+        count_request: Box::new(|| {}),
+        relay: Box::new(|_, _, _| Relayed::Stayed),
+        is_ready: Box::new(|| true),
+    };
     let pipeline = load::apps(config, loading)
         .and_then(|router| load::pipeline(config, router, ties))
         .map_err(|failure: BootFailure| failure.to_string())?;

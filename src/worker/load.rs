@@ -10,6 +10,7 @@ use crate::contract::exit::ExitReason;
 use crate::contract::slot::Slot;
 use crate::middleware::access_log::AccessLog;
 use crate::middleware::bearer::Authenticator;
+use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::RouteTable;
 use crate::middleware::refusals::RefusalLog;
 use crate::pipeline::{Pipeline, Relay};
@@ -21,6 +22,8 @@ use std::sync::Arc;
 pub(super) struct Ties {
     pub(super) count_request: Box<dyn Fn() + Send + Sync>,
     pub(super) relay: Box<Relay>,
+    /// Whether the whole server is ready.
+    pub(super) is_ready: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// Everything a request passes through.
@@ -38,6 +41,7 @@ pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pi
     let access_log = AccessLog::open(&config.log)
         .map_err(|error| BootFailure::new("cannot open the access log", &error))?;
     Ok(Pipeline {
+        health: HealthPaths::new(&config.admin, ties.is_ready),
         router,
         forwarding: Forwarding::new(&config.server),
         routes: RouteTable::new(config),

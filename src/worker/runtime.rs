@@ -111,6 +111,7 @@ fn pipeline(
         .post
         .try_clone()
         .map_err(|error| BootFailure::new("cannot duplicate the relay", &error))?;
+    let board = handoff.scoreboard.clone();
     let (retirement, scoreboard, record) =
         (Arc::clone(retirement), handoff.scoreboard.clone(), handoff.record);
     let ties = Ties {
@@ -121,6 +122,7 @@ fn pipeline(
         relay: Box::new(move |connection, request, rest| {
             relay::post(post.as_fd(), connection, request, rest)
         }),
+        is_ready: Box::new(move || board.is_ready()),
     };
     load::pipeline(config, router, ties)
 }
