@@ -86,9 +86,11 @@ impl Supervisor {
             herald.told = Some(status.clone());
             herald.due = Some(now + herald.beat);
             let tidings = Bulletin { status, stage, extend, pulse: self.pulse() };
-            // Before what is done next: a reload that is asked for begins with its being announced.
-            let place =
-                self.out.iter().position(|action| matches!(action, Action::LoadConfig | Action::Exit(_)));
+            // Before what is done next: a reload that is asked for begins with its being announced, and has ended for the
+            // manager before it has for who asked.
+            let place = self.out.iter().position(|action| {
+                matches!(action, Action::LoadConfig | Action::Answer { .. } | Action::Exit(_))
+            });
             self.out.insert(place.unwrap_or(self.out.len()), Action::Tell(tidings));
         }
         self.herald = Some(herald);

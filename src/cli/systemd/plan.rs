@@ -4,7 +4,7 @@ use super::account::{self, Account};
 use super::project::{self, Place};
 use super::writable::Writable;
 use super::{Arguments, command};
-use crate::config::{AppTarget, BindAddress, Config, Loaded, Mode, Server};
+use crate::config::{AppTarget, BindAddress, Config, ControlSocket, Loaded, Mode, Server};
 use std::ffi::OsString;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -17,6 +17,7 @@ pub(super) struct Plan {
     pub(super) name: String,
     /// The program and its arguments.
     pub(super) command: Vec<String>,
+    pub(super) reload: Reloading,
     pub(super) directory: PathBuf,
     pub(super) account: Account,
     pub(super) activation: Activation,
@@ -30,6 +31,15 @@ pub(super) struct Plan {
     pub(super) graceful: Duration,
     /// For whoever reads the units, not in them.
     pub(super) notes: Vec<String>,
+}
+
+/// How a reload is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reloading {
+    /// By the program, which waits for the outcome.
+    Command(Vec<String>),
+    /// By SIGHUP, where there is no control socket.
+    Signal,
 }
 
 /// Who opens the listening sockets.
@@ -85,6 +95,7 @@ impl Plan {
         let mut plan = Self {
             name: arguments.name.clone(),
             command: std::iter::once(program.to_string_lossy().into_owned()).chain(serve).collect(),
+            reload: reloading(&program, config),
             directory: directory.clone(),
             account,
             activation: Activation::Server,
@@ -186,6 +197,16 @@ fn program(words: &[OsString], config: &Config) -> Result<PathBuf, String> {
         return Ok(python.with_file_name("ferricorn"));
     }
     Ok(own)
+}
+
+fn reloading(program: &Path, config: &Config) -> Reloading {
+    let mut words = vec![program.to_string_lossy().into_owned(), "ctl".to_owned()];
+    match &config.admin.socket {
+        ControlSocket::Auto => {}
+        ControlSocket::At(path) => words.extend(["--socket".to_owned(), path.to_string_lossy().into_owned()]),
+        ControlSocket::Off => return Reloading::Signal,
+    }
+    Reloading::Command(words)
 }
 
 fn ports(server: &Server) -> Ports {

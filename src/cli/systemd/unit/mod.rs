@@ -1,7 +1,7 @@
 //! A plan as unit files. Each line that is not plain has its reason above it: systemd.unit(5) knows no comment behind one.
 
 use super::account::Account;
-use super::plan::{Activation, Code, Plan, Ports, Reach};
+use super::plan::{Activation, Code, Plan, Ports, Reach, Reloading};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -63,8 +63,24 @@ fn life(unit: &mut Unit, plan: &Plan) {
         "ExecStart={}",
         plan.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     ));
-    unit.why("Returns at once; whether the new code was taken is in `systemctl status` and the log.");
-    unit.line("ExecReload=/bin/kill -HUP $MAINPID");
+    match &plan.reload {
+        Reloading::Command(words) => {
+            unit.why(
+                "Waits for the outcome: broken code makes `systemctl reload` fail, and the service goes on.",
+            );
+            let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+            // Behind what tells which server, so that the variable stays one.
+            let timeout = (plan.boot + MARGIN - REPLY).as_secs();
+            unit.line(format!(
+                "ExecReload={} --pid $MAINPID --timeout {timeout} reload --wait",
+                words.join(" ")
+            ));
+        }
+        Reloading::Signal => {
+            unit.why("Returns at once; whether the new code was taken is in `systemctl status` and the log.");
+            unit.line("ExecReload=/bin/kill -HUP $MAINPID");
+        }
+    }
     unit.why("Workers are told by the master when to leave; what is left at the end is killed.");
     unit.line("KillMode=mixed");
     unit.why("timeouts.boot and timeouts.graceful, and time for what follows them.");
@@ -225,6 +241,9 @@ fn quoted_path(path: &Path) -> String {
 fn place(path: &Path) -> String {
     path.display().to_string().replace('%', "%%")
 }
+
+/// For saying that it takes too long, before systemd loses patience (TimeoutStartSec= holds for reloads as well).
+const REPLY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// For killing and reaping what is overdue.
 const MARGIN: std::time::Duration = std::time::Duration::from_secs(15);

@@ -12,6 +12,7 @@ fn generic() -> Plan {
     Plan {
         name: "ferricorn".into(),
         command: program.map(Into::into).into(),
+        reload: Reloading::Command(vec!["/srv/site/.venv/bin/ferricorn".into(), "ctl".into()]),
         directory: "/srv/site".into(),
         account: Account::Named { user: "ferricorn".into(), group: None },
         activation: Activation::Socket(Sockets {
@@ -66,6 +67,13 @@ fn the_service_has_what_the_plan_says() {
     assert_eq!(
         differences(|plan| plan.account = Account::Dynamic),
         ["- User=ferricorn", "+ DynamicUser=yes"]
+    );
+    assert_eq!(
+        differences(|plan| plan.reload = Reloading::Signal),
+        [
+            "- ExecReload=/srv/site/.venv/bin/ferricorn ctl --pid $MAINPID --timeout 130 reload --wait",
+            "+ ExecReload=/bin/kill -HUP $MAINPID"
+        ]
     );
     assert_eq!(
         differences(|plan| plan.ports = Ports::Low),
