@@ -13,7 +13,7 @@ on_tcp_and_unix! {
             let mut server = Server::start(transport, 2);
             assert_eq!(server.ask(GET).status, 200, "{signal}");
             assert_eq!(server.stop(signal), Some(0), "{signal}");
-            assert_eq!(server.survivors(), [], "{signal}");
+            assert_eq!(server.survivors(), [] as [i32; 0], "{signal}");
             assert!(server.address().connect().is_err(), "{signal}: still listening");
         }
     }
@@ -172,5 +172,5 @@ fn first_process_of_a_container_stops_and_reaps_as_any_other() {
     let first = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), Signal::SIGTERM).unwrap();
     assert_eq!(server.exit_code(), Some(0));
-    assert_eq!(server.survivors(), []);
+    assert_eq!(server.survivors(), [] as [i32; 0]);
 }

@@ -14,6 +14,7 @@ mod support;
 
 mod conformance;
 mod crash;
+mod ctl;
 mod drain;
 #[cfg(feature = "hyper")]
 mod embedded;

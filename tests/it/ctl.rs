@@ -1,0 +1,401 @@
+//! `ferricorn ctl` and the process behind it.
+
+use crate::support::server::{Folder, config, ferricorn, is_alive, run};
+use crate::support::{Address, Load, Reuse, Server, Transport, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Barrier;
+
+/// A user and a group that own nothing.
+const STRANGER: u32 = 64_123;
+
+/// `ferricorn ctl` in a folder, for whichever server the arguments name.
+fn command(folder: &Folder, arguments: &[&str]) -> Command {
+    let mut command = ferricorn(folder);
+    command.arg("ctl").args(arguments);
+    command
+}
+
+/// `ferricorn ctl` for this very server: exit code, standard output, standard error.
+fn ctl(server: &Server, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let pid = server.pid().to_string();
+    run(command(server.folder(), &[&["--pid", &pid], arguments].concat()))
+}
+
+/// The same for what must succeed; what it prints.
+#[track_caller]
+fn succeed(server: &Server, arguments: &[&str]) -> String {
+    let (code, output, errors) = ctl(server, arguments);
+    assert_eq!(code, Some(0), "{arguments:?}\n{output}{errors}");
+    output
+}
+
+/// The state as JSON.
+#[track_caller]
+fn status(server: &Server) -> Value {
+    serde_json::from_str(&succeed(server, &["status", "--json"])).unwrap()
+}
+
+/// The children of a master, workers and others.
+fn children(pid: i32) -> Vec<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// The admin process: the child that is no worker.
+fn admin(server: &Server) -> Option<i32> {
+    let workers: BTreeSet<i32> = server.workers().iter().map(|worker| worker.pid).collect();
+    children(server.pid()).into_iter().find(|pid| !workers.contains(pid) && is_alive(*pid))
+}
+
+fn control_socket(server: &Server) -> PathBuf {
+    status(server)["control"].as_str().unwrap().into()
+}
+
+/// A copy of the program that every user may run, wherever the checkout is.
+fn for_everybody(folder: &Folder) -> PathBuf {
+    let copy = folder.path("ferricorn");
+    fs::copy(env!("CARGO_BIN_EXE_ferricorn"), &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(copy.parent().unwrap(), fs::Permissions::from_mode(0o777)).unwrap();
+    copy
+}
+
+#[test]
+fn the_state_and_the_workers_are_told() {
+    let server = Server::start(Transport::Tcp, 2);
+    let state = status(&server);
+    assert_eq!((state["state"].as_str(), state["ready"].as_bool()), (Some("serving"), Some(true)));
+    assert_eq!(state["pid"], server.pid());
+    assert_eq!(state["config"], server.folder().path("ferricorn.toml").to_str().unwrap());
+    let told: Vec<i64> =
+        state["workers"].as_array().unwrap().iter().map(|worker| worker["pid"].as_i64().unwrap()).collect();
+    let living: Vec<i64> = server.living_workers().iter().map(|worker| worker.pid.into()).collect();
+    assert_eq!(told, living);
+    assert!(state["workers"][0]["resident_bytes"].as_u64().unwrap() > 1 << 20);
+    for _ in 0..5 {
+        server.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    // A worker counts a request before it answers.
+    assert_eq!(status(&server)["requests"], 5);
+    kill(Pid::from_raw(server.living_workers()[0].pid), Signal::SIGKILL).unwrap();
+    server.wait_for_count("worker ready", 3);
+    assert_eq!(status(&server)["requests"], 5, "what a dead worker has counted is kept");
+    let table = succeed(&server, &["status"]);
+    assert!(table.starts_with("state       serving\nworkers     2 of 2 ready\n"), "{table}");
+    assert_eq!(succeed(&server, &["workers"]).lines().count(), 3);
+}
+
+#[test]
+fn commands_take_effect_under_load() {
+    let server = Server::start(Transport::Tcp, 2);
+    let load = Load::start(server.address(), 4, &[Reuse::KeptAlive, Reuse::Closed]);
+    assert_eq!(succeed(&server, &["reload", "--wait"]), "generation 2\n");
+    assert!(server.living_workers().iter().any(|worker| worker.generation == 2));
+    load.goes_on();
+    assert_eq!(succeed(&server, &["scale", "+1"]), "3 workers\n");
+    assert_eq!(status(&server)["workers_ready"], 3);
+    assert_eq!(succeed(&server, &["scale", "-1"]), "2 workers\n");
+    assert_eq!(succeed(&server, &["scale", "4"]), "4 workers\n");
+    for _ in 0..20 {
+        status(&server);
+    }
+    assert_eq!(succeed(&server, &["scale", "1"]), "1 worker\n");
+    load.goes_on();
+    let (code, _, errors) = ctl(&server, &["scale", "-1"]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("0 workers are not possible"), "{errors}");
+    assert_eq!(succeed(&server, &["reopen"]), "the log files are open anew\n");
+    let (code, output, _) = ctl(&server, &["upgrade", "--json"]);
+    assert_eq!(code, Some(1));
+    assert!(output.contains("{\"error\":\"an upgrade in place"), "{output}");
+    let (answered, failures) = load.stop();
+    assert!(failures.is_empty(), "{} of {answered} failed: {failures:?}", failures.len());
+}
+
+#[test]
+fn a_reload_that_fails_is_told_with_its_reason() {
+    let server = Server::start(Transport::Tcp, 2);
+    let good = server.folder().read("ferricorn.toml");
+    server.folder().write("ferricorn.toml", "[workers]\ncuont = 1\n");
+    let (code, output, errors) = ctl(&server, &["reload", "--wait"]);
+    assert_eq!((code, output.as_str()), (Some(1), ""));
+    assert!(
+        errors.starts_with("error: ") && errors.contains("cuont") && errors.contains("did you mean"),
+        "{errors}"
+    );
+    let state = status(&server);
+    assert_eq!(state["state"], "degraded");
+    assert!(state["trouble"].as_str().unwrap().contains("cuont"), "{state}");
+    let missing = format!("{good}\n[[app]]\nmount = \"/files\"\nstatic = \"/nowhere/at/all\"\n");
+    server.folder().write("ferricorn.toml", &missing);
+    let (code, _, errors) = ctl(&server, &["reload", "--wait"]);
+    assert!(code == Some(1) && errors.contains("/nowhere/at/all"), "{errors}");
+    server.folder().write("ferricorn.toml", &good);
+    assert_eq!(succeed(&server, &["reload", "--wait"]), "generation 2\n");
+    assert_eq!(status(&server)["state"], "serving");
+    server.folder().write("ferricorn.toml", "[workers]\ncuont = 1\n");
+    assert_eq!(succeed(&server, &["reload"]), "accepted\n", "nobody waits for what becomes of it");
+    server.wait_for_count("reload failed: ", 3);
+}
+
+#[test]
+fn each_of_two_reloads_gets_its_own_outcome() {
+    let server = Server::start(Transport::Tcp, 2);
+    let both = Barrier::new(2);
+    let reload = || {
+        both.wait();
+        succeed(&server, &["reload", "--wait"])
+    };
+    let results = std::thread::scope(|threads| {
+        let asked = [threads.spawn(reload), threads.spawn(reload)];
+        asked.map(|thread| thread.join().unwrap())
+    });
+    // The second one asks before the first is done, or after: another generation serves it in both cases.
+    assert_eq!(BTreeSet::from(results), BTreeSet::from(["generation 2\n".into(), "generation 3\n".into()]));
+}
+
+#[test]
+fn a_killed_admin_process_comes_back_and_nobody_is_refused() {
+    let server = Server::start(Transport::Tcp, 2);
+    let load = Load::start(server.address(), 2, &[Reuse::KeptAlive, Reuse::Closed]);
+    for round in 1..=2 {
+        let victim = admin(&server).unwrap();
+        kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+        // Whoever comes in between waits in the socket's queue.
+        assert_eq!(status(&server)["workers_ready"], 2);
+        server.wait_for_count("the admin process ended, another one follows: killed by SIGKILL", round);
+        assert!(admin(&server).is_some_and(|pid| pid != victim));
+    }
+    load.goes_on();
+    let (answered, failures) = load.stop();
+    assert!(failures.is_empty(), "{} of {answered} failed: {failures:?}", failures.len());
+}
+
+#[test]
+fn a_control_socket_that_was_removed_is_made_anew() {
+    let server = Server::start(Transport::Tcp, 1);
+    let path = control_socket(&server);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::remove_file(&path).unwrap();
+    server.wait_for("the control socket was removed; it is made anew");
+    until("it is there again", || path.exists());
+    assert_eq!(status(&server)["state"], "serving");
+}
+
+#[test]
+fn the_admin_process_holds_no_socket_of_the_server() {
+    let server = Server::start(Transport::Tcp, 2);
+    let sockets = |pid: i32| -> BTreeSet<String> {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        targets
+            .map(|target| target.display().to_string())
+            .filter(|target| target.starts_with("socket:"))
+            .collect()
+    };
+    let admin = admin(&server).unwrap();
+    let worker = sockets(server.living_workers()[0].pid);
+    let shared: BTreeSet<String> = sockets(admin).intersection(&worker).cloned().collect();
+    assert!(!worker.is_empty() && shared.is_empty(), "{shared:?}");
+}
+
+#[test]
+fn two_servers_are_told_apart() {
+    let (one, other) = (Server::start(Transport::Tcp, 1), Server::start(Transport::Tcp, 2));
+    assert_ne!(control_socket(&one), control_socket(&other));
+    let (code, output, errors) = run(command(one.folder(), &["status"]));
+    assert_eq!((code, output.as_str()), (Some(2), ""));
+    for server in [&one, &other] {
+        assert!(errors.contains(&format!("--pid {}", server.pid())), "{errors}");
+        let file = server.folder().path("ferricorn.toml");
+        let config = file.to_str().unwrap();
+        let socket = control_socket(server);
+        for selection in [["--config", config], ["--socket", socket.to_str().unwrap()]] {
+            let (_, output, errors) =
+                run(command(one.folder(), &[&selection[..], &["status", "--json"]].concat()));
+            let state: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{errors}"));
+            assert_eq!(state["pid"], server.pid());
+        }
+        let mut by_variable = command(other.folder(), &["status", "--json"]);
+        by_variable.env("FERRICORN_CONTROL", &socket);
+        let state: Value = serde_json::from_str(&run(by_variable).1).unwrap();
+        assert_eq!(state["pid"], server.pid());
+    }
+    let (code, _, errors) = run(command(one.folder(), &["status", "--pid", "1"]));
+    assert!(code == Some(2) && errors.contains("no server with pid 1 runs"), "{errors}");
+}
+
+#[test]
+fn a_stop_is_waited_for_and_leaves_nothing() {
+    let mut server = Server::start(Transport::Tcp, 2);
+    let path = control_socket(&server);
+    assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+    assert_eq!(succeed(&server, &["stop", "--wait"]), "the server has ended\n");
+    assert_eq!(server.exit_code(), Some(0));
+    assert!(!path.exists());
+    assert_eq!(server.survivors(), [] as [i32; 0]);
+    let mut server = Server::start(Transport::Tcp, 1);
+    assert_eq!(succeed(&server, &["quit"]), "accepted\n");
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
+fn a_named_socket_is_made_and_one_that_is_taken_refuses_the_start() {
+    let folder = Folder::new();
+    let path = folder.path("own.sock");
+    let admin = format!("[admin]\nsocket = \"{}\"\n", path.display());
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, &admin));
+    let server = Server::in_folder(folder);
+    let (code, output, errors) = run(command(server.folder(), &["-c", "ferricorn.toml", "workers"]));
+    assert!(code == Some(0) && output.lines().count() == 2, "{output}{errors}");
+    let mut second = ferricorn(server.folder());
+    second.arg("serve");
+    let (code, _, errors) = run(second);
+    assert!(code == Some(4) && errors.contains("own.sock (admin.socket)"), "{errors}");
+    assert!(path.exists(), "the first one's is left in place");
+}
+
+#[test]
+fn strangers_are_refused_and_the_group_is_not() {
+    assert!(nix::unistd::geteuid().is_root(), "this test needs root, to be somebody else");
+    let folder = Folder::new();
+    let program = for_everybody(&folder);
+    let own = format!("[admin]\ngroup = \"{STRANGER}\"\n");
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, &own));
+    let server = Server::in_folder(folder);
+    let ask = |user: u32, group: u32| {
+        let mut command = Command::new(&program);
+        command.args(["ctl", "--pid", &server.pid().to_string(), "reload", "--wait"]).current_dir("/");
+        run({
+            command.uid(user).gid(group);
+            command
+        })
+    };
+    let (code, output, errors) = ask(STRANGER + 1, STRANGER);
+    assert_eq!((code, output.as_str()), (Some(0), "generation 2\n"), "{errors}");
+    let (code, _, errors) = ask(STRANGER, STRANGER + 1);
+    assert!(code == Some(1) && errors.contains("ermission denied"), "{errors}");
+    assert_eq!(status(&server)["generation"], 2);
+}
+
+#[test]
+fn without_a_directory_the_socket_is_a_name_and_who_comes_is_known() {
+    assert!(nix::unistd::geteuid().is_root(), "this test needs root, to be somebody else");
+    let folder = Folder::new();
+    let program = for_everybody(&folder);
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, ""));
+    let folder_path = folder.path("");
+    let mut start = Command::new(&program);
+    start.arg("serve").current_dir(&folder_path).uid(STRANGER).gid(STRANGER);
+    start.env_remove("XDG_RUNTIME_DIR").env_remove("RUNTIME_DIRECTORY").env("NO_COLOR", "1");
+    let server = Server::from_command(start, folder);
+    assert!(status(&server)["control"].as_str().unwrap().starts_with("@ferricorn/control-"), "root may");
+    let ask = |user: u32| {
+        let mut command = Command::new(&program);
+        command.args(["ctl", "--pid", &server.pid().to_string(), "scale", "2"]).current_dir("/");
+        run({
+            command.uid(user).gid(STRANGER);
+            command
+        })
+    };
+    assert_eq!(ask(STRANGER).1, "2 workers\n", "its own user may");
+    let (code, _, errors) = ask(STRANGER + 1);
+    assert!(code == Some(1) && errors.contains("may not control this server"), "{errors}");
+    assert!(
+        !server.log().iter().any(|line| line.contains("ERROR") || line.contains("WARN")),
+        "{:?}",
+        server.log()
+    );
+}
+
+#[test]
+fn the_admin_process_is_the_lowered_user_and_the_apps_user_may_not_command() {
+    assert!(nix::unistd::geteuid().is_root(), "this test needs root, to be somebody else");
+    let folder = Folder::new();
+    let program = for_everybody(&folder);
+    let text = config(&folder, Transport::Tcp, 1, "");
+    let user = format!("[server]\nuser = \"{STRANGER}\"\ngroup = \"{STRANGER}\"\n");
+    folder.write("ferricorn.toml", &text.replace("[server]\n", &user));
+    let server = Server::in_folder(folder);
+    let own = fs::read_to_string(format!("/proc/{}/status", admin(&server).unwrap())).unwrap();
+    assert!(own.contains(&format!("Uid:\t{STRANGER}\t{STRANGER}\t{STRANGER}\t{STRANGER}\n")), "{own}");
+    assert_eq!(succeed(&server, &["reload", "--wait"]), "generation 2\n");
+    let mut command = Command::new(&program);
+    command.args(["ctl", "--pid", &server.pid().to_string(), "quit"]).current_dir("/");
+    let (code, _, errors) = run({
+        command.uid(STRANGER).gid(STRANGER);
+        command
+    });
+    assert!(code == Some(1) && errors.contains("ermission denied"), "{errors}");
+}
+
+#[test]
+fn the_admin_address_tells_and_takes_no_command() {
+    let server = Server::configured(Transport::Tcp, 2, "[admin]\naddress = \"127.0.0.1:0\"\n");
+    let line = server.wait_for("health, metrics and status at http://");
+    let address = Address::Tcp(line.rsplit_once("http://").unwrap().1.trim().parse().unwrap());
+    let ask = |request: &str| {
+        address.ask(&format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).unwrap()
+    };
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(ask(&format!("GET {path}")).status, 200, "{path}");
+    }
+    let metrics = ask("GET /metrics");
+    assert_eq!(metrics.field("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let text = metrics.text();
+    for line in [
+        "ferricorn_workers{state=\"ready\"} 2",
+        "ferricorn_ready 1",
+        "ferricorn_reloads_total{outcome=\"done\"} 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    succeed(&server, &["reload", "--wait"]);
+    assert!(ask("GET /metrics").text().contains("ferricorn_reloads_total{outcome=\"done\"} 1\n"));
+    assert!(ask("GET /status").text().contains("\"state\":\"serving\""));
+    for (request, status) in
+        [("POST /reload", 404), ("POST /quit", 404), ("GET /x", 404), ("POST /status", 405)]
+    {
+        assert_eq!(ask(request).status, status, "{request}");
+    }
+    // Connections that say nothing keep out neither those who ask next to them nor those who command.
+    let silent: Vec<_> = (0..40).map(|_| address.connect().unwrap()).collect();
+    assert_eq!(ask("GET /healthz").status, 200);
+    status(&server);
+    drop(silent);
+    let worker = server.living_workers()[0].pid;
+    kill(Pid::from_raw(worker), Signal::SIGKILL).unwrap();
+    until("the death is counted", || {
+        ask("GET /metrics").text().contains("deaths_total{cause=\"crashed\"} 1\n")
+    });
+}
+
+#[test]
+fn health_paths_are_answered_before_the_app_and_not_logged() {
+    let folder = Folder::new();
+    let log = folder.path("access.log");
+    let more = format!(
+        "[log]\naccess = \"{}\"\n[admin]\nlive_path = \"/alive\"\nready_path = \"/ready\"\n",
+        log.display()
+    );
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, &more));
+    let server = Server::in_folder(folder);
+    let ask = |line: &str| server.ask(&format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    for path in ["/alive", "/ready"] {
+        let answer = ask(&format!("GET {path}"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
+    }
+    assert!(ask("GET /ready/").text().starts_with("GET /ready/"), "the app's");
+    assert!(ask("DELETE /ready").text().starts_with("DELETE /ready"), "the app's");
+    until("the last request is logged", || server.folder().read("access.log").contains("DELETE /ready"));
+    let logged = server.folder().read("access.log");
+    assert!(!logged.contains("GET /alive") && !logged.contains("GET /ready HTTP"), "{logged}");
+}
