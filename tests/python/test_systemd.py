@@ -250,12 +250,15 @@ def test_reload_changes_the_code_and_broken_code_changes_nothing(started):
         assert ask(started, "GET", "/version").content == b"two"
         since = started.log.position()
         write_app(started.machine, "three", broken="raise ValueError('broken on purpose')\n")
-        started.systemctl("reload")
+        assert started.systemctl("reload", check=False).returncode != 0
+        # Who asked is told why, and so is the journal.
+        started.log.wait_for("error: cannot import wrapped", since)
         started.log.wait_for("reload failed", since)
         load.more()
         assert ask(started, "GET", "/version").content == b"two"
         status = started.systemctl("status", check=False).stdout
         assert "generation 2" in status and "reload failed: " in status and "broken on purpose" in status
+        assert "ExecReload" in status and "status=1/FAILURE" in status
         assert started.show("ActiveState") == "active"
         write_app(started.machine, "four")
         started.systemctl("reload")
@@ -378,7 +381,7 @@ def test_activated_socket_loses_nothing_when_workers_come_and_go(activated):
             activated.log.wait_for(rf"reload done: generation {generation}\b")
             load.more()
         write_app(activated.machine, "never", broken="raise ValueError('broken on purpose')\n")
-        activated.systemctl("reload")
+        assert activated.systemctl("reload", check=False).returncode != 0
         activated.log.wait_for("reload failed")
         load.more()
         assert load.failures == []

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -245,10 +246,11 @@ class Service:
         return [json.loads(line) for line in self.machine.run(*words).stdout.splitlines()]
 
     def workers(self):
-        """Processes of the unit besides its main one, by their numbers inside the machine."""
+        """Processes of the unit that have said that they serve, by their numbers inside the machine."""
         group = self.show("ControlGroup")
         listed = self.machine.run("cat", f"/sys/fs/cgroup{group}/cgroup.procs").stdout.split()
-        return sorted(set(map(int, listed)) - {int(self.show("MainPID"))})
+        ready = re.findall(r"worker ready.*? pid=(\d+)", self.log.text())
+        return sorted(set(map(int, listed)) & set(map(int, ready)))
 
     def close(self):
         """Stops it and forgets it."""

@@ -162,7 +162,7 @@ class Stage:
             fits = in_order(shown, printed)
         elif self.orders.match(text):
             since = [(log, log.position()) for log in self.logs()]
-            self.run(text)
+            self.run(text, forgiving=forgiving)
             wait_for(shown, since, self.there)
             return
         else:
