@@ -18,15 +18,16 @@ impl HealthPaths {
         Self { live: admin.live_path.clone(), ready: admin.ready_path.clone(), is_ready }
     }
 
-    /// Whether a path is one of them.
-    pub fn has(&self, path: &[u8]) -> bool {
-        [&self.live, &self.ready].into_iter().flatten().any(|own| own.as_bytes() == path)
+    /// Whether this asks for one of them; what other methods mean there is the apps' business.
+    pub fn is_check(&self, method: &Method, path: &[u8]) -> bool {
+        matches!(*method, Method::GET | Method::HEAD)
+            && [&self.live, &self.ready].into_iter().flatten().any(|own| own.as_bytes() == path)
     }
 
     /// The answer to a health check; `None` for every other request.
     pub fn answer(&self, head: &RequestHead) -> Option<Response> {
         let path = head.target.path();
-        if !self.has(path) || !matches!(head.method, Method::GET | Method::HEAD) {
+        if !self.is_check(&head.method, path) {
             return None;
         }
         let is_live = self.live.as_ref().is_some_and(|live| live.as_bytes() == path);
