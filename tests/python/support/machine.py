@@ -249,6 +249,8 @@ class Service:
         """Processes of the unit that have said that they serve, by their numbers inside the machine."""
         group = self.show("ControlGroup")
         listed = self.machine.run("cat", f"/sys/fs/cgroup{group}/cgroup.procs").stdout.split()
+        # Its lines may come after systemd knows.
+        self.log.wait_for(r"ready: \d+ workers?")
         ready = re.findall(r"worker ready.*? pid=(\d+)", self.log.text())
         return sorted(set(map(int, listed)) & set(map(int, ready)))
 
