@@ -17,7 +17,7 @@
 //! - [`config`]: what the operator asked for. One schema gives parsing, defaults, reference and origins.
 //! - [`master`]: keeps workers alive. `supervisor`, `reload`, `respawn` and `scale` are pure; `perform` acts.
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
-//!   [`contract::exit`] (death).
+//!   [`contract::exit`] (death); [`contract::control`]: what is asked of the master, and what becomes of it.
 //! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `relay` hands connections
 //!   to siblings and takes theirs; `in_place` serves in a runtime that is already there.
 //! - [`net`]: sockets, connections, the moment of draining.
@@ -26,6 +26,7 @@
 //! - [`middleware`]: what happens around an app: request ids, limits, tokens, access log.
 //! - [`app`]: the [`app::App`] trait and the apps; `service` makes one of any tower service. `app/python` alone
 //!   names pyo3.
+//! - `admin`: one process beside the workers: the control socket, health, metrics, status. It alone speaks HTTP by hyper.
 //! - [`telemetry`]: the error log.
 //! - `cli`: subcommands. [`serve`]: where master and worker meet. [`server`]: the library's front door.
 //! - [`sys`]: the only unsafe code, and the only place that names libc, nix and socket2. One exception:
@@ -69,7 +70,7 @@
 //! only hyper can make: the feature `hyper` has it make one (`app/hyper_upgrade.rs`). [`Server::serve_on`] serves
 //! in a runtime that is already there, without fork and master. `examples/axum.rs` has it all.
 //!
-//! Features: `cli` (the program, flags, [`Server::main`], the error log's writer) and `jwt` (`[auth]`) are on; `hyper`
+//! Features: `cli` (the program, flags, [`Server::main`], the error log's writer) and `jwt` (`[auth]`) are on; `cli` brings `admin` (the process behind `ferricorn ctl`); `hyper`
 //! and `python` are off. Without any there remain the server and its supervisor.
 //!
 //! # What must stay true
@@ -77,6 +78,7 @@
 //!   connections in its queue. Siblings accept from the sockets of slots without a ready worker.
 //! - A reload is a transaction: new workers are ready before old ones are told to leave.
 //! - The master has one thread, no runtime, no HTTP and no app code. `step(now, event)` decides, one file acts.
+//! - Who asks for something by a command gets exactly one verdict, also when the server ends.
 //! - An app never meets a slow client: content is complete before it is entered.
 //! - Client bytes never panic. Everything has a limit, and the limit is a key of the configuration or a constant
 //!   with a reason.

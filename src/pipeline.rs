@@ -121,9 +121,11 @@ impl Handler for Pipeline {
         if let Some(rejection) = exchange.refused {
             self.refusals.note(rejection.status(), rejection, &exchange.record.context);
         }
-        let line = exchange.record.line.as_ref();
-        let is_health_check =
-            line.is_some_and(|(method, target, _)| self.health.is_check(method, target.path()));
+        let is_health_check = exchange
+            .record
+            .line
+            .as_ref()
+            .is_some_and(|(method, target, _)| self.health.has(method, target.path()));
         if let Some(access_log) = self.access_log.as_ref().filter(|_| !is_health_check) {
             let refused = exchange.refused.map(|rejection| rejection.to_string());
             access_log.write(&entry(exchange, refused.as_deref()));

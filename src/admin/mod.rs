@@ -15,7 +15,7 @@ use crate::sys::{privileges, unix_socket};
 use desk::Desk;
 use http::{Caller, Site};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,11 +48,13 @@ async fn run(handoff: AdminHandoff) -> io::Result<ExitReason> {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut tasks = JoinSet::new();
     if let Some(control) = control {
-        tasks.spawn(take_commands(control, Arc::clone(&site), Arc::clone(&room)));
+        let listener = UnixListener::from_std(StdUnixListener::from(control))?;
+        tasks.spawn(take_commands(listener, Arc::clone(&site), Arc::clone(&room)));
     }
     for address in addresses {
+        let listener = TcpListener::from_std(std::net::TcpListener::from(address))?;
         // Those who only want to know must not keep out who commands.
-        tasks.spawn(tell(address, Arc::clone(&site), Arc::new(Semaphore::new(CONNECTIONS))));
+        tasks.spawn(tell(listener, Arc::clone(&site), Arc::new(Semaphore::new(CONNECTIONS))));
     }
     let reason = tokio::select! {
         ended = desk.listen(channel) => ended.map(|()| ExitReason::MasterGone),
@@ -66,10 +68,8 @@ async fn run(handoff: AdminHandoff) -> io::Result<ExitReason> {
 }
 
 /// Serves the control socket.
-async fn take_commands(socket: OwnedFd, site: Arc<Site>, room: Arc<Semaphore>) -> io::Result<()> {
-    let listener = UnixListener::from_std(StdUnixListener::from(socket))?;
-    loop {
-        let Some(permit) = enter(&room).await else { return Ok(()) };
+async fn take_commands(listener: UnixListener, site: Arc<Site>, room: Arc<Semaphore>) {
+    while let Some(permit) = enter(&room).await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let caller = Caller::of(stream.as_fd(), &site.facts);
@@ -81,10 +81,8 @@ async fn take_commands(socket: OwnedFd, site: Arc<Site>, room: Arc<Semaphore>) -
 }
 
 /// Serves `admin.address`.
-async fn tell(socket: OwnedFd, site: Arc<Site>, room: Arc<Semaphore>) -> io::Result<()> {
-    let listener = TcpListener::from_std(std::net::TcpListener::from(socket))?;
-    loop {
-        let Some(permit) = enter(&room).await else { return Ok(()) };
+async fn tell(listener: TcpListener, site: Arc<Site>, room: Arc<Semaphore>) {
+    while let Some(permit) = enter(&room).await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 tokio::spawn(http::serve(stream, Caller::Anybody, Arc::clone(&site), permit));
@@ -109,8 +107,9 @@ async fn pause(error: &io::Error) {
 /// Waits until the file of the control socket is not the one that this process listens on.
 async fn socket_gone(place: Option<ControlPlace>) {
     let Some(ControlPlace::File(path)) = place else { return std::future::pending().await };
-    let ours = unix_socket::identity(&path).ok();
-    while unix_socket::identity(&path).ok() == ours && ours.is_some() {
+    // One that could not be made anew is no reason to leave: health and metrics are still asked for.
+    let Ok(ours) = unix_socket::identity(&path) else { return std::future::pending().await };
+    while unix_socket::identity(&path).is_ok_and(|found| found == ours) {
         tokio::time::sleep(LOOK).await;
     }
 }

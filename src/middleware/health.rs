@@ -18,8 +18,8 @@ impl HealthPaths {
         Self { live: admin.live_path.clone(), ready: admin.ready_path.clone(), is_ready }
     }
 
-    /// Whether this asks for one of them; what other methods mean there is the apps' business.
-    pub fn is_check(&self, method: &Method, path: &[u8]) -> bool {
+    /// Whether a request is a health check, and none of the apps'.
+    pub fn has(&self, method: &Method, path: &[u8]) -> bool {
         matches!(*method, Method::GET | Method::HEAD)
             && [&self.live, &self.ready].into_iter().flatten().any(|own| own.as_bytes() == path)
     }
@@ -27,7 +27,7 @@ impl HealthPaths {
     /// The answer to a health check; `None` for every other request.
     pub fn answer(&self, head: &RequestHead) -> Option<Response> {
         let path = head.target.path();
-        if !self.is_check(&head.method, path) {
+        if !self.has(&head.method, path) {
             return None;
         }
         let is_live = self.live.as_ref().is_some_and(|live| live.as_bytes() == path);

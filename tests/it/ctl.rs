@@ -399,3 +399,18 @@ fn health_paths_are_answered_before_the_app_and_not_logged() {
     let logged = server.folder().read("access.log");
     assert!(!logged.contains("GET /alive") && !logged.contains("GET /ready HTTP"), "{logged}");
 }
+
+#[test]
+fn a_socket_with_the_name_of_a_server_is_not_taken_for_it() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    let server = Server::start(Transport::Tcp, 1);
+    // Of another process, so of nobody who is asked for.
+    let name = format!("ferricorn/control-{}-9", server.pid());
+    let _false = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(status(&server)["pid"], server.pid());
+    }
+    let (_, _, errors) = run(command(server.folder(), &["status", "-c", "ferricorn.toml", "--timeout", "5"]));
+    assert_eq!(errors, "");
+}

@@ -98,6 +98,23 @@ def test_stop_during_a_reload_ends_it_and_says_so(serve, tmp_path, gates, how):
     assert server.wait() == 0
 
 
+def test_who_waits_is_told_when_nobody_can_tell_the_outcome(serve, tmp_path, gates):
+    write_app(tmp_path, "old")
+    server = serve("site_app", "-w", "1", environment=gates.environment).ready()
+    write_app(tmp_path, "new", WAITS)
+    waiting = start(server, "reload", "--wait")
+    gates.expect("loading")
+    master = server.process.pid
+    with open(f"/proc/{master}/task/{master}/children") as children:
+        # The admin process is forked before all workers.
+        os.kill(min(map(int, children.read().split())), signal.SIGKILL)
+    code, _, complaint = outcome(waiting)
+    assert code == 1 and "ended before the outcome was known" in complaint
+    gates.release()
+    server.log.wait_for("reload done: generation 2")
+    assert json.loads(ctl(server, "status", "--json")[1])["generation"] == 2
+
+
 def test_wait_has_an_end(serve, tmp_path, gates):
     write_app(tmp_path, "old")
     server = serve("site_app", "-w", "1", environment=gates.environment).ready()

@@ -6,6 +6,7 @@ use crate::sys::control_socket::{self, ControlPlace};
 use crate::sys::process::{self, Existence, Pid};
 use serde_json::Value;
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -50,11 +51,10 @@ pub(super) fn find(selection: &Selection) -> Result<Found, String> {
     }
     if let Some(pid) = selection.pid {
         // Without asking each: a server that does not answer can be named all the same.
-        let named = control_socket::listening().into_iter().find(|place| pid_of(place) == Some(Pid(pid)));
-        return match named {
-            Some(place) => Ok(Found { place, pid: Some(Pid(pid)) }),
-            None => chosen(candidates(), &|candidate| candidate.pid == Pid(pid), &format!("with pid {pid}")),
-        };
+        let is_its = |place: &ControlPlace| pid_of(place) == Some(Pid(pid)) && is_genuine(place, Pid(pid));
+        let named = control_socket::listening().into_iter().find(is_its);
+        let found = named.map(|place| Found { place, pid: Some(Pid(pid)) });
+        return found.ok_or_else(|| none(&format!("with pid {pid}")));
     }
     if let Some(file) = &selection.config {
         return by_config(file);
@@ -141,7 +141,7 @@ fn candidates() -> Vec<Candidate> {
 }
 
 fn candidate(place: ControlPlace) -> Option<Candidate> {
-    let pid = pid_of(&place)?;
+    let pid = pid_of(&place).filter(|pid| is_genuine(&place, *pid))?;
     let deadline = Instant::now() + PROMPT;
     let access = match client::call(&place, ("GET", "/status"), Some(deadline)) {
         Ok(answer) if answer.status == 200 => Access::Granted(answer.value),
@@ -151,6 +151,19 @@ fn candidate(place: ControlPlace) -> Option<Candidate> {
         Ok(_) | Err(_) => Access::Denied,
     };
     Some(Candidate { place, pid, access })
+}
+
+/// Whether it is the named process that listens there: everybody may give a socket any name.
+fn is_genuine(place: &ControlPlace, pid: Pid) -> bool {
+    match place.connect() {
+        Ok(stream) => control_socket::peer(stream.as_fd()).is_ok_and(|peer| peer.pid == pid),
+        // It will be told, to whom it matters, why it cannot be used.
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    }
+}
+
+fn none(which: &str) -> String {
+    format!("error: no server {which} runs; a socket with another name is named by --socket")
 }
 
 /// The master's number, from the name of a socket that a server has chosen itself.
@@ -177,7 +190,7 @@ fn chosen(
     let one = match (usable.as_slice(), fitting.as_slice()) {
         ([one], _) => (*one).clone(),
         ([], [one]) => one.clone(),
-        ([], []) => return Err(format!("error: no server {which} runs; name its socket with --socket")),
+        ([], []) => return Err(none(which)),
         _ => {
             let lines: Vec<String> = fitting.iter().map(Candidate::line).collect();
             return Err(format!("error: several servers run; name one:\n{}", lines.join("\n")));
