@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use crate::app::{AppError, CallLimits};
+use crate::contract::entry::Stage;
+use crate::contract::inflight::{Arrival, Board, Flight};
 use crate::middleware::access_log::{AccessLog, Entry};
 use crate::middleware::bearer::{self, Authenticator};
 use crate::middleware::health::HealthPaths;
@@ -43,6 +45,8 @@ pub struct Pipeline {
     pub count_request: Box<dyn Fn() + Send + Sync>,
     /// Offers a connection to the other workers.
     pub relay: Box<Relay>,
+    /// The requests in flight, for whoever asks and for the case of a crash.
+    pub board: Arc<Board>,
 }
 
 /// Where a request goes, and by which limits.
@@ -78,6 +82,17 @@ impl Handler for Pipeline {
         context.mount = Arc::clone(&mounted.prefix);
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
         Ok(Admitted { body_limit: limits.body, length, route: Route { mount, limits } })
+    }
+
+    fn enlist(&self, head: &RequestHead, context: &RequestContext, stage: Stage) -> Flight {
+        self.board.note(&Arrival {
+            id: context.id.0,
+            method: head.method.as_str(),
+            target: head.target.raw(),
+            client: context.client(),
+            received: context.received,
+            stage,
+        })
     }
 
     /// Once the content is complete.

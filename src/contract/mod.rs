@@ -3,13 +3,16 @@
 
 pub mod admin;
 pub mod control;
+pub mod entry;
 pub mod exit;
 pub mod figures;
 pub mod handoff;
+pub mod inflight;
 pub mod message;
 pub mod scoreboard;
 pub mod slot;
 
+pub use entry::Entry;
 pub use exit::ExitReason;
 pub use handoff::{Handoff, Relay};
 pub use message::{DrainReason, Order, Report, RetireReason};

@@ -2,7 +2,9 @@
 //!
 //! No pointers, no locks, no growth. A dying worker may have written anything, so values are checked when read.
 
+use crate::contract::entry::Entry;
 use crate::contract::figures::FIGURES;
+use crate::contract::inflight::{self, Board};
 use crate::contract::slot::{Generation, Slot};
 use crate::sys::process::Pid;
 use crate::sys::shared_memory::SharedWords;
@@ -16,6 +18,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone)]
 pub struct Scoreboard {
     words: Arc<SharedWords>,
+    /// The requests in flight of each record.
+    flights: Arc<SharedWords>,
     slots_max: u16,
 }
 
@@ -50,7 +54,9 @@ impl Scoreboard {
     pub fn new(slots_max: u16) -> io::Result<Self> {
         let slots = usize::from(slots_max);
         let words = NonZeroUsize::MIN.saturating_add(slots + slots * WORKERS_PER_SLOT * FIELDS + FIGURES);
-        Ok(Self { words: Arc::new(SharedWords::new(words)?), slots_max })
+        let flights = NonZeroUsize::MIN.saturating_add(slots * WORKERS_PER_SLOT * inflight::WORDS);
+        let (words, flights) = (SharedWords::new(words)?, SharedWords::new(flights)?);
+        Ok(Self { words: Arc::new(words), flights: Arc::new(flights), slots_max })
     }
 
     /// The highest slot there is room for.
@@ -91,6 +97,37 @@ impl Scoreboard {
     /// The words behind the records, which hold the master's figures.
     pub(super) fn figure_words(&self) -> &[AtomicU64] {
         &self.words.words()[1 + usize::from(self.slots_max) * (1 + WORKERS_PER_SLOT * FIELDS)..]
+    }
+
+    /// The records of all processes there are, and which they are.
+    pub fn indexed_records(&self) -> impl Iterator<Item = (RecordIndex, Record<'_>)> {
+        let all = self.indices().map(|index| (index, self.record(index)));
+        all.filter(|(_, record)| record.state() != WorkerState::Free)
+    }
+
+    /// The cells for the requests of this process, empty. Once, for the worker whose record it is.
+    pub fn board(&self, index: RecordIndex) -> Arc<Board> {
+        Board::new(Arc::clone(&self.flights), index.0 * inflight::WORDS)
+    }
+
+    /// The requests that a worker has, or had when it died; the oldest first.
+    pub fn in_flight(&self, index: RecordIndex) -> Vec<Entry> {
+        inflight::entries(self.flight_words(index))
+    }
+
+    /// How many requests of a worker were not noted, as it had too many at once.
+    pub fn unnoted(&self, index: RecordIndex) -> u64 {
+        inflight::unnoted(self.flight_words(index))
+    }
+
+    /// Forgets the requests of a worker that is dead. For the master.
+    pub fn forget_flights(&self, index: RecordIndex) {
+        inflight::clear(self.flight_words(index));
+    }
+
+    fn flight_words(&self, index: RecordIndex) -> &[AtomicU64] {
+        let start = index.0 * inflight::WORDS;
+        &self.flights.words()[start..start + inflight::WORDS]
     }
 
     fn indices(&self) -> impl Iterator<Item = RecordIndex> + use<> {

@@ -2,6 +2,7 @@
 
 use super::event::{KillReason, Note, Who};
 use crate::contract::control::Pace;
+use crate::contract::entry::{Entry, Stage};
 use crate::contract::message::RetireReason;
 use tracing::{error, info, warn};
 
@@ -69,6 +70,21 @@ pub(super) fn write(note: &Note) {
         Note::AdminEnded(how) => warn!("the admin process ended, another one follows: {how}"),
         Note::ControlSocketGone => info!("the control socket was removed; it is made anew"),
         Note::NoUpgrade => warn!("SIGUSR2 ignored: an upgrade in place is not part of this version"),
+    }
+}
+
+/// Writes what a worker that was killed or has crashed had; `now_ns` is the time of the table of requests.
+pub(super) fn write_served(Who { slot, pid, generation }: Who, entries: &[Entry], now_ns: u64) {
+    let (in_app, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.is_in_app());
+    for entry in in_app {
+        error!(%slot, %pid, %generation, "worker was serving {}", entry.describe(now_ns));
+    }
+    if !others.is_empty() {
+        let stages = [Stage::Reading, Stage::Queued, Stage::Writing].map(|stage| {
+            let count = others.iter().filter(|entry| entry.stage == stage).count();
+            format!("{count} {stage}")
+        });
+        error!(%slot, %pid, %generation, "worker also had requests that were not in the app: {}", stages.join(", "));
     }
 }
 

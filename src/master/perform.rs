@@ -1,12 +1,13 @@
 //! The supervisor's arms and ears: the only file of the master that touches the system.
 
 use super::attend::Office;
-use super::event::{Action, Event, Pool};
+use super::event::{Action, Event, Note, Pool};
 use super::herald::Bulletin;
 use super::pid_file::PidFile;
 use super::{Start, figures, manager, notes, pool};
 use crate::config::{Changes, Config};
 use crate::contract::control::{Command, Pace, Scale, Tiding};
+use crate::contract::entry::Entry;
 use crate::contract::exit::ExitReason;
 use crate::contract::figures::Figure;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
@@ -18,7 +19,7 @@ use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::Pid;
 use crate::sys::signals::{self, Signal, SignalPipe};
 use crate::sys::systemd::Manager;
-use crate::sys::{ForkHooks, poll, wait};
+use crate::sys::{ForkHooks, clock, poll, wait};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -40,6 +41,8 @@ pub(super) struct Performer {
     /// What a worker must not have.
     own: Own,
     pub(super) office: Office,
+    /// What workers who have just died were serving.
+    left_behind: BTreeMap<Pid, Vec<Entry>>,
     hearing: Hearing,
 }
 
@@ -104,6 +107,7 @@ impl Performer {
             shared,
             own,
             office,
+            left_behind: BTreeMap::new(),
             hearing: Hearing::Heard,
         }
     }
@@ -136,7 +140,7 @@ impl Performer {
                 if let Some(figure) = figures::of(&note) {
                     self.shared.scoreboard.figure(figure).fetch_add(1, Ordering::Relaxed);
                 }
-                notes::write(&note);
+                self.say(&note);
             }
             Action::Tell(bulletin) => self.tell(&bulletin),
             Action::Answer { ticket, verdict } => self.office.tell(Tiding::Answer { ticket, verdict }),
@@ -157,6 +161,8 @@ impl Performer {
 
     /// Waits until something happens or the deadline passes; adds what has happened.
     pub(super) fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<Event>) -> io::Result<()> {
+        // Whatever was to be said of the events before has been said.
+        self.left_behind.clear();
         let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let (pids, channels): (Vec<Pid>, Vec<BorrowedFd<'_>>) = self
             .links
@@ -215,9 +221,31 @@ impl Performer {
                 debug!(%pid, "reaped a process that is no worker");
                 continue;
             };
+            self.bequeath(pid, link.record);
             self.shared.scoreboard.retire(link.record);
             events.push_back(Event::Exited { pid, outcome });
         }
+    }
+
+    /// Keeps what a dead worker was serving until its end is said, and makes room in the table for the next one.
+    fn bequeath(&mut self, pid: Pid, record: RecordIndex) {
+        let entries = self.shared.scoreboard.in_flight(record);
+        self.shared.scoreboard.forget_flights(record);
+        self.left_behind.insert(pid, entries);
+    }
+
+    /// Writes a note to the log; after one of a worker's violent end, what it was serving.
+    fn say(&self, note: &Note) {
+        notes::write(note);
+        let (who, entries) = if let Note::Killed { who, .. } = note {
+            let Some(link) = self.links.get(&who.pid) else { return };
+            (who, self.shared.scoreboard.in_flight(link.record))
+        } else if let Note::Crashed { who, .. } = note {
+            (who, self.left_behind.get(&who.pid).cloned().unwrap_or_default())
+        } else {
+            return;
+        };
+        notes::write_served(*who, &entries, clock::monotonic_ns());
     }
 
     fn tell(&mut self, bulletin: &Bulletin) {

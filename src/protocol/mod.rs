@@ -18,6 +18,8 @@ pub use request::{
 pub use target::{Target, is_below};
 pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};
 
+use crate::contract::entry::Stage;
+use crate::contract::inflight::Flight;
 use bytes::{Bytes, BytesMut};
 use std::future::Future;
 use std::os::fd::BorrowedFd;
@@ -36,6 +38,11 @@ pub trait Handler: Send + Sync + 'static {
         head: &mut RequestHead,
         context: &mut RequestContext,
     ) -> Result<Admitted<Self::Route>, Box<Response>>;
+
+    /// Notes a request that was admitted in the table of requests in flight; without a table there is nothing to do.
+    fn enlist(&self, _head: &RequestHead, _context: &RequestContext, _stage: Stage) -> Flight {
+        Flight::unnoted()
+    }
 
     /// Answers a complete request.
     fn respond(

@@ -1,5 +1,7 @@
 //! What travels between protocol, middleware and apps: request, response, context.
 
+pub use crate::contract::entry::Client;
+use crate::contract::inflight::Flight;
 pub use crate::net::{Local, Peer};
 use crate::protocol::body_stream::BodyStream;
 use crate::protocol::target::Target;
@@ -8,7 +10,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::fmt;
 use std::fs::File;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -101,6 +102,8 @@ pub struct RequestContext {
     pub mount: Arc<str>,
     /// When the head was complete.
     pub received: Instant,
+    /// Its place in the table of requests in flight.
+    pub flight: Flight,
 }
 
 impl RequestContext {
@@ -124,15 +127,6 @@ pub struct Forwarded {
     /// The host that the client asked for; it also stands in the Host field.
     pub host: Option<HeaderValue>,
     /// The port that the client asked.
-    pub port: Option<u16>,
-}
-
-/// Where a request comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Client {
-    /// The address; an IPv4 one that came over an IPv6 socket is an IPv4 address.
-    pub address: IpAddr,
-    /// The port; a proxy seldom tells it.
     pub port: Option<u16>,
 }
 
@@ -256,6 +250,7 @@ impl Request {
             identity: None,
             mount: Arc::from(""),
             received: Instant::now(),
+            flight: Flight::unnoted(),
         };
         Self { head: Box::new(head), content: Content::Empty, context, upgrade: None }
     }

@@ -37,6 +37,15 @@ pub fn own_pid() -> Pid {
     Pid(nix::unistd::getpid().as_raw())
 }
 
+/// The calling thread's number, by which the kernel knows it (gettid(2)).
+pub fn thread_id() -> i32 {
+    thread_local! {
+        // Asked for once per thread: every call of an app notes it.
+        static OWN: i32 = nix::unistd::gettid().as_raw();
+    }
+    OWN.with(|own| *own)
+}
+
 /// Whether a process with this number is there (kill(2) with signal 0).
 pub fn existence(pid: Pid) -> Existence {
     // kill(2): 0 and negative numbers would ask about process groups.

@@ -5,6 +5,7 @@ use super::load::{self, Ties};
 use crate::app::calls::{CallQueue, Moves};
 use crate::app::{MakeApp, Status, WorkerInfo};
 use crate::config::Config;
+use crate::contract::inflight::Board;
 use crate::contract::slot::Slot;
 use crate::net::accept::{self, Acceptor};
 use crate::net::{Connection, Drain};
@@ -30,10 +31,12 @@ pub async fn serve_in_place(
     let calls = CallQueue::new(1, Moves::Never);
     let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
     let loading = load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own: Some(own) };
+    let board = Board::alone().map_err(|error| error.to_string())?;
     let ties = Ties {
         count_request: Box::new(|| {}),
         relay: Box::new(|_, _, _| Relayed::Stayed),
         is_ready: Box::new(|| true),
+        board,
     };
     let pipeline = load::apps(config, loading)
         .and_then(|router| load::pipeline(config, router, ties))

@@ -7,6 +7,7 @@ use crate::app::static_files::StaticFiles;
 use crate::app::{App, Status, native};
 use crate::config::{AppTarget, Config, FileRules, HostPattern};
 use crate::contract::exit::ExitReason;
+use crate::contract::inflight::Board;
 use crate::contract::slot::Slot;
 use crate::middleware::access_log::AccessLog;
 use crate::middleware::bearer::Authenticator;
@@ -24,6 +25,7 @@ pub(super) struct Ties {
     pub(super) relay: Box<Relay>,
     /// Whether the whole server is ready.
     pub(super) is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(super) board: Arc<Board>,
 }
 
 /// Everything a request passes through.
@@ -50,6 +52,7 @@ pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pi
         refusals: RefusalLog::default(),
         count_request: ties.count_request,
         relay: ties.relay,
+        board: ties.board,
     })
 }
 

@@ -111,9 +111,10 @@ fn pipeline(
         .post
         .try_clone()
         .map_err(|error| BootFailure::new("cannot duplicate the relay", &error))?;
-    let board = handoff.scoreboard.clone();
+    let whole = handoff.scoreboard.clone();
     let (retirement, scoreboard, record) =
         (Arc::clone(retirement), handoff.scoreboard.clone(), handoff.record);
+    let board = scoreboard.board(record);
     let ties = Ties {
         count_request: Box::new(move || {
             retirement.count();
@@ -122,7 +123,8 @@ fn pipeline(
         relay: Box::new(move |connection, request, rest| {
             relay::post(post.as_fd(), connection, request, rest)
         }),
-        is_ready: Box::new(move || board.is_ready()),
+        is_ready: Box::new(move || whole.is_ready()),
+        board,
     };
     load::pipeline(config, router, ties)
 }

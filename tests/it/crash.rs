@@ -116,6 +116,21 @@ on_tcp_and_unix! {
     }
 }
 
+on_tcp_and_unix! {
+    fn what_a_killed_worker_had_is_in_the_log(transport) {
+        let server = Server::start(transport, 1);
+        let mut unfinished = server.address().connect().unwrap();
+        // The interim answer says that the head has been understood.
+        let head = b"POST /lost HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+        unfinished.send(head).unwrap();
+        assert_eq!(unfinished.next_answer("POST").unwrap().status, 100);
+        kill_worker(&server.living_workers()[0]);
+        server.wait_for("worker also had requests that were not in the app: 1 reading, 0 queued, 0 writing");
+        server.wait_for_count("worker ready", 2);
+        assert!(!server.log().join("\n").contains("worker was serving"));
+    }
+}
+
 fn kill_worker(worker: &Worker) {
     kill(Pid::from_raw(worker.pid), Signal::SIGKILL).unwrap();
     until("the worker is dead", || !is_alive(worker.pid));

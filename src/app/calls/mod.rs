@@ -14,7 +14,9 @@ pub use ticket::Answering;
 use ticket::{Outcome, Ticket};
 
 use super::AppError;
+use crate::contract::entry::Stage;
 use crate::protocol::{Patience, Request, Response};
+use crate::sys::process;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -134,7 +136,9 @@ impl CallQueue {
         limit: Duration,
         patience: Patience,
     ) -> Result<Response, AppError> {
-        let ticket = Arc::new(Ticket::new(limit));
+        let flight = request.context.flight.clone();
+        flight.set_stage(Stage::Queued);
+        let ticket = Arc::new(Ticket::new(limit, flight));
         let mut waiting = Waiting { queue: self, ticket: Arc::clone(&ticket), answered: false };
         self.submit(Call { app, request, ticket, patience });
         poll_fn(|cx| waiting.poll(cx)).await
@@ -314,6 +318,7 @@ impl CallQueue {
         let outcome = catch_unwind(AssertUnwindSafe(|| app.call(request, &answering))).unwrap_or_else(|_| {
             Some(Err(AppError::Failed("a bug in the server: the call panicked".to_owned())))
         });
+        answering.ticket.flight.leave_app();
         Ended { ticket: answering.ticket, outcome }
     }
 
@@ -360,7 +365,9 @@ impl Ended {
     }
 }
 
+/// Notes that the calling thread makes this call.
 fn start(state: &mut State, call: &Call) {
+    call.ticket.flight.enter_app(process::thread_id());
     state.running.push(Running { ticket: Arc::clone(&call.ticket), since: Instant::now() });
 }
 

@@ -1,6 +1,7 @@
 //! One call, from its connection to its thread and back.
 
 use crate::app::AppError;
+use crate::contract::inflight::Flight;
 use crate::protocol::Response;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,8 @@ pub(super) type Outcome = Result<Response, AppError>;
 /// One call, as its connection and its thread both know it.
 pub(super) struct Ticket {
     pub(super) limit: Duration,
+    /// In the table for as long as the call goes on, also when its client has left.
+    pub(super) flight: Flight,
     inner: Mutex<TicketState>,
 }
 
@@ -22,9 +25,9 @@ struct TicketState {
 }
 
 impl Ticket {
-    pub(super) fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration, flight: Flight) -> Self {
         let state = TicketState { outcome: None, waker: None, settled: false };
-        Self { limit, inner: Mutex::new(state) }
+        Self { limit, flight, inner: Mutex::new(state) }
     }
 
     /// The outcome, once it is there; until then the waker is kept.

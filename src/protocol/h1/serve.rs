@@ -5,6 +5,8 @@ use super::content::{ContentReader, Gathered};
 use super::head::{Expectation, Framing, ParsedHead, Persistence, parse};
 use super::session::{NextHead, Session};
 use super::write::Asked;
+use crate::contract::entry::Stage;
+use crate::contract::inflight::Flight;
 use crate::net::{Connection, Drain, Local, Peer};
 use crate::protocol::{
     Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Patience, Record, Rejection, Relayed,
@@ -87,6 +89,7 @@ impl Ends {
             identity: None,
             mount: Arc::clone(&self.mount),
             received: Instant::now(),
+            flight: Flight::unnoted(),
         }
     }
 
@@ -130,20 +133,26 @@ async fn exchange<H: Handler>(
             let record = record(&context, Some(&head), handler);
             answer_early(session, turn, *response, &record, handler).await
         }
-        Ok(admitted) => match receive(session, turn, &admitted, received).await {
-            Ok(content) => {
-                let upgrade = upgrade::offer(&head);
-                let (handover, upgrade) = upgrade.unzip();
-                session.handover = handover;
-                let request = Request { head, content, context, upgrade };
-                answer(session, turn, admitted.route, request, handler).await
+        Ok(admitted) => {
+            let is_complete = turn.framing == Framing::None || received.is_some();
+            let stage = if is_complete { Stage::App } else { Stage::Reading };
+            context.flight = handler.enlist(&head, &context, stage);
+            match receive(session, turn, &admitted, received).await {
+                Ok(content) => {
+                    context.flight.set_stage(Stage::App);
+                    let upgrade = upgrade::offer(&head);
+                    let (handover, upgrade) = upgrade.unzip();
+                    session.handover = handover;
+                    let request = Request { head, content, context, upgrade };
+                    answer(session, turn, admitted.route, request, handler).await
+                }
+                Err(Stop::Refuse(rejection)) => {
+                    let record = record(&context, Some(&head), handler);
+                    refuse(session, rejection, &record, handler).await
+                }
+                Err(Stop::Gone) => Next::Close,
             }
-            Err(Stop::Refuse(rejection)) => {
-                let record = record(&context, Some(&head), handler);
-                refuse(session, rejection, &record, handler).await
-            }
-            Err(Stop::Gone) => Next::Close,
-        },
+        }
     }
 }
 
@@ -206,6 +215,7 @@ async fn answer<H: Handler>(
 ) -> Next {
     let (method, version) = (request.head.method.clone(), request.head.version);
     let record = handler.keeps_records().then(|| record(&request.context, Some(&request.head), handler));
+    let flight = request.context.flight.clone();
     let mut response = match handler.respond(route, request, Patience::Move).await {
         Answer::Response(response) => response,
         Answer::Busy(route, request) => {
@@ -227,7 +237,9 @@ async fn answer<H: Handler>(
     session.handover.take_if(|_| status != StatusCode::SWITCHING_PROTOCOLS);
     let fields = field_values(&handler.wanted_fields().response, response.headers());
     let asked = Asked { method: &method, version };
+    flight.set_stage(Stage::Writing);
     let written = session.write_response(response, asked, turn.persistence).await;
+    drop(flight);
     if let Some(record) = &record {
         handler.finish(&Exchange { record, status, sent: written.sent, fields, refused: None });
     }

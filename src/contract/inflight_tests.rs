@@ -1,0 +1,125 @@
+use super::*;
+use std::sync::atomic::AtomicBool;
+
+fn arrival<'a>(method: &'a str, target: &'a [u8]) -> Arrival<'a> {
+    let client = Some(Client { address: [127, 0, 0, 1].into(), port: Some(50_000) });
+    Arrival { id: 7, method, target, client, received: Instant::now(), stage: Stage::Reading }
+}
+
+#[test]
+fn a_request_is_in_the_table_until_nobody_holds_it() {
+    let board = Board::alone().unwrap();
+    let flight = board.note(&arrival("GET", b"/x"));
+    let other = flight.clone();
+    drop(flight);
+    let entry = board.entries().remove(0);
+    assert_eq!((entry.id, entry.stage, entry.thread), (7, Stage::Reading, None));
+    assert_eq!((entry.method, entry.target, entry.is_cut), (b"GET".to_vec(), b"/x".to_vec(), false));
+    assert_eq!(entry.client.unwrap().to_string(), "127.0.0.1:50000");
+    other.enter_app(4711);
+    let entry = other.entry().unwrap();
+    assert_eq!((entry.stage, entry.thread), (Stage::App, Some(4711)));
+    other.set_stage(Stage::Writing);
+    let entry = other.entry().unwrap();
+    assert!(entry.stage == Stage::Writing && entry.is_in_app(), "{entry:?}");
+    other.leave_app();
+    let entry = other.entry().unwrap();
+    assert!(entry.stage == Stage::Writing && !entry.is_in_app(), "{entry:?}");
+    drop(other);
+    assert_eq!(board.entries(), []);
+}
+
+#[test]
+fn texts_of_every_length_survive_as_far_as_there_is_room() {
+    let board = Board::alone().unwrap();
+    let bytes: Vec<u8> = (0..=255).collect();
+    let long = [b'M'; 99];
+    for length in 0..=bytes.len() {
+        // Filled before with what must not show through.
+        drop(board.note(&arrival("LONGESTMETHODEVER", &[b'z'; 256])));
+        let method = std::str::from_utf8(&long[..length % 20 + 1]).unwrap();
+        let entry = board.note(&arrival(method, &bytes[..length])).entry().unwrap();
+        let kept = length.min(184);
+        assert_eq!((entry.target.as_slice(), entry.is_cut), (&bytes[..kept], length > 184));
+        assert_eq!(entry.method, method.as_bytes()[..method.len().min(16)]);
+    }
+}
+
+#[test]
+fn clients_of_every_kind_survive() {
+    let board = Board::alone().unwrap();
+    let clients =
+        [("192.0.2.1", Some(1)), ("192.0.2.1", None), ("2001:db8::9", Some(65_535)), ("::", Some(0))];
+    let clients = clients.map(|(address, port)| Client { address: address.parse().unwrap(), port });
+    for client in clients.into_iter().map(Some).chain([None]) {
+        let flight = board.note(&Arrival { client, ..arrival("GET", b"/") });
+        assert_eq!(flight.entry().unwrap().client, client);
+    }
+}
+
+#[test]
+fn requests_without_room_are_counted() {
+    let board = Board::alone().unwrap();
+    let flights: Vec<_> = (0..CELLS + 3).map(|_| board.note(&arrival("GET", b"/"))).collect();
+    assert_eq!(board.entries().len(), CELLS);
+    assert_eq!(unnoted(board.own_words()), 3);
+    let without = flights.iter().filter(|flight| flight.entry().is_none()).count();
+    assert_eq!(without, 3);
+    drop(flights);
+    assert!(board.note(&arrival("GET", b"/")).entry().is_some());
+}
+
+#[test]
+fn nonsense_in_a_cell_is_read_as_nothing_or_as_text() {
+    let board = Board::alone().unwrap();
+    for word in &board.own_words()[HEADER..] {
+        word.store(u64::MAX, Ordering::Relaxed);
+    }
+    assert_eq!(board.entries(), []);
+    let cell = board.cell(3);
+    cell[SEQUENCE].store(8, Ordering::Relaxed);
+    cell[STAGE].store(3, Ordering::Relaxed);
+    assert_eq!(board.entries().len(), 1);
+    clear(board.own_words());
+    assert_eq!(board.entries(), []);
+    // What a worker that died while it wrote has left does not harm the next one.
+    assert_eq!(board.note(&arrival("PUT", b"/y")).entry().unwrap().method, b"PUT");
+}
+
+/// Whoever reads while others write sees one request or none, never parts of two.
+#[test]
+fn no_entry_is_torn() {
+    let board = Board::alone().unwrap();
+    let over = AtomicBool::new(false);
+    let letter = |id: u64| b"abcdefgh"[usize::try_from(id % 8).unwrap()];
+    let length = |id: u64| usize::try_from(id % 180 + 1).unwrap();
+    let address = |id: u64| IpAddr::from(u128::from(id).to_be_bytes()).to_canonical();
+    let torn = std::thread::scope(|threads| {
+        for writer in 0..2_u64 {
+            let (board, over) = (&board, &over);
+            threads.spawn(move || {
+                let mut id = writer;
+                while !over.load(Ordering::Relaxed) {
+                    let target = vec![letter(id); length(id)];
+                    let client = Some(Client { address: address(id), port: Some(1) });
+                    drop(board.note(&Arrival { id, client, ..arrival("GET", &target) }));
+                    id += 2;
+                }
+            });
+        }
+        let is_whole = |entry: &Entry| {
+            entry.target == vec![letter(entry.id); length(entry.id)]
+                && entry.client.is_some_and(|client| client.address == address(entry.id))
+        };
+        let mut seen = 0;
+        let mut torn = None;
+        while seen < 2_000 && torn.is_none() {
+            let entries = board.entries();
+            seen += entries.len();
+            torn = entries.into_iter().find(|entry| !is_whole(entry));
+        }
+        over.store(true, Ordering::Relaxed);
+        torn
+    });
+    assert_eq!(torn, None);
+}
