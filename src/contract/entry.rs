@@ -61,7 +61,7 @@ impl Entry {
     /// The entry in words: `GET /x (id 00…, client 127.0.0.1:50000, 12ms, in app)`.
     pub fn describe(&self, now_ns: u64) -> String {
         let Self { id, client, stage, .. } = self;
-        let client = client.map_or_else(|| "unix socket".to_owned(), |client| client.to_string());
+        let client = client.map_or_else(|| "unix".to_owned(), |client| client.to_string());
         // Nanoseconds tell nobody anything here.
         let age = Duration::from_millis(u64::try_from(self.age(now_ns).as_millis()).unwrap_or(u64::MAX));
         format!("{} (id {id:016x}, client {client}, {age:?}, {stage})", self.line())
@@ -109,7 +109,7 @@ mod tests {
     fn a_request_is_put_in_words_on_one_line() {
         let client = |address: &str, port| Some(Client { address: address.parse().unwrap(), port });
         let rows: [(&[u8], bool, Option<Client>, &str); 3] = [
-            (b"/x", false, None, "GET /x (id 000000000000002a, client unix socket, 12ms, queued)"),
+            (b"/x", false, None, "GET /x (id 000000000000002a, client unix, 12ms, queued)"),
             (
                 b"/a\r\n\x1b\xff",
                 true,

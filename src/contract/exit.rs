@@ -51,19 +51,79 @@ impl fmt::Display for ExitReason {
     }
 }
 
-/// The end of a worker in words: "killed by SIGSEGV, core dumped", "exit status 3: the app did not load".
-pub fn describe(outcome: &WaitOutcome) -> String {
-    match outcome {
-        WaitOutcome::Exited(status) => match ExitReason::from_status(*status) {
-            Some(reason) => format!("exit status {status}: {reason}"),
-            None => format!("exit status {status}: the app ended the process"),
+/// Why a worker ended, as far as its end tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Stands for this kind of end in every version: `FC-W02`. docs/troubleshooting.md says what to do about each.
+    pub id: &'static str,
+    /// In words: "killed by SIGSEGV, core dumped".
+    pub text: String,
+    /// How sure it is.
+    pub certainty: Certainty,
+}
+
+/// How sure something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certainty {
+    /// The kernel or the process has said so.
+    Known,
+    /// Everything else has been ruled out, or is less likely.
+    Inferred,
+}
+
+/// How far a worker had come when it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It was not ready.
+    Starting,
+    /// It served, or was told to leave.
+    Serving,
+}
+
+/// Why a worker ended that was not killed by its master.
+pub fn cause(outcome: &WaitOutcome, progress: Progress) -> Cause {
+    use Certainty::{Inferred, Known};
+    let (id, text, certainty) = match (outcome, progress) {
+        (WaitOutcome::Exited(status), Progress::Starting) => match ExitReason::from_status(*status) {
+            Some(reason) => (DID_NOT_START, format!("exit status {status}: {reason}"), Known),
+            None => (ENDED_BY_APP, format!("exit status {status}: the app ended the process"), Known),
         },
-        WaitOutcome::Signalled { signal, core: Core::Dumped } => format!("killed by {signal}, core dumped"),
-        // The commonest cause of a SIGKILL that nobody remembers sending.
-        WaitOutcome::Signalled { signal: "SIGKILL", core: Core::NotDumped } => {
-            "killed by SIGKILL (by hand, or out of memory)".into()
+        (WaitOutcome::Exited(101), Progress::Serving) => {
+            ("FC-W06", format!("exit status 101: {}", ExitReason::Panicked), Inferred)
         }
-        WaitOutcome::Signalled { signal, core: Core::NotDumped } => format!("killed by {signal}"),
+        // The server gives some of these numbers, too, but not to a worker that serves.
+        (WaitOutcome::Exited(status), Progress::Serving) => {
+            let certainty = ExitReason::from_status(*status).map_or(Known, |_| Inferred);
+            (ENDED_BY_APP, format!("exit status {status}: the app ended the process"), certainty)
+        }
+        (WaitOutcome::OutOfMemory, _) => ("FC-W03", "killed by SIGKILL: out of memory".to_owned(), Known),
+        (WaitOutcome::Signalled { signal, core }, _) => {
+            let dumped = if *core == Core::Dumped { ", core dumped" } else { "" };
+            let text = format!("killed by {signal}{dumped}");
+            match *signal {
+                "SIGSEGV" | "SIGBUS" | "SIGILL" | "SIGFPE" | "SIGABRT" | "SIGTRAP" | "SIGSYS" => {
+                    ("FC-W02", text, Known)
+                }
+                // The kernel counts whom it kills for want of memory, where there is a cgroup to count in.
+                "SIGKILL" => ("FC-W04", format!("{text}, by somebody outside"), Inferred),
+                _ => ("FC-W07", text, Known),
+            }
+        }
+    };
+    Cause { id, text, certainty }
+}
+
+/// A worker that is not ready and ends, or says that it cannot start.
+pub const DID_NOT_START: &str = "FC-W05";
+
+const ENDED_BY_APP: &str = "FC-W01";
+
+impl fmt::Display for Certainty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Known => "known",
+            Self::Inferred => "inferred",
+        })
     }
 }
 
@@ -86,18 +146,36 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_put_in_words() {
+    fn ends_are_told_apart() {
+        use Certainty::{Inferred, Known};
+        use Progress::{Serving, Starting};
         let signalled = |signal, core| WaitOutcome::Signalled { signal, core };
         let rows = [
-            (WaitOutcome::Exited(0), "exit status 0: left in order"),
-            (WaitOutcome::Exited(3), "exit status 3: the app did not load"),
-            (WaitOutcome::Exited(1), "exit status 1: the app ended the process"),
-            (signalled("SIGSEGV", Core::Dumped), "killed by SIGSEGV, core dumped"),
-            (signalled("SIGABRT", Core::NotDumped), "killed by SIGABRT"),
-            (signalled("SIGKILL", Core::NotDumped), "killed by SIGKILL (by hand, or out of memory)"),
+            (WaitOutcome::Exited(3), Starting, "FC-W05", "exit status 3: the app did not load", Known),
+            (WaitOutcome::Exited(1), Starting, "FC-W01", "exit status 1: the app ended the process", Known),
+            (WaitOutcome::Exited(7), Serving, "FC-W01", "exit status 7: the app ended the process", Known),
+            (WaitOutcome::Exited(0), Serving, "FC-W01", "exit status 0: the app ended the process", Inferred),
+            (
+                WaitOutcome::Exited(101),
+                Serving,
+                "FC-W06",
+                "exit status 101: a bug in the server: it panicked",
+                Inferred,
+            ),
+            (signalled("SIGSEGV", Core::Dumped), Serving, "FC-W02", "killed by SIGSEGV, core dumped", Known),
+            (signalled("SIGABRT", Core::NotDumped), Starting, "FC-W02", "killed by SIGABRT", Known),
+            (signalled("SIGALRM", Core::NotDumped), Serving, "FC-W07", "killed by SIGALRM", Known),
+            (WaitOutcome::OutOfMemory, Serving, "FC-W03", "killed by SIGKILL: out of memory", Known),
+            (
+                signalled("SIGKILL", Core::NotDumped),
+                Serving,
+                "FC-W04",
+                "killed by SIGKILL, by somebody outside",
+                Inferred,
+            ),
         ];
-        for (outcome, expected) in rows {
-            assert_eq!(describe(&outcome), expected);
+        for (outcome, progress, id, text, certainty) in rows {
+            assert_eq!(cause(&outcome, progress), Cause { id, text: text.to_owned(), certainty });
         }
     }
 }

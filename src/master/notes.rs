@@ -3,6 +3,7 @@
 use super::event::{KillReason, Note, Who};
 use crate::contract::control::Pace;
 use crate::contract::entry::{Entry, Stage};
+use crate::contract::exit::{Cause, DID_NOT_START};
 use crate::contract::message::RetireReason;
 use tracing::{error, info, warn};
 
@@ -21,9 +22,11 @@ pub(super) fn write(note: &Note) {
         }
         Note::BootFailed { slot, generation, text } => match text.split_once('\n') {
             Some((first, traceback)) => {
-                error!(%slot, %generation, traceback, "worker did not start, another try follows: {first}");
+                error!(%slot, %generation, id = DID_NOT_START, traceback, "worker did not start, another try follows: {first}");
             }
-            None => error!(%slot, %generation, "worker did not start, another try follows: {text}"),
+            None => {
+                error!(%slot, %generation, id = DID_NOT_START, "worker did not start, another try follows: {text}")
+            }
         },
         Note::Left(Who { slot, pid, generation }) => info!(%slot, %pid, %generation, "worker left"),
         Note::Retires { who: Who { slot, pid, generation }, reason } => match reason {
@@ -73,6 +76,12 @@ pub(super) fn write(note: &Note) {
     }
 }
 
+/// Writes why a worker ended that nobody had told to, and how sure that is.
+pub(super) fn write_crashed(Who { slot, pid, generation }: Who, cause: &Cause) {
+    let Cause { id, text, certainty } = cause;
+    error!(%slot, %pid, %generation, id, %certainty, "worker crashed: {text}");
+}
+
 /// Writes what a worker that was killed or has crashed had; `now_ns` is the time of the table of requests.
 pub(super) fn write_served(Who { slot, pid, generation }: Who, entries: &[Entry], now_ns: u64) {
     let (in_app, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.is_in_app());
@@ -91,13 +100,13 @@ pub(super) fn write_served(Who { slot, pid, generation }: Who, entries: &[Entry]
 fn write_killed(Who { slot, pid, generation }: Who, reason: KillReason) {
     match reason {
         KillReason::Overdue => {
-            error!(%slot, %pid, %generation, "worker killed: it had not left in time (timeouts.graceful, or 2 s when told to leave at once)");
+            error!(%slot, %pid, %generation, id = "FC-W11", "worker killed: it had not left in time (timeouts.graceful, or 2 s when told to leave at once)");
         }
         KillReason::BootOverdue => {
-            error!(%slot, %pid, %generation, "worker killed: it was not ready in time (timeouts.boot)");
+            error!(%slot, %pid, %generation, id = "FC-W12", "worker killed: it was not ready in time (timeouts.boot)");
         }
         KillReason::NotNeeded => {
-            info!(%slot, %pid, %generation, "worker killed: it had not begun to serve and is not needed any more");
+            info!(%slot, %pid, %generation, id = "FC-W13", "worker killed: it had not begun to serve and is not needed any more");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{Start, figures, manager, notes, pool};
 use crate::config::{Changes, Config};
 use crate::contract::control::{Command, Pace, Scale, Tiding};
 use crate::contract::entry::Entry;
-use crate::contract::exit::ExitReason;
+use crate::contract::exit::{self, ExitReason, Progress};
 use crate::contract::figures::Figure;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
 use crate::contract::message::{Order, Report};
@@ -16,10 +16,12 @@ use crate::contract::scoreboard::{RecordIndex, Scoreboard, Service, WorkerState}
 use crate::net::listeners::ListenerSet;
 use crate::sys::channel::{self, Received, Sent};
 use crate::sys::fork::{self, fork_worker};
+use crate::sys::memory_cgroup::{Claim, OomKills};
 use crate::sys::process::Pid;
 use crate::sys::signals::{self, Signal, SignalPipe};
 use crate::sys::systemd::Manager;
-use crate::sys::{ForkHooks, clock, poll, wait};
+use crate::sys::wait::{self, WaitOutcome};
+use crate::sys::{ForkHooks, clock, poll};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -42,7 +44,8 @@ pub(super) struct Performer {
     own: Own,
     pub(super) office: Office,
     /// What workers who have just died were serving.
-    left_behind: BTreeMap<Pid, Vec<Entry>>,
+    left_behind: BTreeMap<Pid, (WaitOutcome, Vec<Entry>)>,
+    oom_kills: OomKills,
     hearing: Hearing,
 }
 
@@ -108,6 +111,7 @@ impl Performer {
             own,
             office,
             left_behind: BTreeMap::new(),
+            oom_kills: OomKills::of_this_process(),
             hearing: Hearing::Heard,
         }
     }
@@ -221,31 +225,40 @@ impl Performer {
                 debug!(%pid, "reaped a process that is no worker");
                 continue;
             };
-            self.bequeath(pid, link.record);
+            let outcome = self.find_cause(outcome);
+            let entries = self.shared.scoreboard.in_flight(link.record);
+            // For the next one who gets the record.
+            self.shared.scoreboard.forget_flights(link.record);
+            self.left_behind.insert(pid, (outcome.clone(), entries));
             self.shared.scoreboard.retire(link.record);
             events.push_back(Event::Exited { pid, outcome });
         }
     }
 
-    /// Keeps what a dead worker was serving until its end is said, and makes room in the table for the next one.
-    fn bequeath(&mut self, pid: Pid, record: RecordIndex) {
-        let entries = self.shared.scoreboard.in_flight(record);
-        self.shared.scoreboard.forget_flights(record);
-        self.left_behind.insert(pid, entries);
+    /// Tells the kernel's SIGKILL for want of memory from everybody else's.
+    fn find_cause(&mut self, outcome: WaitOutcome) -> WaitOutcome {
+        match outcome {
+            WaitOutcome::Signalled { signal: "SIGKILL", .. } if self.oom_kills.claim() == Claim::Granted => {
+                WaitOutcome::OutOfMemory
+            }
+            WaitOutcome::Exited(_) | WaitOutcome::Signalled { .. } | WaitOutcome::OutOfMemory => outcome,
+        }
     }
 
     /// Writes a note to the log; after one of a worker's violent end, what it was serving.
     fn say(&self, note: &Note) {
-        notes::write(note);
-        let (who, entries) = if let Note::Killed { who, .. } = note {
+        if let Note::Killed { who, .. } = note {
+            notes::write(note);
             let Some(link) = self.links.get(&who.pid) else { return };
-            (who, self.shared.scoreboard.in_flight(link.record))
-        } else if let Note::Crashed { who, .. } = note {
-            (who, self.left_behind.get(&who.pid).cloned().unwrap_or_default())
+            notes::write_served(*who, &self.shared.scoreboard.in_flight(link.record), clock::monotonic_ns());
+        } else if let Note::Crashed { who, .. } = note
+            && let Some((outcome, entries)) = self.left_behind.get(&who.pid)
+        {
+            notes::write_crashed(*who, &exit::cause(outcome, Progress::Serving));
+            notes::write_served(*who, entries, clock::monotonic_ns());
         } else {
-            return;
-        };
-        notes::write_served(*who, &entries, clock::monotonic_ns());
+            notes::write(note);
+        }
     }
 
     fn tell(&mut self, bulletin: &Bulletin) {

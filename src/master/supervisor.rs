@@ -11,7 +11,7 @@ use super::scale::Deferred;
 use super::steward::Steward;
 use super::tickets::Tickets;
 use crate::contract::control::{Pace, State};
-use crate::contract::exit::{self, ExitReason};
+use crate::contract::exit::{self, ExitReason, Progress};
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
 use crate::contract::scoreboard::{Service, WorkerState};
@@ -251,12 +251,13 @@ impl Supervisor {
     fn exited(&mut self, now: Instant, pid: Pid, outcome: &WaitOutcome) {
         let Some(who) = self.crew.who(pid) else { return };
         let Some(worker) = self.crew.workers.remove(&pid) else { return };
-        let how = exit::describe(outcome);
+        let progress = if worker.life.is_starting() { Progress::Starting } else { Progress::Serving };
+        let how = exit::cause(outcome, progress).text;
         match worker.life {
             Life::Starting { .. } => {
                 let reason = match outcome {
                     WaitOutcome::Exited(status) => ExitReason::from_status(*status),
-                    WaitOutcome::Signalled { .. } => None,
+                    WaitOutcome::Signalled { .. } | WaitOutcome::OutOfMemory => None,
                 };
                 let text = format!("worker pid {pid} ended before it was ready: {how}");
                 let reason = reason.unwrap_or(ExitReason::BootFailed);

@@ -11,6 +11,7 @@ pub mod cpu;
 pub mod env;
 pub mod fork;
 pub mod limits;
+pub mod memory_cgroup;
 pub mod openat;
 pub mod poll;
 pub mod privileges;

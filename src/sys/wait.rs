@@ -16,6 +16,9 @@ pub enum WaitOutcome {
         /// Whether memory was written out.
         core: Core,
     },
+    /// The kernel killed it, since there was no memory left. Not seen by [`reap`], to which it is a SIGKILL: see
+    /// `sys::memory_cgroup`.
+    OutOfMemory,
 }
 
 /// Whether a core dump was written.

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod causes;
 mod conformance;
 mod crash;
 mod ctl;
