@@ -1,7 +1,7 @@
 //! One request, told as a list: the order of the lines is the order of things.
 #![forbid(unsafe_code)]
 
-use crate::app::{AppError, CallLimits};
+use crate::app::{AppError, CallLimits, CutOff};
 use crate::contract::entry::Stage;
 use crate::contract::inflight::{Arrival, Board, Flight};
 use crate::middleware::access_log::{AccessLog, Entry};
@@ -16,11 +16,12 @@ use crate::protocol::{
     RequestId, Response, ResponseBody, WantedFields, text_response,
 };
 use crate::router::{MountIndex, Router};
+use crate::sys::clock;
 use http::{Method, StatusCode};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Offers a connection to the other workers, with its request and what was received after it.
 pub type Relay = dyn Fn(BorrowedFd<'_>, &Request, &[u8]) -> Relayed + Send + Sync;
@@ -104,12 +105,14 @@ impl Handler for Pipeline {
             Ok(response) => Answer::Response(response),
             Err(AppError::Busy(request)) => Answer::Busy(route, request),
             Err(AppError::TooSlow(limit)) => {
-                tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected");
-                Answer::Response(text_response(
-                    StatusCode::GATEWAY_TIMEOUT,
-                    "The application took too long.\n",
-                ))
+                self.say_too_slow(id, limit);
+                Answer::Response(too_slow())
             }
+            Err(AppError::CutOff(CutOff::TimeLimit)) => Answer::Response(too_slow()),
+            Err(AppError::CutOff(CutOff::Cancelled)) => Answer::Response(text_response(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The request was cancelled by the operator.\n",
+            )),
             Err(AppError::Failed(reason)) => {
                 tracing::error!(request = %id, traceback = reason, "the app failed");
                 Answer::Response(text_response(
@@ -172,6 +175,15 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    fn say_too_slow(&self, id: RequestId, limit: Duration) {
+        let entry = self.board.entries().into_iter().find(|entry| entry.id == id.0);
+        let what =
+            entry.map_or_else(|| format!("request {id}"), |entry| entry.describe(clock::monotonic_ns()));
+        tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected: {what}");
+    }
+}
+
 impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline").field("router", &self.router).finish_non_exhaustive()
@@ -213,6 +225,10 @@ fn answer_for_the_server() -> Response {
         response.headers_mut().insert(http::header::ALLOW, value);
     }
     response
+}
+
+fn too_slow() -> Response {
+    text_response(StatusCode::GATEWAY_TIMEOUT, "The application took too long.\n")
 }
 
 fn not_found() -> Response {

@@ -86,7 +86,21 @@ pub enum AppError {
     /// The app took longer than this: 504.
     #[error("the app took longer than {0:?}")]
     TooSlow(Duration),
+    /// The call was ended from outside, which is in the log already.
+    #[error("{0}")]
+    CutOff(CutOff),
     /// No thread was free to enter the app: the request comes back untouched, to be served elsewhere.
     #[error("no app thread is free")]
     Busy(Box<Request>),
+}
+
+/// Why a call was ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CutOff {
+    /// It is past its time limit: 504.
+    #[error("the app took too long")]
+    TimeLimit,
+    /// An operator wants it to end: 503.
+    #[error("the request was cancelled")]
+    Cancelled,
 }

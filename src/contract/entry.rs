@@ -43,7 +43,7 @@ pub enum Stage {
     Queued,
     /// The app has it.
     App,
-    /// The response is on its way; the app may still be making the rest of it.
+    /// The response is on its way; an app that does not block a thread may still be making the rest of it.
     Writing,
 }
 
@@ -51,11 +51,6 @@ impl Entry {
     /// How long ago its head was complete.
     pub fn age(&self, now_ns: u64) -> Duration {
         Duration::from_nanos(now_ns.saturating_sub(self.since_ns))
-    }
-
-    /// Whether the app has it, or still makes the rest of its response.
-    pub fn is_in_app(&self) -> bool {
-        self.stage == Stage::App || self.thread.is_some()
     }
 
     /// The entry in words: `GET /x (id 00…, client 127.0.0.1:50000, 12ms, in app)`.

@@ -231,6 +231,8 @@ fn read(cell: &[AtomicU64]) -> Option<Entry> {
     }
     let get = |field: usize| cell[field].load(Ordering::Relaxed);
     let (stage, thread) = stage_of(get(STAGE))?;
+    // While a thread is in the app, that says more than that its response has begun.
+    let stage = if thread.is_some() { Stage::App } else { stage };
     let port_and_lengths = get(PORT_AND_LENGTHS);
     let length = usize::try_from(port_and_lengths >> 32).unwrap_or(usize::MAX);
     let target_room = (CELL - TARGET) * size_of::<u64>();

@@ -34,7 +34,7 @@ pub(super) fn write(note: &Note) {
                 info!(%slot, %pid, %generation, "worker retires: it has served workers.max_requests");
             }
             RetireReason::RequestTimeout => {
-                warn!(%slot, %pid, %generation, "worker retires: a request is stuck past its time limit");
+                warn!(%slot, %pid, %generation, "worker retires: a request was past its time limit");
             }
             RetireReason::Terminated => {
                 info!(%slot, %pid, %generation, "worker retires: it was sent SIGTERM; a successor comes first (to stop the server, signal the master)");
@@ -84,7 +84,7 @@ pub(super) fn write_crashed(Who { slot, pid, generation }: Who, cause: &Cause) {
 
 /// Writes what a worker that was killed or has crashed had; `now_ns` is the time of the table of requests.
 pub(super) fn write_served(Who { slot, pid, generation }: Who, entries: &[Entry], now_ns: u64) {
-    let (in_app, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.is_in_app());
+    let (in_app, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.stage == Stage::App);
     for entry in in_app {
         error!(%slot, %pid, %generation, "worker was serving {}", entry.describe(now_ns));
     }

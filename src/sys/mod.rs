@@ -23,6 +23,7 @@ pub mod shared_memory;
 pub mod signals;
 pub mod socket;
 pub mod systemd;
+pub mod thread_signal;
 pub mod transfer;
 pub mod unix_socket;
 pub mod wait;

@@ -5,7 +5,7 @@ use super::load::{self, Ties};
 use super::orders::Obedience;
 use super::retirement::Retirement;
 use super::{BootFailure, relay};
-use crate::app::calls::{CallQueue, Moves};
+use crate::app::calls::{CallQueue, Interrupter, Moves, Overseer};
 use crate::app::{App, BoxError, BoxFuture, MakeApp, WorkerInfo};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, RetireReason};
@@ -38,11 +38,16 @@ pub(super) fn run(handoff: &Handoff, make: Option<&MakeApp>) -> Result<ExitReaso
     let worker = WorkerInfo::new(handoff.slot.0, handoff.generation.0, drain.watch());
     let own = make.map(|make| make_own(&runtime, make(worker))).transpose()?;
     let pipeline = Arc::new(pipeline(handoff, &calls, &retirement, own)?);
+    if blocking {
+        let retirement = Arc::clone(&retirement);
+        let retire = Box::new(move || retirement.ask(RetireReason::RequestTimeout));
+        calls.set_overseer(Overseer { interrupter: interrupter()?, retire });
+    }
     let serving = serve(handoff, &calls, (&pipeline, &retirement), drain, &runtime)
         .map_err(|error| BootFailure::new("cannot begin to serve", &error))?;
     let outcome = if blocking {
         let outcome = runtime.spawn(close_after(serving, Arc::clone(&calls)));
-        drive(&runtime, &calls, &retirement, threads);
+        drive(&runtime, &calls, threads);
         runtime.block_on(outcome)
     } else {
         runtime.block_on(runtime.spawn(serving))
@@ -202,13 +207,10 @@ async fn close_after(
 }
 
 /// Runs the connections and the calls of blocking apps on this thread, with a relief beside it.
-fn drive(runtime: &Runtime, calls: &Arc<CallQueue>, retirement: &Retirement, app_threads: u16) {
+fn drive(runtime: &Runtime, calls: &Arc<CallQueue>, app_threads: u16) {
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            calls.relieve(
-                |future| runtime.block_on(future),
-                |_limit| retirement.ask(RetireReason::RequestTimeout),
-            );
+            calls.relieve(|future| runtime.block_on(future));
         });
         for _ in 1..app_threads {
             threads.spawn(|| calls.serve_calls());
@@ -260,6 +262,17 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.scoreboard.record(self.record).connections_open().fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+#[cfg(feature = "python")]
+fn interrupter() -> Result<Option<Arc<dyn Interrupter>>, BootFailure> {
+    let interrupter = crate::app::python::interrupter();
+    interrupter.map(Some).map_err(|error| BootFailure::new("cannot prepare for stuck requests", &error))
+}
+
+#[cfg(not(feature = "python"))]
+fn interrupter() -> Result<Option<Arc<dyn Interrupter>>, BootFailure> {
+    Ok(None)
 }
 
 #[cfg(feature = "python")]

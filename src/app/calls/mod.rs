@@ -7,10 +7,15 @@
 //! nothing but the app waits for the app. Python code thus always runs on the same few threads, as apps that
 //! keep connections per thread expect.
 
+mod cut_off;
+mod moves;
 mod relief;
 mod ticket;
 
-pub use ticket::Answering;
+pub use cut_off::{Interrupter, Overseer};
+pub use moves::Moves;
+use moves::give_back;
+pub use ticket::{Answering, Left};
 use ticket::{Outcome, Ticket};
 
 use super::AppError;
@@ -22,10 +27,10 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How long a call may take before the relief steps in: once to twice this.
@@ -50,23 +55,19 @@ pub struct CallQueue {
     progress: AtomicU64,
     relief_sleeps: AtomicBool,
     relief: Mutex<Option<Thread>>,
+    /// Told when a call has ended that was cut off.
+    cut_ended: Condvar,
+    overseer: OnceLock<Overseer>,
     threads: usize,
     moves: Moves,
-}
-
-/// Whether calls that find no free thread are given back, to be served by another worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moves {
-    /// There are other workers.
-    Offered,
-    /// There are none.
-    Never,
 }
 
 struct State {
     waiting: VecDeque<Call>,
     answered: Vec<Ended>,
-    running: Vec<Running>,
+    running: Vec<Arc<Ticket>>,
+    /// A call has passed its time limit: another worker is on its way, and may have what waits here.
+    is_overdue: bool,
     driver: Driver,
     closed: bool,
 }
@@ -86,13 +87,6 @@ struct Call {
     patience: Patience,
 }
 
-/// A call that has begun.
-#[derive(Clone)]
-struct Running {
-    ticket: Arc<Ticket>,
-    since: Instant,
-}
-
 /// A call that has ended.
 struct Ended {
     ticket: Arc<Ticket>,
@@ -108,6 +102,7 @@ impl CallQueue {
                 waiting: VecDeque::new(),
                 answered: Vec::new(),
                 running: Vec::new(),
+                is_overdue: false,
                 driver: Driver::Main,
                 closed: false,
             }),
@@ -117,6 +112,8 @@ impl CallQueue {
             progress: AtomicU64::new(0),
             relief_sleeps: AtomicBool::new(false),
             relief: Mutex::new(None),
+            cut_ended: Condvar::new(),
+            overseer: OnceLock::new(),
             threads: usize::from(threads.max(1)),
             moves,
         })
@@ -136,12 +133,16 @@ impl CallQueue {
         limit: Duration,
         patience: Patience,
     ) -> Result<Response, AppError> {
-        let flight = request.context.flight.clone();
-        flight.set_stage(Stage::Queued);
-        let ticket = Arc::new(Ticket::new(limit, flight));
+        let ticket = Arc::new(Ticket::new(request.context.id, request.context.flight.clone(), limit));
+        ticket.flight.set_stage(Stage::Queued);
         let mut waiting = Waiting { queue: self, ticket: Arc::clone(&ticket), answered: false };
         self.submit(Call { app, request, ticket, patience });
         poll_fn(|cx| waiting.poll(cx)).await
+    }
+
+    /// Says what is to be done about calls past their time limit; heard once.
+    pub fn set_overseer(&self, overseer: Overseer) {
+        let _ = self.overseer.set(overseer);
     }
 
     /// Whether a call made now would begin soon.
@@ -164,7 +165,7 @@ impl CallQueue {
 
     /// Driven by the main thread: delivers answers, then waits for the next call. Ready when there is one, or
     /// when the queue is closed.
-    pub async fn drive(&self) {
+    pub async fn drive(self: &Arc<Self>) {
         let mut answered = std::mem::take(&mut self.lock().answered);
         deliver(&mut answered);
         // Its room is used again; nobody but this thread has anything to put there.
@@ -178,7 +179,8 @@ impl CallQueue {
                     return;
                 }
             }
-            notified.await;
+            // Helpers may still be in calls that began while this thread was.
+            self.wait_and_oversee(notified).await;
         }
     }
 
@@ -227,7 +229,7 @@ impl CallQueue {
             };
             let ended = self.make(call);
             let mut state = self.lock();
-            state.running.retain(|running| !Arc::ptr_eq(&running.ticket, &ended.ticket));
+            self.has_ended(&mut state, &ended);
             drop(state);
             self.free.notify_waiters();
             ended.settle();
@@ -263,16 +265,12 @@ impl CallQueue {
         drop(withdrawn);
     }
 
-    fn gives_back(&self, state: &State, call: &Call) -> bool {
-        self.moves == Moves::Offered && call.patience == Patience::Move && state.running.len() >= self.threads
-    }
-
     /// Delivers the answer of the main thread's last call, and takes the next.
     fn next_for_main(&self, ended: Option<Ended>) -> Option<Call> {
         let mut state = self.lock();
         let mut overtaken = None;
         if let Some(ended) = ended {
-            state.running.retain(|running| !Arc::ptr_eq(&running.ticket, &ended.ticket));
+            self.has_ended(&mut state, &ended);
             if state.driver == Driver::Main {
                 // Delivered from within the runtime when this thread is back there, which saves a wake-up.
                 state.answered.push(ended);
@@ -300,6 +298,13 @@ impl CallQueue {
         next
     }
 
+    fn has_ended(&self, state: &mut State, ended: &Ended) {
+        state.running.retain(|running| !Arc::ptr_eq(running, &ended.ticket));
+        if ended.ticket.is_cut_off() {
+            self.cut_ended.notify_all();
+        }
+    }
+
     /// Helpers work only while the main thread is held up: two threads that both want the interpreter's lock
     /// for short calls are slower than one.
     fn take_for_helper(&self, state: &mut State) -> Option<Call> {
@@ -319,6 +324,9 @@ impl CallQueue {
             Some(Err(AppError::Failed("a bug in the server: the call panicked".to_owned())))
         });
         answering.ticket.flight.leave_app();
+        if answering.is_cut_off() {
+            tracing::info!(request = %answering.ticket.id, "the interrupted call has ended");
+        }
         Ended { ticket: answering.ticket, outcome }
     }
 
@@ -368,11 +376,8 @@ impl Ended {
 /// Notes that the calling thread makes this call.
 fn start(state: &mut State, call: &Call) {
     call.ticket.flight.enter_app(process::thread_id());
-    state.running.push(Running { ticket: Arc::clone(&call.ticket), since: Instant::now() });
-}
-
-fn give_back(call: Call) {
-    call.ticket.settle(Err(AppError::Busy(call.request)));
+    call.ticket.resume();
+    state.running.push(Arc::clone(&call.ticket));
 }
 
 fn deliver(answered: &mut Vec<Ended>) {

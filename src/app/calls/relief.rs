@@ -1,21 +1,15 @@
 //! The thread that serves connections while the main one waits for the app.
 
-use super::{CallQueue, Driver, Running, TICK, deliver, give_back};
-use crate::app::AppError;
+use super::moves::give_back;
+use super::{CallQueue, Driver, TICK, deliver};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
 
 impl CallQueue {
-    /// The life of the relief thread. `drive` runs the given future on the worker's runtime; `overdue` is told
-    /// of calls past their limit.
-    pub fn relieve(
-        self: &Arc<Self>,
-        drive: impl Fn(Pin<Box<dyn Future<Output = ()> + '_>>),
-        overdue: impl Fn(Duration),
-    ) {
+    /// The life of the relief thread; `drive` runs the given future on the worker's runtime.
+    pub fn relieve(self: &Arc<Self>, drive: impl Fn(Pin<Box<dyn Future<Output = ()> + '_>>)) {
         *self.relief.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
         let mut seen = 0;
         let mut quiet = 0;
@@ -36,7 +30,7 @@ impl CallQueue {
             let progress = self.progress.load(Ordering::Acquire);
             let in_call = progress % 2 == 1;
             if in_call && progress == seen && self.take_over(progress) {
-                drive(Box::pin(self.stand_in(&overdue)));
+                drive(Box::pin(self.stand_in()));
                 self.hand_over();
             }
             quiet = if progress == seen && !in_call { quiet + 1 } else { 0 };
@@ -63,13 +57,11 @@ impl CallQueue {
     }
 
     /// Driven by the relief, inside the runtime, until the main thread wants it back.
-    async fn stand_in(&self, overdue: &impl Fn(Duration)) {
+    async fn stand_in(self: &Arc<Self>) {
         let (mut answered, given_back) = {
             let mut state = self.lock();
-            let waiting = std::mem::take(&mut state.waiting);
-            let (back, stay) = waiting.into_iter().partition(|call| self.gives_back(&state, call));
-            state.waiting = stay;
-            (std::mem::take(&mut state.answered), Vec::from(back))
+            let given_back = self.take_movable(&mut state);
+            (std::mem::take(&mut state.answered), given_back)
         };
         deliver(&mut answered);
         given_back.into_iter().for_each(give_back);
@@ -80,37 +72,18 @@ impl CallQueue {
             if self.lock().driver != Driver::Relief {
                 return;
             }
-            match self.settle_overdue(overdue) {
-                None => notified.await,
-                Some(next) => {
-                    let _ = tokio::time::timeout_at(next.into(), notified).await;
-                }
-            }
+            self.wait_and_oversee(notified).await;
         }
     }
 
-    /// Answers the calls that are past their limit; returns when the next one will be.
-    fn settle_overdue(&self, overdue: &impl Fn(Duration)) -> Option<Instant> {
-        let running = self.lock().running.clone();
-        let now = Instant::now();
-        let mut next: Option<Instant> = None;
-        for Running { ticket, since } in running {
-            if ticket.limit.is_zero() || ticket.is_settled() {
-                continue;
+    /// Waits to be told something, or until a call is past its limit.
+    pub(super) async fn wait_and_oversee(self: &Arc<Self>, notified: impl Future<Output = ()>) {
+        let next = if self.lock().running.is_empty() { None } else { self.oversee() };
+        match next {
+            None => notified.await,
+            Some(next) => {
+                let _ = tokio::time::timeout_at(next.into(), notified).await;
             }
-            let at = since + ticket.limit;
-            if at <= now {
-                overdue(ticket.limit);
-                ticket.settle(Err(AppError::TooSlow(ticket.limit)));
-            } else {
-                next = Some(next.map_or(at, |next| next.min(at)));
-            }
-        }
-        // A call that a helper starts later is looked at within a second.
-        if self.threads > 1 {
-            Some(next.unwrap_or(now + Duration::from_secs(1)).min(now + Duration::from_secs(1)))
-        } else {
-            next
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::app::CutOff;
 use crate::protocol::ResponseBody;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -53,7 +54,7 @@ impl Worker {
             }
         }));
         let (q, r) = (Arc::clone(&queue), Arc::clone(&runtime));
-        threads.push(std::thread::spawn(move || q.relieve(|future| r.block_on(future), |_| {})));
+        threads.push(std::thread::spawn(move || q.relieve(|future| r.block_on(future))));
         for _ in 1..app_threads {
             let q = Arc::clone(&queue);
             threads.push(std::thread::spawn(move || q.serve_calls()));
@@ -151,7 +152,7 @@ fn a_call_past_its_limit_is_answered_and_the_thread_goes_on() {
     let worker = Worker::new(1, Moves::Never);
     let late = worker.call("/gate", Duration::from_millis(5), Patience::Wait);
     worker.entered.recv_timeout(PATIENCE).unwrap();
-    assert!(matches!(answer(&late), Err(AppError::TooSlow(_))));
+    assert!(matches!(answer(&late), Err(AppError::CutOff(CutOff::TimeLimit))));
     worker.pass.send(()).unwrap();
     assert_eq!(answer(&worker.wait("/a")).unwrap(), "/a");
 }

@@ -2,19 +2,31 @@
 
 use crate::app::AppError;
 use crate::contract::inflight::Flight;
-use crate::protocol::Response;
+use crate::protocol::{Piece, RequestId, Response, StreamAborted};
+use crate::sys::clock;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::sync::mpsc::WeakSender;
 
 pub(super) type Outcome = Result<Response, AppError>;
 
 /// One call, as its connection and its thread both know it.
 pub(super) struct Ticket {
     pub(super) limit: Duration,
+    pub(super) id: RequestId,
     /// In the table for as long as the call goes on, also when its client has left.
     pub(super) flight: Flight,
+    /// When the app began to make the head or the next piece, in nanoseconds; 0 while the client is waited for.
+    began: AtomicU64,
+    /// Whether somebody is about to end the call from outside.
+    cut_off: AtomicBool,
+    /// [`OUTSIDE`], [`INSIDE`] or [`INTERRUPTED`]; changed under the interpreter's lock alone.
+    place: AtomicU8,
+    /// The thread that is inside, as the interpreter names it.
+    ident: AtomicU64,
     inner: Mutex<TicketState>,
 }
 
@@ -22,12 +34,58 @@ struct TicketState {
     outcome: Option<Outcome>,
     waker: Option<Waker>,
     settled: bool,
+    /// Where the rest of a response goes that has begun.
+    stream: Option<WeakSender<Piece>>,
 }
 
 impl Ticket {
-    pub(super) fn new(limit: Duration, flight: Flight) -> Self {
-        let state = TicketState { outcome: None, waker: None, settled: false };
-        Self { limit, flight, inner: Mutex::new(state) }
+    pub(super) fn new(id: RequestId, flight: Flight, limit: Duration) -> Self {
+        let state = TicketState { outcome: None, waker: None, settled: false, stream: None };
+        Self {
+            limit,
+            id,
+            flight,
+            began: AtomicU64::new(0),
+            cut_off: AtomicBool::new(false),
+            place: AtomicU8::new(OUTSIDE),
+            ident: AtomicU64::new(0),
+            inner: Mutex::new(state),
+        }
+    }
+
+    /// The app begins to make the head or a piece.
+    pub(super) fn resume(&self) {
+        self.began.store(clock::monotonic_ns(), Ordering::Relaxed);
+    }
+
+    /// How long the app still has; `None` where nothing is to be limited.
+    pub(super) fn left(&self, now_ns: u64) -> Option<Duration> {
+        if self.limit.is_zero() || self.is_cut_off() {
+            return None;
+        }
+        match self.began.load(Ordering::Relaxed) {
+            // The client has it; the time begins anew when the app has it back.
+            0 => Some(self.limit),
+            began => Some(self.limit.saturating_sub(Duration::from_nanos(now_ns.saturating_sub(began)))),
+        }
+    }
+
+    /// Whether the caller is the one who ends the call.
+    pub(super) fn cut_off(&self) -> bool {
+        !self.cut_off.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
+    }
+
+    /// Ends a response that has begun, so that its client sees that something is missing.
+    pub(super) fn abort_stream(&self) {
+        let stream = self.lock().stream.as_ref().and_then(WeakSender::upgrade);
+        // A full one is full of what its client has not taken: nobody there waits for the app.
+        if let Some(stream) = stream {
+            let _ = stream.try_send(Err(StreamAborted));
+        }
     }
 
     /// The outcome, once it is there; until then the waker is kept.
@@ -57,23 +115,71 @@ impl Ticket {
             }
         }
     }
-
-    /// Whether an outcome has been given.
-    pub(super) fn is_settled(&self) -> bool {
-        self.lock().settled
-    }
 }
 
-/// The way back for an answer that begins before its call ends.
+/// A call as its app sees it: the way back for an answer that begins before the call ends, and what must be known to
+/// end the call from outside.
 pub struct Answering {
     pub(super) ticket: Arc<Ticket>,
 }
 
 impl Answering {
-    /// Gives the beginning of an answer while the call goes on.
-    pub fn begin(&self, response: Response) {
+    /// A call that nobody waits for, without a time limit.
+    pub fn to_nobody() -> Self {
+        Self { ticket: Arc::new(Ticket::new(RequestId(0), Flight::unnoted(), Duration::ZERO)) }
+    }
+
+    /// Gives the beginning of an answer while the call goes on; `rest` is where the pieces go.
+    pub fn begin(&self, response: Response, rest: WeakSender<Piece>) {
+        self.ticket.lock().stream = Some(rest);
         self.ticket.settle(Ok(response));
     }
+
+    /// From now on the client is waited for: that time is not the app's.
+    pub fn pause(&self) {
+        self.ticket.began.store(0, Ordering::Relaxed);
+    }
+
+    /// The app goes on.
+    pub fn resume(&self) {
+        self.ticket.resume();
+    }
+
+    /// Whether the call is being ended from outside: whatever it comes to has been said.
+    pub fn is_cut_off(&self) -> bool {
+        self.ticket.is_cut_off()
+    }
+
+    /// The app's own code begins, on the thread that the interpreter names so. Under the interpreter's lock.
+    pub fn enter(&self, ident: u64) {
+        self.ticket.ident.store(ident, Ordering::Relaxed);
+        self.ticket.place.store(INSIDE, Ordering::Relaxed);
+    }
+
+    /// The app's own code has ended. Under the interpreter's lock: nobody interrupts the call after this.
+    pub fn leave(&self) -> Left {
+        match self.ticket.place.swap(OUTSIDE, Ordering::Relaxed) {
+            INTERRUPTED => Left::Interrupted,
+            _ => Left::InPeace,
+        }
+    }
+
+    /// The thread to interrupt, once, and only while it is in the app's own code. Under the interpreter's lock, which
+    /// is held until the interruption has been sent.
+    pub fn interrupt(&self) -> Option<u64> {
+        let place = &self.ticket.place;
+        place.compare_exchange(INSIDE, INTERRUPTED, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+        Some(self.ticket.ident.load(Ordering::Relaxed))
+    }
+}
+
+/// Whether a call was interrupted, be it that the app has noticed or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It was not.
+    InPeace,
+    /// It was; what is on its way must be withdrawn.
+    Interrupted,
 }
 
 impl fmt::Debug for Answering {
@@ -81,3 +187,10 @@ impl fmt::Debug for Answering {
         f.write_str("Answering")
     }
 }
+
+/// Not in the app's own code.
+const OUTSIDE: u8 = 0;
+/// In the app's own code.
+const INSIDE: u8 = 1;
+/// The same, with an interruption on its way or arrived.
+const INTERRUPTED: u8 = 2;

@@ -2,6 +2,7 @@
 
 use super::describe;
 use super::file_wrapper::FileWrapper;
+use super::interrupt::Inside;
 use super::start_response::{Head, Said, StartResponse};
 use crate::app::AppError;
 use crate::app::calls::Answering;
@@ -17,31 +18,41 @@ const PIECE: usize = 16 << 10;
 const PIECES: usize = 64;
 
 /// Turns the iterable into a response; `None` when the response was given piece by piece.
+///
+/// The app's own code ends in here.
 pub(super) fn collect(
     iterable: &Bound<'_, PyAny>,
     start_response: &StartResponse,
-    answering: &Answering,
+    inside: Inside<'_, '_>,
     id: RequestId,
 ) -> Option<Result<Response, AppError>> {
     let py = iterable.py();
+    let answering = inside.call();
     let outcome = respond(iterable, start_response, answering);
     // PEP 3333: close() is called however the iteration ended.
     let closed = close(iterable);
+    drop(inside);
     match (outcome, closed) {
         (Ok(None), Ok(())) => None,
         (Ok(Some(response)), Ok(())) => Some(Ok(response)),
+        // Its client has been told, and the log.
+        (Err(_), _) | (_, Err(_)) if answering.is_cut_off() => None,
         (Err(error), _) | (Ok(_), Err(error)) if start_response.lock().begun => {
             // The stream has been cut, or was complete; there is nothing else the client can be told.
             let traceback = describe(py, &error);
             tracing::error!(request = %id, traceback, "the app failed after its response had begun");
             None
         }
-        (Err(error), _) | (Ok(_), Err(error)) => Some(Err(failed(py, &error))),
+        (Err(error), _) | (Ok(_), Err(error)) => Some(Err(failed(py, &error, answering))),
     }
 }
 
 /// An exception for the error log.
-pub(super) fn failed(py: Python<'_>, error: &PyErr) -> AppError {
+pub(super) fn failed(py: Python<'_>, error: &PyErr, answering: &Answering) -> AppError {
+    if answering.is_cut_off() {
+        // Nobody waits for what the interruption has come to.
+        return AppError::Failed(error.to_string());
+    }
     AppError::Failed(format!("the app raised an exception\n{}", describe(py, error)))
 }
 
@@ -133,8 +144,8 @@ fn stream(
     }
     let (sender, body) = BodyStream::channel(PIECES);
     start_response.lock().begun = true;
-    answering.begin(response(head, ResponseBody::Stream(body)));
-    let outcome = pump(&mut items, ready, start_response, &sender);
+    answering.begin(response(head, ResponseBody::Stream(body)), sender.downgrade());
+    let outcome = pump(&mut items, ready, start_response, (&sender, answering));
     if outcome.is_err() {
         // The client must not take what it has for the whole.
         let _ = py.detach(|| sender.blocking_send(Err(StreamAborted)));
@@ -147,10 +158,15 @@ fn pump(
     items: &mut Bound<'_, PyIterator>,
     mut piece: Vec<u8>,
     start_response: &StartResponse,
-    sender: &Sender<Result<Bytes, StreamAborted>>,
+    (sender, answering): (&Sender<Result<Bytes, StreamAborted>>, &Answering),
 ) -> PyResult<()> {
     let py = items.py();
-    while py.detach(|| send(sender, piece.into())).is_some() {
+    loop {
+        answering.pause();
+        if py.detach(|| send(sender, piece.into())).is_none() {
+            return Ok(());
+        }
+        answering.resume();
         let item = next_content(items)?;
         piece = std::mem::take(&mut start_response.lock().written);
         match item {
@@ -160,7 +176,6 @@ fn pump(
             None => {}
         }
     }
-    Ok(())
 }
 
 /// `None` once the client has left.

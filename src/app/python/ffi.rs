@@ -4,7 +4,7 @@
 use crate::sys::fork::ForkHooks;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyType};
 
 /// What CPython wants done around a fork (`PyOS_BeforeFork` and its companions).
 ///
@@ -37,6 +37,20 @@ pub(super) fn native_string<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Boun
     let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
     // SAFETY: a successful call gives a str.
     Ok(unsafe { object.cast_into_unchecked() })
+}
+
+/// The calling thread, as the interpreter names it.
+pub(super) fn thread_ident() -> u64 {
+    // SAFETY: it asks the system for the calling thread, and needs nothing.
+    unsafe { ffi::PyThread_get_thread_ident() }
+}
+
+/// Has a thread raise this exception at its next step of Python code, or takes back what has not been raised.
+pub(super) fn set_async_exception(_: Python<'_>, ident: u64, exception: Option<&Bound<'_, PyType>>) {
+    let exception = exception.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: the interpreter's lock is held; the exception is a live object, of which the function makes a reference of
+    // its own, or null. A thread that is not there is nobody.
+    unsafe { ffi::PyThreadState_SetAsyncExc(ident.cast_signed(), exception) };
 }
 
 /// How many references to an object there are.

@@ -8,6 +8,7 @@ mod ffi;
 mod file_wrapper;
 mod identity;
 mod input;
+mod interrupt;
 mod kit;
 mod load;
 mod module;
@@ -21,7 +22,19 @@ pub use ffi::fork_hooks;
 pub use load::load;
 pub use options::Options;
 
+use crate::app::calls::Interrupter;
+use interrupt::PythonInterrupter;
 use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// What ends WSGI calls from outside.
+///
+/// # Errors
+/// When the interpreter has no faulthandler, or descriptors have run out.
+pub fn interrupter() -> Result<Arc<dyn Interrupter>, PyErr> {
+    let interrupter = Python::attach(PythonInterrupter::new)?;
+    Ok(Arc::new(interrupter))
+}
 
 /// Runs with the interpreter's lock held.
 pub fn with_interpreter<T>(run: impl FnOnce() -> T) -> T {

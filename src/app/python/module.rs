@@ -14,6 +14,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[pyo3(name = "_ferricorn")]
 mod extension {
     #[pymodule_export]
+    use super::super::interrupt::try_interruptions;
+    #[pymodule_export]
     use super::main;
 }
 

@@ -2,6 +2,7 @@
 
 use super::answer;
 use super::environ::Environs;
+use super::interrupt::Inside;
 use super::kit::{Kit, Kits};
 use super::options::Options;
 use crate::app::calls::{Answering, BlockingApp, CallQueue};
@@ -63,7 +64,7 @@ impl BlockingApp for Callable {
                 self.kits.give_back(py, kit);
                 outcome
             });
-            outcome.unwrap_or_else(|error| Some(Err(answer::failed(py, &error))))
+            outcome.unwrap_or_else(|error| Some(Err(answer::failed(py, &error, answering))))
         })
     }
 }
@@ -84,8 +85,15 @@ impl Callable {
         let id = request.context.id;
         // The app may take its time, and has no use for it.
         drop(request);
-        let iterable = self.app.bind(py).call1((environ, kit.start_response(py)))?;
-        Ok(answer::collect(&iterable, kit.said(), answering, id))
+        let inside = Inside::enter(py, answering);
+        let iterable = self.app.bind(py).call1((environ, kit.start_response(py)));
+        match iterable {
+            Ok(iterable) => Ok(answer::collect(&iterable, kit.said(), inside, id)),
+            Err(error) => {
+                drop(inside);
+                Err(error)
+            }
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl Handler for Alone {
         match self.app.call(request, limits).await {
             Ok(response) => Answer::Response(response),
             Err(AppError::Busy(request)) => Answer::Busy((), request),
-            Err(error @ (AppError::Failed(_) | AppError::TooSlow(_))) => {
+            Err(error @ (AppError::Failed(_) | AppError::TooSlow(_) | AppError::CutOff(_))) => {
                 Answer::Response(text_response(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
             }
         }

@@ -1,0 +1,158 @@
+//! Calls that are ended from outside: past their time limit, or cancelled.
+//!
+//! Each on a thread of its own, which may wait for what the worker must not wait for: the stack of a thread that may
+//! sit in the kernel, and the interpreter's lock, which C code may hold for ever.
+
+use super::moves::give_back;
+use super::ticket::{Answering, Ticket};
+use super::{CallQueue, TICK};
+use crate::app::{AppError, CutOff};
+use crate::sys::clock;
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How the calls of apps in some language are looked into and interrupted.
+pub trait Interrupter: Send + Sync {
+    /// The stack of a thread (gettid(2)) that makes a call, also when it holds the interpreter's lock.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn stack(&self, thread: i32) -> Result<String, String>;
+
+    /// Interrupts a call, unless it has left the app's own code. May wait for the interpreter's lock.
+    fn interrupt(&self, call: &Answering);
+}
+
+/// What a queue does about calls past their time limit.
+pub struct Overseer {
+    /// `None` where calls cannot be interrupted.
+    pub interrupter: Option<Arc<dyn Interrupter>>,
+    /// Asks for a successor of this worker.
+    pub retire: Box<dyn Fn() + Send + Sync>,
+}
+
+impl CallQueue {
+    /// Cuts off the calls that are past their limit; returns when the next one may be.
+    pub(super) fn oversee(self: &Arc<Self>) -> Option<Instant> {
+        let running = self.lock().running.clone();
+        let now_ns = clock::monotonic_ns();
+        let mut next: Option<Duration> = None;
+        for ticket in running {
+            match ticket.left(now_ns) {
+                None => {}
+                Some(Duration::ZERO) => self.begin_cutting(&ticket, CutOff::TimeLimit),
+                Some(left) => next = Some(next.map_or(left, |next| next.min(left))),
+            }
+        }
+        // A call that a helper starts later is looked at within a second.
+        let next = if self.threads > 1 { Some(next.unwrap_or(LOOK).min(LOOK)) } else { next };
+        next.map(|left| Instant::now() + left.max(TICK))
+    }
+
+    fn begin_cutting(self: &Arc<Self>, ticket: &Arc<Ticket>, why: CutOff) {
+        if !ticket.cut_off() {
+            return;
+        }
+        if why == CutOff::TimeLimit {
+            let mut state = self.lock();
+            state.is_overdue = true;
+            let given_back = self.take_movable(&mut state);
+            drop(state);
+            given_back.into_iter().for_each(give_back);
+        }
+        let (queue, its) = (Arc::clone(self), Arc::clone(ticket));
+        let cutting = std::thread::Builder::new().name("cut-off".to_owned());
+        if let Err(error) = cutting.spawn(move || queue.cut(its, why)) {
+            tracing::error!(request = %ticket.id, %error, "no thread to look into a request past its time limit");
+            ticket.settle(Err(AppError::CutOff(why)));
+            self.retire();
+        }
+    }
+
+    /// Says what the call does, answers its client, interrupts it, and says whether that was of use.
+    fn cut(&self, ticket: Arc<Ticket>, why: CutOff) {
+        let call = Answering { ticket };
+        let ticket = &call.ticket;
+        say_cut(ticket, why, &self.stack(ticket));
+        ticket.settle(Err(AppError::CutOff(why)));
+        ticket.abort_stream();
+        if why == CutOff::TimeLimit {
+            self.retire();
+        }
+        // Looked at from a second thread: C code may never let go of the lock that this one waits for.
+        let overseer = self.overseer.get();
+        std::thread::scope(|threads| {
+            if let Some(interrupter) = overseer.and_then(|overseer| overseer.interrupter.as_ref()) {
+                threads.spawn(|| interrupter.interrupt(&call));
+            }
+            if self.has_ended_within(ticket, GRACE) {
+                return;
+            }
+            ticket.abort_stream();
+            let stack = self.stack(ticket);
+            tracing::error!(
+                request = %ticket.id,
+                stack,
+                "the interrupted call goes on: it is in C code, or ignores the interruption; its worker is replaced and then killed"
+            );
+            self.retire();
+        });
+    }
+
+    /// The stack of the thread that makes a call, or why there is none.
+    fn stack(&self, ticket: &Ticket) -> String {
+        let interrupter = self.overseer.get().and_then(|overseer| overseer.interrupter.as_ref());
+        let thread = ticket.flight.entry().and_then(|entry| entry.thread);
+        match (interrupter, thread) {
+            (Some(interrupter), Some(thread)) => {
+                interrupter.stack(thread).unwrap_or_else(|reason| format!("no stack: {reason}"))
+            }
+            (None, _) => "no stack: the app is not Python".to_owned(),
+            (_, None) => "no stack: the request is not in the table of requests".to_owned(),
+        }
+    }
+
+    fn retire(&self) {
+        if let Some(overseer) = self.overseer.get() {
+            (overseer.retire)();
+        }
+    }
+
+    fn has_ended_within(&self, ticket: &Arc<Ticket>, limit: Duration) -> bool {
+        let state = self.lock();
+        let waited = self.cut_ended.wait_timeout_while(state, limit, |state| {
+            state.running.iter().any(|running| Arc::ptr_eq(running, ticket))
+        });
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+fn say_cut(ticket: &Ticket, why: CutOff, stack: &str) {
+    let what = ticket
+        .flight
+        .entry()
+        .map_or_else(|| format!("request {}", ticket.id), |entry| entry.describe(clock::monotonic_ns()));
+    let (request, limit) = (ticket.id, ticket.limit);
+    match why {
+        CutOff::TimeLimit => tracing::error!(
+            %request,
+            ?limit,
+            stack,
+            "the app took too long; raise timeouts.request or this route's timeout if that is expected: {what}"
+        ),
+        CutOff::Cancelled => tracing::info!(%request, stack, "request cancelled: {what}"),
+    }
+}
+
+impl fmt::Debug for Overseer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Overseer").finish_non_exhaustive()
+    }
+}
+
+/// How long an interrupted call may take to end: `finally` blocks, a query that is awaited.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How often calls are looked at that began unseen.
+const LOOK: Duration = Duration::from_secs(1);
