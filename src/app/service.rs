@@ -3,8 +3,8 @@
 use super::{App, AppError, Body, BoxError, BoxFuture, CallLimits};
 use crate::net::Draining;
 use crate::protocol::{
-    BodyStream, Local, Peer, Piece, Pieces, Request, Response, ResponseBody, Scheme, StreamAborted,
-    text_response,
+    BodyStream, Local, Peer, Piece, Pieces, Request, RequestId, Response, ResponseBody, Scheme,
+    StreamAborted, text_response,
 };
 use bytes::{Buf, Bytes};
 use http::StatusCode;
@@ -15,6 +15,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::time::Sleep;
 use tower_service::Service;
 
 /// A service as an app: each request gets a clone of it.
@@ -64,10 +65,12 @@ where
     B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+        let id = request.context.id;
         let Some(request) = self.translate(request) else {
             let response = text_response(StatusCode::URI_TOO_LONG, "The target is too long.\n");
             return Box::pin(std::future::ready(Ok(response)));
         };
+        let pace = Pace { limit: limits.time, id };
         let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
             // Not one future inside another: this one is moved into its box, and moved memory is time.
@@ -78,7 +81,7 @@ where
             let mut answer = pin!(service.call(request));
             let answer = poll_fn(|cx| answer.as_mut().poll(cx).map_err(failed));
             let Some(response) = within(limits.time, answer).await else { return Err(late) };
-            begin(response?).await
+            begin(response?, pace).await
         })
     }
 }
@@ -131,7 +134,7 @@ async fn within<F: Future + Unpin>(limit: Duration, mut future: F) -> Option<F::
 }
 
 /// The response in the server's types. What is there already goes out together with the head.
-async fn begin<B>(response: http::Response<B>) -> Result<Response, AppError>
+async fn begin<B>(response: http::Response<B>, pace: Pace) -> Result<Response, AppError>
 where
     B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
@@ -139,7 +142,7 @@ where
     if body.is_end_stream() {
         return Ok(Response::from_parts(parts, ResponseBody::Empty));
     }
-    let mut body = Frames { body: Box::pin(body), first: None };
+    let mut body = Frames { body: Box::pin(body), first: None, pace, waiting: None };
     let whole = body.body.size_hint().exact();
     let content = match poll_fn(|cx| Poll::Ready(body.poll_data(cx))).await {
         Poll::Ready(None) => ResponseBody::Empty,
@@ -159,6 +162,17 @@ struct Frames<B> {
     body: Pin<Box<B>>,
     /// Asked for before it was known that there is more.
     first: Option<Bytes>,
+    pace: Pace,
+    /// Runs while the app makes a piece, and so never while the client takes one.
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long an app may take for each piece of a response.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Zero: no limit.
+    limit: Duration,
+    id: RequestId,
 }
 
 impl<B: HttpBody<Error: Into<BoxError>>> Frames<B> {
@@ -184,10 +198,32 @@ impl<B: HttpBody<Data: Send, Error: Into<BoxError>> + Send> Pieces for Frames<B>
         if let Some(first) = frames.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
-        frames.poll_data(cx).map_err(|error| {
-            tracing::error!(traceback = %error, "the app failed after its response had begun");
-            StreamAborted
-        })
+        match frames.poll_data(cx) {
+            Poll::Pending => frames.poll_limit(cx),
+            Poll::Ready(piece) => {
+                frames.waiting = None;
+                Poll::Ready(piece.map(|piece| {
+                    piece.map_err(|error| {
+                        tracing::error!(request = %frames.pace.id, traceback = %error, "the app failed after its response had begun");
+                        StreamAborted
+                    })
+                }))
+            }
+        }
+    }
+}
+
+impl<B> Frames<B> {
+    /// Ready once the app has taken too long for a piece.
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let Pace { limit, id } = self.pace;
+        if limit.is_zero() {
+            return Poll::Pending;
+        }
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        ready!(waiting.as_mut().poll(cx));
+        tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected: the next piece of a response");
+        Poll::Ready(Some(Err(StreamAborted)))
     }
 }
 

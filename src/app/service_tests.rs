@@ -18,6 +18,8 @@ enum Step {
     Data(&'static str),
     Trailers,
     Wait,
+    /// Never ready again.
+    Hang,
     Fail,
 }
 
@@ -34,6 +36,7 @@ impl HttpBody for Script {
             Some(Step::Data(text)) => Some(Ok(Frame::data(Bytes::from_static(text.as_bytes())))),
             Some(Step::Trailers) => Some(Ok(Frame::trailers(HeaderMap::new()))),
             Some(Step::Fail) => Some(Err("no more")),
+            Some(Step::Hang) => return Poll::Pending,
             Some(Step::Wait) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -84,7 +87,11 @@ async fn pieces(response: Response) -> Vec<Result<Bytes, StreamAborted>> {
     let ResponseBody::Stream(mut stream) = response.into_body() else { panic!("no stream") };
     let mut pieces = Vec::new();
     while let Some(piece) = poll_fn(|cx| stream.poll_next(cx)).await {
+        let is_end = piece.is_err();
         pieces.push(piece);
+        if is_end {
+            break;
+        }
     }
     pieces
 }
@@ -133,6 +140,18 @@ async fn a_failure_before_the_head_is_an_answer_and_later_it_is_none() {
     assert!(matches!(early, Err(AppError::Failed(text)) if text == "no more"));
     let later = call(|| Script([Step::Data("a"), Step::Fail].into(), None)).await.unwrap();
     assert_eq!(pieces(later).await, [Ok(Bytes::from_static(b"a")), Err(StreamAborted)]);
+}
+
+#[tokio::test]
+async fn a_piece_that_does_not_come_ends_the_response() {
+    let service = Answers(Arc::new(|_| {
+        Script([Step::Data("a"), Step::Wait, Step::Data("b"), Step::Hang].into(), None)
+    }));
+    let limits = CallLimits { time: Duration::from_millis(5), ..LIMITS };
+    let app = ServiceApp::new(service, Arc::new(Drain::default()).watch());
+    let response = app.call(request(Content::Empty), limits).await.unwrap();
+    let expected = [Ok(Bytes::from_static(b"a")), Ok(Bytes::from_static(b"b")), Err(StreamAborted)];
+    assert_eq!(pieces(response).await, expected);
 }
 
 #[tokio::test]

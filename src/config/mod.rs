@@ -187,7 +187,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// Between two requests on a kept-alive connection. Default: 75 s. 0: connections are not kept.
     pub keep_alive: Duration,
-    /// Time a request may spend in the app. Default: 30 s; 0 = no limit. Past it: 504.
+    /// Time a request may spend in the app: until the head of its response, then from piece to piece. Default: 30 s;
+    /// 0 = no limit. Past it: 504, or the end of a response that has begun.
     pub request: Duration,
     /// Between two writes that a client accepts. Default: 60 s.
     pub write: Duration,

@@ -157,7 +157,8 @@ keys! {
     "timeouts.keep_alive".timeouts.keep_alive, Reload,
         "Between two requests on a kept-alive connection. 0s: connections are not kept.";
     "timeouts.request".timeouts.request, Reload,
-        "Time a request may spend in the app; 0s = no limit. Past it: 504.";
+        "Time a request may spend in the app: until the head of its response, then from piece to piece; 0s = no limit. \
+         Past it: 504, or the end of a response that has begun.";
     "timeouts.write".timeouts.write, Reload, "Between two writes that a client accepts.";
     "timeouts.graceful".timeouts.graceful, Reload, "Time running requests have to end when a worker leaves.";
     "timeouts.drain_idle".timeouts.drain_idle, Reload,
