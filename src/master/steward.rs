@@ -3,7 +3,7 @@
 use super::event::{Action, Note};
 use super::respawn::Respawn;
 use super::supervisor::{Phase, Supervisor};
-use crate::contract::exit;
+use crate::contract::exit::{self, Progress};
 use crate::sys::wait::WaitOutcome;
 use std::time::Instant;
 
@@ -85,8 +85,8 @@ impl Supervisor {
         match outcome {
             // Its socket had been removed: the next one gets another.
             WaitOutcome::Exited(0) => self.say(Note::ControlSocketGone),
-            WaitOutcome::Exited(_) | WaitOutcome::Signalled { .. } => {
-                self.say(Note::AdminEnded(exit::describe(outcome)));
+            WaitOutcome::Exited(_) | WaitOutcome::Signalled { .. } | WaitOutcome::OutOfMemory => {
+                self.say(Note::AdminEnded(exit::cause(outcome, Progress::Starting).text));
             }
         }
     }

@@ -139,7 +139,9 @@ async fn exchange<H: Handler>(
             context.flight = handler.enlist(&head, &context, stage);
             match receive(session, turn, &admitted, received).await {
                 Ok(content) => {
-                    context.flight.set_stage(Stage::App);
+                    if stage == Stage::Reading {
+                        context.flight.set_stage(Stage::App);
+                    }
                     let upgrade = upgrade::offer(&head);
                     let (handover, upgrade) = upgrade.unzip();
                     session.handover = handover;
