@@ -1,7 +1,7 @@
 //! The admin process's few resources over HTTP.
 
 use super::desk::{Desk, ENDED};
-use super::{metrics, status};
+use super::{metrics, requests, status};
 use crate::contract::admin::Facts;
 use crate::contract::control::{Command, Pace, Scale, Verdict};
 use crate::contract::scoreboard::Scoreboard;
@@ -98,6 +98,10 @@ impl Site {
             "/status" if is_reading => json(StatusCode::OK, &status::value(self)),
             "/healthz" | "/readyz" | "/metrics" | "/status" => {
                 refuse(StatusCode::METHOD_NOT_ALLOWED, "this can only be read")
+            }
+            // What clients ask for is not for everybody.
+            "/requests" if is_reading && *caller == Caller::Trusted => {
+                json(StatusCode::OK, &requests::value(&self.scoreboard))
             }
             path if *caller == Caller::Trusted => match command(path, request.uri().query().unwrap_or("")) {
                 None => refuse(StatusCode::NOT_FOUND, "there is no such command"),

@@ -6,6 +6,7 @@
 mod desk;
 mod http;
 mod metrics;
+mod requests;
 mod status;
 
 use crate::contract::admin::AdminHandoff;

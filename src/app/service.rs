@@ -222,7 +222,8 @@ impl<B> Frames<B> {
         }
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(waiting.as_mut().poll(cx));
-        tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected: the next piece of a response");
+        let what = "the next piece of a response";
+        tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected: {what}");
         Poll::Ready(Some(Err(StreamAborted)))
     }
 }

@@ -36,7 +36,10 @@ impl HttpBody for Script {
             Some(Step::Data(text)) => Some(Ok(Frame::data(Bytes::from_static(text.as_bytes())))),
             Some(Step::Trailers) => Some(Ok(Frame::trailers(HeaderMap::new()))),
             Some(Step::Fail) => Some(Err("no more")),
-            Some(Step::Hang) => return Poll::Pending,
+            Some(Step::Hang) => {
+                self.0.push_front(Step::Hang);
+                return Poll::Pending;
+            }
             Some(Step::Wait) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

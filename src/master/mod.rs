@@ -9,6 +9,7 @@ mod crew;
 mod event;
 mod figures;
 mod herald;
+mod legacy;
 mod manager;
 mod notes;
 mod perform;

@@ -93,7 +93,8 @@ pub(super) fn write_served(Who { slot, pid, generation }: Who, entries: &[Entry]
             let count = others.iter().filter(|entry| entry.stage == stage).count();
             format!("{count} {stage}")
         });
-        error!(%slot, %pid, %generation, "worker also had requests that were not in the app: {}", stages.join(", "));
+        let stages = stages.join(", ");
+        error!(%slot, %pid, %generation, "worker also had requests that were not in the app: {stages}");
     }
 }
 

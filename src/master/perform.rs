@@ -1,14 +1,14 @@
 //! The supervisor's arms and ears: the only file of the master that touches the system.
 
 use super::attend::Office;
-use super::event::{Action, Event, Note, Pool};
+use super::event::{Action, Event, Pool};
 use super::herald::Bulletin;
+use super::legacy::Legacies;
 use super::pid_file::PidFile;
-use super::{Start, figures, manager, notes, pool};
+use super::{Start, figures, manager, pool};
 use crate::config::{Changes, Config};
 use crate::contract::control::{Command, Pace, Scale, Tiding};
-use crate::contract::entry::Entry;
-use crate::contract::exit::{self, ExitReason, Progress};
+use crate::contract::exit::ExitReason;
 use crate::contract::figures::Figure;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
 use crate::contract::message::{Order, Report};
@@ -16,12 +16,11 @@ use crate::contract::scoreboard::{RecordIndex, Scoreboard, Service, WorkerState}
 use crate::net::listeners::ListenerSet;
 use crate::sys::channel::{self, Received, Sent};
 use crate::sys::fork::{self, fork_worker};
-use crate::sys::memory_cgroup::{Claim, OomKills};
 use crate::sys::process::Pid;
 use crate::sys::signals::{self, Signal, SignalPipe};
 use crate::sys::systemd::Manager;
-use crate::sys::wait::{self, WaitOutcome};
-use crate::sys::{ForkHooks, clock, poll};
+use crate::sys::wait;
+use crate::sys::{ForkHooks, poll};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -38,14 +37,13 @@ pub(super) struct Performer {
     /// What the sockets were made by.
     started_with: Arc<Config>,
     loaded: Option<Config>,
-    links: BTreeMap<Pid, Link>,
+    pub(super) links: BTreeMap<Pid, Link>,
     pub(super) shared: Shared,
     /// What a worker must not have.
     own: Own,
     pub(super) office: Office,
-    /// What workers who have just died were serving.
-    left_behind: BTreeMap<Pid, (WaitOutcome, Vec<Entry>)>,
-    oom_kills: OomKills,
+    /// What workers who have just died have left.
+    pub(super) legacies: Legacies,
     hearing: Hearing,
 }
 
@@ -81,10 +79,10 @@ struct Callbacks {
 
 /// The master's side of a worker.
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     /// `None` once the worker has closed its end.
     channel: Option<OwnedFd>,
-    record: RecordIndex,
+    pub(super) record: RecordIndex,
 }
 
 /// What a worker is forked for.
@@ -110,8 +108,7 @@ impl Performer {
             shared,
             own,
             office,
-            left_behind: BTreeMap::new(),
-            oom_kills: OomKills::of_this_process(),
+            legacies: Legacies::new(),
             hearing: Hearing::Heard,
         }
     }
@@ -166,7 +163,7 @@ impl Performer {
     /// Waits until something happens or the deadline passes; adds what has happened.
     pub(super) fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<Event>) -> io::Result<()> {
         // Whatever was to be said of the events before has been said.
-        self.left_behind.clear();
+        self.legacies.forget();
         let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let (pids, channels): (Vec<Pid>, Vec<BorrowedFd<'_>>) = self
             .links
@@ -225,39 +222,9 @@ impl Performer {
                 debug!(%pid, "reaped a process that is no worker");
                 continue;
             };
-            let outcome = self.find_cause(outcome);
-            let entries = self.shared.scoreboard.in_flight(link.record);
-            // For the next one who gets the record.
-            self.shared.scoreboard.forget_flights(link.record);
-            self.left_behind.insert(pid, (outcome.clone(), entries));
+            let outcome = self.take_legacy(pid, link.record, outcome);
             self.shared.scoreboard.retire(link.record);
             events.push_back(Event::Exited { pid, outcome });
-        }
-    }
-
-    /// Tells the kernel's SIGKILL for want of memory from everybody else's.
-    fn find_cause(&mut self, outcome: WaitOutcome) -> WaitOutcome {
-        match outcome {
-            WaitOutcome::Signalled { signal: "SIGKILL", .. } if self.oom_kills.claim() == Claim::Granted => {
-                WaitOutcome::OutOfMemory
-            }
-            WaitOutcome::Exited(_) | WaitOutcome::Signalled { .. } | WaitOutcome::OutOfMemory => outcome,
-        }
-    }
-
-    /// Writes a note to the log; after one of a worker's violent end, what it was serving.
-    fn say(&self, note: &Note) {
-        if let Note::Killed { who, .. } = note {
-            notes::write(note);
-            let Some(link) = self.links.get(&who.pid) else { return };
-            notes::write_served(*who, &self.shared.scoreboard.in_flight(link.record), clock::monotonic_ns());
-        } else if let Note::Crashed { who, .. } = note
-            && let Some((outcome, entries)) = self.left_behind.get(&who.pid)
-        {
-            notes::write_crashed(*who, &exit::cause(outcome, Progress::Serving));
-            notes::write_served(*who, entries, clock::monotonic_ns());
-        } else {
-            notes::write(note);
         }
     }
 

@@ -23,6 +23,7 @@ mod files;
 mod lifecycle;
 mod limits;
 mod reload;
+mod requests;
 mod scale;
 mod slow;
 mod sockets;

@@ -37,6 +37,8 @@ pub(super) enum Action {
     Status,
     /// Show the workers
     Workers,
+    /// Show the requests in flight: where each is, since when, from whom
+    Requests,
     /// Take configuration and apps anew
     Reload,
     /// Have N workers, N more (+N) or N fewer (-N); waits until they are ready
@@ -72,6 +74,7 @@ impl Action {
         let wait = if wait { "yes" } else { "no" };
         match self {
             Self::Status | Self::Workers => ("GET", "/status".into()),
+            Self::Requests => ("GET", "/requests".into()),
             Self::Reload => ("POST", format!("/reload?wait={wait}")),
             Self::Stop => ("POST", format!("/stop?wait={wait}")),
             Self::Quit => ("POST", format!("/quit?wait={wait}")),

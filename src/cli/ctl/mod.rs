@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let (method, target) = arguments.action.request(arguments.wait);
     let called = client::call(&found.place, (method, &target), deadline);
     match (&arguments.action, called) {
-        (Action::Status | Action::Workers, Ok(Answer { status: 200, value })) => {
+        (Action::Status | Action::Workers | Action::Requests, Ok(Answer { status: 200, value })) => {
             super::print(&shown(arguments, &value))
         }
         (action, Ok(Answer { status: 200..=299, value })) => {
@@ -51,6 +51,7 @@ fn shown(arguments: &Arguments, status: &Value) -> String {
         (Action::Workers, true) => format!("{}\n", status.get("workers").unwrap_or(&Value::Null)),
         (_, true) => format!("{status}\n"),
         (Action::Workers, false) => table::workers(status),
+        (Action::Requests, false) => table::requests(status),
         (_, false) => table::status(status),
     }
 }

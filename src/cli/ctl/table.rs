@@ -2,6 +2,7 @@
 
 use crate::telemetry;
 use serde_json::Value;
+use std::time::Duration;
 
 /// A few lines and a table.
 pub(super) fn status(status: &Value) -> String {
@@ -47,12 +48,34 @@ pub(super) fn workers(status: &Value) -> String {
             number("resident_bytes").map_or_else(|| "-".into(), size),
         ]);
     }
+    aligned(&rows).into_iter().map(|line| line + "\n").collect()
+}
+
+/// One line per request, the oldest first.
+pub(super) fn requests(found: &Value) -> String {
+    let head = ["slot", "pid", "age", "state", "client", "id"];
+    let mut rows = vec![head.map(str::to_owned)];
+    let mut lines = vec!["request".to_owned()];
+    for request in found.get("requests").and_then(Value::as_array).into_iter().flatten() {
+        let number = |key: &str| request.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let text = |key: &str| harmless(request.get(key).and_then(Value::as_str).unwrap_or("-"));
+        let age = Duration::from_millis(number("age_ms"));
+        let (slot, pid) = (number("slot").to_string(), number("pid").to_string());
+        rows.push([slot, pid, format!("{age:.1?}"), text("state"), text("client"), text("id")]);
+        lines.push(text("request"));
+    }
+    // Last and not aligned, as it is long.
+    aligned(&rows).iter().zip(&lines).map(|(row, line)| format!("{row}  {line}\n")).collect()
+}
+
+/// The rows, with columns of equal width.
+fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> Vec<String> {
     let widths: Vec<usize> =
-        (0..head.len()).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
-    let line = |row: &[String; 8]| {
+        (0..COLUMNS).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
+    let line = |row: &[String; COLUMNS]| {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
-        format!("{}\n", cells.join("  "))
+        cells.join("  ")
     };
     rows.iter().map(line).collect()
 }
@@ -108,6 +131,18 @@ mod tests {
                         slot  pid  generation     state  age  requests  connections  memory\n   \
                         1  123           2     ready  59s        12            3   3 MiB\n   \
                         2  124           2  starting   0s         0            0       -\n";
+        assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn each_request_has_a_line() {
+        let shown = requests(&json!({ "requests": [
+            {"slot": 1, "pid": 99, "id": "00ff", "request": "GET /a", "client": "::1", "state": "in app", "age_ms": 1500},
+            {"slot": 12, "pid": 100, "id": "01ff", "request": "PUT /b", "client": null, "state": "reading", "age_ms": 2},
+        ] }));
+        let expected = "slot  pid    age    state  client    id  request\n   \
+                        1   99   1.5s   in app     ::1  00ff  GET /a\n  \
+                        12  100  2.0ms  reading       -  01ff  PUT /b\n";
         assert_eq!(shown, expected, "\n{shown}");
     }
 
