@@ -62,7 +62,11 @@ fn control_socket(server: &Server) -> PathBuf {
 /// A copy of the program that every user may run, wherever the checkout is.
 fn for_everybody(folder: &Folder) -> PathBuf {
     let copy = folder.path("ferricorn");
-    fs::copy(env!("CARGO_BIN_EXE_ferricorn"), &copy).unwrap();
+    // By another process: execve(2) gives ETXTBSY as long as anybody has the file open for writing, and a child that another
+    // test is starting at this moment would.
+    let mut copying = Command::new("cp");
+    copying.arg(env!("CARGO_BIN_EXE_ferricorn")).arg(&copy);
+    assert_eq!(run(copying).0, Some(0));
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(copy.parent().unwrap(), fs::Permissions::from_mode(0o777)).unwrap();
     copy
