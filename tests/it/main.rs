@@ -15,6 +15,7 @@ mod support;
 mod conformance;
 mod crash;
 mod ctl;
+mod ctl_access;
 mod drain;
 #[cfg(feature = "hyper")]
 mod embedded;

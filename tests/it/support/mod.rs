@@ -2,6 +2,7 @@
 
 pub(crate) mod case;
 pub(crate) mod client;
+pub(crate) mod control;
 pub(crate) mod load;
 pub(crate) mod server;
 pub(crate) mod wait;
