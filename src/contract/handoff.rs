@@ -1,6 +1,7 @@
 //! What a worker is born with.
 
 use crate::config::Config;
+use crate::contract::metrics::Metrics;
 use crate::contract::scoreboard::{RecordIndex, Scoreboard};
 use crate::net::listeners::ListenerSet;
 use crate::sys::channel;
@@ -29,6 +30,8 @@ pub struct Handoff {
     pub relay: Relay,
     /// The shared table.
     pub scoreboard: Scoreboard,
+    /// The figures of the apps.
+    pub metrics: Metrics,
     /// The record of this process in the shared table.
     pub record: RecordIndex,
     /// Slots in service at the fork.

@@ -7,6 +7,7 @@ pub mod exit;
 pub mod figures;
 pub mod handoff;
 pub mod message;
+pub mod metrics;
 pub mod scoreboard;
 pub mod slot;
 

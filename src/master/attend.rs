@@ -165,6 +165,7 @@ impl Performer {
             control,
             addresses,
             scoreboard: self.shared.scoreboard.clone(),
+            metrics: self.shared.metrics.clone(),
             facts: self.office.facts.clone(),
         };
         let mut ours = Some(ours);

@@ -29,6 +29,7 @@ pub use pid_file::PidFileError;
 use crate::config::{Config, Share, WorkerCount};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Relay, Slot};
+use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::{Scoreboard, Service};
 use crate::net::bind::{self, BindError};
 use crate::sys::signals::SignalPipe;
@@ -142,6 +143,7 @@ pub fn run(mut start: Start) -> Result<Outcome, MasterError> {
     let pool = pool(&start.config);
     let slots_max = SLOTS_MAX.max(pool.workers.saturating_mul(2));
     let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers"))?;
+    let metrics = MetricTable::new(scoreboard.record_count()).map_err(system("share memory with workers"))?;
     let relay = Relay::new().map_err(system("make the workers' relay"))?;
     let bound = bind::bind(&start.config.server, pool.workers, &handed.sockets)?;
     let pid_file = start.config.server.pid_file.as_deref().map(PidFile::write).transpose();
@@ -156,7 +158,7 @@ pub fn run(mut start: Start) -> Result<Outcome, MasterError> {
     for slot in (1..=pool.workers).map(Slot) {
         scoreboard.set_service(slot, Service::Vacant);
     }
-    let shared = Shared { listeners: bound.listeners, relay, scoreboard };
+    let shared = Shared { listeners: bound.listeners, relay, scoreboard, metrics };
     let Handed { manager, watchdog, .. } = handed;
     let herald = manager.as_ref().map(|_| Herald::new(watchdog));
     let office = Office::new(sockets, &mut start, &shared);

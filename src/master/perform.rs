@@ -11,6 +11,7 @@ use crate::contract::exit::ExitReason;
 use crate::contract::figures::Figure;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
 use crate::contract::message::{Order, Report};
+use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::{RecordIndex, Scoreboard, Service, WorkerState};
 use crate::net::listeners::ListenerSet;
 use crate::sys::channel::{self, Received, Sent};
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     pub(super) listeners: ListenerSet,
     pub(super) relay: Relay,
     pub(super) scoreboard: Scoreboard,
+    pub(super) metrics: MetricTable,
 }
 
 /// What the master keeps to itself.
@@ -215,6 +217,7 @@ impl Performer {
                 debug!(%pid, "reaped a process that is no worker");
                 continue;
             };
+            self.shared.metrics.retire(link.record);
             self.shared.scoreboard.retire(link.record);
             events.push_back(Event::Exited { pid, outcome });
         }
@@ -313,6 +316,7 @@ impl Performer {
             channel,
             relay,
             scoreboard,
+            metrics: self.shared.metrics.of(record),
             record,
             workers,
         })

@@ -35,7 +35,8 @@ pub(super) fn run(handoff: &Handoff, make: Option<&MakeApp>) -> Result<ExitReaso
         .map_err(|error| BootFailure::new("cannot build the runtime", &error))?;
     let retirement = Arc::new(retirement(handoff)?);
     let drain = Arc::new(Drain::default());
-    let worker = WorkerInfo::new(handoff.slot.0, handoff.generation.0, drain.watch());
+    let worker =
+        WorkerInfo::new((handoff.slot.0, handoff.generation.0), drain.watch(), handoff.metrics.clone());
     let own = make.map(|make| make_own(&runtime, make(worker))).transpose()?;
     let pipeline = Arc::new(pipeline(handoff, &calls, &retirement, own)?);
     let serving = serve(handoff, &calls, (&pipeline, &retirement), drain, &runtime)
