@@ -5,6 +5,7 @@ use crate::app::MakeApp;
 use crate::config::Config;
 #[cfg(feature = "cli")]
 use crate::config::{Loaded, Reloader};
+#[cfg(feature = "cli")]
 use crate::contract::exit::ExitReason;
 use crate::master::{self, AdminMain, MasterError, Start};
 use crate::sys::fork::ForkHooks;
