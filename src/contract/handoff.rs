@@ -7,6 +7,7 @@ use crate::net::listeners::ListenerSet;
 use crate::sys::channel;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::contract::message::{DrainReason, Order, Report, RetireReason};
@@ -21,6 +22,8 @@ pub struct Handoff {
     pub generation: Generation,
     /// The configuration of that generation.
     pub config: Arc<Config>,
+    /// Where the server was started; `server.chdir` comes after it.
+    pub directory: PathBuf,
     /// Every socket of every slot, and the shared ones.
     pub listeners: ListenerSet,
     /// Non-blocking SOCK_SEQPACKET socket: [`Order`]s in, [`Report`]s out. End of file: the master has died, and the

@@ -40,6 +40,13 @@ pub(super) fn write(note: &Note) {
         Note::StillThere(Who { slot, pid, generation }) => {
             warn!(%slot, %pid, %generation, "worker is still there after SIGKILL: it is stuck in the kernel");
         }
+        Note::RecyclingWaits(Who { slot, pid, generation }) => {
+            warn!(%slot, %pid, %generation, "worker serves on: its successor would load the code that has just failed to start");
+        }
+        Note::CodeStarts => info!("the code on disk starts again; waiting successors follow"),
+        Note::NobodyServes => {
+            error!("nobody serves: connections wait in the queue until the code on disk starts again");
+        }
         Note::ReloadPostponed => info!("reload follows when the present start is done"),
         Note::ReloadStarted { generation } => info!("reload started: generation {generation}"),
         Note::ReloadDone { generation } => info!("reload done: generation {generation}"),

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "fork, mmap, _exit and inherited descriptors have no safe wrapper")]
 
 pub mod channel;
+pub mod command;
 pub mod control_socket;
 pub mod cpu;
 pub mod env;

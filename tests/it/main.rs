@@ -12,10 +12,12 @@
 
 mod support;
 
+mod addresses;
 mod conformance;
 mod crash;
 mod ctl;
 mod ctl_access;
+mod degraded;
 mod drain;
 #[cfg(feature = "hyper")]
 mod embedded;

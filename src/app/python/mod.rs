@@ -18,7 +18,7 @@ mod wsgi;
 
 pub use django::collection;
 pub use ffi::fork_hooks;
-pub use load::load;
+pub use load::{load, programs};
 pub use options::Options;
 
 use pyo3::prelude::*;
