@@ -4,6 +4,7 @@
 //! cargo run --release --example axum --features hyper -- -w 2 -b 127.0.0.1:8000
 //! curl -d 'hello' http://127.0.0.1:8000/notes
 //! curl -N http://127.0.0.1:8000/events
+//! curl http://127.0.0.1:9100/metrics    # with [admin] address = "127.0.0.1:9100" in ferricorn.toml
 //! ```
 //! It takes the flags of `ferricorn serve`; `-w 1 --threads auto` is one worker with all CPUs. The database is
 //! `notes.sqlite3` in the working directory, or the file that `NOTES` names.
@@ -14,7 +15,7 @@ use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use ferricorn::{ConnectInfo, Draining, Server, WorkerInfo};
+use ferricorn::{ConnectInfo, Counter, Draining, Server, WorkerInfo};
 use futures_core::Stream;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use std::pin::Pin;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
 struct Site {
     notes: SqlitePool,
     slot: u16,
+    /// Told at `/metrics` of the admin address, added up over all workers there have ever been.
+    added: Counter,
 }
 
 /// Called once in each worker, after the fork: connections to a database are never shared between processes.
@@ -53,7 +56,8 @@ async fn site(worker: WorkerInfo) -> Result<Router, ferricorn::BoxError> {
         .execute(&notes)
         .await?;
     drop(preparing);
-    let site = Site { notes, slot: worker.slot };
+    let added = worker.metrics.counter("notes_added_total", "Notes that were added.", &[])?;
+    let site = Site { notes, slot: worker.slot, added };
     Ok(Router::new()
         .route("/", get(whoami))
         .route("/notes", get(list).post(add))
@@ -74,6 +78,7 @@ async fn list(State(site): State<Site>) -> Result<String, Failure> {
 
 async fn add(State(site): State<Site>, note: String) -> Result<StatusCode, Failure> {
     sqlx::query("INSERT INTO notes (text) VALUES (?)").bind(note).execute(&site.notes).await?;
+    site.added.increment();
     Ok(StatusCode::CREATED)
 }
 

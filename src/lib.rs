@@ -111,6 +111,7 @@ pub mod worker;
 
 pub use app::{Body, BoxError, ConnectInfo, WorkerInfo};
 pub use config::{Config, Threads};
+pub use contract::metrics::{Counter, Gauge, MetricError, Metrics};
 pub use net::Draining;
 pub use protocol::{Identity, NotUpgraded, OnUpgrade, Upgraded};
 pub use server::{Server, ServerError};

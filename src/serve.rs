@@ -5,8 +5,9 @@ use crate::app::MakeApp;
 use crate::config::Config;
 #[cfg(feature = "cli")]
 use crate::config::{Loaded, Reloader};
+#[cfg(feature = "cli")]
 use crate::contract::exit::ExitReason;
-use crate::master::{self, AdminMain, MasterError, Start};
+use crate::master::{self, AdminMain, MasterError, Start, Surroundings};
 use crate::sys::fork::ForkHooks;
 use crate::{telemetry, worker};
 use std::path::PathBuf;
@@ -29,7 +30,9 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
         return refuse(&reason);
     }
     let file = loaded.file.map(|file| std::path::absolute(&file).unwrap_or(file));
-    match supervise((config, file), move || reloader.reload().map_err(|errors| errors.to_string()), None) {
+    let surroundings = Surroundings { directory: reloader.directory().to_owned(), programs: programs() };
+    let reload = move || reloader.reload().map_err(|errors| errors.to_string());
+    match supervise((config, file), surroundings, reload, None) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log(&error);
@@ -56,6 +59,7 @@ pub fn try_apps(config: &Config) -> Result<(), MasterError> {
 /// Becomes the master; `make` makes a program's own app, in each worker.
 pub(crate) fn supervise(
     (config, config_file): (Config, Option<PathBuf>),
+    surroundings: Surroundings,
     reload_config: impl FnMut() -> Result<Config, String> + 'static,
     make: Option<Arc<MakeApp>>,
 ) -> Result<(), MasterError> {
@@ -68,6 +72,7 @@ pub(crate) fn supervise(
     master::run(Start {
         config,
         config_file,
+        surroundings,
         reload_config: Box::new(reload_config),
         reopen_logs: Box::new(|| telemetry::reopen().map_err(|error| error.to_string())),
         worker_main: Box::new(move |handoff| worker::main(handoff, make.as_deref())),
@@ -111,6 +116,17 @@ fn refuse(reason: &str) -> ExitCode {
 #[cfg(feature = "cli")]
 pub fn become_python() -> Result<(), String> {
     if cfg!(feature = "python") { Ok(()) } else { interpreter::become_python() }
+}
+
+/// The programs of the virtual environment, where this is its Python.
+#[cfg(all(feature = "cli", feature = "python"))]
+fn programs() -> Option<PathBuf> {
+    crate::app::python::programs()
+}
+
+#[cfg(all(feature = "cli", not(feature = "python")))]
+fn programs() -> Option<PathBuf> {
+    None
 }
 
 #[cfg(feature = "python")]

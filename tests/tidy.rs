@@ -42,7 +42,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     // The master must never be able to enter an app or to read a byte of HTTP.
-    ("master", &["sys", "config", "contract", "telemetry", "net::listeners", "net::bind"]),
+    (
+        "master",
+        &["sys", "config", "contract", "telemetry", "net::listeners", "net::bind", "net::socket_files"],
+    ),
     ("admin", &["sys", "config", "contract", "telemetry", "auth"]),
     // `serve` is where a command becomes a running server.
     ("cli", &["sys", "config", "contract", "telemetry", "auth", "serve"]),

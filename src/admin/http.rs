@@ -4,6 +4,7 @@ use super::desk::{Desk, ENDED};
 use super::{metrics, requests, status};
 use crate::contract::admin::Facts;
 use crate::contract::control::{Command, Pace, Scale, Verdict};
+use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::Scoreboard;
 use crate::sys::control_socket;
 use crate::sys::privileges;
@@ -25,6 +26,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(super) struct Site {
     pub(super) desk: Arc<Desk>,
     pub(super) scoreboard: Scoreboard,
+    pub(super) metrics: MetricTable,
     pub(super) facts: Facts,
 }
 

@@ -4,6 +4,7 @@ use super::http::Site;
 use super::status::{seconds, state_word};
 use crate::contract::control::State;
 use crate::contract::figures::Figure;
+use crate::contract::metrics::{Family, MetricKind, MetricTable, Series};
 use crate::contract::scoreboard::{Scoreboard, WorkerState};
 use crate::sys::process;
 use std::fmt::{Display, Write};
@@ -11,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 /// One page of figures.
 pub(super) fn text(site: &Site) -> String {
-    let Site { desk, scoreboard, facts } = site;
+    let Site { desk, scoreboard, metrics, facts } = site;
     let state = desk.state();
     let mut page = Page::default();
     let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");
@@ -55,7 +56,23 @@ pub(super) fn text(site: &Site) -> String {
     page.counter("worker_boot_failures_total", "Workers that did not get ready, outside reloads.", &failures);
     let starts = [("", figure(Figure::AdminStarts))];
     page.counter("admin_starts_total", "Starts of the process that tells this.", &starts);
+    apps(&mut page, metrics);
     page.0
+}
+
+/// What the apps count; names and labels are in Prometheus's spelling since they were made.
+fn apps(page: &mut Page, metrics: &MetricTable) {
+    for (name, Family { help, kind, series }) in metrics.families() {
+        let kind = match kind {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(page.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for Series { labels, value } in series {
+            let _ = writeln!(page.0, "{name}{labels} {value}");
+        }
+    }
 }
 
 fn workers(page: &mut Page, scoreboard: &Scoreboard) {

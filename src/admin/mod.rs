@@ -42,10 +42,10 @@ pub fn main(handoff: AdminHandoff) -> ExitReason {
 }
 
 async fn run(handoff: AdminHandoff) -> io::Result<ExitReason> {
-    let AdminHandoff { channel, control, addresses, scoreboard, facts, .. } = handoff;
+    let AdminHandoff { channel, control, addresses, scoreboard, metrics, facts, .. } = handoff;
     let place = facts.place.clone();
     let desk = Arc::new(Desk::new(channel.as_fd())?);
-    let site = Arc::new(Site { desk: Arc::clone(&desk), scoreboard, facts });
+    let site = Arc::new(Site { desk: Arc::clone(&desk), scoreboard, metrics, facts });
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut tasks = JoinSet::new();
     if let Some(control) = control {

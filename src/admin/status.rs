@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All there is to know.
 pub(super) fn value(site: &Site) -> Value {
-    let Site { desk, scoreboard, facts } = site;
+    let Site { desk, scoreboard, facts, .. } = site;
     let state = desk.state();
     let now = seconds(SystemTime::now());
     let mut records: Vec<_> = scoreboard.records().filter(|record| record.pid().0 != 0).collect();

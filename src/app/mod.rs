@@ -17,6 +17,7 @@ pub use body::Body;
 pub use native::{Status, native};
 pub use service::{ConnectInfo, ServiceApp};
 
+use crate::contract::metrics::Metrics;
 use crate::net::Draining;
 use crate::protocol::{Patience, Request, Response};
 use std::future::Future;
@@ -56,12 +57,14 @@ pub struct WorkerInfo {
     pub generation: u32,
     /// Says when this worker has to leave.
     pub draining: Draining,
+    /// Makes figures that `/metrics` tells, added up over all workers.
+    pub metrics: Metrics,
 }
 
 impl WorkerInfo {
     /// What is known of a worker.
-    pub(crate) fn new(slot: u16, generation: u32, draining: Draining) -> Self {
-        Self { slot, generation, draining }
+    pub(crate) fn new((slot, generation): (u16, u32), draining: Draining, metrics: Metrics) -> Self {
+        Self { slot, generation, draining, metrics }
     }
 }
 

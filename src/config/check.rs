@@ -99,6 +99,9 @@ fn workers(config: &Config, findings: &mut Findings<'_>) {
     {
         findings.add("workers.threads", "expected \"auto\" or a number from 1 to 1024");
     }
+    if workers.check_command.first().is_some_and(String::is_empty) {
+        findings.add("workers.check_command", "the first text is the program, and is empty");
+    }
     if workers.max_requests_jitter > 0 && workers.max_requests == 0 {
         findings.add(
             "workers.max_requests_jitter",
@@ -134,6 +137,8 @@ fn timeouts(timeouts: &Timeouts, findings: &mut Findings<'_>) {
         ("timeouts.body", timeouts.body),
         ("timeouts.write", timeouts.write),
         ("timeouts.boot", timeouts.boot),
+        ("timeouts.check", timeouts.check),
+        ("timeouts.reload", timeouts.reload),
     ] {
         if duration == Duration::ZERO {
             findings.add(path, "0s would end every request; this wait has no \"never\", name a long time");

@@ -147,7 +147,8 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Keeps these flags, this process's environment and the current directory.
+    /// Keeps these flags, this process's environment and the current directory, the latter by the name that the
+    /// shell or the service manager has given it: a symbolic link in it is followed anew at each reload.
     ///
     /// # Errors
     /// When the current directory is not there any more.
@@ -156,7 +157,7 @@ impl Reloader {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         };
         let environment = std::env::vars_os().filter_map(text).collect();
-        Ok(Self::with(flags, environment, std::env::current_dir()?))
+        Ok(Self::with(flags, environment, start_directory()?))
     }
 
     /// The same with everything given.
@@ -182,6 +183,11 @@ impl Reloader {
     /// The same without `ferricorn.toml`, unless a file is named.
     pub fn without_default_file(self) -> Self {
         Self { default_file: DefaultFile::Ignore, ..self }
+    }
+
+    /// Where relative paths start.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Reads the file, makes the configuration and looks at the files it names.
@@ -279,6 +285,14 @@ impl Changes {
         changes.reloaded.extend(lists.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.into()));
         changes
     }
+}
+
+/// `PWD` where it names the current directory (POSIX, pwd -L), else its name without symbolic links.
+fn start_directory() -> std::io::Result<PathBuf> {
+    let current = std::env::current_dir()?;
+    let named = std::env::var_os("PWD").map(PathBuf::from).filter(|named| named.is_absolute());
+    let is_same = |named: &PathBuf| std::fs::canonicalize(named).is_ok_and(|real| real == current);
+    Ok(named.filter(is_same).unwrap_or(current))
 }
 
 /// Where a relative path of this configuration starts.

@@ -25,6 +25,7 @@ mod tests;
 mod time;
 mod units;
 mod value;
+mod warm_up;
 
 pub use access_pattern::{AccessPattern, Atom, Piece};
 pub use admin::{Admin, ControlSocket};
@@ -39,6 +40,7 @@ pub use patterns::{HostPattern, NamePattern};
 pub use print::{ShowOrigin, reference, to_json, to_toml};
 pub(crate) use schema::mount_prefix;
 pub use units::{BindAddress, ByteSize, Mode, Share, Threads, WorkerCount};
+pub use warm_up::{WarmUp, WarmUpScheme};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -157,6 +159,10 @@ pub struct Workers {
     pub max_requests_jitter: u64,
     /// How many additional workers a reload may start at once. Default 25 %, at least one.
     pub max_surge: Share,
+    /// Requests that a new worker answers itself before it is ready.
+    pub warm_up: Vec<WarmUp>,
+    /// Program and arguments, run before any worker of a generation is started; empty: nothing is run.
+    pub check_command: Vec<String>,
 }
 
 /// `[limits]`
@@ -198,6 +204,10 @@ pub struct Timeouts {
     pub drain_idle: Duration,
     /// From the fork of a worker to its being ready. Default: 2 min.
     pub boot: Duration,
+    /// Time for `workers.check_command`. Default: 1 min.
+    pub check: Duration,
+    /// From the beginning of a reload to its end. Default: 10 min.
+    pub reload: Duration,
 }
 
 /// `[log]`

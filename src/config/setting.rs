@@ -5,7 +5,7 @@ use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::{
     BindAddress, ByteSize, Coding, ControlSocket, ForwardedField, KeyUse, LogFormat, LogLevel, LogTarget,
-    Mode, Preset, StaticRoot,
+    Mode, Preset, StaticRoot, WarmUpScheme,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -353,6 +353,7 @@ words! {
     StaticRoot { Auto = "auto", Off = "off" }
     Preset { SimpleJwt = "simplejwt", Strict = "strict" }
     KeyUse { Verify = "verify", SignAndVerify = "sign+verify" }
+    WarmUpScheme { Http = "http", Https = "https" }
     Preflight { Allow = "allow", Check = "check" }
     Authorization { Keep = "keep", Strip = "strip" }
 }

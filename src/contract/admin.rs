@@ -1,6 +1,7 @@
 //! What the admin process is born with.
 
 use crate::config::Config;
+use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::Scoreboard;
 use crate::sys::control_socket::ControlPlace;
 use crate::sys::process::Pid;
@@ -23,6 +24,8 @@ pub struct AdminHandoff {
     pub addresses: Vec<OwnedFd>,
     /// The shared table.
     pub scoreboard: Scoreboard,
+    /// The figures of the apps.
+    pub metrics: MetricTable,
     /// What does not change as long as the server runs.
     pub facts: Facts,
 }

@@ -1,11 +1,13 @@
 //! What a worker is born with.
 
 use crate::config::Config;
+use crate::contract::metrics::Metrics;
 use crate::contract::scoreboard::{RecordIndex, Scoreboard};
 use crate::net::listeners::ListenerSet;
 use crate::sys::channel;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::contract::message::{DrainReason, Order, Report, RetireReason};
@@ -20,6 +22,8 @@ pub struct Handoff {
     pub generation: Generation,
     /// The configuration of that generation.
     pub config: Arc<Config>,
+    /// Where the server was started; `server.chdir` comes after it.
+    pub directory: PathBuf,
     /// Every socket of every slot, and the shared ones.
     pub listeners: ListenerSet,
     /// Non-blocking SOCK_SEQPACKET socket: [`Order`]s in, [`Report`]s out. End of file: the master has died, and the
@@ -29,6 +33,8 @@ pub struct Handoff {
     pub relay: Relay,
     /// The shared table.
     pub scoreboard: Scoreboard,
+    /// The figures of the apps.
+    pub metrics: Metrics,
     /// The record of this process in the shared table.
     pub record: RecordIndex,
     /// Slots in service at the fork.

@@ -24,6 +24,11 @@ pub enum Order {
         /// Index in the `ListenerSet`.
         listener: u16,
     },
+    /// An address is not configured any more: take what waits in its queues, and close them.
+    Close {
+        /// Index in the `ListenerSet`.
+        listener: u16,
+    },
 }
 
 /// Why a worker is told to drain.
@@ -81,6 +86,10 @@ impl Order {
                 let [c, d] = listener.to_le_bytes();
                 vec![6, a, b, c, d]
             }
+            Self::Close { listener } => {
+                let [a, b] = listener.to_le_bytes();
+                vec![7, a, b]
+            }
         }
     }
 
@@ -99,6 +108,7 @@ impl Order {
                 slot: Slot(u16::from_le_bytes([a, b])),
                 listener: u16::from_le_bytes([c, d]),
             }),
+            [7, a, b] => Ok(Self::Close { listener: u16::from_le_bytes([a, b]) }),
             _ => Err(Malformed),
         }
     }
@@ -157,6 +167,7 @@ mod tests {
             Order::ReopenLogs,
             Order::Vacancies,
             Order::Socket { slot: Slot(0x1234), listener: 0xabcd },
+            Order::Close { listener: 0xabcd },
         ];
         for order in orders {
             assert_eq!(Order::decode(&order.encode()), Ok(order));
@@ -191,7 +202,7 @@ mod tests {
 
     #[test]
     fn other_bytes_are_refused() {
-        for bytes in [&b""[..], &[0], &[1, 1], &[6, 1, 2, 3], &[7], &[255; 9]] {
+        for bytes in [&b""[..], &[0], &[1, 1], &[6, 1, 2, 3], &[7, 1], &[255; 9]] {
             assert_eq!(Order::decode(bytes), Err(Malformed), "{bytes:?}");
         }
         for bytes in [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[6]] {

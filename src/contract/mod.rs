@@ -9,6 +9,7 @@ pub mod figures;
 pub mod handoff;
 pub mod inflight;
 pub mod message;
+pub mod metrics;
 pub mod scoreboard;
 pub mod slot;
 

@@ -27,6 +27,13 @@ pub struct Scoreboard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordIndex(usize);
 
+impl RecordIndex {
+    /// Its number, from 0.
+    pub(super) fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// What a process of a record does, as the master sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerState {
@@ -76,6 +83,11 @@ impl Scoreboard {
             Service::Served => SERVED,
         };
         self.slot_word(slot).store(value, Ordering::Release);
+    }
+
+    /// Number of records that there are.
+    pub fn record_count(&self) -> usize {
+        usize::from(self.slots_max) * WORKERS_PER_SLOT
     }
 
     /// A record.

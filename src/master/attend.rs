@@ -165,6 +165,7 @@ impl Performer {
             control,
             addresses,
             scoreboard: self.shared.scoreboard.clone(),
+            metrics: self.shared.metrics.clone(),
             facts: self.office.facts.clone(),
         };
         let mut ours = Some(ours);
@@ -183,6 +184,8 @@ impl Performer {
         let Some(main) = self.office.main.take() else { return ExitReason::BootFailed };
         self.forget_parent();
         self.shared.listeners = Default::default();
+        // It needs no directory, and outlives reloads: the one of the start can be removed then.
+        let _ = std::env::set_current_dir("/");
         match Relay::new() {
             Ok(relay) => self.shared.relay = relay,
             Err(_) => return ExitReason::BootFailed,

@@ -29,6 +29,8 @@ pub(super) enum Event {
     AdminForked(Result<(), String>),
     /// The admin process has been reaped.
     AdminExited(WaitOutcome),
+    /// The check command of [`Action::Check`] has ended: well, or with this text.
+    Checked { generation: Generation, outcome: Result<(), String> },
     /// A worker says something.
     Reported { pid: Pid, report: Report },
     /// A worker has been reaped; all its reports came before.
@@ -50,6 +52,14 @@ pub(super) enum Action {
     LoadConfig,
     /// The configuration that was loaded last is that of this generation.
     Adopt { generation: Generation },
+    /// Run the check command of a generation; `Checked` follows when it has ended.
+    Check { generation: Generation },
+    /// Kill the check command that runs.
+    EndCheck,
+    /// The reload to this generation is done.
+    Settle { generation: Generation },
+    /// Nobody will be of this generation any more.
+    Abandon { generation: Generation },
     /// Open the master's own logs anew; answered by `LogsReopened`.
     ReopenLogs,
     /// Write a worker's state into the scoreboard.
@@ -88,6 +98,10 @@ pub(super) struct Pool {
     pub(super) graceful: Duration,
     /// Time from fork to ready.
     pub(super) boot: Duration,
+    /// Time for the check command; `None` where there is none.
+    pub(super) check: Option<Duration>,
+    /// Time for a whole reload.
+    pub(super) reload: Duration,
 }
 
 /// A worker as the log names it.
@@ -120,6 +134,9 @@ pub(super) enum Note {
     Retires { who: Who, reason: RetireReason },
     Killed { who: Who, reason: KillReason },
     StillThere(Who),
+    RecyclingWaits(Who),
+    CodeStarts,
+    NobodyServes,
     ReloadPostponed,
     ReloadStarted { generation: Generation },
     ReloadDone { generation: Generation },

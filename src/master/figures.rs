@@ -18,6 +18,9 @@ pub(super) fn of(note: &Note) -> Option<Figure> {
         | Note::Left(_)
         | Note::Retires { .. }
         | Note::StillThere(_)
+        | Note::RecyclingWaits(_)
+        | Note::CodeStarts
+        | Note::NobodyServes
         | Note::ReloadPostponed
         | Note::ReloadStarted { .. }
         | Note::Scaled { .. }

@@ -1,6 +1,6 @@
 //! What the service manager is told, and when: pure, read off what the supervisor has just decided.
 
-use super::event::{Action, Finish, Note};
+use super::event::{Action, Finish};
 use super::supervisor::{Phase, Supervisor};
 use crate::contract::control::{Stage, State, Unity};
 use crate::contract::handoff::Generation;
@@ -34,6 +34,8 @@ pub(super) struct Status {
     pub(super) ready: usize,
     pub(super) wanted: usize,
     pub(super) generation: Generation,
+    /// What the last reload has left: "degraded: ", "mixed: ", or nothing.
+    pub(super) condition: &'static str,
     /// Something that went wrong and that the operator should know of.
     pub(super) failure: Option<String>,
 }
@@ -96,31 +98,11 @@ impl Supervisor {
         self.herald = Some(herald);
     }
 
-    /// Keeps why the last reload changed nothing, until one succeeds.
-    pub(super) fn notice_trouble(&mut self) {
-        let notes = self
-            .out
-            .iter()
-            .filter_map(|action| if let Action::Say(note) = action { Some(note) } else { None });
-        let mut trouble = self.trouble.take();
-        for note in notes {
-            if let Note::ReloadFailed { reason, .. } = note {
-                trouble = Some(format!("reload failed: {}", brief(reason)));
-            } else if let Note::ReloadStopped { reason, .. } = note {
-                trouble = Some(format!("reload stopped half-way: {}", brief(reason)));
-            } else if let Note::ReloadDone { .. } = note {
-                trouble = None;
-            }
-        }
-        self.trouble = trouble;
-    }
-
     /// Lets the admin process know what has changed.
     pub(super) fn publish(&mut self) {
-        let Status { stage, ready, wanted, generation, failure } = self.status();
+        let Status { stage, ready, wanted, generation, failure, .. } = self.status();
         let small = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
-        let mixed = self.seats.values().any(|seat| seat.generation != generation);
-        let unity = if mixed { Unity::Mixed } else { Unity::One };
+        let unity = if self.is_mixed() { Unity::Mixed } else { Unity::One };
         let (ready, wanted) = (small(ready), small(wanted));
         let state = State { stage, generation, ready, wanted, unity, trouble: failure };
         if self.published.as_ref() != Some(&state) {
@@ -144,32 +126,48 @@ impl Supervisor {
                 Some(format!("start failed: {}", brief(text)))
             }
             Phase::Stopping { finish: Finish::Ended, .. } | Phase::Serving | Phase::Ended => {
-                self.trouble.clone()
+                self.trouble_text().as_deref().map(brief)
             }
         };
         let ready = self.crew.select(|worker| worker.life.serves()).len();
-        Status { stage, ready, wanted: self.seats.len(), generation: self.generation, failure }
+        let (generation, condition) = (self.generation, self.condition());
+        Status { stage, ready, wanted: self.seats.len(), generation, condition, failure }
     }
 
     /// The manager's own limits for a start and a stop must not be shorter than those of the configuration, at whose end
     /// the supervisor itself kills what is overdue.
     fn extension(&self, stage: Stage, novelty: Novelty) -> Option<Duration> {
-        match stage {
-            Stage::Starting => {
-                let forks = self.out.iter().any(|action| matches!(action, Action::Fork { .. }));
-                forks.then_some(self.pool.boot + MARGIN)
+        let time = match stage {
+            Stage::Starting | Stage::Reloading
+                if self.does(|action| matches!(action, Action::Check { .. })) =>
+            {
+                self.reload.as_ref().map_or(self.pool, |reload| reload.pool).check?
             }
-            Stage::Stopping => (novelty == Novelty::New).then_some(self.pool.graceful + MARGIN),
-            Stage::Serving | Stage::Reloading => None,
-        }
+            Stage::Starting | Stage::Reloading
+                if self.does(|action| matches!(action, Action::Fork { .. })) =>
+            {
+                self.pool.boot
+            }
+            Stage::Stopping if novelty == Novelty::New => self.pool.graceful,
+            Stage::Starting | Stage::Reloading | Stage::Stopping | Stage::Serving => return None,
+        };
+        Some(time + MARGIN)
+    }
+
+    fn does(&self, what: impl Fn(&Action) -> bool) -> bool {
+        self.out.iter().any(what)
     }
 
     /// A master that runs while nobody serves or is about to is not what the watchdog should be content with.
     fn pulse(&self) -> Pulse {
         let anybody =
             self.crew.workers.values().any(|worker| worker.life.serves() || worker.life.is_starting());
-        // The time for stopping has a limit of its own.
-        let alive = anybody || !self.pending.is_empty() || self.phase != Phase::Serving;
+        // The time for stopping has a limit of its own. Of code that does not start, a restart would load the same.
+        let alive = anybody
+            || !self.pending.is_empty()
+            || self.check.is_some()
+            || self.is_degraded()
+            || self.phase != Phase::Serving;
         if alive { Pulse::Alive } else { Pulse::Dead }
     }
 }

@@ -29,14 +29,14 @@ pub(super) fn assignments(bulletin: &Bulletin, requests: u64) -> io::Result<Stri
 }
 
 fn status(status: &Status, requests: u64) -> String {
-    let Status { stage, ready, wanted, generation, failure } = status;
+    let Status { stage, ready, wanted, generation, condition, failure } = status;
     let stage = match stage {
         Stage::Starting => "starting: ",
         Stage::Serving => "",
         Stage::Reloading => "reloading: ",
         Stage::Stopping => "stopping: ",
     };
-    let failure = failure.as_ref().map_or_else(String::new, |failure| format!("; {failure}"));
+    let failure = failure.as_ref().map_or_else(String::new, |failure| format!("; {condition}{failure}"));
     format!("{stage}{ready} of {wanted} workers ready, generation {generation}, {requests} requests{failure}")
 }
 
@@ -47,7 +47,8 @@ mod tests {
     use std::time::Duration;
 
     fn bulletin(stage: Stage, novelty: Novelty) -> Bulletin {
-        let status = Status { stage, ready: 1, wanted: 2, generation: Generation(3), failure: None };
+        let generation = Generation(3);
+        let status = Status { stage, ready: 1, wanted: 2, generation, condition: "", failure: None };
         Bulletin { status, stage: novelty, extend: None, pulse: Pulse::Alive }
     }
 
@@ -73,11 +74,12 @@ mod tests {
         let mut bulletin = bulletin(Stage::Starting, Novelty::Known);
         bulletin.extend = Some(Duration::from_secs(130));
         bulletin.pulse = Pulse::Dead;
+        bulletin.status.condition = "degraded: ";
         bulletin.status.failure = Some("reload failed: no module x".into());
         assert_eq!(
             assignments(&bulletin, 0).unwrap(),
             "EXTEND_TIMEOUT_USEC=130000000\nSTATUS=starting: 1 of 2 workers ready, generation 3, 0 requests; \
-             reload failed: no module x\n"
+             degraded: reload failed: no module x\n"
         );
     }
 }

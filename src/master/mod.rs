@@ -4,6 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod attend;
+mod birth;
+mod check;
+mod command;
 mod control;
 mod crew;
 mod event;
@@ -17,30 +20,34 @@ mod pid_file;
 mod reload;
 mod respawn;
 mod scale;
+mod sockets;
 mod steward;
 mod stop;
 mod supervisor;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod trouble;
+mod vacancy;
 
 pub use attend::AdminMain;
+pub use command::Surroundings;
 pub use pid_file::PidFileError;
 
 use crate::config::{Config, Share, WorkerCount};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Relay, Slot};
+use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::{Scoreboard, Service};
 use crate::net::bind::{self, BindError};
 use crate::sys::signals::SignalPipe;
-use crate::sys::socket::SocketName;
 use crate::sys::systemd::{self, Handed};
 use crate::sys::{ForkHooks, cpu, limits, privileges, process};
 use attend::Office;
 use control::ControlSockets;
 use event::{Action, Event, Finish, Pool};
 use herald::Herald;
-use perform::{Own, Performer, Shared};
+use perform::{Own, Performer, Shared, SocketSource};
 use pid_file::PidFile;
 use std::collections::VecDeque;
 use std::fmt;
@@ -49,7 +56,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use steward::Attendance;
 use supervisor::Supervisor;
-use tracing::{info, warn};
+use tracing::warn;
 
 /// What a master is started with.
 pub struct Start {
@@ -57,6 +64,8 @@ pub struct Start {
     pub config: Config,
     /// The file that it was read from, for those who ask.
     pub config_file: Option<PathBuf>,
+    /// Where the server was started, and what it finds there.
+    pub surroundings: Surroundings,
     /// Reads the configuration anew, for a reload; the text says what is wrong with it.
     pub reload_config: Box<dyn FnMut() -> Result<Config, String>>,
     /// Opens the master's own logs anew; the text says why not.
@@ -143,30 +152,27 @@ pub fn run(mut start: Start) -> Result<Outcome, MasterError> {
     let pool = pool(&start.config);
     let slots_max = SLOTS_MAX.max(pool.workers.saturating_mul(2));
     let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers"))?;
+    let metrics = MetricTable::new(scoreboard.record_count()).map_err(system("share memory with workers"))?;
     let relay = Relay::new().map_err(system("make the workers' relay"))?;
+    let source = if handed.sockets.is_empty() { SocketSource::Bound } else { SocketSource::Handed };
     let bound = bind::bind(&start.config.server, pool.workers, &handed.sockets)?;
     let pid_file = start.config.server.pid_file.as_deref().map(PidFile::write).transpose();
     let pid_file = pid_file.inspect_err(|_| bound.files.remove())?;
-    let sockets = ControlSockets::new(&start.config).inspect_err(|_| bound.files.remove())?;
-    for listener in bound.listeners.iter() {
-        match listener.name() {
-            SocketName::Tcp(address) => info!("listening at http://{address}"),
-            name @ SocketName::Unix(_) => info!("listening at {name}"),
-        }
-    }
+    let control = ControlSockets::new(&start.config).inspect_err(|_| bound.files.remove())?;
+    sockets::announce(bound.listeners.iter());
     for slot in (1..=pool.workers).map(Slot) {
         scoreboard.set_service(slot, Service::Vacant);
     }
-    let shared = Shared { listeners: bound.listeners, relay, scoreboard };
+    let shared = Shared { listeners: bound.listeners, relay, scoreboard, metrics };
     let Handed { manager, watchdog, .. } = handed;
     let herald = manager.as_ref().map(|_| Herald::new(watchdog));
-    let office = Office::new(sockets, &mut start, &shared);
+    let office = Office::new(control, &mut start, &shared);
     let attendance = if office.is_wanted() { Attendance::Attended } else { Attendance::Unattended };
-    let mut performer = Performer::new(start, shared, Own { signals, pid_file, manager }, office);
+    let own = Own { signals, pid_file, manager, files: bound.files, source };
+    let mut performer = Performer::new(start, shared, own, office);
     let supervisor = Supervisor::new(pool, slots_max).with_herald(herald).attended(attendance);
     let finish = supervise(&mut performer, supervisor);
     performer.close();
-    bound.files.remove();
     match finish.map_err(system("wait for events"))? {
         Finish::Ended => Ok(Outcome),
         Finish::StartFailed { reason: ExitReason::AppLoadFailed, text } => {
@@ -221,7 +227,15 @@ fn pool(config: &Config) -> Pool {
         }
     };
     let surge = surge.max(1);
-    Pool { workers, surge, graceful: config.timeouts.graceful, boot: config.timeouts.boot }
+    let timeouts = &config.timeouts;
+    Pool {
+        workers,
+        surge,
+        graceful: timeouts.graceful,
+        boot: timeouts.boot,
+        check: (!config.workers.check_command.is_empty()).then_some(timeouts.check),
+        reload: timeouts.reload,
+    }
 }
 
 /// Names are looked up before anything is bound: a worker that finds out would be too late.

@@ -4,6 +4,7 @@ use super::event::{KillReason, Note, Who};
 use crate::contract::control::Pace;
 use crate::contract::entry::{Entry, Stage};
 use crate::contract::exit::{Cause, DID_NOT_START};
+use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::RetireReason;
 use tracing::{error, info, warn};
 
@@ -20,14 +21,7 @@ pub(super) fn write(note: &Note) {
         Note::Crashed { who: Who { slot, pid, generation }, how } => {
             error!(%slot, %pid, %generation, "worker crashed: {how}");
         }
-        Note::BootFailed { slot, generation, text } => match text.split_once('\n') {
-            Some((first, traceback)) => {
-                error!(%slot, %generation, id = DID_NOT_START, traceback, "worker did not start, another try follows: {first}");
-            }
-            None => {
-                error!(%slot, %generation, id = DID_NOT_START, "worker did not start, another try follows: {text}")
-            }
-        },
+        Note::BootFailed { slot, generation, text } => write_boot_failed((*slot, *generation), text),
         Note::Left(Who { slot, pid, generation }) => info!(%slot, %pid, %generation, "worker left"),
         Note::Retires { who: Who { slot, pid, generation }, reason } => match reason {
             RetireReason::MaxRequests => {
@@ -43,6 +37,13 @@ pub(super) fn write(note: &Note) {
         Note::Killed { who, reason } => write_killed(*who, *reason),
         Note::StillThere(Who { slot, pid, generation }) => {
             warn!(%slot, %pid, %generation, "worker is still there after SIGKILL: it is stuck in the kernel");
+        }
+        Note::RecyclingWaits(Who { slot, pid, generation }) => {
+            warn!(%slot, %pid, %generation, "worker serves on: its successor would load the code that has just failed to start");
+        }
+        Note::CodeStarts => info!("the code on disk starts again; waiting successors follow"),
+        Note::NobodyServes => {
+            error!("nobody serves: connections wait in the queue until the code on disk starts again");
         }
         Note::ReloadPostponed => info!("reload follows when the present start is done"),
         Note::ReloadStarted { generation } => info!("reload started: generation {generation}"),
@@ -73,6 +74,16 @@ pub(super) fn write(note: &Note) {
         Note::AdminEnded(how) => warn!("the admin process ended, another one follows: {how}"),
         Note::ControlSocketGone => info!("the control socket was removed; it is made anew"),
         Note::NoUpgrade => warn!("SIGUSR2 ignored: an upgrade in place is not part of this version"),
+    }
+}
+
+fn write_boot_failed((slot, generation): (Slot, Generation), text: &str) {
+    let id = DID_NOT_START;
+    match text.split_once('\n') {
+        Some((first, traceback)) => {
+            error!(%slot, %generation, id, traceback, "worker did not start, another try follows: {first}");
+        }
+        None => error!(%slot, %generation, id, "worker did not start, another try follows: {text}"),
     }
 }
 

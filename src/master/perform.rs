@@ -1,6 +1,7 @@
-//! The supervisor's arms and ears: the only file of the master that touches the system.
+//! The supervisor's arms and ears: with `birth`, `command` and `sockets` all of the master that touches the system.
 
 use super::attend::Office;
+use super::command::{Run, Surroundings};
 use super::event::{Action, Event, Pool};
 use super::herald::Bulletin;
 use super::legacy::Legacies;
@@ -9,41 +10,45 @@ use super::{Start, figures, manager, pool};
 use crate::config::{Changes, Config};
 use crate::contract::control::{Command, Pace, Scale, Tiding};
 use crate::contract::exit::ExitReason;
-use crate::contract::figures::Figure;
-use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
+use crate::contract::handoff::{Generation, Handoff, Relay};
 use crate::contract::message::{Order, Report};
-use crate::contract::scoreboard::{RecordIndex, Scoreboard, Service, WorkerState};
+use crate::contract::metrics::MetricTable;
+use crate::contract::scoreboard::{RecordIndex, Scoreboard};
+use crate::net::bind::Bound;
 use crate::net::listeners::ListenerSet;
+use crate::net::socket_files::SocketFiles;
 use crate::sys::channel::{self, Received, Sent};
-use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::Pid;
 use crate::sys::signals::{self, Signal, SignalPipe};
 use crate::sys::systemd::Manager;
-use crate::sys::wait;
-use crate::sys::{ForkHooks, poll};
+use crate::sys::{ForkHooks, poll, wait};
+use crate::telemetry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// Does what the supervisor decides and hears what happens.
 pub(super) struct Performer {
-    start: Callbacks,
+    pub(super) start: Callbacks,
     /// The configuration of each generation that may still be started.
-    configs: BTreeMap<Generation, Arc<Config>>,
+    pub(super) configs: BTreeMap<Generation, Arc<Config>>,
     /// What the sockets were made by.
     started_with: Arc<Config>,
-    loaded: Option<Config>,
+    loaded: Option<(Config, Bound)>,
     pub(super) links: BTreeMap<Pid, Link>,
     pub(super) shared: Shared,
     /// What a worker must not have.
-    own: Own,
+    pub(super) own: Own,
     pub(super) office: Office,
     /// What workers who have just died have left.
     pub(super) legacies: Legacies,
+    /// The check command that runs.
+    pub(super) check: Option<Run>,
+    pub(super) surroundings: Surroundings,
     hearing: Hearing,
 }
 
@@ -60,6 +65,7 @@ pub(super) struct Shared {
     pub(super) listeners: ListenerSet,
     pub(super) relay: Relay,
     pub(super) scoreboard: Scoreboard,
+    pub(super) metrics: MetricTable,
 }
 
 /// What the master keeps to itself.
@@ -68,36 +74,38 @@ pub(super) struct Own {
     pub(super) signals: SignalPipe,
     pub(super) pid_file: Option<PidFile>,
     pub(super) manager: Option<Manager>,
+    /// The paths of the UNIX sockets.
+    pub(super) files: SocketFiles,
+    pub(super) source: SocketSource,
 }
 
-struct Callbacks {
+/// Who has bound the listening sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SocketSource {
+    /// This server, as `server.bind` has it.
+    Bound,
+    /// The service manager.
+    Handed,
+}
+
+pub(super) struct Callbacks {
     reload_config: Box<dyn FnMut() -> Result<Config, String>>,
     reopen_logs: Box<dyn FnMut() -> Result<(), String>>,
-    worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
-    fork_hooks: ForkHooks,
+    pub(super) worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
+    pub(super) fork_hooks: ForkHooks,
 }
 
 /// The master's side of a worker.
 #[derive(Debug)]
 pub(super) struct Link {
     /// `None` once the worker has closed its end.
-    channel: Option<OwnedFd>,
+    pub(super) channel: Option<OwnedFd>,
     pub(super) record: RecordIndex,
-}
-
-/// What a worker is forked for.
-struct Birth {
-    slot: Slot,
-    generation: Generation,
-    config: Arc<Config>,
-    record: RecordIndex,
-    channel: OwnedFd,
-    workers: u16,
 }
 
 impl Performer {
     pub(super) fn new(start: Start, shared: Shared, own: Own, office: Office) -> Self {
-        let Start { config, reload_config, reopen_logs, worker_main, fork_hooks, .. } = start;
+        let Start { config, surroundings, reload_config, reopen_logs, worker_main, fork_hooks, .. } = start;
         let config = Arc::new(config);
         Self {
             start: Callbacks { reload_config, reopen_logs, worker_main, fork_hooks },
@@ -109,6 +117,8 @@ impl Performer {
             own,
             office,
             legacies: Legacies::new(),
+            check: None,
+            surroundings,
             hearing: Hearing::Heard,
         }
     }
@@ -127,8 +137,20 @@ impl Performer {
                 }
             }
             Action::Adopt { generation } => {
-                if let Some(config) = self.loaded.take() {
+                if let Some((config, bound)) = self.loaded.take() {
                     self.configs.insert(generation, Arc::new(config));
+                    self.add_addresses(bound, generation);
+                }
+            }
+            Action::Abandon { generation } => {
+                self.configs.remove(&generation);
+                self.close_addresses(|origin| origin.since == generation);
+            }
+            Action::Settle { generation } => self.settle(generation),
+            Action::Check { generation } => return self.begin_check(generation),
+            Action::EndCheck => {
+                if let Some(run) = &self.check {
+                    run.kill();
                 }
             }
             Action::Mark { pid, state } => {
@@ -172,6 +194,7 @@ impl Performer {
             .unzip();
         let mut sources = channels;
         sources.push(self.own.signals.descriptor());
+        sources.extend(self.check.as_ref().and_then(Run::output));
         sources.extend(self.office.channel());
         let ready = poll::wait_readable(&sources, limit)?;
         if ready.last().is_some_and(|index| *index > pids.len()) {
@@ -179,6 +202,9 @@ impl Performer {
         }
         for pid in ready.iter().filter_map(|index| pids.get(*index)) {
             self.listen(*pid, events);
+        }
+        if let Some(run) = &mut self.check {
+            run.read();
         }
         for signal in self.own.signals.take() {
             match command(signal) {
@@ -218,11 +244,17 @@ impl Performer {
                 events.push_back(Event::AdminExited(outcome));
                 continue;
             }
+            if let Some(run) = self.check.take_if(|run| run.pid() == pid) {
+                let generation = run.generation();
+                events.push_back(Event::Checked { generation, outcome: run.end(&outcome) });
+                continue;
+            }
             let Some(link) = self.links.remove(&pid) else {
                 debug!(%pid, "reaped a process that is no worker");
                 continue;
             };
             let outcome = self.take_legacy(pid, link.record, outcome);
+            self.shared.metrics.retire(link.record);
             self.shared.scoreboard.retire(link.record);
             events.push_back(Event::Exited { pid, outcome });
         }
@@ -239,7 +271,7 @@ impl Performer {
         self.hearing = if told.is_ok() { Hearing::Heard } else { Hearing::Deaf };
     }
 
-    fn send(&mut self, pid: Pid, order: Order, descriptor: Option<BorrowedFd<'_>>) {
+    pub(super) fn send(&mut self, pid: Pid, order: Order, descriptor: Option<BorrowedFd<'_>>) {
         let Some(channel) = self.links.get(&pid).and_then(|link| link.channel.as_ref()) else { return };
         match channel::send(channel.as_fd(), &order.encode(), descriptor.as_slice()) {
             Ok(Sent::Sent | Sent::Closed) => {}
@@ -258,118 +290,49 @@ impl Performer {
                 info!("changed keys that the reload takes: {}", changes.reloaded.join(", "));
             }
         }
+        let bound = self.bind_new(&config)?;
         for key in Changes::between(&self.started_with, &config).restart {
             warn!("{key} has changed: this takes effect at a restart only");
         }
-        self.loaded = Some(config);
+        self.loaded = Some((config, bound));
         Ok(pool)
     }
 
-    fn fork(&mut self, slot: Slot, generation: Generation, workers: u16) -> Event {
-        match self.try_fork(slot, generation, workers) {
-            Ok(pid) => Event::Forked { slot, generation, pid },
-            Err(error) => {
-                Event::ForkFailed { slot, generation, text: format!("cannot start a worker: {error}") }
+    fn begin_check(&mut self, generation: Generation) -> Option<Event> {
+        let config = self.configs.get(&generation)?;
+        match Run::begin(generation, config, &self.surroundings) {
+            Ok(run) => {
+                self.check = Some(run);
+                None
             }
+            Err(text) => Some(Event::Checked { generation, outcome: Err(text) }),
         }
     }
 
-    fn try_fork(&mut self, slot: Slot, generation: Generation, workers: u16) -> io::Result<Pid> {
-        self.open_slot(slot)?;
-        let missing = || io::Error::other(format!("no configuration of generation {generation}"));
-        let config = self.configs.get(&generation).cloned().ok_or_else(missing)?;
-        let full = || io::Error::other("the scoreboard is full");
-        let record = self.shared.scoreboard.free_record().ok_or_else(full)?;
-        let (ours, channel) = channel::pair()?;
-        self.shared.scoreboard.record(record).claim(slot, generation);
-        let birth = Birth { slot, generation, config, record, channel, workers };
-        let mut ours = Some(ours);
-        let forked = fork_worker(self.start.fork_hooks, ExitReason::Panicked.status(), || {
-            drop(ours.take());
-            self.become_worker(birth).status()
-        });
-        let pid = match forked {
-            Ok(pid) => pid,
-            Err(error) => {
-                self.shared.scoreboard.record(record).set_state(WorkerState::Free);
-                return Err(error);
-            }
-        };
-        self.shared.scoreboard.record(record).set_pid(pid);
-        self.links.insert(pid, Link { channel: ours, record });
-        self.shared.scoreboard.figure(Figure::Forks).fetch_add(1, Ordering::Relaxed);
-        Ok(pid)
-    }
-
-    /// In the child: everything that is the master's goes, then the worker begins.
-    fn become_worker(&mut self, birth: Birth) -> ExitReason {
-        self.forget_parent();
-        let Birth { slot, generation, config, record, channel, workers } = birth;
-        let scoreboard = self.shared.scoreboard.clone();
-        let listeners = std::mem::take(&mut self.shared.listeners);
-        let ends = (self.shared.relay.post.try_clone(), self.shared.relay.take.try_clone());
-        let (Ok(post), Ok(take)) = ends else { return ExitReason::BootFailed };
-        let relay = Relay { post, take };
-        if fork::restore_signals().is_err() {
-            return ExitReason::BootFailed;
+    /// What the new generation has changed for the server as a whole takes effect.
+    fn settle(&mut self, generation: Generation) {
+        let Some(config) = self.configs.get(&generation).cloned() else { return };
+        self.retire_addresses(&config.server);
+        if let Err(error) = telemetry::adopt(&config.log) {
+            error!(%error, "the error log could not be opened anew");
         }
-        (self.start.worker_main)(Handoff {
-            slot,
-            generation,
-            config,
-            listeners,
-            channel,
-            relay,
-            scoreboard,
-            record,
-            workers,
-        })
-    }
-
-    /// In a child: everything that is the master's goes.
-    pub(super) fn forget_parent(&mut self) {
-        // With a copy of a sibling's channel open here, that sibling would not see the master's death.
-        self.links.clear();
-        self.office.leave_to_parent();
-        if let Some(pid_file) = self.own.pid_file.take() {
-            pid_file.leave_to_parent();
+        // By its name, behind which another directory may stand by now: the one before can be removed. Workers enter it
+        // themselves, and say so if they cannot.
+        let _ = std::env::set_current_dir(&self.surroundings.directory);
+        // Those of new addresses are served by the workers of their slots alone from now on.
+        for pid in self.links.keys().copied().collect::<Vec<_>>() {
+            self.send(pid, Order::Vacancies, None);
         }
-        self.own.manager = None;
-        self.own.signals.release();
     }
 
     pub(super) fn fork_hooks(&self) -> ForkHooks {
         self.start.fork_hooks
     }
 
-    /// Takes leave of the admin process, as everybody else has gone.
+    /// Takes leave of the admin process, as everybody else has gone, and of the paths of sockets.
     pub(super) fn close(mut self) {
         self.office.close(&mut self.own.signals);
-    }
-
-    /// Sees that the slot has its sockets, and that everybody knows of new ones before they are connected to in vain.
-    fn open_slot(&mut self, slot: Slot) -> io::Result<()> {
-        let opened = self.shared.listeners.open_slot(slot)?;
-        if opened.is_empty() {
-            return Ok(());
-        }
-        self.shared.scoreboard.set_service(slot, Service::Vacant);
-        for listener in opened {
-            let Some(socket) = self.shared.listeners.socket(listener, slot) else { continue };
-            let state = |link: &Link| self.shared.scoreboard.record(link.record).state();
-            // Who drains must not begin to accept again.
-            for link in self.links.values().filter(|link| state(link) != WorkerState::Draining) {
-                let Some(channel) = &link.channel else { continue };
-                let order = Order::Socket { slot, listener };
-                if !matches!(channel::send(channel.as_fd(), &order.encode(), &[socket]), Ok(Sent::Sent)) {
-                    warn!(%slot, "a worker has not got the new slot's socket");
-                }
-            }
-        }
-        for pid in self.links.keys().copied().collect::<Vec<_>>() {
-            self.send(pid, Order::Vacancies, None);
-        }
-        Ok(())
+        self.own.files.remove();
     }
 }
 

@@ -54,7 +54,9 @@ impl PidFile {
         file.set_len(0).map_err(fail)?;
         file.rewind().map_err(fail)?;
         writeln!(file, "{}", process::own_pid()).map_err(fail)?;
-        Ok(Self { path: path.into(), _lock: file })
+        // The process may work elsewhere when it removes the file.
+        let path = std::path::absolute(path).map_err(fail)?;
+        Ok(Self { path, _lock: file })
     }
 
     /// For a forked child: closes its descriptor and leaves the file and the master's lock as they are.

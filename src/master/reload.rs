@@ -1,9 +1,11 @@
 //! A reload: new workers wave by wave, each proven before those it replaces are told to leave.
 
+use super::check::Trial;
 use super::crew::{Life, Seat};
 use super::event::{Action, Finish, Note, Pool};
 use super::respawn::Respawn;
 use super::supervisor::Supervisor;
+use super::trouble::{Blame, Delayed, Extent};
 use crate::contract::control::{Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
@@ -17,6 +19,12 @@ pub(super) struct Reload {
     pub(super) generation: Generation,
     /// How many and how long.
     pub(super) pool: Pool,
+    /// Where it is with its check command.
+    pub(super) trial: Trial,
+    /// When it has failed, if it is not done by then.
+    deadline: Instant,
+    /// How long the next wave waits for those to leave who were told to.
+    patience: Instant,
     /// Slots whose turn comes later.
     todo: VecDeque<Slot>,
     /// Slots that get their new worker now.
@@ -33,9 +41,18 @@ enum Progress {
 }
 
 impl Reload {
-    fn new(generation: Generation, pool: Pool) -> Self {
+    fn new(now: Instant, generation: Generation, pool: Pool) -> Self {
         let todo = (1..=pool.workers).map(Slot).collect();
-        Self { generation, pool, todo, wave: BTreeSet::new(), progress: Progress::Undoable }
+        Self {
+            generation,
+            pool,
+            trial: Trial::new(pool.check),
+            deadline: now + pool.reload,
+            patience: now + pool.graceful,
+            todo,
+            wave: BTreeSet::new(),
+            progress: Progress::Undoable,
+        }
     }
 
     /// Whether the reload will fill, or is filling, this slot.
@@ -48,9 +65,18 @@ impl Reload {
         generation == self.generation && self.wave.contains(&slot)
     }
 
+    /// When something must be done about it, if nothing else happens.
+    pub(super) fn due(&self) -> Instant {
+        let waits = self.wave.is_empty() && self.trial == Trial::Passed;
+        if waits { self.patience.min(self.deadline) } else { self.deadline }
+    }
+
+    fn next_size(&self) -> usize {
+        usize::from(self.pool.surge.max(1)).min(self.todo.len())
+    }
+
     fn next_wave(&mut self) {
-        let size = usize::from(self.pool.surge.max(1)).min(self.todo.len());
-        self.wave = self.todo.drain(..size).collect();
+        self.wave = self.todo.drain(..self.next_size()).collect();
     }
 }
 
@@ -73,17 +99,18 @@ impl Supervisor {
     }
 
     /// The new configuration has been read, or not.
-    pub(super) fn begin_reload(&mut self, loaded: Result<Pool, String>) {
+    pub(super) fn begin_reload(&mut self, now: Instant, loaded: Result<Pool, String>) {
         match loaded {
             Ok(pool) => {
                 let generation = Generation(self.last_generation.0.saturating_add(1));
                 self.last_generation = generation;
                 self.act(Action::Adopt { generation });
                 self.say(Note::ReloadStarted { generation });
-                self.reload = Some(Reload::new(generation, pool));
+                self.reload = Some(Reload::new(now, generation, pool));
             }
             Err(reason) => {
                 self.answer_reload(&Verdict::Failed(reason.clone()));
+                self.note_trouble(now, Extent::Undone, &reason, Blame::Circumstances);
                 self.say(Note::ReloadFailed { reason, serving: self.generation });
             }
         }
@@ -91,11 +118,28 @@ impl Supervisor {
 
     /// Starts what is to be started now, and goes on to the next wave where all are ready.
     pub(super) fn advance_reload(&mut self, now: Instant) {
-        while let Some(reload) = &mut self.reload {
+        let Some((generation, trial)) = self.reload.as_ref().map(|reload| (reload.generation, reload.trial))
+        else {
+            return;
+        };
+        let trial = self.advance_trial(now, trial, generation);
+        if let Some(reload) = &mut self.reload {
+            reload.trial = trial;
+        }
+        if trial != Trial::Passed {
+            return;
+        }
+        while let Some(reload) = &self.reload {
             if reload.wave.is_empty() {
                 if reload.todo.is_empty() {
                     return self.finish_reload(now);
                 }
+                if !self.has_room_for_wave(now, reload) {
+                    return;
+                }
+            }
+            let Some(reload) = &mut self.reload else { return };
+            if reload.wave.is_empty() {
                 reload.next_wave();
             }
             let (generation, wave) = (reload.generation, reload.wave.clone());
@@ -114,19 +158,24 @@ impl Supervisor {
     /// Ends a reload because of a worker that did not start.
     ///
     /// Before anybody was told to leave, everything new goes; later, what is there stays, old and new.
-    pub(super) fn fail_reload(&mut self, now: Instant, reason: String) {
+    pub(super) fn fail_reload(&mut self, now: Instant, reason: String, blame: Blame) {
         let Some(reload) = self.reload.take() else { return };
         let tried = |slot: Slot, generation| match reload.progress {
             Progress::Undoable => generation == reload.generation,
             Progress::Replacing => reload.is_tried(slot, generation),
         };
+        self.cancel_check(now);
         self.pending.retain(|slot, generation| !tried(*slot, *generation));
         for pid in self.crew.select(|worker| tried(worker.slot, worker.generation)) {
             self.dismiss(now, pid);
         }
         self.answer_reload(&Verdict::Failed(reason.clone()));
         match reload.progress {
-            Progress::Undoable => self.say(Note::ReloadFailed { reason, serving: self.generation }),
+            Progress::Undoable => {
+                self.act(Action::Abandon { generation: reload.generation });
+                self.note_trouble(now, Extent::Undone, &reason, blame);
+                self.say(Note::ReloadFailed { reason, serving: self.generation });
+            }
             Progress::Replacing => {
                 self.generation = reload.generation;
                 let count = |supervisor: &Self, new: bool| {
@@ -134,6 +183,7 @@ impl Supervisor {
                     supervisor.crew.select(|w| w.life.serves() && is_new(w.generation) == new).len()
                 };
                 let (old, new) = (count(self, false), count(self, true));
+                self.note_trouble(now, Extent::HalfWay, &reason, blame);
                 self.say(Note::ReloadStopped { reason, old, new });
             }
         }
@@ -145,19 +195,40 @@ impl Supervisor {
         now: Instant,
         place: (Slot, Generation),
         reason: (ExitReason, String),
+        blame: Blame,
     ) {
         let ((slot, generation), (reason, text)) = (place, reason);
-        if self.reload.as_ref().is_some_and(|reload| reload.is_tried(slot, generation)) {
-            return self.fail_reload(now, text);
+        if self.is_tried(slot, generation) {
+            return self.fail_reload(now, text, blame);
         }
         if !self.has_served() {
             return self.stop_start(now, Finish::StartFailed { reason, text });
         }
         self.answer_scale(&Verdict::Failed(text.clone()));
         self.say(Note::BootFailed { slot, generation, text });
-        if let Some(seat) = self.seats.get_mut(&slot) {
+        if self.attempt_failed(now) == Delayed::Slot
+            && let Some(seat) = self.seats.get_mut(&slot)
+        {
             seat.respawn.failed(now);
         }
+    }
+
+    /// Ends a reload that takes too long.
+    pub(super) fn end_overdue_reload(&mut self, now: Instant) {
+        if self.reload.as_ref().is_some_and(|reload| reload.deadline <= now) {
+            let text = "it was not done in time (timeouts.reload)";
+            self.fail_reload(now, text.into(), Blame::Circumstances);
+        }
+    }
+
+    /// Whether the next wave may come: those of the one before are gone, or have had their time to leave.
+    ///
+    /// So a reload never takes the memory of more than `max_surge` additional workers, unless a connection outlives
+    /// `timeouts.graceful`.
+    fn has_room_for_wave(&self, now: Instant, reload: &Reload) -> bool {
+        let wanted = self.seats.len().max(usize::from(reload.pool.workers));
+        let there = self.crew.workers.len() + self.pending.len();
+        there + reload.next_size() <= wanted + usize::from(reload.pool.surge.max(1)) || reload.patience <= now
     }
 
     fn start_in_wave(&mut self, slot: Slot, generation: Generation) {
@@ -174,8 +245,11 @@ impl Supervisor {
         if let Some(reload) = &mut self.reload {
             reload.progress = Progress::Replacing;
             reload.wave.clear();
+            reload.patience = now + reload.pool.graceful;
             self.pool = reload.pool;
         }
+        // This code starts: nothing waits any more.
+        self.trouble = None;
         for slot in wave {
             self.seats.insert(*slot, Seat { generation, respawn: Respawn::default() });
         }
@@ -193,6 +267,7 @@ impl Supervisor {
             self.retire_slot(now, slot);
         }
         let generation = reload.generation;
+        self.act(Action::Settle { generation });
         self.answer_reload(&Verdict::Done(format!("generation {generation}")));
         self.say(Note::ReloadDone { generation });
     }

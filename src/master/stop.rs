@@ -25,6 +25,7 @@ impl Supervisor {
         self.say(Note::Stopping(pace));
         self.reload = None;
         self.answer_all_but_stop();
+        self.cancel_check(now);
         for pid in self.crew.select(|worker| !matches!(worker.life, Life::Killed { .. })) {
             let life = self.crew.workers.get(&pid).map(|worker| worker.life);
             match (pace, life) {
@@ -52,6 +53,7 @@ impl Supervisor {
         }
         self.phase = Phase::Stopping { pace: Pace::Quick, finish };
         self.answer_all_but_stop();
+        self.cancel_check(now);
         for pid in self.crew.select(|_| true) {
             self.dismiss(now, pid);
         }

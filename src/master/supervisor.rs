@@ -2,6 +2,7 @@
 //!
 //! [`Supervisor::step`] takes what has happened and gives what to do. It reads no clock and calls no system.
 
+use super::check::{Check, Trial};
 use super::crew::{Crew, Life, Seat, Worker};
 use super::event::{Action, Event, Finish, KillReason, Note, Pool, Who};
 use super::herald::Herald;
@@ -10,11 +11,12 @@ use super::respawn::Respawn;
 use super::scale::Deferred;
 use super::steward::Steward;
 use super::tickets::Tickets;
+use super::trouble::{Blame, Trouble};
 use crate::contract::control::{Pace, State};
 use crate::contract::exit::{self, ExitReason, Progress};
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
-use crate::contract::scoreboard::{Service, WorkerState};
+use crate::contract::scoreboard::WorkerState;
 use crate::sys::process::Pid;
 use crate::sys::wait::WaitOutcome;
 use std::collections::btree_map::Entry;
@@ -41,15 +43,19 @@ pub(super) struct Supervisor {
     /// The number of workers to have after the reload, where one was asked for.
     pub(super) scale_later: Option<Deferred>,
     pub(super) tickets: Tickets,
+    /// Why the last reload did not succeed.
+    pub(super) trouble: Option<Trouble>,
+    /// Where the first generation is with its check command.
+    pub(super) trial: Trial,
+    /// The check command that runs.
+    pub(super) check: Option<Check>,
     start: Start,
     pub(super) phase: Phase,
-    served: BTreeSet<Slot>,
+    pub(super) served: BTreeSet<Slot>,
     /// `None` where nobody is to be admitted.
     pub(super) steward: Option<Steward>,
     /// `None` where no service manager asks.
     pub(super) herald: Option<Herald>,
-    /// What went wrong last and has not been put right, on one line.
-    pub(super) trouble: Option<String>,
     /// What has been published last.
     pub(super) published: Option<State>,
     pub(super) out: Vec<Action>,
@@ -91,12 +97,14 @@ impl Supervisor {
             again: false,
             scale_later: None,
             tickets: Tickets::default(),
+            trouble: None,
+            trial: Trial::new(pool.check),
+            check: None,
             start: Start::Dark,
             phase: Phase::Serving,
             served: BTreeSet::new(),
             steward: None,
             herald: None,
-            trouble: None,
             published: None,
             out: Vec::new(),
         }
@@ -115,13 +123,15 @@ impl Supervisor {
             Event::Reported { pid, report } => self.reported(now, pid, report),
             Event::Exited { pid, outcome } => self.exited(now, pid, &outcome),
             Event::ForkFailed { slot, generation, text } => self.fork_failed(now, slot, generation, text),
-            Event::ConfigLoaded(loaded) if serving => self.begin_reload(loaded),
+            Event::Checked { generation, outcome } => self.checked(now, generation, outcome),
+            Event::ConfigLoaded(loaded) if serving => self.begin_reload(now, loaded),
             Event::ConfigLoaded(_) => {}
         }
         self.kill_overdue(now);
+        self.end_overdue_check(now);
+        self.end_overdue_reload(now);
         self.settle(now);
         self.attend(now);
-        self.notice_trouble();
         self.tell_manager(now);
         self.publish();
         std::mem::take(&mut self.out)
@@ -130,11 +140,15 @@ impl Supervisor {
     /// When [`Event::Tick`] is due, if nothing else happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let lives = self.crew.workers.values().filter_map(|worker| worker.life.deadline());
-        let short = |slot: Slot| self.phase == Phase::Serving && self.is_short(slot) && self.has_room(slot);
-        let respawns = self.seats.iter().filter(|(slot, _)| short(**slot));
-        let herald = self.herald.as_ref().and_then(Herald::due);
-        let respawns = respawns.filter_map(|(_, seat)| seat.respawn.due());
-        lives.chain(respawns).chain(herald).chain(self.tickets_due()).chain(self.attendance_due()).min()
+        let others = [
+            self.next_filling(),
+            self.check.as_ref().map(|check| check.deadline),
+            self.reload.as_ref().map(Reload::due),
+            self.herald.as_ref().and_then(Herald::due),
+            self.tickets_due(),
+            self.attendance_due(),
+        ];
+        lives.chain(others.into_iter().flatten()).min()
     }
 
     /// Slots in service.
@@ -145,6 +159,11 @@ impl Supervisor {
     /// Whether a generation may still be asked for.
     pub(super) fn uses(&self, generation: Generation) -> bool {
         generation >= self.generation || self.seats.values().any(|seat| seat.generation == generation)
+    }
+
+    /// Whether a worker's failure is that of the reload on its way.
+    pub(super) fn is_tried(&self, slot: Slot, generation: Generation) -> bool {
+        self.reload.as_ref().is_some_and(|reload| reload.is_tried(slot, generation))
     }
 
     pub(super) fn has_served(&self) -> bool {
@@ -205,7 +224,7 @@ impl Supervisor {
     fn fork_failed(&mut self, now: Instant, slot: Slot, generation: Generation, text: String) {
         if self.pending.get(&slot) == Some(&generation) {
             self.pending.remove(&slot);
-            self.boot_failed(now, (slot, generation), (ExitReason::BootFailed, text));
+            self.boot_failed(now, (slot, generation), (ExitReason::BootFailed, text), Blame::Circumstances);
         }
     }
 
@@ -221,7 +240,8 @@ impl Supervisor {
                     self.start = Start::Serving;
                 }
                 // Within a reload they leave when the whole wave is ready.
-                if !self.reload.as_ref().is_some_and(|reload| reload.is_tried(who.slot, who.generation)) {
+                if !self.is_tried(who.slot, who.generation) {
+                    self.code_has_started();
                     let others = |other: &Worker| {
                         other.slot == who.slot && matches!(other.life, Life::Retiring { .. })
                     };
@@ -233,7 +253,7 @@ impl Supervisor {
             (Report::Failed { reason, text }, Life::Starting { .. }) => {
                 worker.life = Life::Failed { deadline: now + LEAVING };
                 let text = if text.is_empty() { reason.to_string() } else { text };
-                self.boot_failed(now, (who.slot, who.generation), (reason, text));
+                self.boot_failed(now, (who.slot, who.generation), (reason, text), Blame::Code);
             }
             (Report::Retiring(reason), Life::Ready { since }) => {
                 worker.life = Life::Retiring { since };
@@ -241,6 +261,9 @@ impl Supervisor {
                 if reason == RetireReason::MaxRequests {
                     // Planned, not a failure: no delay is due.
                     self.seats.entry(who.slot).and_modify(|seat| seat.respawn = Respawn::default());
+                }
+                if self.is_degraded() {
+                    self.say(Note::RecyclingWaits(who));
                 }
             }
             // Said before it knew that it is to leave.
@@ -261,12 +284,13 @@ impl Supervisor {
                 };
                 let text = format!("worker pid {pid} ended before it was ready: {how}");
                 let reason = reason.unwrap_or(ExitReason::BootFailed);
-                self.boot_failed(now, (worker.slot, worker.generation), (reason, text));
+                self.boot_failed(now, (worker.slot, worker.generation), (reason, text), Blame::Code);
             }
             Life::Ready { since } | Life::Retiring { since } => {
                 self.say(Note::Crashed { who, how: how.clone() });
-                if self.reload.as_ref().is_some_and(|reload| reload.is_tried(who.slot, who.generation)) {
-                    self.fail_reload(now, format!("worker pid {pid} ended just after it was ready: {how}"));
+                if self.is_tried(who.slot, who.generation) {
+                    let text = format!("worker pid {pid} ended just after it was ready: {how}");
+                    self.fail_reload(now, text, Blame::Code);
                 } else if let Some(seat) = self.seats.get_mut(&who.slot) {
                     seat.respawn.crashed(now, now.saturating_duration_since(since));
                 }
@@ -305,7 +329,8 @@ impl Supervisor {
                 Life::Starting { .. } => {
                     self.kill(now, pid, KillReason::BootOverdue);
                     let text = format!("worker pid {pid} was not ready in time (timeouts.boot)");
-                    self.boot_failed(now, (worker.slot, worker.generation), (ExitReason::BootFailed, text));
+                    let place = (worker.slot, worker.generation);
+                    self.boot_failed(now, place, (ExitReason::BootFailed, text), Blame::Code);
                 }
                 Life::Draining { .. } | Life::Failed { .. } => self.kill(now, pid, KillReason::Overdue),
                 // A process in an uninterruptible call does not die of SIGKILL before that ends.
@@ -323,7 +348,7 @@ impl Supervisor {
         match &self.phase {
             Phase::Serving => {}
             Phase::Stopping { finish, .. } => {
-                if self.crew.workers.is_empty() && self.pending.is_empty() {
+                if self.crew.workers.is_empty() && self.pending.is_empty() && self.check.is_none() {
                     let finish = finish.clone();
                     self.phase = Phase::Ended;
                     self.answer_stop();
@@ -333,6 +358,7 @@ impl Supervisor {
             }
             Phase::Ended => return,
         }
+        self.advance_start(now);
         self.advance_reload(now);
         if self.reload.is_none() {
             self.scale_deferred(now);
@@ -341,44 +367,13 @@ impl Supervisor {
                 self.load_config();
             }
         }
-        for slot in self.seats.keys().copied().collect::<Vec<_>>() {
-            let Some(seat) = self.seats.get(&slot) else { continue };
-            if self.is_short(slot) && seat.respawn.is_due(now) && self.has_room(slot) {
-                self.fork(slot, seat.generation);
-            }
-        }
+        self.fill_slots(now);
         if self.start == Start::Serving && self.seats.keys().all(|slot| self.crew.serves(*slot)) {
             self.start = Start::Announced;
             self.say(Note::AllReady { workers: self.seats.len(), generation: self.generation });
         }
         self.settle_scale(now);
         self.tell_vacancies();
-    }
-
-    /// Whether the slot needs a worker that the reload will not bring.
-    fn is_short(&self, slot: Slot) -> bool {
-        let claimed = self.reload.as_ref().is_some_and(|reload| reload.claims(slot));
-        !claimed
-            && !self.pending.contains_key(&slot)
-            && !self.crew.starts(slot)
-            && !self.crew.is_settled(slot)
-    }
-
-    /// Tells the workers when other slots are served than before.
-    fn tell_vacancies(&mut self) {
-        let serving = self.crew.workers.values().filter(|worker| worker.life.serves());
-        let served: BTreeSet<_> = serving.map(|worker| worker.slot).collect();
-        if served == self.served {
-            return;
-        }
-        for slot in served.symmetric_difference(&self.served) {
-            let service = if served.contains(slot) { Service::Served } else { Service::Vacant };
-            self.out.push(Action::Serve { slot: *slot, service });
-        }
-        self.served = served;
-        for pid in self.crew.select(|worker| worker.life.serves()) {
-            self.act(Action::Send { pid, order: Order::Vacancies });
-        }
     }
 }
 
@@ -388,4 +383,4 @@ const PROCESSES_PER_SLOT: usize = 2;
 pub(super) const LEAVING: Duration = Duration::from_secs(2);
 
 /// Time after which a killed process is reported as still there.
-const DYING: Duration = Duration::from_secs(10);
+pub(super) const DYING: Duration = Duration::from_secs(10);

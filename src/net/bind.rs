@@ -3,18 +3,18 @@
 use crate::config::{BindAddress, Server};
 use crate::contract::slot::Slot;
 use crate::net::listeners::{Listener, ListenerSet, TcpOptions};
+use crate::net::socket_files::SocketFiles;
 use crate::sys::privileges;
 use crate::sys::process::{self, Pid};
 use crate::sys::socket::{self, Families, SocketName};
 use crate::sys::systemd::HandedSocket;
-use crate::sys::unix_socket::{self, Access, FileIdentity, Occupant};
+use crate::sys::unix_socket::{self, Access, Occupant};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The sockets of a server that starts.
 #[derive(Debug)]
@@ -24,10 +24,6 @@ pub struct Bound {
     /// The paths made for them.
     pub files: SocketFiles,
 }
-
-/// Paths of UNIX sockets that this server has made.
-#[derive(Debug, Default)]
-pub struct SocketFiles(Vec<(PathBuf, FileIdentity)>);
 
 /// Why there is no listening socket at an address.
 #[derive(Debug, thiserror::Error)]
@@ -110,8 +106,20 @@ pub fn bind(server: &Server, workers: u16, handed: &[HandedSocket]) -> Result<Bo
     if !handed.is_empty() {
         return super::handed::take(server, handed);
     }
+    bind_unknown(server, workers, &ListenerSet::default())
+}
+
+/// Binds the configured addresses that are not among those of a running server, each for its first slot.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_further(server: &Server, known: &ListenerSet) -> Result<Bound, BindError> {
+    bind_unknown(server, 1, known)
+}
+
+fn bind_unknown(server: &Server, workers: u16, known: &ListenerSet) -> Result<Bound, BindError> {
     let mut bound = Bound { listeners: ListenerSet::default(), files: SocketFiles::default() };
-    match bind_all(server, workers, &mut bound) {
+    match bind_all(server, workers, known, &mut bound) {
         Ok(()) => Ok(bound),
         Err(error) => {
             bound.files.remove();
@@ -120,23 +128,16 @@ pub fn bind(server: &Server, workers: u16, handed: &[HandedSocket]) -> Result<Bo
     }
 }
 
-impl SocketFiles {
-    /// Removes the paths, except those that name something else by now.
-    pub fn remove(&self) {
-        for (path, ours) in &self.0 {
-            if unix_socket::identity(path).is_ok_and(|found| found == *ours) {
-                // Nothing depends on it: a path that stays is found stale at the next start.
-                let _ = fs::remove_file(path);
-            }
-        }
-    }
-}
-
-fn bind_all(server: &Server, workers: u16, bound: &mut Bound) -> Result<(), BindError> {
-    let resolved: Vec<_> = server.bind.iter().map(resolve).collect::<Result<_, _>>()?;
-    let ipv4_ports: Vec<u16> =
-        resolved.iter().flatten().filter(|address| address.is_ipv4()).map(SocketAddr::port).collect();
-    for (configured, addresses) in server.bind.iter().zip(resolved) {
+fn bind_all(server: &Server, workers: u16, known: &ListenerSet, bound: &mut Bound) -> Result<(), BindError> {
+    let is_known = |address: &BindAddress| {
+        !known.select(|origin| origin.configured.as_ref() == Some(address)).is_empty()
+    };
+    let wanted: Vec<_> = server.bind.iter().filter(|address| !is_known(address)).collect();
+    let resolved: Vec<_> = wanted.iter().map(|address| resolve(address)).collect::<Result<_, _>>()?;
+    let own: Vec<SocketAddr> = known.iter().filter_map(Listener::tcp_address).collect();
+    let ipv4 = resolved.iter().flatten().chain(&own).filter(|address| address.is_ipv4());
+    let ipv4_ports: Vec<u16> = ipv4.map(SocketAddr::port).collect();
+    for (configured, addresses) in wanted.into_iter().zip(resolved) {
         match configured {
             BindAddress::Tcp { .. } => {
                 let count = bound.listeners.iter().count();
@@ -145,8 +146,10 @@ fn bind_all(server: &Server, workers: u16, bound: &mut Bound) -> Result<(), Bind
                     let both = address.is_ipv6() && !ipv4_ports.contains(&address.port());
                     let families = if both { Families::Both } else { Families::One };
                     let options = TcpOptions { backlog: server.backlog, families };
-                    match bind_tcp(address, options, workers) {
-                        Ok(listener) => bound.listeners.push(listener),
+                    let is_own = own.iter().any(|own| own.port() == address.port());
+                    let look = if is_own { Look::TakenByUs } else { Look::First };
+                    match bind_tcp(address, options, workers, look) {
+                        Ok(listener) => bound.listeners.push_for(Some(configured.clone()), listener),
                         Err(error) if is_absent(&error) => absent = Some(error),
                         Err(error) => return Err(error),
                     }
@@ -156,11 +159,16 @@ fn bind_all(server: &Server, workers: u16, bound: &mut Bound) -> Result<(), Bind
                 }
             }
             BindAddress::Unix(path) => bind_unix(server, path, bound)?,
+            BindAddress::Inherited(_) if known.iter().len() > 0 => {
+                let source = io::Error::other("an inherited socket can be taken at the start only");
+                return Err(BindError::Other { address: configured.to_string(), source });
+            }
             BindAddress::Inherited(number) => {
                 let adopted = socket::adopt(*number);
                 let (socket, address) =
                     adopted.map_err(|source| BindError::Other { address: configured.to_string(), source })?;
-                bound.listeners.push(Listener::Shared { address, socket });
+                let listener = Listener::Shared { address, socket };
+                bound.listeners.push_for(Some(configured.clone()), listener);
             }
         }
     }
@@ -184,7 +192,20 @@ fn is_absent(error: &BindError) -> bool {
         || source.raw_os_error() == Some(socket::NO_SUCH_FAMILY))
 }
 
-fn bind_tcp(address: SocketAddr, options: TcpOptions, workers: u16) -> Result<Listener, BindError> {
+/// Whether it is found out first if somebody listens on an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    First,
+    /// No: this server listens on the port by another address of the machine.
+    TakenByUs,
+}
+
+fn bind_tcp(
+    address: SocketAddr,
+    options: TcpOptions,
+    workers: u16,
+    look: Look,
+) -> Result<Listener, BindError> {
     let fail = |source: io::Error| {
         let text = address.to_string();
         if source.kind() == io::ErrorKind::AddrInUse {
@@ -197,7 +218,7 @@ fn bind_tcp(address: SocketAddr, options: TcpOptions, workers: u16) -> Result<Li
     };
     // Sockets with SO_REUSEPORT join the address of another server of the same user in silence. So the address is
     // first bound without; the lock keeps a second start from passing between the two.
-    let _lock = if address.port() == 0 {
+    let _lock = if address.port() == 0 || look == Look::TakenByUs {
         // bind(2) chooses a port that nobody has.
         None
     } else {
@@ -230,8 +251,9 @@ fn bind_unix(server: &Server, path: &Path, bound: &mut Bound) -> Result<(), Bind
         Occupant::NoSocket => return Err(BindError::NoSocket { address: address() }),
     }
     let socket = unix_socket::listen(path, server.backlog, access).map_err(fail)?;
-    bound.files.0.push((path.to_path_buf(), unix_socket::identity(path).map_err(fail)?));
-    bound.listeners.push(Listener::Shared { address: SocketName::Unix(Some(path.to_path_buf())), socket });
+    bound.files.note(path).map_err(fail)?;
+    let listener = Listener::Shared { address: SocketName::Unix(Some(path.to_path_buf())), socket };
+    bound.listeners.push_for(Some(BindAddress::Unix(path.to_path_buf())), listener);
     Ok(())
 }
 
@@ -250,8 +272,10 @@ fn lock(address: &str) -> Result<OwnedFd, BindError> {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use std::fs;
     use std::net::Ipv4Addr;
     use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
 
     fn bind(server: &Server, workers: u16) -> Result<Bound, BindError> {
         super::bind(server, workers, &[])

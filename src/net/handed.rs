@@ -1,7 +1,8 @@
 //! Listening sockets that a service manager has opened (systemd.socket(5)).
 
-use super::bind::{BindError, Bound, SocketFiles};
+use super::bind::{BindError, Bound};
 use super::listeners::{Listener, ListenerSet};
+use super::socket_files::SocketFiles;
 use crate::config::{BindAddress, Config, Server};
 use crate::sys::socket::{self, SocketName};
 use crate::sys::systemd::HandedSocket;

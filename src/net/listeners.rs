@@ -1,19 +1,31 @@
 //! The listening sockets: one per slot and TCP address, one for all where they cannot be multiplied.
 //!
-//! No socket is closed while the server runs: Linux drops every connection that waits in the queue of a closing socket,
+//! No socket is closed as long as its address is configured: Linux drops every connection that waits in the queue of a closing socket,
 //! even when others share its address. A slot out of service keeps its sockets and its siblings serve them.
 
-use crate::contract::slot::Slot;
+use crate::config::BindAddress;
+use crate::contract::slot::{Generation, Slot};
 use crate::sys::socket::{self, Families, SocketName};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Every listening socket, in the order of the configuration.
+/// Every listening socket: those of the start in the order of the configuration, then those that reloads have added.
 #[derive(Debug, Default)]
 pub struct ListenerSet {
+    /// An address keeps its index, also when it is closed.
     listeners: Vec<Listener>,
+    origins: Vec<ListenerOrigin>,
+}
+
+/// What an address is there for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerOrigin {
+    /// As configured; `None` for a socket that a service manager has handed over.
+    pub configured: Option<BindAddress>,
+    /// The generation that it was bound for.
+    pub since: Generation,
 }
 
 /// One address and its sockets.
@@ -35,6 +47,8 @@ pub enum Listener {
         /// The socket, non-blocking.
         socket: OwnedFd,
     },
+    /// An address that is not configured any more.
+    Closed(SocketName),
 }
 
 /// How the sockets of a TCP listener are made.
@@ -51,42 +65,65 @@ impl Listener {
     pub fn name(&self) -> SocketName {
         match self {
             Self::PerSlot { address, .. } => SocketName::Tcp(*address),
-            Self::Shared { address, .. } => address.clone(),
+            Self::Shared { address, .. } | Self::Closed(address) => address.clone(),
         }
     }
 }
 
 impl Listener {
-    fn duplicate(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::PerSlot { address, options, sockets } => Self::PerSlot {
-                address: *address,
-                options: *options,
-                sockets: sockets
-                    .iter()
-                    .map(|(slot, socket)| Ok((*slot, socket.try_clone()?)))
-                    .collect::<io::Result<_>>()?,
-            },
-            Self::Shared { address, socket } => {
-                Self::Shared { address: address.clone(), socket: socket.try_clone()? }
-            }
-        })
+    /// Its TCP sockets.
+    pub fn tcp_sockets(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::PerSlot { sockets, .. } => sockets.values().map(AsFd::as_fd).collect(),
+            Self::Shared { address: SocketName::Tcp(_), socket } => vec![socket.as_fd()],
+            Self::Shared { address: SocketName::Unix(_), .. } | Self::Closed(_) => Vec::new(),
+        }
+    }
+
+    /// The address of sockets that each slot has one of.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::PerSlot { address, .. } => Some(*address),
+            Self::Shared { .. } | Self::Closed(_) => None,
+        }
     }
 }
 
 impl ListenerSet {
-    /// The same sockets under further descriptors, which their holder may close at will.
-    ///
-    /// # Errors
-    /// When descriptors have run out.
-    pub fn duplicate(&self) -> io::Result<Self> {
-        let listeners = self.listeners.iter().map(Listener::duplicate).collect::<io::Result<_>>()?;
-        Ok(Self { listeners })
+    /// Adds an address that no key of the configuration names.
+    pub fn push(&mut self, listener: Listener) {
+        self.push_for(None, listener);
     }
 
-    /// Adds an address.
-    pub fn push(&mut self, listener: Listener) {
+    /// Adds a configured address of the first generation.
+    pub fn push_for(&mut self, configured: Option<BindAddress>, listener: Listener) {
         self.listeners.push(listener);
+        self.origins.push(ListenerOrigin { configured, since: Generation(1) });
+    }
+
+    /// Takes over the addresses of another set, bound for this generation.
+    pub fn absorb(&mut self, others: Self, since: Generation) {
+        self.listeners.extend(others.listeners);
+        self.origins.extend(others.origins.into_iter().map(|origin| ListenerOrigin { since, ..origin }));
+    }
+
+    /// The open addresses of which this holds.
+    pub fn select(&self, wanted: impl Fn(&ListenerOrigin) -> bool) -> Vec<u16> {
+        let all = (0..).zip(self.listeners.iter().zip(&self.origins));
+        let open = all.filter(|(_, (listener, _))| !matches!(listener, Listener::Closed(_)));
+        open.filter(|(_, (_, origin))| wanted(origin)).map(|(index, _)| index).collect()
+    }
+
+    /// The generation that an address was bound for.
+    pub fn since(&self, listener: u16) -> Generation {
+        self.origins.get(usize::from(listener)).map_or(Generation(1), |origin| origin.since)
+    }
+
+    /// Takes out an address; its sockets are the caller's to empty and to close.
+    pub fn close(&mut self, listener: u16) -> Option<Listener> {
+        let listener = self.listeners.get_mut(usize::from(listener))?;
+        let closed = Listener::Closed(listener.name());
+        Some(std::mem::replace(listener, closed))
     }
 
     /// The addresses, in the order of the configuration.
@@ -103,7 +140,7 @@ impl ListenerSet {
     pub fn socket(&self, listener: u16, slot: Slot) -> Option<BorrowedFd<'_>> {
         match self.get(listener)? {
             Listener::PerSlot { sockets, .. } => sockets.get(&slot).map(AsFd::as_fd),
-            Listener::Shared { .. } => None,
+            Listener::Shared { .. } | Listener::Closed(_) => None,
         }
     }
 
@@ -115,7 +152,7 @@ impl ListenerSet {
             Some(Listener::PerSlot { sockets, .. }) => {
                 sockets.entry(slot).or_insert(socket);
             }
-            Some(Listener::Shared { .. }) | None => {}
+            Some(Listener::Shared { .. } | Listener::Closed(_)) | None => {}
         }
     }
 

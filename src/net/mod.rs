@@ -7,6 +7,7 @@ mod connection;
 mod drain;
 mod handed;
 pub mod listeners;
+pub mod socket_files;
 
 pub use connection::{Connection, Local, Peer, Stream};
 pub use drain::{Drain, Draining, OpenConnection};

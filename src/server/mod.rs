@@ -11,6 +11,7 @@ use crate::app::{App, Body, BoxError, MakeApp, ServiceApp, WorkerInfo};
 #[cfg(feature = "cli")]
 use crate::config::Flags;
 use crate::config::{BindAddress, Config, ControlSocket, Reloader, Threads, WorkerCount};
+use crate::master::Surroundings;
 use crate::net::accept::Acceptor;
 use crate::{serve, sys, worker};
 use http_body::Body as HttpBody;
@@ -251,7 +252,9 @@ impl Server {
         }
         let config = self.load(&mut reloader)?;
         let file = self.file.map(|file| std::path::absolute(&file).unwrap_or(file));
-        Ok(serve::supervise((config, file), move || reload(&mut reloader), Some(self.make))?)
+        let surroundings = Surroundings { directory: reloader.directory().to_owned(), programs: None };
+        let make = Some(self.make);
+        Ok(serve::supervise((config, file), surroundings, move || reload(&mut reloader), make)?)
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod channel;
 pub mod clock;
+pub mod command;
 pub mod control_socket;
 pub mod cpu;
 pub mod env;

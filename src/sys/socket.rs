@@ -2,7 +2,7 @@
 
 use super::process::Pid;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockFilter, SockRef, Socket, Type};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
@@ -107,8 +107,27 @@ pub fn adopt(number: i32) -> io::Result<(OwnedFd, SocketName)> {
 /// # Errors
 /// When it is no TCP socket.
 pub fn local_tcp(socket: BorrowedFd<'_>) -> io::Result<SocketAddr> {
-    let address = socket2::SockRef::from(&socket).local_addr()?;
+    let address = SockRef::from(&socket).local_addr()?;
     address.as_socket().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// Has a listening TCP socket drop every SYN, under whichever descriptors it is open.
+///
+/// Closing a socket resets the connections in its queue and those whose handshake is under way. With this its queue can
+/// be emptied first; who tries to connect tries again a second later, and finds another socket of the address or none.
+///
+/// # Errors
+/// As setsockopt(2), `SO_ATTACH_FILTER` (socket(7)).
+pub fn take_no_more(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // What the filter of a TCP socket sees begins with the TCP header (RFC 9293 3.1), whose byte 13 holds the flags.
+    let filter = [
+        SockFilter::new(BPF_LOAD_BYTE, 0, 0, 13),
+        SockFilter::new(BPF_AND, 0, 0, SYN | ACK),
+        SockFilter::new(BPF_JUMP_UNLESS_EQUAL, 0, 1, SYN),
+        SockFilter::new(BPF_RETURN, 0, 0, 0),
+        SockFilter::new(BPF_RETURN, 0, 0, u32::MAX),
+    ];
+    SockRef::from(&socket).attach_filter(&filter)
 }
 
 /// The process that listens on an address: of several the one with the lowest number, most often the first.
@@ -183,11 +202,23 @@ fn parse_ip(text: &str) -> Option<IpAddr> {
 /// TCP_LISTEN of the kernel's tcp_states.h.
 const LISTEN: &str = "0A";
 
+const SYN: u32 = 0x02;
+const ACK: u32 = 0x10;
+
+/// linux/bpf_common.h: BPF_LD | BPF_B | BPF_ABS, and so on.
+const BPF_LOAD_BYTE: u16 = 0x30;
+const BPF_AND: u16 = 0x54;
+const BPF_JUMP_UNLESS_EQUAL: u16 = 0x15;
+const BPF_RETURN: u16 = 0x06;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::process;
+    use crate::sys::{poll, process};
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
     use std::os::fd::{AsFd, IntoRawFd};
+    use std::time::Duration;
 
     fn loopback(port: u16) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, port).into()
@@ -249,5 +280,22 @@ mod tests {
             assert_eq!(listener_inode(&line(address, state), loopback(port)), expected, "{address} {state}");
         }
         assert_eq!(listener_inode("  sl  local_address rem_address   st", loopback(port)), None);
+    }
+
+    #[test]
+    fn a_socket_that_takes_no_more_keeps_what_it_has() {
+        let listener = listen_tcp((Ipv4Addr::LOCALHOST, 0).into(), 16, Families::One).unwrap();
+        let address = local_tcp(listener.as_fd()).unwrap();
+        let mut waiting = TcpStream::connect(address).unwrap();
+        take_no_more(listener.as_fd()).unwrap();
+        let late = TcpStream::connect_timeout(&address, Duration::from_millis(50));
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        waiting.write_all(b"x").unwrap();
+        poll::wait_readable(&[listener.as_fd()], Some(Duration::from_secs(20))).unwrap();
+        let (mut taken, _) = Socket::from(listener).accept().unwrap();
+        taken.set_nonblocking(false).unwrap();
+        let mut byte = [0];
+        taken.read_exact(&mut byte).unwrap();
+        assert_eq!(byte, *b"x");
     }
 }

@@ -34,7 +34,12 @@ impl LogFile {
             LogTarget::Off => return Ok(None),
             LogTarget::Stdout => Self::new(duplicate(io::stdout().as_fd())?, None),
             LogTarget::Stderr => Self::new(duplicate(io::stderr().as_fd())?, None),
-            LogTarget::File(path) => Self::new(append(path)?, Some(path.clone())),
+            LogTarget::File(path) => {
+                // The process may work elsewhere when it opens the file anew.
+                let path = std::path::absolute(path)
+                    .map_err(|source| LogError::Open { path: path.clone(), source })?;
+                Self::new(append(&path)?, Some(path))
+            }
         }))
     }
 

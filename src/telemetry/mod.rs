@@ -28,43 +28,78 @@ pub(crate) use escape::push_text;
 pub(crate) use escape::{Within, push, push_bytes};
 pub(crate) use log_file::LogFile;
 
-#[cfg(feature = "cli")]
 use crate::config::Log;
 #[cfg(feature = "cli")]
-use error_log::ErrorLog;
+use error_log::{ErrorLog, Exchange, Present};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+#[cfg(feature = "cli")]
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Begins the error log of this process and of those it forks. Needs the feature `cli`.
 ///
-/// A program that embeds the server calls it or brings a `tracing` subscriber of its own.
-///
-/// Level and format stay for the life of the process; call it once, before the first fork.
+/// A program that embeds the server calls it or brings a `tracing` subscriber of its own. Call it once, before the first
+/// fork.
 ///
 /// # Errors
 /// [`LogError`] when the log cannot be opened, or when the process already has a subscriber.
 #[cfg(feature = "cli")]
 pub fn init(log: &Log) -> Result<(), LogError> {
-    let Some(error_log) = ErrorLog::open(log)? else { return Ok(()) };
-    let file = Arc::clone(error_log.file());
-    tracing::subscriber::set_global_default(error_log.into_subscriber())
-        .map_err(|_| LogError::AlreadyBegun)?;
+    let error_log = ErrorLog::open(log)?;
+    let file = error_log.as_ref().map(|error_log| Arc::clone(error_log.file()));
+    let (subscriber, exchange) = Present(error_log).into_subscriber();
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyBegun)?;
     // Only the one call that installed its subscriber gets here.
-    FILE.get_or_init(|| file);
+    CURRENT.get_or_init(|| Mutex::new(Current { log: log.clone(), file, exchange }));
+    Ok(())
+}
+
+/// Goes on as another configuration has it; nothing happens where nothing has changed, or where the subscriber is a
+/// program's own.
+///
+/// # Errors
+/// [`LogError`]: the present log stays in use.
+#[cfg(feature = "cli")]
+pub fn adopt(log: &Log) -> Result<(), LogError> {
+    let Some(current) = CURRENT.get() else { return Ok(()) };
+    let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_same = |one: &Log, other: &Log| {
+        (one.level, one.format, &one.error) == (other.level, other.format, &other.error)
+    };
+    if is_same(&current.log, log) {
+        return Ok(());
+    }
+    let error_log = ErrorLog::open(log)?;
+    let file = error_log.as_ref().map(|error_log| Arc::clone(error_log.file()));
+    current.exchange.reload(Present(error_log)).map_err(|_| LogError::AlreadyBegun)?;
+    (current.log, current.file) = (log.clone(), file);
+    Ok(())
+}
+
+/// Does nothing: without the feature `cli` the subscriber is the program's own.
+///
+/// # Errors
+/// None.
+#[cfg(not(feature = "cli"))]
+pub fn adopt(_: &Log) -> Result<(), LogError> {
     Ok(())
 }
 
 /// Goes on in the file that the error log's path names now; nothing happens without a file.
 ///
-/// Takes no lock, so master and workers may call it at any time after the fork. A worker that runs as
+/// Master and workers may call it at any time after the fork. A worker that runs as
 /// another user than the master must be allowed to write the new file, or it stays with the old one:
 /// have it made by whoever moves the old one away (logrotate: `create 0640 USER GROUP`).
 ///
 /// # Errors
 /// [`LogError::Open`]: the old file stays in use. Log it and go on.
 pub fn reopen() -> Result<(), LogError> {
-    FILE.get().map_or(Ok(()), |file| file.reopen())
+    #[cfg(feature = "cli")]
+    if let Some(current) = CURRENT.get() {
+        let current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        return current.file.as_ref().map_or(Ok(()), |file| file.reopen());
+    }
+    Ok(())
 }
 
 /// Why a log could not be opened.
@@ -86,5 +121,15 @@ pub enum LogError {
     AlreadyBegun,
 }
 
-/// The error log's file, for [`reopen`].
-static FILE: OnceLock<Arc<LogFile>> = OnceLock::new();
+/// The error log that this process has begun.
+#[cfg(feature = "cli")]
+#[derive(Debug)]
+struct Current {
+    log: Log,
+    /// `None` when it is off.
+    file: Option<Arc<LogFile>>,
+    exchange: Exchange,
+}
+
+#[cfg(feature = "cli")]
+static CURRENT: OnceLock<Mutex<Current>> = OnceLock::new();

@@ -1,8 +1,8 @@
 //! Which sockets this worker accepts from: its own, the shared ones, and those of vacant slots.
 
 use crate::app::calls::CallQueue;
-use crate::contract::handoff::Slot;
-use crate::contract::scoreboard::Scoreboard;
+use crate::contract::handoff::{Generation, Slot};
+use crate::contract::scoreboard::{Record, Scoreboard, WorkerState};
 use crate::net::accept::{self, Acceptor};
 use crate::net::listeners::{Listener, ListenerSet};
 use crate::net::{Connection, Drain};
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// Called with each connection, and with what another worker has begun on it.
@@ -33,9 +34,12 @@ impl Acceptors {
     /// Accepts from exactly the sockets that this worker should accept from now.
     pub(super) fn update(&mut self) {
         let vacant: Vec<Slot> = self.scoreboard.vacant_slots().collect();
-        let serves = |slot: Slot| slot == self.own || vacant.contains(&slot);
-        self.running.retain(|(_, slot), task| {
-            let keeps = serves(*slot);
+        let (own, listeners, scoreboard) = (self.own, &self.listeners, &self.scoreboard);
+        let serves = |listener: u16, slot: Slot| {
+            slot == own || vacant.contains(&slot) || !knows(scoreboard, slot, listeners.since(listener))
+        };
+        self.running.retain(|(listener, slot), task| {
+            let keeps = serves(*listener, *slot);
             if !keeps {
                 task.abort();
             }
@@ -44,9 +48,10 @@ impl Acceptors {
         for (index, listener) in (0..).zip(self.listeners.iter()) {
             let slots: Vec<Slot> = match listener {
                 Listener::PerSlot { sockets, .. } => {
-                    sockets.keys().copied().filter(|slot| serves(*slot)).collect()
+                    sockets.keys().copied().filter(|slot| serves(index, *slot)).collect()
                 }
                 Listener::Shared { .. } => vec![self.own],
+                Listener::Closed(_) => Vec::new(),
             };
             for slot in slots {
                 if self.running.contains_key(&(index, slot)) {
@@ -76,16 +81,29 @@ impl Acceptors {
     /// Takes every connection that waits in a queue this worker knows.
     pub(super) fn sweep(&self) {
         for listener in self.listeners.iter() {
-            let acceptors: Vec<Acceptor> = match listener {
-                Listener::PerSlot { sockets, .. } => {
-                    sockets.values().filter_map(|socket| Acceptor::tcp(socket.as_fd()).ok()).collect()
-                }
-                Listener::Shared { .. } => self.shared(listener).into_iter().collect(),
-            };
-            for connection in acceptors.iter().flat_map(Acceptor::sweep) {
-                (self.serve)(connection, None);
-            }
+            empty(listener, &self.serve);
         }
+    }
+
+    /// Takes what still arrives at an address that takes nothing new, and closes its sockets.
+    pub(super) fn give_up(&mut self, listener: u16) {
+        let Some(closed) = self.listeners.close(listener) else { return };
+        // These go on until then.
+        let all = std::mem::take(&mut self.running);
+        let (ended, running) = all.into_iter().partition(|((index, _), _)| *index == listener);
+        self.running = running;
+        let ended: BTreeMap<(u16, Slot), JoinHandle<()>> = ended;
+        let serve = Arc::clone(&self.serve);
+        tokio::spawn(async move {
+            tokio::time::sleep(ARRIVING).await;
+            for task in ended.into_values() {
+                task.abort();
+                // Its end is what is waited for: an aborted task has no result.
+                let _ = task.await;
+            }
+            empty(&closed, &serve);
+            drop(closed);
+        });
     }
 
     /// Gives up the sockets; once every worker has, the address is free.
@@ -103,8 +121,9 @@ impl Acceptors {
                 let acceptor = Acceptor::tcp(socket.as_fd())?;
                 Ok(tokio::spawn(accept::run(acceptor, limit, drain, || std::future::ready(()), serve)))
             }
+            Listener::Closed(_) => Err(io::ErrorKind::InvalidInput.into()),
             Listener::Shared { .. } => {
-                let acceptor = self.shared(listener)?;
+                let acceptor = shared(listener)?;
                 let calls = Arc::clone(&self.calls);
                 // One queue for all: it is left to the others while no thread is free here.
                 let gate = move || {
@@ -115,16 +134,39 @@ impl Acceptors {
             }
         }
     }
+}
 
-    fn shared(&self, listener: &Listener) -> io::Result<Acceptor> {
-        let Listener::Shared { address, socket } = listener else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        match address {
-            SocketName::Tcp(_) => Acceptor::tcp(socket.as_fd()),
-            SocketName::Unix(path) => {
-                Acceptor::unix(socket.as_fd(), Arc::new(path.clone().unwrap_or_default()))
-            }
+/// Whether the slot's worker knows the addresses of a generation: one that is older does not.
+fn knows(scoreboard: &Scoreboard, slot: Slot, since: Generation) -> bool {
+    let does = |record: Record<'_>| {
+        record.slot() == slot && record.state() == WorkerState::Ready && record.generation() >= since
+    };
+    since <= Generation(1) || scoreboard.records().any(does)
+}
+
+/// Takes every connection that waits in the queues of an address.
+fn empty(listener: &Listener, serve: &Serve) {
+    let acceptors: Vec<Acceptor> = match listener {
+        Listener::PerSlot { sockets, .. } => {
+            sockets.values().filter_map(|socket| Acceptor::tcp(socket.as_fd()).ok()).collect()
         }
+        Listener::Shared { .. } => shared(listener).into_iter().collect(),
+        Listener::Closed(_) => Vec::new(),
+    };
+    for connection in acceptors.iter().flat_map(Acceptor::sweep) {
+        serve(connection, None);
     }
 }
+
+fn shared(listener: &Listener) -> io::Result<Acceptor> {
+    let Listener::Shared { address, socket } = listener else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    match address {
+        SocketName::Tcp(_) => Acceptor::tcp(socket.as_fd()),
+        SocketName::Unix(path) => Acceptor::unix(socket.as_fd(), Arc::new(path.clone().unwrap_or_default())),
+    }
+}
+
+/// For handshakes whose last packet is still on its way when an address stops taking new ones: longer than a round trip.
+const ARRIVING: Duration = Duration::from_secs(1);

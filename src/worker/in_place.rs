@@ -6,6 +6,7 @@ use crate::app::calls::{CallQueue, Moves};
 use crate::app::{MakeApp, Status, WorkerInfo};
 use crate::config::Config;
 use crate::contract::inflight::Board;
+use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
 use crate::net::accept::{self, Acceptor};
 use crate::net::{Connection, Drain};
@@ -27,7 +28,9 @@ pub async fn serve_in_place(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
     let drain = Arc::new(Drain::default());
-    let own = make(WorkerInfo::new(1, 1, drain.watch())).await.map_err(|error| error.to_string())?;
+    let metrics = Metrics::alone().map_err(|error| error.to_string())?;
+    let own =
+        make(WorkerInfo::new((1, 1), drain.watch(), metrics)).await.map_err(|error| error.to_string())?;
     let calls = CallQueue::new(1, Moves::Never);
     let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
     let loading = load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own: Some(own) };

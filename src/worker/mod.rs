@@ -8,6 +8,7 @@ mod orders;
 mod relay;
 mod retirement;
 mod runtime;
+mod warm_up;
 
 pub use in_place::serve_in_place;
 
@@ -24,12 +25,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The life of a worker, in the child, after the fork; `make` makes the program's own app, if it has one.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "its descriptors end with the worker that they were made for"
-)]
-pub fn main(handoff: Handoff, make: Option<&MakeApp>) -> ExitReason {
-    match prepare(&handoff.config).and_then(|()| runtime::run(&handoff, make)) {
+pub fn main(mut handoff: Handoff, make: Option<&MakeApp>) -> ExitReason {
+    let prepared = join(&handoff).and_then(|()| prepare(&handoff.config));
+    match prepared.and_then(|()| runtime::run(&mut handoff, make)) {
         Ok(reason) => reason,
         Err(failure) => {
             report_failure(&handoff, &failure);
@@ -66,6 +64,13 @@ impl BootFailure {
     }
 }
 
+/// Begins to live in its own generation: its directory, its error log.
+fn join(handoff: &Handoff) -> Result<(), BootFailure> {
+    enter_start(&handoff.directory)?;
+    telemetry::adopt(&handoff.config.log)
+        .map_err(|error| BootFailure::new("cannot open the error log", &error))
+}
+
 /// Becomes who the apps should run as, where they should run. Still one thread.
 fn prepare(config: &Config) -> Result<(), BootFailure> {
     let server = &config.server;
@@ -91,6 +96,16 @@ fn prepare(config: &Config) -> Result<(), BootFailure> {
             .map_err(|error| BootFailure::new("cannot become the configured user", &error))?;
     }
     Ok(())
+}
+
+/// Enters the directory that the server was started in once more: a symbolic link on the way to it may have changed.
+fn enter_start(directory: &Path) -> Result<(), BootFailure> {
+    match std::env::set_current_dir(directory) {
+        Ok(()) => Ok(()),
+        // Its name cannot be followed by this user; whoever started the server was in it all the same.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(BootFailure::new(&format!("cannot enter {}", directory.display()), &error)),
+    }
 }
 
 fn report_failure(handoff: &Handoff, failure: &BootFailure) {

@@ -82,6 +82,7 @@ impl Obedience {
             Some((Order::Socket { slot, listener }, Some(socket))) => {
                 self.acceptors.insert(listener, slot, socket);
             }
+            Some((Order::Close { listener }, _)) => self.acceptors.give_up(listener),
             Some((Order::Socket { .. }, None)) => {}
         }
         Heard::Order

@@ -4,13 +4,14 @@ use super::acceptors::{Acceptors, Serve};
 use super::load::{self, Ties};
 use super::orders::Obedience;
 use super::retirement::Retirement;
-use super::{BootFailure, relay};
+use super::{BootFailure, relay, warm_up};
 use crate::app::calls::{CallQueue, Interrupter, Moves, Overseer};
 use crate::app::{App, BoxError, BoxFuture, MakeApp, WorkerInfo};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, RetireReason};
 use crate::contract::scoreboard::{RecordIndex, Scoreboard};
 use crate::middleware::request_id;
+use crate::net::listeners::ListenerSet;
 use crate::net::{Connection, Drain, OpenConnection};
 use crate::pipeline::Pipeline;
 use crate::protocol::h1::{self, Settings};
@@ -24,7 +25,10 @@ use std::sync::atomic::Ordering;
 use tokio::runtime::{Builder, Runtime};
 
 /// Loads the apps, says ready, serves until told to leave.
-pub(super) fn run(handoff: &Handoff, make: Option<&MakeApp>) -> Result<ExitReason, BootFailure> {
+pub(super) fn run(handoff: &mut Handoff, make: Option<&MakeApp>) -> Result<ExitReason, BootFailure> {
+    // There must be no further copy: what is closed one day has to be closed.
+    let listeners = std::mem::take(&mut handoff.listeners);
+    let handoff = &*handoff;
     let config = &handoff.config;
     let moves = if handoff.workers > 1 { Moves::Offered } else { Moves::Never };
     let threads = config.threads(handoff.workers, cpu::cgroup_cpus());
@@ -35,7 +39,8 @@ pub(super) fn run(handoff: &Handoff, make: Option<&MakeApp>) -> Result<ExitReaso
         .map_err(|error| BootFailure::new("cannot build the runtime", &error))?;
     let retirement = Arc::new(retirement(handoff)?);
     let drain = Arc::new(Drain::default());
-    let worker = WorkerInfo::new(handoff.slot.0, handoff.generation.0, drain.watch());
+    let worker =
+        WorkerInfo::new((handoff.slot.0, handoff.generation.0), drain.watch(), handoff.metrics.clone());
     let own = make.map(|make| make_own(&runtime, make(worker))).transpose()?;
     let pipeline = Arc::new(pipeline(handoff, &calls, &retirement, own)?);
     if blocking {
@@ -43,7 +48,7 @@ pub(super) fn run(handoff: &Handoff, make: Option<&MakeApp>) -> Result<ExitReaso
         let retire = Box::new(move || retirement.ask(RetireReason::RequestTimeout));
         calls.set_overseer(Overseer { interrupter: interrupter()?, retire });
     }
-    let serving = serve(handoff, &calls, (&pipeline, &retirement), drain, &runtime)
+    let serving = serve(handoff, &calls, (&pipeline, &retirement), (drain, listeners), &runtime)
         .map_err(|error| BootFailure::new("cannot begin to serve", &error))?;
     let outcome = if blocking {
         let outcome = runtime.spawn(close_after(serving, Arc::clone(&calls)));
@@ -59,7 +64,7 @@ pub(super) fn run(handoff: &Handoff, make: Option<&MakeApp>) -> Result<ExitReaso
     });
     runtime.shutdown_background();
     match outcome {
-        Ok(ended) => ended.map_err(|error| BootFailure::new("cannot serve", &error)),
+        Ok(ended) => ended,
         Err(_) => Ok(ExitReason::Panicked),
     }
 }
@@ -96,7 +101,12 @@ fn retirement(handoff: &Handoff) -> Result<Retirement, BootFailure> {
         .channel
         .try_clone()
         .map_err(|error| BootFailure::new("cannot duplicate the channel to the master", &error))?;
-    Ok(Retirement::new(workers.max_requests, workers.max_requests_jitter, request_id::next().0, channel))
+    // Those of the warm-up come on top, as they are no client's.
+    let limit = match workers.max_requests {
+        0 => 0,
+        requests => requests.saturating_add(workers.warm_up.len() as u64),
+    };
+    Ok(Retirement::new(limit, workers.max_requests_jitter, request_id::next().0, channel))
 }
 
 fn pipeline(
@@ -159,9 +169,9 @@ fn serve(
     handoff: &Handoff,
     calls: &Arc<CallQueue>,
     (pipeline, retirement): (&Arc<Pipeline>, &Arc<Retirement>),
-    drain: Arc<Drain>,
+    (drain, listeners): (Arc<Drain>, ListenerSet),
     runtime: &Runtime,
-) -> io::Result<impl Future<Output = io::Result<ExitReason>> + Send + 'static> {
+) -> io::Result<impl Future<Output = Result<ExitReason, BootFailure>> + Send + 'static> {
     let _context = runtime.enter();
     let config = &handoff.config;
     let settings = Arc::new(Settings { limits: config.limits.clone(), timeouts: config.timeouts.clone() });
@@ -169,7 +179,7 @@ fn serve(
     let serve = connection_server(settings, Arc::clone(&drain), Arc::clone(pipeline), counters);
     let acceptors = Acceptors {
         own: handoff.slot,
-        listeners: handoff.listeners.duplicate()?,
+        listeners,
         scoreboard: handoff.scoreboard.clone(),
         limit: config.limits.connections,
         drain,
@@ -188,19 +198,24 @@ fn serve(
         graceful: config.timeouts.graceful,
     };
     let channel = handoff.channel.try_clone()?;
+    let (pipeline, config) = (Arc::clone(pipeline), Arc::clone(config));
+    let counters = (handoff.scoreboard.clone(), handoff.record);
     Ok(async move {
+        warm_up::answer_all(&pipeline, &config).await?;
+        // These were no client's.
+        counters.0.record(counters.1).requests_total().store(0, Ordering::Relaxed);
         let taking = tokio::spawn(taking);
         let reason = obedience.obey(channel).await;
         taking.abort();
-        reason
+        reason.map_err(|error| BootFailure::new("cannot serve", &error))
     })
 }
 
 /// Lets the threads that make calls leave when there is nothing left to serve.
 async fn close_after(
-    serving: impl Future<Output = io::Result<ExitReason>>,
+    serving: impl Future<Output = Result<ExitReason, BootFailure>>,
     calls: Arc<CallQueue>,
-) -> io::Result<ExitReason> {
+) -> Result<ExitReason, BootFailure> {
     let ended = serving.await;
     calls.close();
     ended

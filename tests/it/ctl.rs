@@ -1,6 +1,7 @@
 //! `ferricorn ctl` and the process behind it.
 
-use crate::support::server::{Folder, config, ferricorn, is_alive, run};
+use crate::support::control::{admin, command, control_socket, ctl, status, succeed};
+use crate::support::server::{Folder, config, ferricorn, run};
 use crate::support::{Address, Load, Reuse, Server, Transport, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -8,65 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Barrier;
-
-/// A user and a group that own nothing.
-const STRANGER: u32 = 64_123;
-
-/// `ferricorn ctl` in a folder, for whichever server the arguments name.
-fn command(folder: &Folder, arguments: &[&str]) -> Command {
-    let mut command = ferricorn(folder);
-    command.arg("ctl").args(arguments);
-    command
-}
-
-/// `ferricorn ctl` for this very server: exit code, standard output, standard error.
-fn ctl(server: &Server, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let pid = server.pid().to_string();
-    run(command(server.folder(), &[&["--pid", &pid], arguments].concat()))
-}
-
-/// The same for what must succeed; what it prints.
-#[track_caller]
-fn succeed(server: &Server, arguments: &[&str]) -> String {
-    let (code, output, errors) = ctl(server, arguments);
-    assert_eq!(code, Some(0), "{arguments:?}\n{output}{errors}");
-    output
-}
-
-/// The state as JSON.
-#[track_caller]
-fn status(server: &Server) -> Value {
-    serde_json::from_str(&succeed(server, &["status", "--json"])).unwrap()
-}
-
-/// The children of a master, workers and others.
-fn children(pid: i32) -> Vec<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
-/// The admin process: the child that is no worker.
-fn admin(server: &Server) -> Option<i32> {
-    let workers: BTreeSet<i32> = server.workers().iter().map(|worker| worker.pid).collect();
-    children(server.pid()).into_iter().find(|pid| !workers.contains(pid) && is_alive(*pid))
-}
-
-fn control_socket(server: &Server) -> PathBuf {
-    status(server)["control"].as_str().unwrap().into()
-}
-
-/// A copy of the program that every user may run, wherever the checkout is.
-fn for_everybody(folder: &Folder) -> PathBuf {
-    let copy = folder.path("ferricorn");
-    fs::copy(env!("CARGO_BIN_EXE_ferricorn"), &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(copy.parent().unwrap(), fs::Permissions::from_mode(0o777)).unwrap();
-    copy
-}
 
 #[test]
 fn the_state_and_the_workers_are_told() {
@@ -264,80 +207,6 @@ fn a_named_socket_is_made_and_one_that_is_taken_refuses_the_start() {
 }
 
 #[test]
-fn strangers_are_refused_and_the_group_is_not() {
-    assert!(nix::unistd::geteuid().is_root(), "this test needs root, to be somebody else");
-    let folder = Folder::new();
-    let program = for_everybody(&folder);
-    let own = format!("[admin]\ngroup = \"{STRANGER}\"\n");
-    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, &own));
-    let server = Server::in_folder(folder);
-    let ask = |user: u32, group: u32| {
-        let mut command = Command::new(&program);
-        command.args(["ctl", "--pid", &server.pid().to_string(), "reload", "--wait"]).current_dir("/");
-        run({
-            command.uid(user).gid(group);
-            command
-        })
-    };
-    let (code, output, errors) = ask(STRANGER + 1, STRANGER);
-    assert_eq!((code, output.as_str()), (Some(0), "generation 2\n"), "{errors}");
-    let (code, _, errors) = ask(STRANGER, STRANGER + 1);
-    assert!(code == Some(1) && errors.contains("ermission denied"), "{errors}");
-    assert_eq!(status(&server)["generation"], 2);
-}
-
-#[test]
-fn without_a_directory_the_socket_is_a_name_and_who_comes_is_known() {
-    assert!(nix::unistd::geteuid().is_root(), "this test needs root, to be somebody else");
-    let folder = Folder::new();
-    let program = for_everybody(&folder);
-    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, ""));
-    let folder_path = folder.path("");
-    let mut start = Command::new(&program);
-    start.arg("serve").current_dir(&folder_path).uid(STRANGER).gid(STRANGER);
-    start.env_remove("XDG_RUNTIME_DIR").env_remove("RUNTIME_DIRECTORY").env("NO_COLOR", "1");
-    let server = Server::from_command(start, folder);
-    assert!(status(&server)["control"].as_str().unwrap().starts_with("@ferricorn/control-"), "root may");
-    let ask = |user: u32| {
-        let mut command = Command::new(&program);
-        command.args(["ctl", "--pid", &server.pid().to_string(), "scale", "2"]).current_dir("/");
-        run({
-            command.uid(user).gid(STRANGER);
-            command
-        })
-    };
-    assert_eq!(ask(STRANGER).1, "2 workers\n", "its own user may");
-    let (code, _, errors) = ask(STRANGER + 1);
-    assert!(code == Some(1) && errors.contains("may not control this server"), "{errors}");
-    assert!(
-        !server.log().iter().any(|line| line.contains("ERROR") || line.contains("WARN")),
-        "{:?}",
-        server.log()
-    );
-}
-
-#[test]
-fn the_admin_process_is_the_lowered_user_and_the_apps_user_may_not_command() {
-    assert!(nix::unistd::geteuid().is_root(), "this test needs root, to be somebody else");
-    let folder = Folder::new();
-    let program = for_everybody(&folder);
-    let text = config(&folder, Transport::Tcp, 1, "");
-    let user = format!("[server]\nuser = \"{STRANGER}\"\ngroup = \"{STRANGER}\"\n");
-    folder.write("ferricorn.toml", &text.replace("[server]\n", &user));
-    let server = Server::in_folder(folder);
-    let own = fs::read_to_string(format!("/proc/{}/status", admin(&server).unwrap())).unwrap();
-    assert!(own.contains(&format!("Uid:\t{STRANGER}\t{STRANGER}\t{STRANGER}\t{STRANGER}\n")), "{own}");
-    assert_eq!(succeed(&server, &["reload", "--wait"]), "generation 2\n");
-    let mut command = Command::new(&program);
-    command.args(["ctl", "--pid", &server.pid().to_string(), "quit"]).current_dir("/");
-    let (code, _, errors) = run({
-        command.uid(STRANGER).gid(STRANGER);
-        command
-    });
-    assert!(code == Some(1) && errors.contains("ermission denied"), "{errors}");
-}
-
-#[test]
 fn the_admin_address_tells_and_takes_no_command() {
     let server = Server::configured(Transport::Tcp, 2, "[admin]\naddress = \"127.0.0.1:0\"\n");
     let line = server.wait_for("health, metrics and status at http://");
@@ -398,19 +267,4 @@ fn health_paths_are_answered_before_the_app_and_not_logged() {
     until("the last request is logged", || server.folder().read("access.log").contains("DELETE /ready"));
     let logged = server.folder().read("access.log");
     assert!(!logged.contains("GET /alive") && !logged.contains("GET /ready HTTP"), "{logged}");
-}
-
-#[test]
-fn a_socket_with_the_name_of_a_server_is_not_taken_for_it() {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixListener};
-    let server = Server::start(Transport::Tcp, 1);
-    // Of another process, so of nobody who is asked for.
-    let name = format!("ferricorn/control-{}-9", server.pid());
-    let _false = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
-    for _ in 0..3 {
-        assert_eq!(status(&server)["pid"], server.pid());
-    }
-    let (_, _, errors) = run(command(server.folder(), &["status", "-c", "ferricorn.toml", "--timeout", "5"]));
-    assert_eq!(errors, "");
 }

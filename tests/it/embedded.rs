@@ -1,8 +1,9 @@
 //! A program with an app of its own: `examples/axum.rs`, as a process.
 
 use crate::support::server::{Folder, Server, run};
-use crate::support::{Connection, Ended, until};
-use nix::sys::signal::Signal;
+use crate::support::{Address, Connection, Ended, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -89,6 +90,39 @@ fn axum_under_the_master_keeps_its_data_and_serves_streams_and_sockets() {
     assert_eq!(events.chunk().unwrap(), b"data: 2\n\n");
     drop((socket, events));
     assert_eq!(server.stop(Signal::SIGTERM), Some(0));
+}
+
+#[test]
+fn figures_of_an_app_are_added_up_and_outlive_its_workers() {
+    let folder = Folder::new();
+    folder.write("ferricorn.toml", "[admin]\naddress = \"127.0.0.1:0\"\n");
+    let command = example(&folder, "-b 127.0.0.1:0 -w 3");
+    let server = Server::from_command(command, folder);
+    let line = server.wait_for("health, metrics and status at http://");
+    let admin = Address::Tcp(line.rsplit_once("http://").unwrap().1.trim().parse().unwrap());
+    let told = || {
+        let page = admin.ask(&get("/metrics")).unwrap().text();
+        let line = page.lines().find_map(|line| line.strip_prefix("notes_added_total "));
+        line.unwrap_or_else(|| panic!("{page}")).parse::<u64>().unwrap()
+    };
+    assert_eq!(told(), 0);
+    let mut added = 0;
+    for round in 1..=3 {
+        for _ in 0..20 {
+            assert_eq!(server.ask(&post("/notes", "x")).status, 201);
+            added += 1;
+        }
+        assert_eq!(told(), added);
+        let victim = server.living_workers()[0].pid;
+        kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+        server.wait_for_count("worker crashed", round);
+        assert_eq!(told(), added, "what a killed worker has counted is kept");
+        server.signal(Signal::SIGHUP);
+        server.wait_for_count("reload done: generation", round);
+        assert_eq!(told(), added);
+    }
+    until("the workers of before have left", || server.living_workers().len() == 3);
+    assert_eq!(told(), added);
 }
 
 /// A stream of events, from its second event.

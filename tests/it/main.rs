@@ -12,10 +12,13 @@
 
 mod support;
 
+mod addresses;
 mod causes;
 mod conformance;
 mod crash;
 mod ctl;
+mod ctl_access;
+mod degraded;
 mod drain;
 #[cfg(feature = "hyper")]
 mod embedded;

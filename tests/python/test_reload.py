@@ -89,7 +89,9 @@ def test_killed_worker_costs_at_most_what_it_was_serving(serve, tmp_path, transp
 def test_upload_and_stream_in_flight_survive_a_reload(serve, gates, transport):
     # Two threads: the stream keeps one for as long as the test lets it.
     arguments = ["responses", "-w", "2", "--threads", "2"]
-    server = serve(*arguments, transport=transport, environment=gates.environment).ready()
+    # In one wave: a second one would wait until those of the first have left.
+    environment = {**gates.environment, "FERRICORN_WORKERS_MAX_SURGE": "100%"}
+    server = serve(*arguments, transport=transport, environment=environment).ready()
     content = os.urandom(3 << 20)
     upload, stream = server.connect(), server.connect()
     upload.sendall(b"POST /digest HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(content))
@@ -154,3 +156,37 @@ def test_settings_from_the_file_of_variables_are_read_anew(serve, tmp_path):
     (tmp_path / "app.env").write_text("GREETING=after\n")
     server.reload("reload done")
     assert ask(server, "GET", "/").content == b"after"
+
+
+def test_a_symbolic_link_to_the_release_is_followed_anew(serve, tmp_path):
+    for release in ("one", "two"):
+        (tmp_path / release).mkdir()
+        write_app(tmp_path / release, release)
+    # Only the release that is left has it: it must not be found any more.
+    (tmp_path / "one" / "left_behind.py").write_text("")
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    server = serve("site_app", "-w", "2", directory=current, environment={"PWD": str(current)}).ready()
+    assert ask(server, "GET", "/").content == b"one"
+    current.unlink()
+    current.symlink_to("two")
+    probing = "import importlib.util\nassert importlib.util.find_spec('left_behind') is None, 'found'\n"
+    write_app(tmp_path / "two", "two", probing)
+    server.reload(r"reload done: generation 2\b")
+    assert ask(server, "GET", "/").content == b"two"
+
+
+def test_the_check_command_is_that_of_the_virtual_environment(serve, tmp_path):
+    write_app(tmp_path, "checked")
+    command = "import ferricorn, os, sys; sys.exit(os.environ['COLOUR'] or None)"
+    (tmp_path / "ferricorn.toml").write_text(
+        f'[workers]\ncheck_command = ["python", "-c", "{command}"]\n[[app]]\ntarget = "site_app"\nenv = {{ COLOUR = "" }}\n'
+    )
+    # Nothing but the system's own programs: the server finds those beside its own interpreter.
+    server = serve("-w", "1", environment={"PATH": "/usr/bin:/bin"}).ready()
+    assert ask(server, "GET", "/").content == b"checked"
+    text = (tmp_path / "ferricorn.toml").read_text()
+    (tmp_path / "ferricorn.toml").write_text(text.replace('COLOUR = ""', 'COLOUR = "no red"'))
+    server.reload("reload failed: generation 1 goes on serving; the check command failed: python -c .*: exit status 1")
+    server.log.wait_for(r"\| no red")
+    assert ask(server, "GET", "/").content == b"checked"

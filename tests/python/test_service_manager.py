@@ -60,7 +60,7 @@ def test_manager_is_told_of_each_stage_and_apps_do_not_see_it(serve, tmp_path, m
     server.reload("reload failed")
     told(manager, "RELOADING=1")
     status = told(manager, "READY=1")["STATUS"]
-    assert status.startswith("2 of 2 workers ready, generation 2, 1 requests; reload failed: cannot import site_app: ")
+    assert status.startswith("2 of 2 workers ready, generation 2, 1 requests; degraded: reload failed: cannot import site_app: ")
     assert status.endswith("ValueError: broken on purpose")
 
     server.signal(signal.SIGTERM)

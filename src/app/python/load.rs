@@ -7,7 +7,7 @@ use crate::app::calls::CallQueue;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Loads `module:callable`, `module:factory()` or a bare `module` (`application`, then `app`).
@@ -22,6 +22,14 @@ pub fn load(target: &str, options: &Options<'_>, calls: Arc<CallQueue>) -> Resul
         let app = find(py, target)?;
         let wsgi = Wsgi::new(py, app.unbind(), options, calls).map_err(|error| describe(py, &error))?;
         Ok(Arc::new(wsgi) as Arc<dyn App>)
+    })
+}
+
+/// The directory of the interpreter and what is installed beside it.
+pub fn programs() -> Option<PathBuf> {
+    Python::attach(|py| {
+        let executable: PathBuf = py.import("sys").ok()?.getattr("executable").ok()?.extract().ok()?;
+        executable.parent().filter(|directory| directory.is_absolute()).map(Path::to_owned)
     })
 }
 
@@ -43,6 +51,8 @@ fn adopt_environment(py: Python<'_>) -> PyResult<()> {
 }
 
 /// The working directory first, as if the program had been started by `python -m` there.
+///
+/// What the interpreter remembers of directories may be older than a symbolic link on the way to them.
 fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
     let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
     let working = std::env::current_dir()?;
@@ -53,6 +63,7 @@ fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
             path.insert(index, directory)?;
         }
     }
+    py.import("importlib")?.call_method0("invalidate_caches")?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ mod wsgi;
 
 pub use django::collection;
 pub use ffi::fork_hooks;
-pub use load::load;
+pub use load::{load, programs};
 pub use options::Options;
 
 use crate::app::calls::Interrupter;

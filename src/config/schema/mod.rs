@@ -110,7 +110,7 @@ pub(super) mod about {
 keys! {
     /// The plain sections.
     ROOT_KEYS: Config;
-    "server.bind".server.bind, Restart,
+    "server.bind".server.bind, Reload,
         "Addresses to listen on: HOST:PORT, [v6]:PORT, :PORT (all IPv4 addresses), unix:PATH, fd://N (inherited). \
          The variable PORT gives 0.0.0.0:$PORT where neither the file, nor the environment, nor a flag says otherwise.";
     "server.backlog".server.backlog, Restart, "Length of each listening socket's queue, listen(2).";
@@ -142,6 +142,14 @@ keys! {
         "At most so many requests are added to max_requests, at random per worker.";
     "workers.max_surge".workers.max_surge, Reload,
         "How many additional workers a reload may start at once: a part, rounded down, or a number; at least one.";
+    "workers.warm_up".workers.warm_up, Reload,
+        "Requests that each new worker answers itself, in their order, before it is ready: a path, or { path, host, scheme, status }. \
+         They pass through everything that a client's request passes through. Without host it is \"localhost\"; without scheme http; \
+         without status every one from 200 to 399 will do. A worker that answers otherwise has not started.";
+    "workers.check_command".workers.check_command, Reload,
+        "A program and its arguments, run without a shell before any worker of a generation is started, at the start and at each reload: \
+         in server.chdir, as server.user and with the apps' env and env_file. When it fails the start or the reload fails, with its output. \
+         Empty: nothing is run.";
     "limits.head".limits.head, Reload, "Request line and fields together. Past it: 431.";
     "limits.target".limits.target, Reload, "The request target. Past it: 414.";
     "limits.fields".limits.fields, Reload, "Number of request fields. Past it: 431.";
@@ -164,6 +172,9 @@ keys! {
     "timeouts.drain_idle".timeouts.drain_idle, Reload,
         "Time an idle kept-alive connection has, when a worker leaves, for a request already on its way.";
     "timeouts.boot".timeouts.boot, Reload, "From the fork of a worker to its being ready.";
+    "timeouts.check".timeouts.check, Reload, "Time for workers.check_command. Past it: it is killed, and has failed.";
+    "timeouts.reload".timeouts.reload, Reload,
+        "From the beginning of a reload to its end. Past it: the reload has failed, and what serves goes on serving.";
     "log.level".log.level, Reload, "Least severe level shown: error, warn, info, debug, trace.";
     "log.format".log.format, Reload, "Shape of the error log: text, or json with the names of OpenTelemetry's log data model. Text has no time on the journal, which has its own.";
     "log.error".log.error, Reload, "Where the error log goes: a file, \"-\" (standard output), \"stderr\", or \"off\".";
@@ -216,6 +227,8 @@ impl Default for Config {
                 max_requests: 0,
                 max_requests_jitter: 0,
                 max_surge: Share::Percent(25),
+                warm_up: Vec::new(),
+                check_command: Vec::new(),
             },
             limits: default_limits(),
             timeouts: default_timeouts(),
@@ -264,5 +277,7 @@ fn default_timeouts() -> Timeouts {
         graceful: Duration::from_secs(30),
         drain_idle: Duration::from_secs(2),
         boot: Duration::from_secs(120),
+        check: Duration::from_secs(60),
+        reload: Duration::from_secs(600),
     }
 }

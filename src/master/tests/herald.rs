@@ -68,19 +68,21 @@ fn a_pool_in_which_nobody_serves_or_starts_has_no_pulse() {
 fn a_reload_is_announced_and_ended() {
     check_one_told(
         &[(2, RELOAD), (3, ready(102)), (4, left(101))],
-        &["Reloading! 1/1 gen 1", "Serving! 1/1 gen 2"],
+        &["Reloading! 1/1 gen 1", "Reloading 1/1 gen 1 extend 110", "Serving! 1/1 gen 2"],
     );
 }
 
 #[test]
 fn why_a_reload_failed_is_told_until_one_succeeds() {
-    let reason = "(reload failed: no module x)";
+    let reason = "(degraded: reload failed: no module x)";
     check_one_told(
         &[(2, RELOAD), (3, failed(102)), (3, dies(102)), (4, RELOAD), (4, ready(103))],
         &[
             "Reloading! 1/1 gen 1",
+            "Reloading 1/1 gen 1 extend 110",
             &format!("Serving! 1/1 gen 1 {reason}"),
             &format!("Reloading! 1/1 gen 1 {reason}"),
+            &format!("Reloading 1/1 gen 1 extend 110 {reason}"),
             "Serving! 1/1 gen 3",
         ],
     );
@@ -108,4 +110,30 @@ fn a_failed_start_says_why() {
 #[test]
 fn nobody_is_told_where_nobody_asks() {
     check(1, &Ok(pool(1)), &[(1, ready(101)), (60, Event::Tick)], &ONE);
+}
+
+#[test]
+fn a_mixed_pool_is_called_that_until_a_reload_replaces_all() {
+    let half_way = [(2, RELOAD), (3, ready(103)), (3, left(101)), (4, failed(104)), (4, left(104))];
+    let later = [(5, RELOAD), (5, ready(105)), (5, left(103)), (6, ready(106))];
+    let reason = "(mixed: reload stopped half-way: no module x)";
+    check_told(
+        2,
+        &Ok(pool(2)),
+        &[&[(1, ready(101)), (1, ready(102))], &half_way[..], &later].concat(),
+        &[
+            "Starting! 0/2 gen 1 extend 110",
+            "Starting 1/2 gen 1",
+            "Serving! 2/2 gen 1",
+            "Reloading! 2/2 gen 1",
+            "Reloading 2/2 gen 1 extend 110",
+            "Reloading 2/2 gen 1 extend 110",
+            &format!("Serving! 2/2 gen 2 {reason}"),
+            &format!("Reloading! 2/2 gen 2 {reason}"),
+            &format!("Reloading 2/2 gen 2 extend 110 {reason}"),
+            "Reloading 2/2 gen 2",
+            "Reloading 2/2 gen 2 extend 110",
+            "Serving! 2/2 gen 3",
+        ],
+    );
 }

@@ -1,5 +1,7 @@
 //! Every signal and race as a script in virtual time.
 
+mod check;
+mod degraded;
 mod herald;
 mod life;
 mod property;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 
 const GRACEFUL: u64 = 30;
 const BOOT: u64 = 100;
+const RELOAD_LIMIT: u64 = 500;
 
 const TERM: Event = by_signal(Command::Stop(Pace::Graceful));
 const QUIT: Event = by_signal(Command::Stop(Pace::Quick));
@@ -41,15 +44,24 @@ fn asks(ticket: u64, command: Command) -> Event {
 
 fn pool(workers: u16) -> Pool {
     let (graceful, boot) = (Duration::from_secs(GRACEFUL), Duration::from_secs(BOOT));
-    Pool { workers, surge: 1, graceful, boot }
+    Pool { workers, surge: 1, graceful, boot, check: None, reload: Duration::from_secs(RELOAD_LIMIT) }
 }
 
 /// Plays a script of (second, event) to a pool of so many workers; what must come of it, one line per action.
 ///
 /// Forked workers get the pids 101, 102, …; a reload reads a configuration of `reload` workers.
 fn check(workers: u16, reload: &Result<Pool, String>, script: &[(u64, Event)], expected: &[&str]) {
+    play(Supervisor::new(pool(workers), 8), reload, script, expected);
+}
+
+/// The same to any supervisor.
+fn play(
+    mut supervisor: Supervisor,
+    reload: &Result<Pool, String>,
+    script: &[(u64, Event)],
+    expected: &[&str],
+) {
     let start = Instant::now();
-    let mut supervisor = Supervisor::new(pool(workers), 8);
     let mut next_pid = 101;
     let mut lines = Vec::new();
     for (second, event) in std::iter::once(&(0, Event::Tick)).chain(script) {
@@ -84,6 +96,8 @@ fn line(action: &Action) -> Option<String> {
         Action::Send { order: Order::Vacancies, .. }
         | Action::Mark { .. }
         | Action::Adopt { .. }
+        | Action::Abandon { .. }
+        | Action::Settle { .. }
         | Action::Publish(_) => None,
         Action::Answer { ticket, verdict: Verdict::Done(text) } => {
             Some(format!("ticket {}: {text}", ticket.0))
@@ -96,6 +110,8 @@ fn line(action: &Action) -> Option<String> {
             Some(format!("drain {pid} for stop"))
         }
         Action::Send { pid, order } => Some(format!("{order:?} {pid}")),
+        Action::Check { generation } => Some(format!("check gen {generation}")),
+        Action::EndCheck => Some("end check".into()),
         Action::Kill { pid } => Some(format!("kill {pid}")),
         Action::Serve { slot, service: Service::Served } => Some(format!("slot {slot} served")),
         Action::Serve { slot, service: Service::Vacant } => Some(format!("slot {slot} vacant")),
@@ -104,6 +120,7 @@ fn line(action: &Action) -> Option<String> {
         Action::Say(Note::Crashed { who, how }) => Some(format!("say {} crashed: {how}", who.pid)),
         Action::Say(Note::Killed { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
         Action::Say(Note::Retires { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
+        Action::Say(Note::RecyclingWaits(who)) => Some(format!("say {} waits", who.pid)),
         Action::Say(note) => Some(format!("say {note:?}")),
         Action::Tell(bulletin) => Some(format!("tell {}", told(bulletin))),
         Action::Exit(finish) => Some(format!("exit {finish:?}")),
@@ -118,7 +135,9 @@ fn told(bulletin: &Bulletin) -> String {
     let news = if *stage == Novelty::New { "!" } else { "" };
     let extend = extend.map_or_else(String::new, |extend| format!(" extend {}", extend.as_secs()));
     let pulse = if *pulse == Pulse::Alive { "" } else { " no pulse" };
-    let failure = status.failure.as_ref().map_or_else(String::new, |failure| format!(" ({failure})"));
+    let condition = status.condition;
+    let failure =
+        status.failure.as_ref().map_or_else(String::new, |failure| format!(" ({condition}{failure})"));
     let (ready, wanted, generation) = (status.ready, status.wanted, status.generation.0);
     format!("{:?}{news} {ready}/{wanted} gen {generation}{extend}{pulse}{failure}", status.stage)
 }

@@ -30,6 +30,12 @@ struct World {
     processes: BTreeMap<Pid, (Slot, Generation, Model)>,
     next_pid: i32,
     vacant: BTreeSet<Slot>,
+    /// The check command that runs.
+    check: Option<(Generation, Model)>,
+    /// Processes that have asked for a successor.
+    retiring: BTreeSet<Pid>,
+    /// How many must serve as long as the reload goes on, crashes apart.
+    floor: Option<usize>,
     stopping: bool,
     exit: Option<Finish>,
     ever_served: bool,
@@ -44,10 +50,13 @@ impl World {
         let mut world = Self {
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             now: Instant::now(),
-            supervisor: Supervisor::new(pool(1, 1), SLOTS_MAX),
+            supervisor: Supervisor::new(pool(1, 1, false), SLOTS_MAX),
             processes: BTreeMap::new(),
             next_pid: 100,
             vacant: BTreeSet::new(),
+            check: None,
+            retiring: BTreeSet::new(),
+            floor: None,
             stopping: false,
             exit: None,
             ever_served: false,
@@ -55,8 +64,8 @@ impl World {
             next_ticket: 0,
             has_admin: false,
         };
-        let (workers, surge) = (world.below(4) + 1, world.below(3) + 1);
-        world.supervisor = Supervisor::new(pool(workers, surge), SLOTS_MAX).attended(Attendance::Attended);
+        let pool = world.any_pool();
+        world.supervisor = Supervisor::new(pool, SLOTS_MAX).attended(Attendance::Attended);
         world.happen(Event::Tick);
         world
     }
@@ -69,6 +78,11 @@ impl World {
         u16::try_from(self.random % u64::from(limit)).unwrap()
     }
 
+    fn any_pool(&mut self) -> Pool {
+        let checks = self.below(3) == 0;
+        pool(self.below(4) + 1, self.below(3) + 1, checks)
+    }
+
     fn happen(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
@@ -79,6 +93,8 @@ impl World {
             let serving_before = self.serving();
             let actions = self.supervisor.step(self.now, event);
             self.check_failed_reload(&actions, &serving_before);
+            self.check_forks(&actions);
+            self.note_reload(&actions, serving_before.len());
             let mut answers: VecDeque<_> =
                 actions.into_iter().filter_map(|action| self.perform(action)).collect();
             answers.extend(events);
@@ -100,13 +116,9 @@ impl World {
                 return Some(Event::Forked { slot, generation, pid });
             }
             Action::LoadConfig => {
-                let (workers, surge) = (self.below(4) + 1, self.below(3) + 1);
+                let pool = self.any_pool();
                 let is_good = self.below(4) != 0;
-                return Some(Event::ConfigLoaded(if is_good {
-                    Ok(pool(workers, surge))
-                } else {
-                    Err("bad".into())
-                }));
+                return Some(Event::ConfigLoaded(if is_good { Ok(pool) } else { Err("bad".into()) }));
             }
             Action::Send { pid, order } => {
                 let process = self.processes.get_mut(&pid).expect("orders go to processes that exist");
@@ -123,7 +135,7 @@ impl World {
                 self.vacant.remove(&slot);
             }
             Action::Exit(finish) => {
-                assert!(self.processes.is_empty(), "the master is the last to leave");
+                assert!(self.processes.is_empty() && self.check.is_none(), "the master is the last to leave");
                 self.exit = Some(finish);
             }
             Action::ForkAdmin => {
@@ -139,7 +151,17 @@ impl World {
             Action::Answer { ticket, .. } => {
                 assert!(self.waiting.remove(&ticket), "nobody gets a second verdict");
             }
+            Action::Check { generation } => {
+                assert!(self.check.is_none() && !self.stopping, "one check at a time, and none after a stop");
+                if self.below(10) == 0 {
+                    return Some(Event::Checked { generation, outcome: Err("no such program".into()) });
+                }
+                self.check = Some((generation, Model::Serving));
+            }
+            Action::EndCheck => self.check.as_mut().expect("a check that runs").1 = Model::Killed,
             Action::Adopt { .. }
+            | Action::Abandon { .. }
+            | Action::Settle { .. }
             | Action::Publish(_)
             | Action::Mark { .. }
             | Action::Say(_)
@@ -158,10 +180,21 @@ impl World {
         }
         assert!(per_slot.values().all(|count| *count <= 2), "two processes per slot: {:?}", self.processes);
         let deadline = self.supervisor.deadline();
-        let waits = self.processes.values().any(|(_, _, model)| *model != Model::Serving);
-        let waits = waits || !self.waiting.is_empty();
+        let waits = self.processes.values().any(|(_, _, model)| *model != Model::Serving)
+            || self.check.is_some()
+            || self.supervisor.reload.is_some()
+            || !self.waiting.is_empty();
         assert!(!waits || deadline.is_some(), "whoever waits has a deadline");
         assert!(deadline.is_none_or(|deadline| deadline > self.now), "no deadline comes round and round");
+        if let Some(floor) = self.floor.filter(|_| !self.stopping) {
+            assert!(self.serving().len() >= floor, "a reload leaves fewer than {floor} serving");
+        }
+        let wanted = usize::from(self.supervisor.size());
+        let most = self.supervisor.reload.as_ref().map_or(wanted, |reload| {
+            wanted.max(usize::from(reload.pool.workers)) + usize::from(reload.pool.surge)
+        });
+        let live = self.processes.values().filter(|(_, _, m)| matches!(m, Model::Starting | Model::Serving));
+        assert!(live.count() <= most + self.retiring.len(), "too many: {:?}", self.processes);
         let unserved =
             |slot: &Slot| !self.processes.values().any(|(of, _, m)| of == slot && *m == Model::Serving);
         assert!(self.stopping || self.vacant.iter().all(unserved), "a slot is vacant only without a worker");
@@ -186,6 +219,44 @@ impl World {
         }
     }
 
+    /// With code that is known not to start, nobody is replaced who serves, and one attempt is made at a time.
+    fn check_forks(&self, actions: &[Action]) {
+        if !self.supervisor.is_degraded() || self.supervisor.reload.is_some() {
+            return;
+        }
+        let forks: Vec<_> = actions
+            .iter()
+            .filter_map(|action| if let Action::Fork { slot, .. } = action { Some(*slot) } else { None })
+            .collect();
+        let starting = self.supervisor.crew.select(|worker| worker.life.is_starting()).len();
+        assert!(forks.is_empty() || (forks.len() == 1 && starting == 0), "attempts: {forks:?}");
+        let leaves = |pid: &Pid| {
+            actions
+                .iter()
+                .any(|action| matches!(action, Action::Send { pid: to, order: Order::Drain(_) } if to == pid))
+        };
+        let serves = |slot| {
+            let mut all = self.processes.iter();
+            all.any(|(pid, (of, _, model))| *of == slot && *model == Model::Serving && !leaves(pid))
+        };
+        assert!(!forks.into_iter().any(serves), "replaced although its successor will not start");
+    }
+
+    fn note_reload(&mut self, actions: &[Action], serving: usize) {
+        for action in actions {
+            let Action::Say(note) = action else { continue };
+            if matches!(note, Note::ReloadStarted { .. }) {
+                self.floor = Some(serving);
+            }
+            if matches!(
+                note,
+                Note::ReloadDone { .. } | Note::ReloadFailed { .. } | Note::ReloadStopped { .. }
+            ) {
+                self.floor = None;
+            }
+        }
+    }
+
     fn serving(&self) -> BTreeSet<Pid> {
         self.processes
             .iter()
@@ -199,6 +270,11 @@ impl World {
         let choice = if calm { self.below(5) } else { self.below(40) };
         let index = usize::from(self.below(8));
         let chosen = self.processes.iter().nth(index).map(|(pid, process)| (*pid, process.2));
+        if let Some((generation, model)) = self.check.take_if(|_| index == 0) {
+            let passes = model == Model::Serving && (calm || self.below(3) != 0);
+            let outcome = if passes { Ok(()) } else { Err("unapplied".into()) };
+            return self.happen(Event::Checked { generation, outcome });
+        }
         let event = match (choice, chosen) {
             (0..=9, Some((pid, Model::Starting))) if calm || choice > 1 => self.becomes_ready(pid),
             (0, Some((pid, Model::Starting))) => self.fails(pid),
@@ -206,6 +282,7 @@ impl World {
             (0..=9, Some((pid, Model::Killed))) => self.ends(pid, KILLED),
             (10..=11, Some((pid, _))) if !calm => self.ends(pid, KILLED),
             (12..=13, Some((pid, Model::Serving))) => {
+                self.retiring.insert(pid);
                 Event::Reported { pid, report: Report::Retiring(RetireReason::RequestTimeout) }
             }
             (14..=16, _) => self.asked(Command::Reload),
@@ -254,18 +331,24 @@ impl World {
     }
 
     fn ends(&mut self, pid: Pid, outcome: WaitOutcome) -> Event {
-        self.processes.remove(&pid);
+        let ended = self.processes.remove(&pid);
+        self.retiring.remove(&pid);
+        if ended.is_some_and(|(_, _, model)| model == Model::Serving) {
+            self.floor = self.floor.map(|floor| floor.saturating_sub(1));
+        }
         Event::Exited { pid, outcome }
     }
 }
 
-fn pool(workers: u16, surge: u16) -> Pool {
-    Pool { workers, surge, graceful: Duration::from_secs(30), boot: Duration::from_secs(60) }
+fn pool(workers: u16, surge: u16, checks: bool) -> Pool {
+    let seconds = Duration::from_secs;
+    let check = checks.then_some(seconds(60));
+    Pool { workers, surge, graceful: seconds(30), boot: seconds(60), check, reload: seconds(200) }
 }
 
 #[test]
 fn the_invariants_hold_over_random_scripts() {
-    for seed in 1..=1000 {
+    for seed in 1..=2000 {
         println!("seed {seed}");
         let mut world = World::new(seed);
         for _ in 0..150 {

@@ -52,7 +52,7 @@ fn a_reload_that_fails_takes_all_new_workers_with_it() {
 #[test]
 fn a_reload_that_fails_later_keeps_what_is_there() {
     check_two(
-        &[(5, RELOAD), (6, ready(103)), (7, failed(104))],
+        &[(5, RELOAD), (6, ready(103)), (7, left(101)), (8, failed(104))],
         &[
             "say ReloadStarted { generation: Generation(2) }",
             "fork 103 slot 1 gen 2",
@@ -85,6 +85,7 @@ fn after_a_failed_reload_a_crash_is_replaced_in_the_old_generation() {
             "say 101 crashed: killed by SIGSEGV",
             "fork 103 slot 1 gen 1",
             "slot 1 vacant",
+            "say NobodyServes",
         ],
     );
 }

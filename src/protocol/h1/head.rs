@@ -115,6 +115,14 @@ fn plain_bytes(bytes: &[u8]) -> usize {
 /// Bytes that are judged at once: a wide register.
 const PIECE: usize = 32;
 
+/// The head of a request that the server itself has written, without a control byte in its lines.
+///
+/// # Errors
+/// Why a client would be refused it.
+pub fn head_of(raw: Bytes, limits: &Limits) -> Result<Box<RequestHead>, Rejection> {
+    parse(raw, limits).map(|parsed| parsed.head)
+}
+
 /// Takes a complete head apart. `raw` ends with the empty line and has passed [`HeadScanner::scan`].
 pub(super) fn parse(raw: Bytes, limits: &Limits) -> Result<ParsedHead, Rejection> {
     let line_end = memchr::memchr(b'\r', &raw).ok_or(Rejection::RequestLine)?;

@@ -10,6 +10,7 @@ mod serve;
 mod session;
 mod write;
 
+pub use head::head_of;
 pub(in crate::protocol) use head::is_host;
 pub use serve::serve;
 

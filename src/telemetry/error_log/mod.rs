@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-use tracing_subscriber::registry;
+use tracing_subscriber::{Registry, registry, reload};
 
-/// Writes events. It holds no lock and no buffer, so a forked process goes on with it.
+/// Writes events. It holds no buffer, and no lock but for the moment in which another one takes its place, so a forked
+/// process goes on with it.
 #[derive(Debug)]
 pub(super) struct ErrorLog {
     file: Arc<LogFile>,
@@ -63,15 +64,41 @@ impl ErrorLog {
     pub(super) fn file(&self) -> &Arc<LogFile> {
         &self.file
     }
+}
 
-    /// What `tracing` gives its events to.
-    pub(super) fn into_subscriber(self) -> impl Subscriber + Send + Sync {
-        registry().with(self.level).with(self)
+/// The error log of now, or none: another one can take its place.
+#[derive(Debug)]
+pub(super) struct Present(pub(super) Option<ErrorLog>);
+
+/// Puts another error log in the place of the present one.
+pub(super) type Exchange = reload::Handle<Present, Registry>;
+
+impl Present {
+    /// What `tracing` gives its events to, and what changes it.
+    pub(super) fn into_subscriber(self) -> (impl Subscriber + Send + Sync, Exchange) {
+        let (layer, exchange) = reload::Layer::new(self);
+        (registry().with(layer), exchange)
     }
 }
 
-impl<S: Subscriber> Layer<S> for ErrorLog {
+impl<S: Subscriber> Layer<S> for Present {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.0.as_ref().is_some_and(|log| *metadata.level() <= log.level)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.0.as_ref().map_or(LevelFilter::OFF, |log| log.level))
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if let Some(log) = &self.0 {
+            log.write(event);
+        }
+    }
+}
+
+impl ErrorLog {
+    fn write(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let (level, target) = (*event.metadata().level(), event.metadata().target());

@@ -9,7 +9,7 @@ fn logged(format: LogFormat, level: LogLevel, events: impl FnOnce()) -> Vec<Stri
     let name = format!("ferricorn-error-log-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let path = std::env::temp_dir().join(name);
     let log = Log { format, level, error: LogTarget::File(path.clone()), ..Config::default().log };
-    let subscriber = ErrorLog::open(&log).unwrap().unwrap().into_subscriber();
+    let (subscriber, _) = Present(ErrorLog::open(&log).unwrap()).into_subscriber();
     tracing::subscriber::with_default(subscriber, events);
     let text = fs::read_to_string(&path).unwrap();
     fs::remove_file(&path).unwrap();

@@ -2,8 +2,10 @@
 
 pub(crate) mod case;
 pub(crate) mod client;
+pub(crate) mod control;
 pub(crate) mod load;
 pub(crate) mod server;
+pub(crate) mod uploads;
 pub(crate) mod wait;
 
 pub(crate) use client::{Address, Connection, Ended};

@@ -45,6 +45,7 @@ class Served:
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options
         )
         self.log = Log(self.process.stdout)
+        self.is_uwsgi = any("uwsgi" in word for word in words)
         limit = time.monotonic() + LONGEST
         with self.log.changed:
             while not self.log.ended and not any(re.search(ready, line) for line in self.log.lines):
@@ -56,6 +57,12 @@ class Served:
 
     def end(self, number):
         """Sends a signal; the exit code, once all of it has ended."""
+        if self.is_uwsgi and self.running():
+            # Its threaded workers sometimes hang in their end until its master kills them, a minute later.
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(DEADLINE)
+            self.log.reader.join(DEADLINE)
+            return 0
         if self.process.poll() is None:
             self.process.send_signal(number)
         code = self.process.wait(DEADLINE)

@@ -1,0 +1,106 @@
+//! The fork of a worker: what it is given, and what it must not have.
+
+use super::event::Event;
+use super::perform::{Link, Performer};
+use crate::config::Config;
+use crate::contract::exit::ExitReason;
+use crate::contract::figures::Figure;
+use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
+use crate::contract::scoreboard::{RecordIndex, WorkerState};
+use crate::sys::channel;
+use crate::sys::fork::{self, fork_worker};
+use crate::sys::process::Pid;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What a worker is forked for.
+struct Birth {
+    slot: Slot,
+    generation: Generation,
+    config: Arc<Config>,
+    record: RecordIndex,
+    channel: OwnedFd,
+    workers: u16,
+}
+
+impl Performer {
+    /// Starts a worker; the answer is what came of it.
+    pub(super) fn fork(&mut self, slot: Slot, generation: Generation, workers: u16) -> Event {
+        match self.try_fork(slot, generation, workers) {
+            Ok(pid) => Event::Forked { slot, generation, pid },
+            Err(error) => {
+                Event::ForkFailed { slot, generation, text: format!("cannot start a worker: {error}") }
+            }
+        }
+    }
+
+    fn try_fork(&mut self, slot: Slot, generation: Generation, workers: u16) -> io::Result<Pid> {
+        self.open_slot(slot)?;
+        let missing = || io::Error::other(format!("no configuration of generation {generation}"));
+        let config = self.configs.get(&generation).cloned().ok_or_else(missing)?;
+        let full = || io::Error::other("the scoreboard is full");
+        let record = self.shared.scoreboard.free_record().ok_or_else(full)?;
+        let (ours, channel) = channel::pair()?;
+        self.shared.scoreboard.record(record).claim(slot, generation);
+        let birth = Birth { slot, generation, config, record, channel, workers };
+        let mut ours = Some(ours);
+        let forked = fork_worker(self.start.fork_hooks, ExitReason::Panicked.status(), || {
+            drop(ours.take());
+            self.become_worker(birth).status()
+        });
+        let pid = match forked {
+            Ok(pid) => pid,
+            Err(error) => {
+                self.shared.scoreboard.record(record).set_state(WorkerState::Free);
+                return Err(error);
+            }
+        };
+        self.shared.scoreboard.record(record).set_pid(pid);
+        self.links.insert(pid, Link { channel: ours, record });
+        self.shared.scoreboard.figure(Figure::Forks).fetch_add(1, Ordering::Relaxed);
+        Ok(pid)
+    }
+
+    /// In the child: everything that is the master's goes, then the worker begins.
+    fn become_worker(&mut self, birth: Birth) -> ExitReason {
+        self.forget_parent();
+        let Birth { slot, generation, config, record, channel, workers } = birth;
+        let directory = self.surroundings.directory.clone();
+        let scoreboard = self.shared.scoreboard.clone();
+        let listeners = std::mem::take(&mut self.shared.listeners);
+        let ends = (self.shared.relay.post.try_clone(), self.shared.relay.take.try_clone());
+        let (Ok(post), Ok(take)) = ends else { return ExitReason::BootFailed };
+        let relay = Relay { post, take };
+        if fork::restore_signals().is_err() {
+            return ExitReason::BootFailed;
+        }
+        (self.start.worker_main)(Handoff {
+            slot,
+            generation,
+            config,
+            directory,
+            listeners,
+            channel,
+            relay,
+            scoreboard,
+            metrics: self.shared.metrics.of(record),
+            record,
+            workers,
+        })
+    }
+
+    /// In a child: everything that is the master's goes.
+    pub(super) fn forget_parent(&mut self) {
+        // With a copy of a sibling's channel open here, that sibling would not see the master's death.
+        self.links.clear();
+        self.office.leave_to_parent();
+        if let Some(pid_file) = self.own.pid_file.take() {
+            pid_file.leave_to_parent();
+        }
+        self.own.manager = None;
+        self.own.signals.release();
+        self.check = None;
+    }
+}

@@ -1,0 +1,74 @@
+//! Slots without a worker: when they get one, and who serves them until then.
+
+use super::crew::Seat;
+use super::event::{Action, Note};
+use super::supervisor::{Phase, Supervisor};
+use crate::contract::handoff::Slot;
+use crate::contract::message::Order;
+use crate::contract::scoreboard::Service;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+impl Supervisor {
+    /// Starts a worker in every slot that needs one and may have it now.
+    pub(super) fn fill_slots(&mut self, now: Instant) {
+        for slot in self.seats.keys().copied().collect::<Vec<_>>() {
+            let Some(seat) = self.seats.get(&slot) else { continue };
+            if self.wants_worker(slot) && self.due(seat).is_none_or(|due| due <= now) {
+                self.fork(slot, seat.generation);
+            }
+        }
+    }
+
+    /// When the next slot may be filled.
+    pub(super) fn next_filling(&self) -> Option<Instant> {
+        let wanting = self.seats.iter().filter(|(slot, _)| self.wants_worker(**slot));
+        wanting.filter_map(|(_, seat)| self.due(seat)).min()
+    }
+
+    fn due(&self, seat: &Seat) -> Option<Instant> {
+        seat.respawn.due().max(self.next_attempt())
+    }
+
+    fn wants_worker(&self, slot: Slot) -> bool {
+        self.phase == Phase::Serving
+            && self.is_checked()
+            && self.is_short(slot)
+            && self.has_room(slot)
+            // With code that is known not to start: nobody is replaced who serves, and one attempt is enough to tell.
+            && (!self.is_degraded() || (!self.crew.serves(slot) && !self.is_trying()))
+    }
+
+    /// Whether the slot needs a worker that the reload will not bring.
+    fn is_short(&self, slot: Slot) -> bool {
+        let claimed = self.reload.as_ref().is_some_and(|reload| reload.claims(slot));
+        !claimed
+            && !self.pending.contains_key(&slot)
+            && !self.crew.starts(slot)
+            && !self.crew.is_settled(slot)
+    }
+
+    fn is_trying(&self) -> bool {
+        !self.pending.is_empty() || self.crew.workers.values().any(|worker| worker.life.is_starting())
+    }
+
+    /// Tells the workers when other slots are served than before.
+    pub(super) fn tell_vacancies(&mut self) {
+        let serving = self.crew.workers.values().filter(|worker| worker.life.serves());
+        let served: BTreeSet<_> = serving.map(|worker| worker.slot).collect();
+        if served == self.served {
+            return;
+        }
+        for slot in served.symmetric_difference(&self.served) {
+            let service = if served.contains(slot) { Service::Served } else { Service::Vacant };
+            self.out.push(Action::Serve { slot: *slot, service });
+        }
+        if served.is_empty() && self.is_degraded() {
+            self.say(Note::NobodyServes);
+        }
+        self.served = served;
+        for pid in self.crew.select(|worker| worker.life.serves()) {
+            self.act(Action::Send { pid, order: Order::Vacancies });
+        }
+    }
+}
