@@ -12,8 +12,8 @@ use crate::middleware::refusals::RefusalLog;
 use crate::middleware::request_id;
 use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
-    Admitted, Answer, Exchange, Handler, LengthRule, Patience, Relayed, Request, RequestContext, RequestHead,
-    RequestId, Response, ResponseBody, WantedFields, text_response,
+    Admitted, Answer, Exchange, Handler, LengthRule, Parcel, Patience, Relayed, Request, RequestContext,
+    RequestHead, RequestId, Response, ResponseBody, WantedFields, text_response,
 };
 use crate::router::{MountIndex, Router};
 use crate::sys::clock;
@@ -23,8 +23,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Offers a connection to the other workers, with its request and what was received after it.
-pub type Relay = dyn Fn(BorrowedFd<'_>, &Request, &[u8]) -> Relayed + Send + Sync;
+/// Offers a connection to the other workers, with what belongs to it.
+pub type Relay = dyn Fn(BorrowedFd<'_>, Parcel<'_>) -> Relayed + Send + Sync;
 
 /// Everything a request passes through in this worker.
 pub struct Pipeline {
@@ -150,8 +150,8 @@ impl Handler for Pipeline {
         }
     }
 
-    fn relay(&self, connection: BorrowedFd<'_>, request: &Request, rest: &[u8]) -> Relayed {
-        (self.relay)(connection, request, rest)
+    fn relay(&self, connection: BorrowedFd<'_>, parcel: Parcel<'_>) -> Relayed {
+        (self.relay)(connection, parcel)
     }
 }
 

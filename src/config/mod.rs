@@ -200,6 +200,12 @@ pub struct Timeouts {
     pub write: Duration,
     /// Time running requests have to end when a worker leaves. Default: 30 s.
     pub graceful: Duration,
+    /// The same for answers of unknown length. Default: as `graceful`.
+    pub drain_streaming: Option<Duration>,
+    /// The same for connections that have changed their protocol. Default: as `graceful`.
+    pub drain_websocket: Option<Duration>,
+    /// Time between being told to stop and taking nothing new. Default: 0 s.
+    pub lame_duck: Duration,
     /// Time an idle kept-alive connection has, when a worker leaves, for a request already on its way. Default: 2 s.
     pub drain_idle: Duration,
     /// From the fork of a worker to its being ready. Default: 2 min.
@@ -208,6 +214,13 @@ pub struct Timeouts {
     pub check: Duration,
     /// From the beginning of a reload to its end. Default: 10 min.
     pub reload: Duration,
+}
+
+impl Timeouts {
+    /// How long a worker that leaves may be there at most.
+    pub fn longest_drain(&self) -> Duration {
+        [self.drain_streaming, self.drain_websocket].into_iter().flatten().fold(self.graceful, Duration::max)
+    }
 }
 
 /// `[log]`

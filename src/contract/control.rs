@@ -100,7 +100,7 @@ pub enum Stage {
     Serving,
     /// It serves, and new workers are on their way.
     Reloading,
-    /// It takes nothing new.
+    /// It is not ready any more, and takes nothing new once `timeouts.lame_duck` is over.
     Stopping,
 }
 

@@ -11,6 +11,8 @@ use crate::contract::slot::Slot;
 pub enum Order {
     /// Take no further connections, end the running requests, leave.
     Drain(DrainReason),
+    /// Serve on, and say with each answer that its connection ends: the server is about to stop.
+    Announce,
     /// Leave now.
     Stop,
     /// Open the log files anew.
@@ -78,6 +80,7 @@ impl Order {
         match self {
             Self::Drain(DrainReason::Replaced) => vec![1],
             Self::Drain(DrainReason::ServerStop) => vec![2],
+            Self::Announce => vec![8],
             Self::Stop => vec![3],
             Self::ReopenLogs => vec![4],
             Self::Vacancies => vec![5],
@@ -101,6 +104,7 @@ impl Order {
         match *bytes {
             [1] => Ok(Self::Drain(DrainReason::Replaced)),
             [2] => Ok(Self::Drain(DrainReason::ServerStop)),
+            [8] => Ok(Self::Announce),
             [3] => Ok(Self::Stop),
             [4] => Ok(Self::ReopenLogs),
             [5] => Ok(Self::Vacancies),
@@ -163,6 +167,7 @@ mod tests {
         let orders = [
             Order::Drain(DrainReason::Replaced),
             Order::Drain(DrainReason::ServerStop),
+            Order::Announce,
             Order::Stop,
             Order::ReopenLogs,
             Order::Vacancies,

@@ -48,6 +48,8 @@ pub(super) enum Action {
     Send { pid: Pid, order: Order },
     /// SIGKILL.
     Kill { pid: Pid },
+    /// Have the listening sockets answer no further client.
+    RefuseClients,
     /// Read the configuration anew; answered by `ConfigLoaded`.
     LoadConfig,
     /// The configuration that was loaded last is that of this generation.
@@ -94,8 +96,10 @@ pub(super) struct Pool {
     pub(super) workers: u16,
     /// How many a reload starts at once, at least one.
     pub(super) surge: u16,
-    /// Time for draining.
-    pub(super) graceful: Duration,
+    /// Time for draining: the longest of all kinds of connections.
+    pub(super) drain: Duration,
+    /// Time between being told to stop and stopping.
+    pub(super) lame_duck: Duration,
     /// Time from fork to ready.
     pub(super) boot: Duration,
     /// Time for the check command; `None` where there is none.
@@ -127,24 +131,57 @@ pub(super) enum KillReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Note {
     Ready(Who),
-    AllReady { workers: usize, generation: Generation },
-    Crashed { who: Who, how: String },
-    BootFailed { slot: Slot, generation: Generation, text: String },
+    AllReady {
+        workers: usize,
+        generation: Generation,
+    },
+    Crashed {
+        who: Who,
+        how: String,
+    },
+    BootFailed {
+        slot: Slot,
+        generation: Generation,
+        text: String,
+    },
     Left(Who),
-    Retires { who: Who, reason: RetireReason },
-    Killed { who: Who, reason: KillReason },
+    Retires {
+        who: Who,
+        reason: RetireReason,
+    },
+    Killed {
+        who: Who,
+        reason: KillReason,
+    },
     StillThere(Who),
     RecyclingWaits(Who),
     CodeStarts,
     NobodyServes,
     ReloadPostponed,
-    ReloadStarted { generation: Generation },
-    ReloadDone { generation: Generation },
-    ReloadFailed { reason: String, serving: Generation },
-    ReloadStopped { reason: String, old: usize, new: usize },
-    Scaled { workers: usize },
-    NotScaled { workers: usize },
+    ReloadStarted {
+        generation: Generation,
+    },
+    ReloadDone {
+        generation: Generation,
+    },
+    ReloadFailed {
+        reason: String,
+        serving: Generation,
+    },
+    ReloadStopped {
+        reason: String,
+        old: usize,
+        new: usize,
+    },
+    Scaled {
+        workers: usize,
+    },
+    NotScaled {
+        workers: usize,
+    },
     Stopping(Pace),
+    /// It will, after so long.
+    Announced(Duration),
     LogsNotReopened(String),
     AdminNotStarted(String),
     AdminEnded(String),

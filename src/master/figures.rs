@@ -25,6 +25,7 @@ pub(super) fn of(note: &Note) -> Option<Figure> {
         | Note::ReloadStarted { .. }
         | Note::Scaled { .. }
         | Note::NotScaled { .. }
+        | Note::Announced(_)
         | Note::Stopping(_)
         | Note::LogsNotReopened(_)
         | Note::AdminNotStarted(_)

@@ -114,7 +114,7 @@ impl Supervisor {
 
     fn status(&self) -> Status {
         let stage = match &self.phase {
-            Phase::Stopping { .. } | Phase::Ended => Stage::Stopping,
+            Phase::LameDuck { .. } | Phase::Stopping { .. } | Phase::Ended => Stage::Stopping,
             Phase::Serving if !self.is_announced() => Stage::Starting,
             Phase::Serving if self.reload.is_some() || self.out.contains(&Action::LoadConfig) => {
                 Stage::Reloading
@@ -125,9 +125,10 @@ impl Supervisor {
             Phase::Stopping { finish: Finish::StartFailed { text, .. }, .. } => {
                 Some(format!("start failed: {}", brief(text)))
             }
-            Phase::Stopping { finish: Finish::Ended, .. } | Phase::Serving | Phase::Ended => {
-                self.trouble_text().as_deref().map(brief)
-            }
+            Phase::Stopping { finish: Finish::Ended, .. }
+            | Phase::Serving
+            | Phase::LameDuck { .. }
+            | Phase::Ended => self.trouble_text().as_deref().map(brief),
         };
         let ready = self.crew.select(|worker| worker.life.serves()).len();
         let (generation, condition) = (self.generation, self.condition());
@@ -148,7 +149,7 @@ impl Supervisor {
             {
                 self.pool.boot
             }
-            Stage::Stopping if novelty == Novelty::New => self.pool.graceful,
+            Stage::Stopping if novelty == Novelty::New => self.pool.lame_duck + self.pool.drain,
             Stage::Starting | Stage::Reloading | Stage::Stopping | Stage::Serving => return None,
         };
         Some(time + MARGIN)

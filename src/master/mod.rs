@@ -231,7 +231,8 @@ fn pool(config: &Config) -> Pool {
     Pool {
         workers,
         surge,
-        graceful: timeouts.graceful,
+        drain: timeouts.longest_drain(),
+        lame_duck: timeouts.lame_duck,
         boot: timeouts.boot,
         check: (!config.workers.check_command.is_empty()).then_some(timeouts.check),
         reload: timeouts.reload,

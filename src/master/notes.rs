@@ -23,17 +23,7 @@ pub(super) fn write(note: &Note) {
         }
         Note::BootFailed { slot, generation, text } => write_boot_failed((*slot, *generation), text),
         Note::Left(Who { slot, pid, generation }) => info!(%slot, %pid, %generation, "worker left"),
-        Note::Retires { who: Who { slot, pid, generation }, reason } => match reason {
-            RetireReason::MaxRequests => {
-                info!(%slot, %pid, %generation, "worker retires: it has served workers.max_requests");
-            }
-            RetireReason::RequestTimeout => {
-                warn!(%slot, %pid, %generation, "worker retires: a request was past its time limit");
-            }
-            RetireReason::Terminated => {
-                info!(%slot, %pid, %generation, "worker retires: it was sent SIGTERM; a successor comes first (to stop the server, signal the master)");
-            }
-        },
+        Note::Retires { who, reason } => write_retirement(*who, *reason),
         Note::Killed { who, reason } => write_killed(*who, *reason),
         Note::StillThere(Who { slot, pid, generation }) => {
             warn!(%slot, %pid, %generation, "worker is still there after SIGKILL: it is stuck in the kernel");
@@ -64,6 +54,9 @@ pub(super) fn write(note: &Note) {
         Note::Scaled { workers } => info!("scaled to {workers} worker{}", plural(*workers)),
         Note::NotScaled { workers } => {
             warn!("stays at {workers} worker{}: the limit is reached", plural(*workers));
+        }
+        Note::Announced(time) => {
+            info!("stopping in {} s: serving on, not ready any more", time.as_secs_f32())
         }
         Note::Stopping(Pace::Graceful) => info!("stopping: running requests may end"),
         Note::Stopping(Pace::Quick) => info!("stopping at once"),
@@ -106,6 +99,20 @@ pub(super) fn write_served(Who { slot, pid, generation }: Who, entries: &[Entry]
         });
         let stages = stages.join(", ");
         error!(%slot, %pid, %generation, "worker also had requests that were not in the app: {stages}");
+    }
+}
+
+fn write_retirement(Who { slot, pid, generation }: Who, reason: RetireReason) {
+    match reason {
+        RetireReason::MaxRequests => {
+            info!(%slot, %pid, %generation, "worker retires: it has served workers.max_requests");
+        }
+        RetireReason::RequestTimeout => {
+            warn!(%slot, %pid, %generation, "worker retires: a request was past its time limit");
+        }
+        RetireReason::Terminated => {
+            info!(%slot, %pid, %generation, "worker retires: it was sent SIGTERM; a successor comes first (to stop the server, signal the master)");
+        }
     }
 }
 

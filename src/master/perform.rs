@@ -136,6 +136,11 @@ impl Performer {
                     warn!(%pid, "cannot kill worker: {error}");
                 }
             }
+            Action::RefuseClients => {
+                if let Err(error) = self.shared.listeners.refuse_clients() {
+                    warn!("a listening socket cannot be closed to clients; some may be lost: {error}");
+                }
+            }
             Action::Adopt { generation } => {
                 if let Some((config, bound)) = self.loaded.take() {
                     self.configs.insert(generation, Arc::new(config));

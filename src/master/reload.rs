@@ -48,7 +48,7 @@ impl Reload {
             pool,
             trial: Trial::new(pool.check),
             deadline: now + pool.reload,
-            patience: now + pool.graceful,
+            patience: now + pool.drain,
             todo,
             wave: BTreeSet::new(),
             progress: Progress::Undoable,
@@ -224,7 +224,7 @@ impl Supervisor {
     /// Whether the next wave may come: those of the one before are gone, or have had their time to leave.
     ///
     /// So a reload never takes the memory of more than `max_surge` additional workers, unless a connection outlives
-    /// `timeouts.graceful`.
+    /// `timeouts.drain`.
     fn has_room_for_wave(&self, now: Instant, reload: &Reload) -> bool {
         let wanted = self.seats.len().max(usize::from(reload.pool.workers));
         let there = self.crew.workers.len() + self.pending.len();
@@ -245,7 +245,7 @@ impl Supervisor {
         if let Some(reload) = &mut self.reload {
             reload.progress = Progress::Replacing;
             reload.wave.clear();
-            reload.patience = now + reload.pool.graceful;
+            reload.patience = now + reload.pool.drain;
             self.pool = reload.pool;
         }
         // This code starts: nothing waits any more.

@@ -4,12 +4,13 @@
 
 use super::check::{Check, Trial};
 use super::crew::{Crew, Life, Seat, Worker};
-use super::event::{Action, Event, Finish, KillReason, Note, Pool, Who};
+use super::event::{Action, Event, KillReason, Note, Pool, Who};
 use super::herald::Herald;
 use super::reload::Reload;
 use super::respawn::Respawn;
 use super::scale::Deferred;
 use super::steward::Steward;
+pub(super) use super::stop::Phase;
 use super::tickets::Tickets;
 use super::trouble::{Blame, Trouble};
 use crate::contract::control::{Pace, State};
@@ -70,14 +71,6 @@ enum Start {
     Serving,
     /// All have been ready.
     Announced,
-}
-
-/// Whether the server is to go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Phase {
-    Serving,
-    Stopping { pace: Pace, finish: Finish },
-    Ended,
 }
 
 impl Supervisor {
@@ -145,6 +138,7 @@ impl Supervisor {
             self.check.as_ref().map(|check| check.deadline),
             self.reload.as_ref().map(Reload::due),
             self.herald.as_ref().and_then(Herald::due),
+            self.stop_due(),
             self.tickets_due(),
             self.attendance_due(),
         ];
@@ -216,7 +210,7 @@ impl Supervisor {
         if wanted {
             self.pending.remove(&slot);
         }
-        if !wanted || self.phase != Phase::Serving {
+        if !wanted || !self.keeps_pool() {
             self.kill(now, pid, KillReason::NotNeeded);
         }
     }
@@ -235,6 +229,9 @@ impl Supervisor {
             (Report::Ready, Life::Starting { .. }) => {
                 worker.life = Life::Ready { since: now };
                 self.act(Action::Mark { pid, state: WorkerState::Ready });
+                if matches!(self.phase, Phase::LameDuck { .. }) {
+                    self.act(Action::Send { pid, order: Order::Announce });
+                }
                 self.say(Note::Ready(who));
                 if self.start == Start::Dark {
                     self.start = Start::Serving;
@@ -305,7 +302,8 @@ impl Supervisor {
     pub(super) fn drain(&mut self, now: Instant, pid: Pid, reason: DrainReason) {
         self.act(Action::Mark { pid, state: WorkerState::Draining });
         self.act(Action::Send { pid, order: Order::Drain(reason) });
-        self.set_life(pid, Life::Draining { deadline: now + self.pool.graceful });
+        // Workers keep the limits themselves; this is for one that cannot.
+        self.set_life(pid, Life::Draining { deadline: now + self.pool.drain + LEAVING });
     }
 
     pub(super) fn kill(&mut self, now: Instant, pid: Pid, reason: KillReason) {
@@ -347,6 +345,8 @@ impl Supervisor {
     fn settle(&mut self, now: Instant) {
         match &self.phase {
             Phase::Serving => {}
+            Phase::LameDuck { until } if *until <= now => return self.stop(now, Pace::Graceful),
+            Phase::LameDuck { .. } => {}
             Phase::Stopping { finish, .. } => {
                 if self.crew.workers.is_empty() && self.pending.is_empty() && self.check.is_none() {
                     let finish = finish.clone();

@@ -2,7 +2,7 @@
 
 use super::crew::Seat;
 use super::event::{Action, Note};
-use super::supervisor::{Phase, Supervisor};
+use super::supervisor::Supervisor;
 use crate::contract::handoff::Slot;
 use crate::contract::message::Order;
 use crate::contract::scoreboard::Service;
@@ -31,7 +31,7 @@ impl Supervisor {
     }
 
     fn wants_worker(&self, slot: Slot) -> bool {
-        self.phase == Phase::Serving
+        self.keeps_pool()
             && self.is_checked()
             && self.is_short(slot)
             && self.has_room(slot)

@@ -1,14 +1,17 @@
 //! Accepting connections: as many as the limit allows, for as long as this worker should.
 
 use super::{Connection, Drain, Local, Peer, Stream};
+use crate::sys::watch;
 use std::borrow::Borrow;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 /// How long to wait when descriptors have run out: until some connection ends.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -19,7 +22,9 @@ pub enum Acceptor {
     /// TCP.
     Tcp(TcpListener),
     /// UNIX.
-    Unix(UnixListener, Arc<PathBuf>),
+    Unix(AsyncFd<UnixListener>, Arc<PathBuf>),
+    /// UNIX, a listener that a program has made for itself.
+    UnixInPlace(tokio::net::UnixListener, Arc<PathBuf>),
 }
 
 impl Acceptor {
@@ -37,8 +42,8 @@ impl Acceptor {
     /// # Errors
     /// When descriptors have run out. Must be called within the runtime.
     pub fn unix(socket: BorrowedFd<'_>, path: Arc<PathBuf>) -> io::Result<Self> {
-        let listener = std::os::unix::net::UnixListener::from(socket.try_clone_to_owned()?);
-        Ok(Self::Unix(UnixListener::from_std(listener)?, path))
+        let listener = UnixListener::from(socket.try_clone_to_owned()?);
+        Ok(Self::Unix(watch::acceptable(listener)?, path))
     }
 
     /// Waits for a connection.
@@ -49,8 +54,11 @@ impl Acceptor {
         loop {
             let accepted = match self {
                 Self::Tcp(listener) => listener.accept().await.and_then(|(stream, _)| from_tcp(stream)),
-                Self::Unix(listener, path) => {
+                Self::UnixInPlace(listener, path) => {
                     listener.accept().await.map(|(stream, _)| from_unix(stream, Arc::clone(path)))
+                }
+                Self::Unix(listener, path) => {
+                    accept_unix(listener).await.map(|stream| from_unix(stream, Arc::clone(path)))
                 }
             };
             match accepted {
@@ -78,12 +86,9 @@ impl Acceptor {
                 stream.set_nonblocking(true).ok()?;
                 from_tcp(TcpStream::from_std(stream).ok()?).ok()
             }
-            Self::Unix(listener, path) => {
-                let socket =
-                    std::os::unix::net::UnixListener::from(listener.as_fd().try_clone_to_owned().ok()?);
-                let (stream, _) = socket.accept().ok()?;
-                stream.set_nonblocking(true).ok()?;
-                Some(from_unix(UnixStream::from_std(stream).ok()?, Arc::clone(path)))
+            Self::Unix(listener, path) => accept_unix_now(listener.get_ref(), path),
+            Self::UnixInPlace(listener, path) => {
+                accept_unix_now(&UnixListener::from(listener.as_fd().try_clone_to_owned().ok()?), path)
             }
         }
     }
@@ -95,12 +100,38 @@ impl From<TcpListener> for Acceptor {
     }
 }
 
-impl From<UnixListener> for Acceptor {
-    fn from(listener: UnixListener) -> Self {
+impl From<tokio::net::UnixListener> for Acceptor {
+    fn from(listener: tokio::net::UnixListener) -> Self {
         let address = listener.local_addr().ok();
         let path = address.and_then(|address| address.as_pathname().map(PathBuf::from)).unwrap_or_default();
-        Self::Unix(listener, Arc::new(path))
+        Self::UnixInPlace(listener, Arc::new(path))
     }
+}
+
+/// tokio's own listener would try again and again once its socket refuses clients: that reads as an end.
+async fn accept_unix(listener: &AsyncFd<UnixListener>) -> io::Result<UnixStream> {
+    loop {
+        let mut ready = listener.readable().await?;
+        match listener.get_ref().accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(true)?;
+                return UnixStream::from_std(stream);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if ready.ready().is_read_closed() {
+                    return std::future::pending().await;
+                }
+                ready.clear_ready();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn accept_unix_now(listener: &UnixListener, path: &Arc<PathBuf>) -> Option<Connection> {
+    let (stream, _) = listener.accept().ok()?;
+    stream.set_nonblocking(true).ok()?;
+    Some(from_unix(UnixStream::from_std(stream).ok()?, Arc::clone(path)))
 }
 
 /// Accepts until the caller stops it, and gives each connection to `serve`; waits for `gate` before each.

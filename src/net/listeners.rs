@@ -90,6 +90,27 @@ impl Listener {
 }
 
 impl ListenerSet {
+    /// Has the server's own sockets answer no further client, for good; their queues can then be emptied.
+    ///
+    /// Sockets that were handed over stay as they are: their queues are the next server's.
+    ///
+    /// # Errors
+    /// The first one of [`socket::refuse_clients`]; the others refuse clients all the same.
+    pub fn refuse_clients(&self) -> io::Result<()> {
+        let all = self.listeners.iter().zip(&self.origins);
+        let own = all.flat_map(|(listener, origin)| match (listener, &origin.configured) {
+            (Listener::PerSlot { sockets, .. }, _) => sockets.values().map(AsFd::as_fd).collect(),
+            (Listener::Shared { socket, .. }, Some(BindAddress::Unix(_))) => vec![socket.as_fd()],
+            (Listener::Shared { .. } | Listener::Closed(_), _) => Vec::new(),
+        });
+        own.map(socket::refuse_clients).fold(Ok(()), Result::and)
+    }
+
+    /// Whether clients reach any socket of the server's own by a handshake, which takes time.
+    pub fn has_own_tcp(&self) -> bool {
+        self.listeners.iter().any(|listener| matches!(listener, Listener::PerSlot { .. }))
+    }
+
     /// Adds an address that no key of the configuration names.
     pub fn push(&mut self, listener: Listener) {
         self.push_for(None, listener);

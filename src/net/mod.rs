@@ -10,4 +10,4 @@ pub mod listeners;
 pub mod socket_files;
 
 pub use connection::{Connection, Local, Peer, Stream};
-pub use drain::{Drain, Draining, OpenConnection};
+pub use drain::{Departure, Drain, Draining, Occupation, Occupied, OpenConnection};

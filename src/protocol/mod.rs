@@ -68,7 +68,7 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Offers a connection to the other workers, with the request that cannot be answered here and what was
     /// received after it.
-    fn relay(&self, connection: BorrowedFd<'_>, request: &Request, rest: &[u8]) -> Relayed;
+    fn relay(&self, connection: BorrowedFd<'_>, parcel: Parcel<'_>) -> Relayed;
 }
 
 /// A request that may go on, with the limits that hold for it.
@@ -162,6 +162,26 @@ pub struct Exchange<'a> {
     pub fields: FieldValues,
     /// Why the server itself refused, if it did.
     pub refused: Option<Rejection>,
+}
+
+/// What has been done on a connection before this worker got it.
+#[derive(Debug)]
+pub enum Opening {
+    /// Nothing: it has just been accepted.
+    Fresh,
+    /// Another worker has served it, and nothing of a further request has arrived.
+    Idle,
+    /// Another worker has received a request on it.
+    Begun(Begun),
+}
+
+/// What is offered to other workers with a connection.
+#[derive(Debug, Clone, Copy)]
+pub enum Parcel<'a> {
+    /// Nothing has been received that is not answered.
+    Idle,
+    /// A complete request, and what was received after it.
+    Request(&'a Request, &'a [u8]),
 }
 
 /// What another worker received on a connection before it handed the connection over.

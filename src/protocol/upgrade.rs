@@ -49,7 +49,7 @@ impl fmt::Debug for OnUpgrade {
 /// A connection after its 101: every further byte is the app's business.
 ///
 /// The server no longer limits how long it may be idle. Until it is dropped the worker counts it as open, and a worker
-/// that leaves waits for it, up to `timeouts.graceful`; [`Draining`](crate::net::Draining) says when that begins.
+/// that leaves waits for it, up to `timeouts.drain_websocket`, after which it can neither be read nor written; [`Draining`](crate::net::Draining) says when that begins.
 #[derive(Debug)]
 pub struct Upgraded {
     stream: Stream,
@@ -57,6 +57,15 @@ pub struct Upgraded {
     received: BytesMut,
     /// Tells the server by its end that the connection has ended.
     _open: oneshot::Sender<Infallible>,
+    /// Tells by its end that the server waits no longer.
+    allowed: oneshot::Receiver<Infallible>,
+}
+
+impl Upgraded {
+    /// Whether the server has cut it off; else the task is woken when it does.
+    fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {
+        self.allowed.is_terminated() || Pin::new(&mut self.allowed).poll(cx).is_ready()
+    }
 }
 
 impl AsyncRead for Upgraded {
@@ -65,6 +74,10 @@ impl AsyncRead for Upgraded {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_cut_off(cx) {
+            // As at the end of the connection.
+            return Poll::Ready(Ok(()));
+        }
         if self.received.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, into);
         }
@@ -77,6 +90,9 @@ impl AsyncRead for Upgraded {
 
 impl AsyncWrite for Upgraded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_cut_off(cx) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -85,6 +101,9 @@ impl AsyncWrite for Upgraded {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_cut_off(cx) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -109,8 +128,10 @@ impl Handover {
     /// Gives the connection to the app, and waits until the app is done with it.
     pub(crate) async fn complete(self, stream: Stream, received: BytesMut) {
         let (open, closed) = oneshot::channel();
+        // Dropped with this call, be it that the app is done or that the server ends the wait.
+        let (_allows, allowed) = oneshot::channel();
         // An app that does not want the connection any more ends it.
-        if self.0.send(Upgraded { stream, received, _open: open }).is_ok() {
+        if self.0.send(Upgraded { stream, received, _open: open, allowed }).is_ok() {
             // Nothing is ever sent: this ends when the other half does.
             let _ended = closed.await;
         }
@@ -189,6 +210,22 @@ pub(crate) mod tests {
         assert!(!serving.is_finished());
         drop(upgraded);
         serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_server_no_longer_waits_for_is_at_its_end() {
+        let (handover, upgrade) = offered();
+        let (ours, _theirs) = tokio::net::UnixStream::pair().unwrap();
+        let serving = tokio::spawn(handover.complete(Stream::Unix(ours), BytesMut::new()));
+        let mut upgraded = upgrade.await.unwrap();
+        upgraded.write_all(b"still").await.unwrap();
+        let reading = tokio::spawn(async move {
+            let read = upgraded.read_u8().await.map_err(|error| error.kind());
+            (read, upgraded.write_u8(1).await.map_err(|error| error.kind()))
+        });
+        serving.abort();
+        let ended = (Err(io::ErrorKind::UnexpectedEof), Err(io::ErrorKind::BrokenPipe));
+        assert_eq!(reading.await.unwrap(), ended);
     }
 
     #[tokio::test]

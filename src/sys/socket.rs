@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -50,6 +50,23 @@ pub fn listen_tcp(address: SocketAddr, backlog: u32, families: Families) -> io::
     // listen(2) cuts a long queue to net.core.somaxconn by itself.
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+/// From now on a listening socket answers no further client; what waits in its queue can still be accepted.
+///
+/// Closing it instead would reset every connection that is in the queue or gets there meanwhile. UNIX: clients are refused at
+/// once, also those that wait for room in the queue. TCP: the socket ignores SYN segments, so that a handshake
+/// under way still ends in the queue, and clients try again until the socket is closed and they are refused. The
+/// socket is changed for all who share it, and for good.
+///
+/// # Errors
+/// Whatever setsockopt(2) or shutdown(2) says.
+pub fn refuse_clients(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let listener = SockRef::from(&socket);
+    if listener.domain()? == Domain::UNIX {
+        return listener.shutdown(Shutdown::Read);
+    }
+    take_no_more(socket)
 }
 
 /// Whether an address is free: binds it without SO_REUSEPORT, which fails beside any listener, and lets go.
@@ -234,6 +251,30 @@ mod tests {
         assert_eq!(tcp_holder(address), Some(process::own_pid()));
         drop((first, second));
         probe_tcp(address, Families::One).unwrap();
+    }
+
+    #[test]
+    fn a_socket_that_refuses_clients_keeps_those_it_has() {
+        let listener = std::net::TcpListener::from(listen_tcp(loopback(0), 16, Families::One).unwrap());
+        let address = listener.local_addr().unwrap();
+        let _before = TcpStream::connect(address).unwrap();
+        refuse_clients(listener.as_fd()).unwrap();
+        let patience = Duration::from_millis(50);
+        let error = TcpStream::connect_timeout(&address, patience).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        listener.accept().unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+
+        let path = std::env::temp_dir().join(format!("ferricorn-refuse-{}", process::own_pid()));
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let _before = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        refuse_clients(listener.as_fd()).unwrap();
+        let error = std::os::unix::net::UnixStream::connect(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        listener.accept().unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -12,4 +13,13 @@ use tokio::io::unix::AsyncFd;
 pub fn readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd names one open descriptor until it is dropped, and nobody can change which.
     Ok(unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?)
+}
+
+/// The same for a listening UNIX socket.
+///
+/// # Errors
+/// As [`readable`].
+pub fn acceptable(listener: UnixListener) -> io::Result<AsyncFd<UnixListener>> {
+    // SAFETY: as above; a listener owns its descriptor.
+    Ok(unsafe { AsyncFd::register_with_interest(listener, Interest::READABLE) }?)
 }

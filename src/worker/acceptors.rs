@@ -6,7 +6,7 @@ use crate::contract::scoreboard::{Record, Scoreboard, WorkerState};
 use crate::net::accept::{self, Acceptor};
 use crate::net::listeners::{Listener, ListenerSet};
 use crate::net::{Connection, Drain};
-use crate::protocol::Begun;
+use crate::protocol::Opening;
 use crate::sys::socket::SocketName;
 use std::collections::BTreeMap;
 use std::io;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Called with each connection, and with what another worker has begun on it.
-pub(super) type Serve = Arc<dyn Fn(Connection, Option<Begun>) + Send + Sync>;
+/// Called with each connection, and with what has been done on it.
+pub(super) type Serve = Arc<dyn Fn(Connection, Opening) + Send + Sync>;
 
 /// The sockets, and the task that accepts from each of those in use.
 pub(super) struct Acceptors {
@@ -114,7 +114,7 @@ impl Acceptors {
 
     fn start(&self, listener: &Listener, slot: Slot) -> io::Result<JoinHandle<()>> {
         let (limit, drain, serve) = (self.limit, Arc::clone(&self.drain), Arc::clone(&self.serve));
-        let serve = move |connection| serve(connection, None);
+        let serve = move |connection| serve(connection, Opening::Fresh);
         match listener {
             Listener::PerSlot { sockets, .. } => {
                 let socket = sockets.get(&slot).ok_or(io::ErrorKind::NotFound)?;
@@ -154,7 +154,7 @@ fn empty(listener: &Listener, serve: &Serve) {
         Listener::Closed(_) => Vec::new(),
     };
     for connection in acceptors.iter().flat_map(Acceptor::sweep) {
-        serve(connection, None);
+        serve(connection, Opening::Fresh);
     }
 }
 

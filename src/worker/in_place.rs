@@ -9,10 +9,10 @@ use crate::contract::inflight::Board;
 use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
 use crate::net::accept::{self, Acceptor};
-use crate::net::{Connection, Drain};
+use crate::net::{Connection, Departure, Drain};
 use crate::pipeline::Pipeline;
-use crate::protocol::Relayed;
 use crate::protocol::h1::{self, Settings};
+use crate::protocol::{Opening, Relayed};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinSet;
@@ -37,7 +37,7 @@ pub async fn serve_in_place(
     let board = Board::alone().map_err(|error| error.to_string())?;
     let ties = Ties {
         count_request: Box::new(|| {}),
-        relay: Box::new(|_, _, _| Relayed::Stayed),
+        relay: Box::new(|_, _| Relayed::Stayed),
         is_ready: Box::new(|| true),
         board,
     };
@@ -64,7 +64,7 @@ pub async fn serve_in_place(
     // The kernel has accepted these for us: with the socket they would be lost.
     acceptor.sweep().into_iter().for_each(|connection| service.serve(connection));
     drop(acceptor);
-    drain.begin();
+    drain.begin(Departure::Final);
     let graceful = tokio::time::timeout(config.timeouts.graceful, drain.wait_below(1)).await;
     if graceful.is_err() {
         tracing::warn!(connections = drain.open(), "cut off what had not ended in time");
@@ -89,7 +89,7 @@ impl Connections {
         let open = self.drain.enter();
         let serving = h1::serve(
             connection,
-            None,
+            Opening::Fresh,
             Arc::clone(&self.settings),
             Arc::clone(&self.drain),
             Arc::clone(&self.pipeline),

@@ -5,6 +5,7 @@ use super::retirement::Retirement;
 use super::{relay, reopen_logs};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{DrainReason, Order, Report, RetireReason};
+use crate::net::{Departure, Drain};
 use crate::pipeline::Pipeline;
 use crate::sys;
 use crate::sys::channel::{self, Received};
@@ -12,7 +13,7 @@ use crate::sys::signals::SignalPipe;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 
 /// Who obeys.
@@ -21,7 +22,10 @@ pub(super) struct Obedience {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) retirement: Arc<Retirement>,
     pub(super) relay: OwnedFd,
-    pub(super) graceful: Duration,
+    /// Limit of the time to leave.
+    pub(super) longest: Duration,
+    /// Until when connections may still arrive in queues that nobody will serve.
+    pub(super) sweeps_until: Option<Instant>,
 }
 
 impl Obedience {
@@ -47,8 +51,10 @@ impl Obedience {
                         self.retirement.ask(RetireReason::Terminated);
                     }
                 }
-                () = drain.wait_below(1), if drain.has_begun() => {
+                () = tokio::time::sleep(SWEEP_AGAIN), if self.sweeps_until.is_some() => self.sweep(),
+                () = drain.wait_below(1), if drain.has_begun() && self.sweeps_until.is_none() => {
                     if self.nothing_is_left() {
+                        report_cut_off(&drain);
                         return Ok(reason);
                     }
                 }
@@ -64,12 +70,16 @@ impl Obedience {
             }
             Some((Order::Drain(DrainReason::Replaced), _)) => {
                 self.acceptors.stop();
-                self.acceptors.drain.begin();
+                self.acceptors.drain.begin(Departure::Replaced);
             }
+            Some((Order::Announce, _)) => self.acceptors.drain.announce(),
             Some((Order::Drain(DrainReason::ServerStop), _)) => {
                 self.acceptors.stop();
-                self.acceptors.drain.begin();
-                self.acceptors.sweep();
+                self.acceptors.drain.begin(Departure::Final);
+                if self.acceptors.listeners.has_own_tcp() {
+                    self.sweeps_until = Some(Instant::now() + HANDSHAKE);
+                }
+                self.sweep();
             }
             // At once, whatever the app's threads are doing.
             Some((Order::Stop, _)) => sys::fork::leave(ExitReason::Done.status()),
@@ -88,12 +98,22 @@ impl Obedience {
         Heard::Order
     }
 
+    /// Takes every connection that waits in a queue: whoever owns it may be blocked, or gone.
+    fn sweep(&mut self) {
+        self.acceptors.sweep();
+        self.sweeps_until = self.sweeps_until.filter(|until| Instant::now() < *until);
+    }
+
     /// What others have handed over must not be left behind by the last one to go.
     fn nothing_is_left(&self) -> bool {
+        if self.acceptors.drain.hands_over() {
+            // It is the others', who stay.
+            return true;
+        }
         let connections = relay::sweep(self.relay.as_fd());
         let none = connections.is_empty();
-        for (connection, begun) in connections {
-            (self.acceptors.serve)(connection, Some(begun));
+        for (connection, opening) in connections {
+            (self.acceptors.serve)(connection, opening);
         }
         none
     }
@@ -103,12 +123,20 @@ impl Obedience {
         tracing::error!("the master is gone; finishing the running requests and leaving");
         self.acceptors.sweep();
         self.acceptors.close();
-        self.acceptors.drain.begin();
-        let graceful = self.graceful;
+        self.acceptors.drain.begin(Departure::Final);
+        let longest = self.longest;
         tokio::spawn(async move {
-            tokio::time::sleep(graceful).await;
+            tokio::time::sleep(longest + LEAVING).await;
             sys::fork::leave(ExitReason::MasterGone.status());
         });
+    }
+}
+
+/// Nothing is killed in silence.
+fn report_cut_off(drain: &Drain) {
+    let connections = drain.cut_off();
+    if connections > 0 {
+        tracing::warn!(connections, "cut off what had not ended in time");
     }
 }
 
@@ -132,3 +160,13 @@ async fn next_order(channel: &AsyncFd<OwnedFd>) -> io::Result<Option<(Order, Opt
         }
     }
 }
+
+/// How long after a listening socket has stopped to answer a handshake under way may still put a connection into its
+/// queue: the client's last segment needs one way, and round trips beyond this are rare.
+const HANDSHAKE: Duration = Duration::from_millis(300);
+
+/// Pause between two looks into the queues meanwhile.
+const SWEEP_AGAIN: Duration = Duration::from_millis(20);
+
+/// For what is cut off to be gone.
+const LEAVING: Duration = Duration::from_secs(1);

@@ -1,12 +1,12 @@
 //! Connections that change hands between workers.
 //!
 //! A message is the length of a request's head (u32), of its content (u64), the head, the content where it fits, and
-//! whatever was received after it. Two descriptors come with it: the connection's, and that of a file with the content
+//! whatever was received after it; without a head it is an idle connection. Two descriptors come with it: the connection's, and that of a file with the content
 //! where it does not fit. Numbers are in the byte order of the machine, which both sides share.
 
 use crate::app::calls::CallQueue;
 use crate::net::{Connection, accept};
-use crate::protocol::{Begun, Content, Relayed, Request};
+use crate::protocol::{Begun, Content, Opening, Parcel, Relayed, Request};
 use crate::sys::channel::{self, MESSAGE_MAX, Received, Sent};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::fs::File;
@@ -14,14 +14,13 @@ use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// Offers a connection, the request that waits on it, and what was received after it, to whoever is idle.
-pub(super) fn post(
-    relay: BorrowedFd<'_>,
-    connection: BorrowedFd<'_>,
-    request: &Request,
-    rest: &[u8],
-) -> Relayed {
-    match send(relay, connection, request, rest) {
+/// Offers a connection, and the request that waits on it, to whoever is idle.
+pub(super) fn post(relay: BorrowedFd<'_>, connection: BorrowedFd<'_>, parcel: Parcel<'_>) -> Relayed {
+    let sent = match parcel {
+        Parcel::Idle => channel::send(relay, &[0; LENGTHS], &[connection]),
+        Parcel::Request(request, rest) => send(relay, connection, request, rest),
+    };
+    match sent {
         Ok(Sent::Sent) => Relayed::Gone,
         Ok(Sent::WouldBlock | Sent::Closed) => Relayed::Stayed,
         Err(error) => {
@@ -35,14 +34,14 @@ pub(super) fn post(
 pub(super) async fn take(
     relay: OwnedFd,
     calls: Arc<CallQueue>,
-    serve: impl Fn(Connection, Option<Begun>),
+    serve: impl Fn(Connection, Opening),
 ) -> io::Result<()> {
     let relay = crate::sys::watch::readable(relay)?;
     loop {
         let mut ready = relay.readable().await?;
         calls.wait_free().await;
         match take_one(relay.get_ref().as_fd()) {
-            Taken::Connection(connection, begun) => serve(connection, Some(*begun)),
+            Taken::Connection(connection, opening) => serve(connection, *opening),
             Taken::Nothing => ready.clear_ready(),
             Taken::Unusable => {}
         }
@@ -52,11 +51,11 @@ pub(super) async fn take(
 }
 
 /// Takes whatever waits now.
-pub(super) fn sweep(relay: BorrowedFd<'_>) -> Vec<(Connection, Begun)> {
+pub(super) fn sweep(relay: BorrowedFd<'_>) -> Vec<(Connection, Opening)> {
     let mut connections = Vec::new();
     loop {
         match take_one(relay) {
-            Taken::Connection(connection, begun) => connections.push((connection, *begun)),
+            Taken::Connection(connection, opening) => connections.push((connection, *opening)),
             Taken::Unusable => {}
             Taken::Nothing => return connections,
         }
@@ -64,7 +63,7 @@ pub(super) fn sweep(relay: BorrowedFd<'_>) -> Vec<(Connection, Begun)> {
 }
 
 enum Taken {
-    Connection(Connection, Box<Begun>),
+    Connection(Connection, Box<Opening>),
     Unusable,
     Nothing,
 }
@@ -111,7 +110,7 @@ fn take_one(relay: BorrowedFd<'_>) -> Taken {
             let mut descriptors = descriptors.into_iter();
             let connection = descriptors.next().map(accept::adopt);
             match (connection, unpack(message.into(), descriptors.next())) {
-                (Some(Ok(connection)), Some(begun)) => Taken::Connection(connection, Box::new(begun)),
+                (Some(Ok(connection)), Some(opening)) => Taken::Connection(connection, Box::new(opening)),
                 // The client has left meanwhile.
                 (Some(Err(_)), _) => Taken::Unusable,
                 (None, _) | (_, None) => {
@@ -128,11 +127,14 @@ fn take_one(relay: BorrowedFd<'_>) -> Taken {
     }
 }
 
-fn unpack(mut message: Bytes, content: Option<OwnedFd>) -> Option<Begun> {
+fn unpack(mut message: Bytes, content: Option<OwnedFd>) -> Option<Opening> {
     let head = usize::try_from(message.try_get_u32_ne().ok()?).ok()?;
     let length = message.try_get_u64_ne().ok()?;
     if head > message.len() {
         return None;
+    }
+    if head == 0 {
+        return (length == 0 && message.is_empty()).then_some(Opening::Idle);
     }
     let head = message.split_to(head);
     let content = match (content, length) {
@@ -143,7 +145,7 @@ fn unpack(mut message: Bytes, content: Option<OwnedFd>) -> Option<Begun> {
             Content::Memory(message.split_to(length))
         }
     };
-    Some(Begun { head, content, rest: BytesMut::from(message) })
+    Some(Opening::Begun(Begun { head, content, rest: BytesMut::from(message) }))
 }
 
 /// Bytes of the two lengths.
@@ -176,12 +178,15 @@ mod tests {
         let (relay, taker) = channel::pair().unwrap();
         let (connection, _client) = std::os::unix::net::UnixStream::pair().unwrap();
         let request = request(b"POST / HTTP/1.1\r\n\r\n", content);
-        assert_eq!(post(relay.as_fd(), connection.as_fd(), &request, rest), Relayed::Gone);
+        let parcel = Parcel::Request(&request, rest);
+        assert_eq!(post(relay.as_fd(), connection.as_fd(), parcel), Relayed::Gone);
 
         let Received::Message(message, descriptors) = channel::receive(taker.as_fd()).unwrap() else {
             panic!("no message")
         };
-        let begun = unpack(message.into(), descriptors.into_iter().nth(1)).unwrap();
+        let Some(Opening::Begun(begun)) = unpack(message.into(), descriptors.into_iter().nth(1)) else {
+            panic!("no request")
+        };
         assert_eq!(begun.head, request.head.raw);
         assert_eq!(&begun.rest[..], rest);
         assert_eq!(begun.content.len(), expected.len() as u64);
@@ -213,14 +218,33 @@ mod tests {
         let (connection, _client) = std::os::unix::net::UnixStream::pair().unwrap();
         let request = request(b"GET / HTTP/1.1\r\n\r\n", Content::Empty);
         let rest = vec![b'x'; MESSAGE_MAX];
-        assert_eq!(post(relay.as_fd(), connection.as_fd(), &request, &rest), Relayed::Stayed);
+        assert_eq!(
+            post(relay.as_fd(), connection.as_fd(), Parcel::Request(&request, &rest)),
+            Relayed::Stayed
+        );
+    }
+
+    #[test]
+    fn an_idle_connection_is_told_from_one_with_a_request() {
+        let (relay, taker) = channel::pair().unwrap();
+        let (connection, _client) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(post(relay.as_fd(), connection.as_fd(), Parcel::Idle), Relayed::Gone);
+        let Received::Message(message, descriptors) = channel::receive(taker.as_fd()).unwrap() else {
+            panic!("no message")
+        };
+        assert_eq!(descriptors.len(), 1);
+        assert!(matches!(unpack(message.into(), None), Some(Opening::Idle)));
     }
 
     #[test]
     fn damaged_messages_are_told_from_whole_ones() {
-        for message in
-            [&b""[..], &[0; LENGTHS - 1], &[0xff; LENGTHS], &[0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1]]
-        {
+        for message in [
+            &b""[..],
+            &[0; LENGTHS - 1],
+            &[0; LENGTHS + 1],
+            &[0xff; LENGTHS],
+            &[0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1],
+        ] {
             assert!(unpack(Bytes::copy_from_slice(message), None).is_none(), "{message:?}");
         }
     }

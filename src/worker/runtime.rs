@@ -135,9 +135,7 @@ fn pipeline(
             retirement.count();
             scoreboard.record(record).requests_total().fetch_add(1, Ordering::Relaxed);
         }),
-        relay: Box::new(move |connection, request, rest| {
-            relay::post(post.as_fd(), connection, request, rest)
-        }),
+        relay: Box::new(move |connection, parcel| relay::post(post.as_fd(), connection, parcel)),
         is_ready: Box::new(move || whole.is_ready()),
         board,
     };
@@ -182,20 +180,23 @@ fn serve(
         listeners,
         scoreboard: handoff.scoreboard.clone(),
         limit: config.limits.connections,
-        drain,
+        drain: Arc::clone(&drain),
         calls: Arc::clone(calls),
         serve: Arc::clone(&serve),
         running: BTreeMap::new(),
     };
-    let taking = relay::take(handoff.relay.take.try_clone()?, Arc::clone(calls), move |connection, begun| {
-        serve(connection, begun)
-    });
+    let taking =
+        relay::take(handoff.relay.take.try_clone()?, Arc::clone(calls), move |connection, opening| {
+            serve(connection, opening)
+        });
+    let taking = take_until_replaced(taking, drain);
     let obedience = Obedience {
         acceptors,
         pipeline: Arc::clone(pipeline),
         retirement: Arc::clone(retirement),
         relay: handoff.relay.take.try_clone()?,
-        graceful: config.timeouts.graceful,
+        longest: config.timeouts.longest_drain(),
+        sweeps_until: None,
     };
     let channel = handoff.channel.try_clone()?;
     let (pipeline, config) = (Arc::clone(pipeline), Arc::clone(config));
@@ -209,6 +210,23 @@ fn serve(
         taking.abort();
         reason.map_err(|error| BootFailure::new("cannot serve", &error))
     })
+}
+
+/// Takes connections of siblings, but not those that a worker with successors has itself just handed over.
+async fn take_until_replaced(
+    taking: impl Future<Output = io::Result<()>>,
+    drain: Arc<Drain>,
+) -> io::Result<()> {
+    let replaced = async {
+        drain.wait_begun().await;
+        if !drain.hands_over() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        taken = taking => taken,
+        () = replaced => Ok(()),
+    }
 }
 
 /// Lets the threads that make calls leave when there is nothing left to serve.
@@ -246,10 +264,10 @@ fn connection_server(
     pipeline: Arc<Pipeline>,
     counters: (Scoreboard, RecordIndex),
 ) -> Serve {
-    Arc::new(move |connection: Connection, begun| {
+    Arc::new(move |connection: Connection, opening| {
         let counted = Counted::new(drain.enter(), counters.0.clone(), counters.1);
         let (settings, drain, pipeline) = (Arc::clone(&settings), Arc::clone(&drain), Arc::clone(&pipeline));
-        let serving = h1::serve(connection, begun, settings, drain, pipeline);
+        let serving = h1::serve(connection, opening, settings, drain, pipeline);
         tokio::spawn(async move {
             serving.await;
             drop(counted);

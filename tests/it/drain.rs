@@ -1,9 +1,11 @@
 //! How connections end when a worker leaves.
 
-use crate::support::{Connection, Ended, Server, Transport, on_tcp_and_unix};
+use crate::support::{Address, Connection, Ended, Server, Transport, on_tcp_and_unix, until};
 use nix::sys::signal::Signal;
+use std::thread::JoinHandle;
 
 const GET: &[u8] = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+const READY: &str = "GET /ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const UPLOAD: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
 
 on_tcp_and_unix! {
@@ -75,6 +77,76 @@ on_tcp_and_unix! {
         drop(waiting);
         assert_eq!(server.exit_code(), Some(0));
     }
+}
+
+on_tcp_and_unix! {
+    fn whoever_is_connected_during_a_stop_is_answered(transport) {
+        for workers in [1, 2, 3] {
+            let mut server = Server::start(transport, workers);
+            let clients: Vec<_> = (0..8).map(|_| connect_until_refused(server.address())).collect();
+            server.signal(Signal::SIGTERM);
+            for client in clients {
+                let (answered, failures) = client.join().unwrap();
+                assert!(answered > 0, "not even one connection");
+                assert_eq!(failures, Vec::<String>::new());
+            }
+            assert_eq!(server.exit_code(), Some(0));
+        }
+    }
+}
+
+on_tcp_and_unix! {
+    fn a_lame_duck_serves_and_says_close(transport) {
+        let mut server = Server::configured(transport, 2, "[admin]\nready_path = \"/ready\"\n[timeouts]\nlame_duck = \"10m\"\n");
+        assert_eq!(server.ask(READY).status, 200);
+        let mut kept = used(&server);
+        server.signal(Signal::SIGTERM);
+        server.wait_for("stopping in 600 s: serving on, not ready any more");
+        until("the server is not ready", || server.ask(READY).status == 503);
+        until_closing(&mut kept);
+        // A worker that dies is replaced, and its successor says so too.
+        let victim = server.living_workers()[0].pid;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim), Signal::SIGKILL).unwrap();
+        server.wait_for_count("worker ready", 3);
+        for _ in 0..20 {
+            let mut late = server.address().connect().unwrap();
+            until_closing(&mut late);
+        }
+        assert_eq!(server.stop(Signal::SIGTERM), Some(0));
+    }
+}
+
+on_tcp_and_unix! {
+    fn a_lame_duck_loses_nobody_when_its_time_is_over(transport) {
+        let mut server = Server::configured(transport, 2, "[timeouts]\nlame_duck = \"100ms\"\n");
+        let clients: Vec<_> = (0..8).map(|_| connect_until_refused(server.address())).collect();
+        server.signal(Signal::SIGTERM);
+        for client in clients {
+            assert_eq!(client.join().unwrap().1, Vec::<String>::new());
+        }
+        assert_eq!(server.exit_code(), Some(0));
+    }
+}
+
+/// Asks on one connection after the other until there is none; how many were answered, and why others were not.
+fn connect_until_refused(address: &Address) -> JoinHandle<(u64, Vec<String>)> {
+    let address = address.clone();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let client = std::thread::spawn(move || {
+        let (mut answered, mut failures) = (0, Vec::new());
+        while let Ok(mut connection) = address.connect() {
+            match connection.send(GET).and_then(|()| connection.answer()) {
+                Ok(answer) if answer.status == 200 => answered += 1,
+                Ok(answer) => failures.push(format!("{answer:?}")),
+                Err(error) => failures.push(error.to_string()),
+            }
+            // Nobody listens any more when the main thread has gone on.
+            let _ = ready.send(());
+        }
+        (answered, failures)
+    });
+    is_ready.recv_timeout(crate::support::DEADLINE).expect("a first answer");
+    client
 }
 
 /// A kept-alive connection that has had an answer.

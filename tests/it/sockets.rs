@@ -1,7 +1,7 @@
 //! Addresses: who may have them, and what they look like.
 
 use crate::support::server::{Folder, config, ferricorn, run};
-use crate::support::{Address, Server, Transport, on_tcp_and_unix};
+use crate::support::{Address, Load, Reuse, Server, Transport, on_tcp_and_unix};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::net::TcpListener;
@@ -19,6 +19,20 @@ on_tcp_and_unix! {
         assert!(errors.contains(&holder), "the holder {holder} is not named: {errors}");
         assert_eq!(server.ask(GET).status, 200);
     }
+}
+
+#[test]
+fn a_second_server_on_every_address_is_refused_and_the_first_loses_nothing() {
+    let server = Server::start(Transport::Tcp, 2);
+    let Address::Tcp(address) = server.address() else { panic!("not TCP") };
+    let load = Load::start(server.address(), 2, &[Reuse::KeptAlive, Reuse::Closed]);
+    for bind in [format!("0.0.0.0:{}", address.port()), format!("127.0.0.1:{}", address.port())] {
+        let (code, errors) = start_on(&bind);
+        assert_eq!(code, Some(4), "{errors}");
+        assert!(errors.contains(&format!("in use by pid {}", server.pid())), "{errors}");
+        load.goes_on();
+    }
+    assert_eq!(load.stop().1, Vec::<String>::new());
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::config::{Config, Timeouts};
 use crate::net::{Connection, Drain, Local, Peer, Stream};
 use crate::protocol::h1::{self, Settings};
 use crate::protocol::{
-    Admitted, Answer, Exchange, Handler, LengthRule, Patience, Relayed, Request, RequestContext, RequestHead,
-    RequestId, Response, text_response,
+    Admitted, Answer, Exchange, Handler, LengthRule, Opening, Parcel, Patience, Relayed, Request,
+    RequestContext, RequestHead, RequestId, Response, text_response,
 };
 use http::StatusCode;
 use std::io;
@@ -51,7 +51,7 @@ pub(super) fn serve(name: &str, config: &Config) -> io::Result<()> {
                 answered: Arc::clone(&answered),
             };
             let (settings, drain) = (Arc::clone(&settings), Arc::clone(&drain));
-            let serving = h1::serve(connection, None, settings, drain, Arc::new(handler));
+            let serving = h1::serve(connection, Opening::Fresh, settings, drain, Arc::new(handler));
             tokio::select! {
                 // What is left of it is to see the client leave.
                 () = answered.notified() => {}
@@ -100,7 +100,7 @@ impl Handler for Alone {
         self.answered.notify_one();
     }
 
-    fn relay(&self, _: BorrowedFd<'_>, _: &Request, _: &[u8]) -> Relayed {
+    fn relay(&self, _: BorrowedFd<'_>, _: Parcel<'_>) -> Relayed {
         Relayed::Stayed
     }
 }

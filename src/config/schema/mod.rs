@@ -169,8 +169,14 @@ keys! {
          Past it: 504, or the end of a response that has begun.";
     "timeouts.write".timeouts.write, Reload, "Between two writes that a client accepts.";
     "timeouts.graceful".timeouts.graceful, Reload, "Time running requests have to end when a worker leaves.";
+    "timeouts.drain_streaming".timeouts.drain_streaming, Reload,
+        "The same for answers whose length is not known beforehand, such as event streams. Empty: as graceful.";
+    "timeouts.drain_websocket".timeouts.drain_websocket, Reload,
+        "The same for WebSockets and other connections that have changed their protocol. Empty: as graceful.";
+    "timeouts.lame_duck".timeouts.lame_duck, Reload,
+        "Time that a server told to stop goes on serving, so that load balancers can learn that it is not ready any more; answers then end their connections.";
     "timeouts.drain_idle".timeouts.drain_idle, Reload,
-        "Time an idle kept-alive connection has, when a worker leaves, for a request already on its way.";
+        "Time an idle kept-alive connection has, when a worker leaves that cannot hand it to another, for a request already on its way.";
     "timeouts.boot".timeouts.boot, Reload, "From the fork of a worker to its being ready.";
     "timeouts.check".timeouts.check, Reload, "Time for workers.check_command. Past it: it is killed, and has failed.";
     "timeouts.reload".timeouts.reload, Reload,
@@ -275,6 +281,9 @@ fn default_timeouts() -> Timeouts {
         request: Duration::from_secs(30),
         write: Duration::from_secs(60),
         graceful: Duration::from_secs(30),
+        drain_streaming: None,
+        drain_websocket: None,
+        lame_duck: Duration::ZERO,
         drain_idle: Duration::from_secs(2),
         boot: Duration::from_secs(120),
         check: Duration::from_secs(60),

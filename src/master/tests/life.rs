@@ -17,8 +17,67 @@ fn term_drains_and_a_second_one_stops() {
 #[test]
 fn a_drain_has_a_limit() {
     check_one(
-        &[(5, TERM), (34, Event::Tick), (35, Event::Tick), (35, dies(101))],
+        &[(5, TERM), (36, Event::Tick), (37, Event::Tick), (37, dies(101))],
         &["drain 101 for stop", "kill 101", "say 101 Overdue", "exit Ended"],
+    );
+}
+
+#[test]
+fn a_lame_duck_is_kept_alive_until_its_time_is_over() {
+    let lame_duck = Duration::from_secs(20);
+    let announced = "say Announced(20s)";
+    let serving = [(1, ready(101)), (5, TERM)];
+    check_pool(
+        Pool { lame_duck, ..pool(1) },
+        &Ok(pool(1)),
+        &[
+            &serving[..],
+            &[(6, RELOAD), (6, MORE), (7, dies(101)), (8, ready(102)), (25, Event::Tick), (26, left(102))],
+        ]
+        .concat(),
+        &[
+            &ONE[..],
+            &[
+                announced,
+                "Announce 101",
+                "say 101 crashed: killed by SIGSEGV",
+                "fork 102 slot 1 gen 1",
+                "slot 1 vacant",
+                "Announce 102",
+                "slot 1 served",
+                "drain 102 for stop",
+                "exit Ended",
+            ],
+        ]
+        .concat(),
+    );
+    check_pool(
+        Pool { lame_duck, ..pool(1) },
+        &Ok(pool(1)),
+        &[&serving[..], &[(6, TERM), (7, left(101))]].concat(),
+        &[&ONE[..], &[announced, "Announce 101", "Stop 101", "exit Ended"]].concat(),
+    );
+}
+
+#[test]
+fn a_reload_does_not_outlive_the_announcement_of_a_stop() {
+    check_pool(
+        Pool { lame_duck: Duration::from_secs(20), ..pool(1) },
+        &Ok(pool(1)),
+        &[(1, ready(101)), (5, RELOAD), (6, TERM), (6, dies(102)), (26, Event::Tick), (27, left(101))],
+        &[
+            &ONE[..],
+            &[
+                "say ReloadStarted { generation: Generation(2) }",
+                "fork 102 slot 1 gen 2",
+                "say Announced(20s)",
+                "kill 102",
+                "Announce 101",
+                "drain 101 for stop",
+                "exit Ended",
+            ],
+        ]
+        .concat(),
     );
 }
 

@@ -44,14 +44,20 @@ fn asks(ticket: u64, command: Command) -> Event {
 
 fn pool(workers: u16) -> Pool {
     let (graceful, boot) = (Duration::from_secs(GRACEFUL), Duration::from_secs(BOOT));
-    Pool { workers, surge: 1, graceful, boot, check: None, reload: Duration::from_secs(RELOAD_LIMIT) }
+    let (lame_duck, reload) = (Duration::ZERO, Duration::from_secs(RELOAD_LIMIT));
+    Pool { workers, surge: 1, drain: graceful, lame_duck, boot, check: None, reload }
 }
 
 /// Plays a script of (second, event) to a pool of so many workers; what must come of it, one line per action.
 ///
 /// Forked workers get the pids 101, 102, …; a reload reads a configuration of `reload` workers.
 fn check(workers: u16, reload: &Result<Pool, String>, script: &[(u64, Event)], expected: &[&str]) {
-    play(Supervisor::new(pool(workers), 8), reload, script, expected);
+    check_pool(pool(workers), reload, script, expected);
+}
+
+/// The same with a pool of its own.
+fn check_pool(pool: Pool, reload: &Result<Pool, String>, script: &[(u64, Event)], expected: &[&str]) {
+    play(Supervisor::new(pool, 8), reload, script, expected);
 }
 
 /// The same to any supervisor.
@@ -115,7 +121,7 @@ fn line(action: &Action) -> Option<String> {
         Action::Kill { pid } => Some(format!("kill {pid}")),
         Action::Serve { slot, service: Service::Served } => Some(format!("slot {slot} served")),
         Action::Serve { slot, service: Service::Vacant } => Some(format!("slot {slot} vacant")),
-        Action::Say(Note::Ready(_) | Note::Left(_) | Note::Stopping(_)) => None,
+        Action::Say(Note::Ready(_) | Note::Left(_) | Note::Stopping(_)) | Action::RefuseClients => None,
         Action::Say(Note::Killed { reason: KillReason::NotNeeded, .. }) => None,
         Action::Say(Note::Crashed { who, how }) => Some(format!("say {} crashed: {how}", who.pid)),
         Action::Say(Note::Killed { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),

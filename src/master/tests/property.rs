@@ -162,6 +162,7 @@ impl World {
             Action::Adopt { .. }
             | Action::Abandon { .. }
             | Action::Settle { .. }
+            | Action::RefuseClients
             | Action::Publish(_)
             | Action::Mark { .. }
             | Action::Say(_)
@@ -343,7 +344,15 @@ impl World {
 fn pool(workers: u16, surge: u16, checks: bool) -> Pool {
     let seconds = Duration::from_secs;
     let check = checks.then_some(seconds(60));
-    Pool { workers, surge, graceful: seconds(30), boot: seconds(60), check, reload: seconds(200) }
+    Pool {
+        workers,
+        surge,
+        drain: seconds(30),
+        lame_duck: Duration::ZERO,
+        boot: seconds(60),
+        check,
+        reload: seconds(200),
+    }
 }
 
 #[test]

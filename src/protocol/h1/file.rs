@@ -148,7 +148,7 @@ mod tests {
     use super::super::Settings;
     use super::*;
     use crate::config::Config;
-    use crate::net::{Drain, Stream};
+    use crate::net::{Drain, Occupied, Stream};
     use bytes::BufMut;
     use std::io::Write;
     use std::os::fd::AsFd;
@@ -173,8 +173,9 @@ mod tests {
             }
             let Config { limits, timeouts, .. } = Config::default();
             let (settings, drain) = (Settings { limits, timeouts }, Drain::default());
+            let occupied = Occupied::default();
             let sending = async {
-                let mut session = Session::new(Stream::Unix(stream), &settings, &drain);
+                let mut session = Session::new(Stream::Unix(stream), &settings, (&drain, &occupied));
                 session.out.put_slice(b"head:");
                 let mut sent = 0;
                 let result = session.write_file(&file, (offset, length), &mut sent).await;

@@ -7,10 +7,11 @@ use super::session::{NextHead, Session};
 use super::write::Asked;
 use crate::contract::entry::Stage;
 use crate::contract::inflight::Flight;
-use crate::net::{Connection, Drain, Local, Peer};
+use crate::net::{Connection, Drain, Local, Occupation, Occupied, Peer};
 use crate::protocol::{
-    Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Patience, Record, Rejection, Relayed,
-    Request, RequestContext, RequestHead, Response, Scheme, field_values, text_response, upgrade,
+    Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Opening, Parcel, Patience, Record,
+    Rejection, Relayed, Request, RequestContext, RequestHead, Response, Scheme, field_values, text_response,
+    upgrade,
 };
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -22,23 +23,40 @@ use std::time::Instant;
 /// Content of a refused request that is read and forgotten so that its connection can go on.
 const DISCARD_LIMIT: u64 = 256 << 10;
 
-/// Serves a connection until it ends or another worker has it; `begun` is what another worker left to do.
+/// Serves a connection until it ends, another worker has it, or its time is over in a worker that leaves.
 pub async fn serve<H: Handler>(
     connection: Connection,
-    begun: Option<Begun>,
+    opening: Opening,
     settings: Arc<Settings>,
     drain: Arc<Drain>,
     handler: Arc<H>,
 ) {
+    let occupied = Occupied::default();
+    let served = serve_on(connection, opening, (&settings, &drain, &occupied), &*handler);
+    drain.limit(&settings.timeouts, &occupied, served).await;
+}
+
+async fn serve_on<H: Handler>(
+    connection: Connection,
+    opening: Opening,
+    (settings, drain, occupied): (&Settings, &Drain, &Occupied),
+    handler: &H,
+) {
     let Connection { stream, peer, local } = connection;
     let ends = Ends { peer, local, mount: Arc::from("") };
-    let mut session = Session::new(stream, &settings, &drain);
-    let mut outcome = match begun {
-        Some(Begun { head, content, rest }) => {
-            session.buffer = rest;
-            exchange(&mut session, head, Some(content), (&ends, &*handler)).await
+    let mut session = Session::new(stream, settings, (drain, occupied));
+    let mut outcome = match opening {
+        Opening::Fresh => Next::Head,
+        Opening::Idle => {
+            session.was_served();
+            Next::Head
         }
-        None => Next::Head,
+        Opening::Begun(Begun { head, content, rest }) => {
+            occupied.with(Occupation::Request);
+            session.was_served();
+            session.buffer = rest;
+            exchange(&mut session, head, Some(content), (&ends, handler)).await
+        }
     };
     loop {
         match outcome {
@@ -48,12 +66,19 @@ pub async fn serve<H: Handler>(
             Next::HandOver => return session.hand_over().await,
         }
         outcome = match session.read_head().await {
-            NextHead::Head(raw) => exchange(&mut session, raw, None, (&ends, &*handler)).await,
+            NextHead::Head(raw) => exchange(&mut session, raw, None, (&ends, handler)).await,
             NextHead::Refused(rejection) => {
-                let record = ends.record(&*handler, None);
-                refuse(&mut session, rejection, &record, &*handler).await
+                let record = ends.record(handler, None);
+                refuse(&mut session, rejection, &record, handler).await
             }
             NextHead::Gone => Next::Linger,
+            NextHead::Moves => match handler.relay(session.stream.as_fd(), Parcel::Idle) {
+                Relayed::Gone => Next::Close,
+                Relayed::Stayed => {
+                    session.stays();
+                    Next::Head
+                }
+            },
         };
     }
 }
@@ -221,7 +246,8 @@ async fn answer<H: Handler>(
     let mut response = match handler.respond(route, request, Patience::Move).await {
         Answer::Response(response) => response,
         Answer::Busy(route, request) => {
-            if handler.relay(session.stream.as_fd(), &request, &session.buffer) == Relayed::Gone {
+            let parcel = Parcel::Request(&request, &session.buffer);
+            if handler.relay(session.stream.as_fd(), parcel) == Relayed::Gone {
                 return Next::Close;
             }
             match handler.respond(route, *request, Patience::Wait).await {

@@ -4,11 +4,11 @@ use super::Settings;
 use super::deadline::Deadline;
 use super::head::{HeadScanner, Persistence};
 use super::write::{Asked, Delimiter, put_head};
-use crate::net::{Drain, Stream};
+use crate::net::{Drain, Occupation, Occupied, Stream};
 use crate::protocol::upgrade::Handover;
 use crate::protocol::{BodyStream, Rejection, Response, ResponseBody};
 use bytes::{BufMut, Bytes, BytesMut};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -19,6 +19,8 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 const READ_SIZE: usize = 8 << 10;
 /// Content up to this size is sent in one write with its head.
 const COPY_LIMIT: usize = 16 << 10;
+/// Pause before a connection that nobody has taken is offered again: the queue between workers was full.
+const OFFER_AGAIN: Duration = Duration::from_millis(20);
 /// How long, and how much of it, a closing connection still reads so that no RST destroys our last answer.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 << 20;
@@ -33,8 +35,10 @@ pub(super) struct Session<'a> {
     pub(super) out: BytesMut,
     deadline: Deadline,
     drain: &'a Drain,
-    drain_begins: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
+    occupied: &'a Occupied,
     drain_seen: bool,
+    /// Until when a worker that leaves waits for a request on a connection that nobody has taken.
+    waits_until: Option<Instant>,
     first: bool,
 }
 
@@ -44,6 +48,8 @@ pub(super) enum NextHead {
     Refused(Rejection),
     /// The client left, or was idle for too long.
     Gone,
+    /// Nothing has come, and another worker should wait in this one's place.
+    Moves,
 }
 
 /// What became of a response.
@@ -82,7 +88,11 @@ enum Wait {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(stream: Stream, settings: &'a Settings, drain: &'a Drain) -> Self {
+    pub(super) fn new(
+        stream: Stream,
+        settings: &'a Settings,
+        (drain, occupied): (&'a Drain, &'a Occupied),
+    ) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),
@@ -91,21 +101,38 @@ impl<'a> Session<'a> {
             out: BytesMut::new(),
             deadline: Deadline::new(),
             drain,
-            drain_begins: Box::pin(drain.wait_begun()),
+            occupied,
             drain_seen: false,
+            waits_until: None,
             first: true,
         }
+    }
+
+    /// The connection has been another worker's.
+    pub(super) fn was_served(&mut self) {
+        self.first = false;
+    }
+
+    /// No other worker has taken the connection; it may be offered again.
+    pub(super) fn stays(&mut self) {
+        let limit = self.settings.timeouts.drain_idle;
+        self.waits_until.get_or_insert_with(|| Instant::now() + limit);
     }
 
     /// The next head, complete but not yet judged as a whole.
     pub(super) async fn read_head(&mut self) -> NextHead {
         let mut scanner = HeadScanner::default();
         let mut begun = false;
+        self.occupied.with(Occupation::Idle);
+        if self.drain.hands_over() && self.buffer.is_empty() && self.waits_until.is_none() {
+            return NextHead::Moves;
+        }
         self.set_idle_deadline();
         loop {
             match scanner.scan(&mut self.buffer, &self.settings.limits) {
                 Ok(Some(length)) => {
                     self.first = false;
+                    self.occupied.with(Occupation::Request);
                     return NextHead::Head(self.buffer.split_to(length).freeze());
                 }
                 Ok(None) => {}
@@ -117,11 +144,13 @@ impl<'a> Session<'a> {
             }
             match (self.fill(if begun { Wait::Message } else { Wait::Idle }).await, begun) {
                 (Fill::Bytes, _) => {}
+                (Fill::DrainBegan, _) if self.drain.hands_over() => return NextHead::Moves,
                 (Fill::DrainBegan, _) => {
                     self.drain_seen = true;
                     self.deadline.set(Instant::now(), self.settings.timeouts.drain_idle);
                 }
                 (Fill::TimedOut, true) => return NextHead::Refused(Rejection::HeadTimeout),
+                (Fill::TimedOut, false) if self.is_offered_again() => return NextHead::Moves,
                 (Fill::TimedOut, false) | (Fill::End, _) => return NextHead::Gone,
             }
         }
@@ -145,7 +174,8 @@ impl<'a> Session<'a> {
         asked: Asked<'_>,
         mut persistence: Persistence,
     ) -> Written {
-        if self.drain.has_begun() || self.settings.timeouts.keep_alive.is_zero() {
+        let ends = self.drain.ends_connections() || self.waits_until.is_some();
+        if ends || self.settings.timeouts.keep_alive.is_zero() {
             persistence = Persistence::Close;
         }
         self.out.clear();
@@ -173,7 +203,12 @@ impl<'a> Session<'a> {
             ResponseBody::File { file, offset, length: in_file } => {
                 self.write_file(&file, (offset, in_file.min(length)), sent).await?;
             }
-            ResponseBody::Stream(stream) => self.write_stream(stream, delimiter, length, sent).await?,
+            ResponseBody::Stream(stream) => {
+                if length == u64::MAX {
+                    self.occupied.with(Occupation::Stream);
+                }
+                self.write_stream(stream, delimiter, length, sent).await?;
+            }
         }
         if matches!(delimiter, Delimiter::Length(length) if *sent < length) {
             tracing::error!(declared = length, sent = *sent, "the app sent less content than it declared");
@@ -307,15 +342,19 @@ impl<'a> Session<'a> {
 
     /// Leaves the connection to the app, which has changed its protocol; returns when the app is done with it.
     pub(super) async fn hand_over(self) {
-        let Self { stream, buffer, handover, .. } = self;
+        let Self { stream, buffer, handover, occupied, .. } = self;
         if let Some(handover) = handover {
+            occupied.with(Occupation::Upgraded);
             handover.complete(stream, buffer).await;
         }
     }
 
     fn set_idle_deadline(&mut self) {
         let timeouts = &self.settings.timeouts;
-        let limit = if self.drain.has_begun() {
+        let limit = if let Some(until) = self.waits_until {
+            self.drain_seen = true;
+            until.saturating_duration_since(Instant::now()).min(OFFER_AGAIN)
+        } else if self.drain.has_begun() {
             self.drain_seen = true;
             timeouts.drain_idle
         } else if self.first {
@@ -326,17 +365,22 @@ impl<'a> Session<'a> {
         self.deadline.set(Instant::now(), limit);
     }
 
+    fn is_offered_again(&self) -> bool {
+        self.drain.hands_over() && self.waits_until.is_some_and(|until| Instant::now() < until)
+    }
+
     async fn fill(&mut self, wait: Wait) -> Fill {
         self.buffer.reserve(READ_SIZE);
         let watches_drain = wait == Wait::Idle && !self.drain_seen;
-        let Self { stream, buffer, deadline, drain_begins, .. } = self;
+        let Self { stream, buffer, deadline, drain, .. } = self;
         poll_fn(|cx| {
             match pin!(stream.read_buf(buffer)).poll(cx) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Fill::End),
                 Poll::Ready(Ok(_)) => return Poll::Ready(Fill::Bytes),
                 Poll::Pending => {}
             }
-            if watches_drain && drain_begins.as_mut().poll(cx).is_ready() {
+            // `Drain::limit` has this task woken.
+            if watches_drain && drain.has_begun() {
                 return Poll::Ready(Fill::DrainBegan);
             }
             deadline.poll(cx).map(|()| Fill::TimedOut)
