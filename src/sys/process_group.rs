@@ -2,10 +2,12 @@
 
 use super::process::Pid;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{SysconfVar, sysconf};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// Asks one process to end (SIGTERM); one that is already gone is no error.
@@ -24,6 +26,16 @@ pub fn terminate(pid: Pid) -> io::Result<()> {
 /// Whatever killpg(3) says.
 pub fn kill_all(leader: Pid) -> io::Result<()> {
     gone_is_fine(killpg(nix::unistd::Pid::from_raw(leader.0), Signal::SIGKILL))
+}
+
+/// A pipe for what a program writes: for reading without waiting, and for writing.
+///
+/// # Errors
+/// When descriptors have run out.
+pub fn output_pipe() -> io::Result<(File, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((File::from(OwnedFd::from(reader)), writer.into()))
 }
 
 /// Whether a child has ended, without reaping it: its number stays its own.

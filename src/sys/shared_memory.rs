@@ -1,9 +1,12 @@
-//! Memory that a process shares with the children it forks.
+//! Memory that a process shares with the children it forks, and with the program that takes its place.
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use super::memory_file;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::stat::fstat;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
@@ -11,6 +14,7 @@ use std::sync::atomic::AtomicU64;
 pub struct SharedWords {
     words: NonNull<AtomicU64>,
     count: NonZeroUsize,
+    file: OwnedFd,
 }
 
 impl SharedWords {
@@ -19,11 +23,35 @@ impl SharedWords {
     /// # Errors
     /// When memory has run out.
     pub fn new(count: NonZeroUsize) -> io::Result<Self> {
-        let length = count.checked_mul(WORD).ok_or(io::ErrorKind::OutOfMemory)?;
+        let length = length(count)?;
+        let file = memory_file::of_size(u64::try_from(length.get()).map_err(io::Error::other)?)?;
+        Self::map(count, file)
+    }
+
+    /// The table of `count` words that another program has made.
+    ///
+    /// # Errors
+    /// `InvalidData` when it is of another size.
+    pub fn inherited(count: NonZeroUsize, file: OwnedFd) -> io::Result<Self> {
+        let size = fstat(&file)?.st_size;
+        if usize::try_from(size).ok() != Some(length(count)?.get()) {
+            let text = format!("a shared table has {size} bytes, not those of {count} words");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Self::map(count, file)
+    }
+
+    fn map(count: NonZeroUsize, file: OwnedFd) -> io::Result<Self> {
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: no address is asked for, so no existing mapping is replaced.
-        let address = unsafe { mmap_anonymous(None, length, access, MapFlags::MAP_SHARED) }?;
-        Ok(Self { words: address.cast(), count })
+        // SAFETY: no address is asked for, so no existing mapping is replaced; the file is as long as the mapping and
+        // cannot be cut (its size is sealed), so that reading never faults.
+        let address = unsafe { mmap(None, length(count)?, access, MapFlags::MAP_SHARED, &file, 0) }?;
+        Ok(Self { words: address.cast(), count, file })
+    }
+
+    /// The file behind the table, for the program that takes this one's place.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 
     /// The words.
@@ -53,6 +81,10 @@ unsafe impl Send for SharedWords {}
 // SAFETY: as above.
 unsafe impl Sync for SharedWords {}
 
+fn length(count: NonZeroUsize) -> io::Result<NonZeroUsize> {
+    count.checked_mul(WORD).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+}
+
 const WORD: NonZeroUsize = NonZeroUsize::new(size_of::<AtomicU64>()).unwrap();
 
 #[cfg(test)]
@@ -67,5 +99,17 @@ mod tests {
         table.words()[999].store(u64::MAX, Ordering::Relaxed);
         assert_eq!(table.words()[999].load(Ordering::Relaxed), u64::MAX);
         assert_eq!(table.words().len(), 1000);
+    }
+
+    #[test]
+    fn a_table_is_the_same_for_whoever_inherits_its_file() {
+        let count = NonZeroUsize::new(1000).unwrap();
+        let table = SharedWords::new(count).unwrap();
+        let copy = || table.file().try_clone_to_owned().unwrap();
+        let other = SharedWords::inherited(count, copy()).unwrap();
+        other.words()[7].store(42, Ordering::Relaxed);
+        assert_eq!(table.words()[7].load(Ordering::Relaxed), 42);
+        let wrong = SharedWords::inherited(NonZeroUsize::new(1001).unwrap(), copy());
+        assert_eq!(wrong.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

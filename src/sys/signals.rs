@@ -1,9 +1,9 @@
 //! Signals as values: caught by signal-hook, read from a pipe.
 
-use super::process::Pid;
+use super::process::{self, Pid};
 use nix::errno::Errno;
 use nix::libc::c_int;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, sigaction, sigprocmask};
 use signal_hook::SigId;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -132,6 +132,35 @@ impl SignalPipe {
 impl Drop for SignalPipe {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// Signals that wait until this is dropped, or until another program has taken this one's place and lets them through.
+#[derive(Debug)]
+pub struct Blocked(SigSet);
+
+impl Blocked {
+    /// Blocks all signals, in a process that has one thread; those that were caught and not taken yet wait as well.
+    ///
+    /// # Errors
+    /// None that sigprocmask(2) and kill(2) can give here.
+    pub fn new(pipe: &mut SignalPipe) -> io::Result<Self> {
+        let mut before = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+        let blocked = Self(before);
+        for signal in pipe.take() {
+            let number = ALL.iter().find(|(other, _)| *other == signal).map(|(_, number)| *number);
+            let number = number.map(nix::sys::signal::Signal::try_from).transpose()?;
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(process::own_pid().0), number)?;
+        }
+        Ok(blocked)
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        let unblocked = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None);
+        debug_assert!(unblocked.is_ok(), "sigprocmask fails for wrong arguments only");
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{env, process};
 use nix::time::{ClockId, clock_gettime};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -36,6 +36,8 @@ pub struct HandedSocket {
 /// The service manager, as it can be spoken to.
 #[derive(Debug)]
 pub struct Manager {
+    /// As in `NOTIFY_SOCKET`.
+    name: OsString,
     socket: UnixDatagram,
     address: SocketAddr,
 }
@@ -82,8 +84,11 @@ pub fn take_environment() -> io::Result<Handed> {
 }
 
 impl Manager {
-    /// `NOTIFY_SOCKET`: a path, or a name in the abstract name space after an `@` (unix(7)).
-    fn connect(path: &OsStr) -> io::Result<Self> {
+    /// The one behind a `NOTIFY_SOCKET`: a path, or a name in the abstract name space after an `@` (unix(7)).
+    ///
+    /// # Errors
+    /// When it is neither, or nobody is there.
+    pub fn connect(path: &OsStr) -> io::Result<Self> {
         let bytes = path.as_encoded_bytes();
         let wrong = |error: io::Error| {
             io::Error::new(error.kind(), format!("NOTIFY_SOCKET={}: {error}", path.display()))
@@ -99,7 +104,12 @@ impl Manager {
         let socket = UnixDatagram::unbound()?;
         // unix(7): a full queue blocks. A manager that does not read must not stop the master.
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { socket, address })
+        Ok(Self { name: path.to_owned(), socket, address })
+    }
+
+    /// What [`connect`](Self::connect) takes.
+    pub fn name(&self) -> &OsStr {
+        &self.name
     }
 
     /// Tells the manager something: `NAME=value` lines (sd_notify(3)).

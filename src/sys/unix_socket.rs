@@ -35,7 +35,7 @@ pub enum Occupant {
 }
 
 /// Which file a path named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FileIdentity {
     device: u64,
     inode: u64,
