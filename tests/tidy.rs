@@ -44,7 +44,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // The master must never be able to enter an app or to read a byte of HTTP.
     (
         "master",
-        &["sys", "config", "contract", "telemetry", "net::listeners", "net::bind", "net::socket_files"],
+        &[
+            "sys",
+            "config",
+            "contract",
+            "telemetry",
+            "net::listeners",
+            "net::bind",
+            "net::socket_files",
+            "net::written",
+        ],
     ),
     ("admin", &["sys", "config", "contract", "telemetry", "auth"]),
     // `serve` is where a command becomes a running server.

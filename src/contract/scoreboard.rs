@@ -10,6 +10,7 @@ use crate::sys::process::Pid;
 use crate::sys::shared_memory::SharedWords;
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -53,17 +54,39 @@ pub struct Record<'a> {
     fields: &'a [AtomicU64],
 }
 
+impl RecordIndex {
+    /// Its number, for [`Scoreboard::index`].
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
+
 impl Scoreboard {
     /// A table for slots 1 to `slots_max`, each with a worker and its successor.
     ///
     /// # Errors
     /// When memory has run out.
     pub fn new(slots_max: u16) -> io::Result<Self> {
-        let slots = usize::from(slots_max);
-        let words = NonZeroUsize::MIN.saturating_add(slots + slots * WORKERS_PER_SLOT * FIELDS + FIGURES);
-        let flights = NonZeroUsize::MIN.saturating_add(slots * WORKERS_PER_SLOT * inflight::WORDS);
-        let (words, flights) = (SharedWords::new(words)?, SharedWords::new(flights)?);
-        Ok(Self { words: Arc::new(words), flights: Arc::new(flights), slots_max })
+        let [words, flights] = sizes(slots_max).map(SharedWords::new);
+        Ok(Self { words: Arc::new(words?), flights: Arc::new(flights?), slots_max })
+    }
+
+    /// The table that another program has made, by its [`files`](Self::files).
+    ///
+    /// # Errors
+    /// When it is another table: that program keeps it differently.
+    pub fn inherited(slots_max: u16, files: Vec<OwnedFd>) -> io::Result<Self> {
+        let [words, flights] = <[OwnedFd; 2]>::try_from(files)
+            .map_err(|files| io::Error::other(format!("{} files instead of two", files.len())))?;
+        let [size, flights_size] = sizes(slots_max);
+        let words = Arc::new(SharedWords::inherited(size, words)?);
+        let flights = Arc::new(SharedWords::inherited(flights_size, flights)?);
+        Ok(Self { words, flights, slots_max })
+    }
+
+    /// The files behind it, for the program that takes this one's place.
+    pub fn files(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.words.file(), self.flights.file()]
     }
 
     /// The highest slot there is room for.
@@ -94,6 +117,11 @@ impl Scoreboard {
     pub fn record(&self, index: RecordIndex) -> Record<'_> {
         let start = 1 + usize::from(self.slots_max) + index.0 * FIELDS;
         Record { fields: &self.words.words()[start..start + FIELDS] }
+    }
+
+    /// The record of this number, if there is one; for those who were told its number.
+    pub fn index(&self, number: usize) -> Option<RecordIndex> {
+        self.indices().nth(number)
     }
 
     /// A record that no process has; `None` when all are taken.
@@ -239,6 +267,13 @@ impl<'a> Record<'a> {
     fn load(self, field: usize) -> u64 {
         self.fields[field].load(Ordering::Acquire)
     }
+}
+
+/// Words of the table, and of the requests in flight.
+fn sizes(slots_max: u16) -> [NonZeroUsize; 2] {
+    let slots = usize::from(slots_max);
+    let words = slots + slots * WORKERS_PER_SLOT * FIELDS + FIGURES;
+    [words, slots * WORKERS_PER_SLOT * inflight::WORDS].map(|words| NonZeroUsize::MIN.saturating_add(words))
 }
 
 /// The worker of a slot and its successor.

@@ -118,8 +118,16 @@ impl ListenerSet {
 
     /// Adds a configured address of the first generation.
     pub fn push_for(&mut self, configured: Option<BindAddress>, listener: Listener) {
+        self.push_with(ListenerOrigin { configured, since: Generation(1) }, listener);
+    }
+
+    pub(super) fn push_with(&mut self, origin: ListenerOrigin, listener: Listener) {
         self.listeners.push(listener);
-        self.origins.push(ListenerOrigin { configured, since: Generation(1) });
+        self.origins.push(origin);
+    }
+
+    pub(super) fn origins(&self) -> impl Iterator<Item = &ListenerOrigin> {
+        self.origins.iter()
     }
 
     /// Takes over the addresses of another set, bound for this generation.

@@ -8,6 +8,7 @@ mod drain;
 mod handed;
 pub mod listeners;
 pub mod socket_files;
+pub mod written;
 
 pub use connection::{Connection, Local, Peer, Stream};
 pub use drain::{Departure, Drain, Draining, Occupation, Occupied, OpenConnection};

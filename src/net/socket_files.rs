@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 pub struct SocketFiles(Vec<SocketFile>);
 
 #[derive(Debug)]
-struct SocketFile {
+pub(super) struct SocketFile {
     /// As configured.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// Also where the working directory has changed.
-    absolute: PathBuf,
-    identity: FileIdentity,
+    pub(super) absolute: PathBuf,
+    pub(super) identity: FileIdentity,
 }
 
 impl SocketFiles {
@@ -32,6 +32,14 @@ impl SocketFiles {
     /// Takes over those of another.
     pub fn absorb(&mut self, others: Self) {
         self.0.extend(others.0);
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = &SocketFile> {
+        self.0.iter()
+    }
+
+    pub(super) fn of(files: impl Iterator<Item = SocketFile>) -> Self {
+        Self(files.collect())
     }
 
     /// Removes the paths, except those that name something else by now.
