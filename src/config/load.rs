@@ -144,6 +144,10 @@ pub struct Reloader {
     flags: Flags,
     environment: BTreeMap<String, String>,
     directory: PathBuf,
+    /// What was read last.
+    read: Option<(PathBuf, String)>,
+    /// What is taken once in the place of the file.
+    pinned: Option<Option<(PathBuf, String)>>,
 }
 
 impl Reloader {
@@ -163,7 +167,7 @@ impl Reloader {
     /// The same with everything given.
     pub fn with(flags: Flags, environment: BTreeMap<String, String>, directory: PathBuf) -> Self {
         let (base, default_file) = (Config::default(), DefaultFile::Read);
-        Self { base, default_file, flags, environment, directory }
+        Self { base, default_file, flags, environment, directory, read: None, pinned: None }
     }
 
     /// For one file, or none, without any flag.
@@ -190,20 +194,39 @@ impl Reloader {
         &self.directory
     }
 
+    /// The same, but the next time it takes this in the place of what the file holds, and does not look at the files that
+    /// are named in it: another process has just done so.
+    pub fn pinned(self, file: Option<(PathBuf, String)>) -> Self {
+        Self { pinned: Some(file), ..self }
+    }
+
+    /// The file that was read last, and what it held; `None` where there is none.
+    pub fn last_read(&self) -> Option<&(PathBuf, String)> {
+        self.read.as_ref()
+    }
+
     /// Reads the file, makes the configuration and looks at the files it names.
     ///
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn load(&mut self) -> Result<Loaded, ConfigErrors> {
+        let pinned = self.pinned.take();
+        let is_pinned = pinned.is_some();
+        self.read = match pinned {
+            Some(file) => file,
+            None => self.file()?,
+        };
         let sources = Sources {
             base: self.base.clone(),
-            file: self.file()?,
+            file: self.read.clone(),
             environment: self.environment.clone(),
             flags: self.flags.clone(),
             directory: self.directory.clone(),
         };
         let (loaded, mut problems) = assemble(&sources)?;
-        problems.extend(files::problems(&loaded, &self.directory, &problems));
+        if !is_pinned {
+            problems.extend(files::problems(&loaded, &self.directory, &problems));
+        }
         ConfigErrors::check(problems)?;
         Ok(loaded)
     }
