@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::config::{Loaded, Reloader};
 #[cfg(feature = "cli")]
 use crate::contract::exit::ExitReason;
+use crate::master::handover::{ConfigText, Handover};
 use crate::master::{self, AdminMain, MasterError, Start, Surroundings};
 use crate::sys::fork::ForkHooks;
 use crate::{telemetry, worker};
@@ -19,20 +20,31 @@ use std::sync::Arc;
 ///
 /// Exit codes: 0 ended as asked, 1 failed, 2 configuration, 3 the app did not load, 4 an address was not bound.
 #[cfg(feature = "cli")]
-pub fn serve(loaded: Loaded, mut reloader: Reloader) -> ExitCode {
+pub fn serve(loaded: Loaded, mut reloader: Reloader, mut handover: Option<Handover>) -> ExitCode {
     let config = loaded.config;
-    if let Err(error) = telemetry::init(&config.log) {
+    if let Err(error) = handover.as_mut().map_or(Ok(()), Handover::speak) {
         return refuse(&error.to_string());
     }
-    if config.has_python_app()
-        && let Err(reason) = become_python()
-    {
-        return refuse(&reason);
+    if let Err(error) = telemetry::init(&config.log) {
+        let adopts = handover.as_ref().is_some_and(|handover| !handover.is_trial());
+        // It has just been opened by the trial, and there is no way back: anything is better than no server.
+        if !adopts || telemetry::init(&Config::default().log).is_err() {
+            return refuse(&error.to_string());
+        }
+        log(&error);
+    }
+    if config.has_python_app() && !cfg!(feature = "python") {
+        // What has been handed over would be lost on the way.
+        let became = if handover.is_some() { Err(NOT_BY_UPGRADE.into()) } else { become_python() };
+        if let Err(reason) = became {
+            return refuse(&reason);
+        }
     }
     let file = loaded.file.map(|file| std::path::absolute(&file).unwrap_or(file));
     let surroundings = Surroundings { directory: reloader.directory().to_owned(), programs: programs() };
+    let text = reloader.last_read().cloned();
     let reload = move || reloader.reload().map_err(|errors| errors.to_string());
-    match supervise((config, file), surroundings, reload, None) {
+    match supervise(Beginning { config, file, text, handover }, surroundings, reload, None) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log(&error);
@@ -56,9 +68,28 @@ pub fn try_apps(config: &Config) -> Result<(), MasterError> {
     })
 }
 
+/// What the program before has left to this one, if it takes that one's place. To be called first of all.
+///
+/// # Errors
+/// When that program is too different from this one.
+pub fn take_over() -> std::io::Result<Option<Handover>> {
+    Handover::take()
+}
+
+/// What a master begins with.
+pub(crate) struct Beginning {
+    pub(crate) config: Config,
+    /// The file that it was read from.
+    pub(crate) file: Option<PathBuf>,
+    /// What that file held.
+    pub(crate) text: ConfigText,
+    /// What the program before has left to this one.
+    pub(crate) handover: Option<Handover>,
+}
+
 /// Becomes the master; `make` makes a program's own app, in each worker.
 pub(crate) fn supervise(
-    (config, config_file): (Config, Option<PathBuf>),
+    beginning: Beginning,
     surroundings: Surroundings,
     reload_config: impl FnMut() -> Result<Config, String> + 'static,
     make: Option<Arc<MakeApp>>,
@@ -69,9 +100,12 @@ pub(crate) fn supervise(
              it; build with panic = \"unwind\", and it costs one connection"
         );
     }
+    let Beginning { config, file, text, handover } = beginning;
     master::run(Start {
         config,
-        config_file,
+        config_file: file,
+        config_text: text,
+        handover,
         surroundings,
         reload_config: Box::new(reload_config),
         reopen_logs: Box::new(|| telemetry::reopen().map_err(|error| error.to_string())),
@@ -102,6 +136,10 @@ pub(crate) fn log(error: &dyn std::error::Error) {
         None => tracing::error!("{text}"),
     }
 }
+
+#[cfg(feature = "cli")]
+const NOT_BY_UPGRADE: &str =
+    "there is a Python app now, for which another program must be started: restart the server instead";
 
 #[cfg(feature = "cli")]
 fn refuse(reason: &str) -> ExitCode {

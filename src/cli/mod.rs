@@ -15,7 +15,7 @@ use crate::config::{Flags, Loaded, Reloader};
 use arguments::Command;
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Runs the program with these arguments, of which the first is its name.
@@ -53,14 +53,30 @@ pub fn own_flags(arguments: impl IntoIterator<Item = OsString>) -> Result<Flags,
 }
 
 fn serve_or_fail(flags: Flags) -> ExitCode {
-    match load(flags) {
-        Ok((loaded, reloader)) => crate::serve::serve(loaded, reloader),
+    let handover = match crate::serve::take_over() {
+        Ok(handover) => handover,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    let proven = handover.as_ref().and_then(|handover| handover.proven_config().cloned());
+    match load_from(flags, proven) {
+        Ok((loaded, reloader)) => crate::serve::serve(loaded, reloader, handover),
         Err(code) => code,
     }
 }
 
 /// Loads the configuration, or prints what is wrong with it.
 fn load(flags: Flags) -> Result<(Loaded, Reloader), ExitCode> {
+    load_from(flags, None)
+}
+
+/// The same, from what has been proven where there is such.
+fn load_from(
+    flags: Flags,
+    proven: Option<Option<(PathBuf, String)>>,
+) -> Result<(Loaded, Reloader), ExitCode> {
     let refuse = |message: String| {
         complain(&with_hint(message));
         ExitCode::from(USAGE)
@@ -70,6 +86,9 @@ fn load(flags: Flags) -> Result<(Loaded, Reloader), ExitCode> {
     }
     let mut reloader =
         Reloader::new(flags).map_err(|error| refuse(format!("the current directory is gone: {error}")))?;
+    if let Some(file) = proven {
+        reloader = reloader.pinned(file);
+    }
     let loaded = reloader.load().map_err(|errors| refuse(errors.to_string()))?;
     Ok((loaded, reloader))
 }

@@ -10,6 +10,7 @@ use crate::sys::shared_memory::SharedWords;
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -152,6 +153,11 @@ impl Gauge {
     }
 }
 
+/// Words of a registry.
+fn size(records: usize) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(CELLS * CELL_WORDS + (records + 1) * CELLS)
+}
+
 impl Place {
     fn word(&self) -> &AtomicU64 {
         self.table.value(self.row, self.cell)
@@ -164,8 +170,20 @@ impl MetricTable {
     /// # Errors
     /// When memory has run out.
     pub fn new(records: usize) -> io::Result<Self> {
-        let words = NonZeroUsize::MIN.saturating_add(CELLS * CELL_WORDS + (records + 1) * CELLS);
-        Ok(Self { words: Arc::new(SharedWords::new(words)?), records })
+        Ok(Self { words: Arc::new(SharedWords::new(size(records))?), records })
+    }
+
+    /// The registry that another program has made, by its [`file`](Self::file).
+    ///
+    /// # Errors
+    /// When it is another registry: that program keeps it differently.
+    pub fn inherited(records: usize, file: OwnedFd) -> io::Result<Self> {
+        Ok(Self { words: Arc::new(SharedWords::inherited(size(records), file)?), records })
+    }
+
+    /// The file behind it, for the program that takes this one's place.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.words.file()
     }
 
     /// The figures of a process.

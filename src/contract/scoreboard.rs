@@ -28,13 +28,6 @@ pub struct Scoreboard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordIndex(usize);
 
-impl RecordIndex {
-    /// Its number, from 0.
-    pub(super) fn number(self) -> usize {
-        self.0
-    }
-}
-
 /// What a process of a record does, as the master sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerState {
@@ -55,7 +48,7 @@ pub struct Record<'a> {
 }
 
 impl RecordIndex {
-    /// Its number, for [`Scoreboard::index`].
+    /// Its number, from 0; [`Scoreboard::index`] takes it.
     pub fn number(self) -> usize {
         self.0
     }

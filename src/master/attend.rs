@@ -3,6 +3,7 @@
 use super::Start;
 use super::control::ControlSockets;
 use super::event::Event;
+use super::handover::{Luggage, WrittenOffice};
 use super::perform::{Performer, Shared};
 use crate::config::Config;
 use crate::contract::admin::{AdminHandoff, Facts};
@@ -14,13 +15,13 @@ use crate::sys::channel::{self, Received, Sent};
 use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::SignalPipe;
-use crate::sys::{poll, privileges, signals, wait};
+use crate::sys::{inherit, poll, privileges, signals, wait};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::warn;
 
 /// What an admin process does, in its own process, until it ends.
@@ -52,6 +53,29 @@ impl Office {
         };
         let (config, main) = (Arc::new(start.config.clone()), start.admin_main.take());
         Self { sockets, main, facts, config, pid: None, channel: None, state: None }
+    }
+
+    /// On paper, for the program that takes this one's place.
+    pub(super) fn written<'a>(&'a self, luggage: &mut Luggage<'a>) -> WrittenOffice {
+        let (control, addresses) = self.sockets.written(luggage);
+        let channel = self.channel.as_ref();
+        let process = self.pid.zip(channel).map(|(pid, channel)| (pid.0, luggage.pack(channel.as_fd())));
+        let started = self.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        WrittenOffice { started, control, addresses, process }
+    }
+
+    /// Goes on with the process that the program before has started.
+    pub(super) fn inherit(&mut self, written: &WrittenOffice) -> io::Result<()> {
+        self.facts.started = UNIX_EPOCH + written.started;
+        if let Some((pid, number)) = written.process {
+            (self.pid, self.channel) = (Some(Pid(pid)), Some(inherit::take(number)?));
+        }
+        Ok(())
+    }
+
+    /// Whether there is an admin process.
+    pub(super) fn has_process(&self) -> bool {
+        self.pid.is_some()
     }
 
     /// Whether there is to be an admin process.
@@ -114,7 +138,12 @@ impl Office {
         }
     }
 
-    fn kill(&self) {
+    /// Has the process leave, when it has passed on what it was told last.
+    pub(super) fn dismiss(&mut self) {
+        self.channel = None;
+    }
+
+    pub(super) fn kill(&self) {
         if let Some(Err(error)) = self.pid.map(signals::kill) {
             warn!("cannot kill the admin process: {error}");
         }

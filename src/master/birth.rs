@@ -41,7 +41,8 @@ impl Performer {
         let missing = || io::Error::other(format!("no configuration of generation {generation}"));
         let config = self.configs.get(&generation).cloned().ok_or_else(missing)?;
         let full = || io::Error::other("the scoreboard is full");
-        let record = self.shared.scoreboard.free_record().ok_or_else(full)?;
+        let record =
+            self.take_reserved().or_else(|| self.shared.scoreboard.free_record()).ok_or_else(full)?;
         let (ours, channel) = channel::pair()?;
         self.shared.scoreboard.record(record).claim(slot, generation);
         let birth = Birth { slot, generation, config, record, channel, workers };
@@ -102,5 +103,6 @@ impl Performer {
         self.own.manager = None;
         self.own.signals.release();
         self.check = None;
+        self.proof = None;
     }
 }

@@ -1,11 +1,12 @@
 //! Where the server can be controlled: a socket that is always there and never a reason to complain.
 
 use super::MasterError;
+use super::handover::{Luggage, WrittenControl, WrittenOffice};
 use crate::config::{BindAddress, Config, ControlSocket};
 use crate::net::bind::BindError;
 use crate::sys::control_socket::{self, ControlPlace};
 use crate::sys::unix_socket::{self, FileIdentity, Occupant};
-use crate::sys::{privileges, process, systemd};
+use crate::sys::{inherit, privileges, process, systemd};
 use std::fs;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
@@ -46,6 +47,32 @@ impl ControlSockets {
         }
         let addresses = config.admin.address.as_ref().map(listen).transpose()?.unwrap_or_default();
         Ok(Self { control, addresses })
+    }
+
+    /// Those of the program before.
+    pub(super) fn inherited(written: &WrittenOffice) -> io::Result<Self> {
+        let inherit = |written: &WrittenControl| {
+            Ok::<_, io::Error>(Control {
+                place: ControlPlace::parse(&written.place),
+                group: written.group,
+                listener: inherit::take(written.listener)?,
+                identity: written.identity,
+            })
+        };
+        let control = written.control.as_ref().map(inherit).transpose()?;
+        let addresses = written.addresses.iter().copied().map(inherit::take).collect::<io::Result<_>>()?;
+        Ok(Self { control, addresses })
+    }
+
+    /// On paper, for the program that takes this one's place.
+    pub(super) fn written<'a>(&'a self, luggage: &mut Luggage<'a>) -> (Option<WrittenControl>, Vec<i32>) {
+        let control = self.control.as_ref().map(|control| WrittenControl {
+            place: control.place.to_string(),
+            group: control.group,
+            listener: luggage.pack(control.listener.as_fd()),
+            identity: control.identity,
+        });
+        (control, self.addresses.iter().map(|socket| luggage.pack(socket.as_fd())).collect())
     }
 
     /// Whether there is anything to be heard.

@@ -1,5 +1,6 @@
 //! What happens to the master, what it does about it, and what it says.
 
+use super::estate::Estate;
 use super::herald::Bulletin;
 use crate::contract::control::{Command, Pace, State, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
@@ -31,6 +32,14 @@ pub(super) enum Event {
     AdminExited(WaitOutcome),
     /// The check command of [`Action::Check`] has ended: well, or with this text.
     Checked { generation: Generation, outcome: Result<(), String> },
+    /// The answer to [`Action::Prove`].
+    ProofBegun(Result<(), String>),
+    /// Nothing will come of the child of [`Action::Prove`], because of this; its end follows.
+    ProofFailed(String),
+    /// The child of [`Action::Prove`] has been reaped. It has left these workers, who serve.
+    ProofEnded { workers: Vec<(Pid, Slot)>, failure: Option<String> },
+    /// The answer to [`Action::Replace`], where this program is still there to hear it.
+    NotReplaced(String),
     /// A worker says something.
     Reported { pid: Pid, report: Report },
     /// A worker has been reaped; all its reports came before.
@@ -62,6 +71,16 @@ pub(super) enum Action {
     Settle { generation: Generation },
     /// Nobody will be of this generation any more.
     Abandon { generation: Generation },
+    /// Start the next program as a child, with workers of this generation in these slots; answered by `ProofBegun`.
+    Prove { generation: Generation, slots: Vec<Slot> },
+    /// Have that child leave.
+    EndProof(Pace),
+    /// Put the next program in the place of this one, which knows of this.
+    Replace(Box<Estate>),
+    /// Have the admin process leave.
+    DismissAdmin,
+    /// SIGKILL for the admin process.
+    KillAdmin,
     /// Open the master's own logs anew; answered by `LogsReopened`.
     ReopenLogs,
     /// Write a worker's state into the scoreboard.
@@ -186,5 +205,15 @@ pub(super) enum Note {
     AdminNotStarted(String),
     AdminEnded(String),
     ControlSocketGone,
-    NoUpgrade,
+    Upgrade(UpgradeNote),
+}
+
+/// What is said of an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum UpgradeNote {
+    Postponed,
+    Busy,
+    Started { generation: Generation },
+    Failed { reason: String },
+    Done { generation: Generation },
 }

@@ -31,6 +31,6 @@ pub(super) fn of(note: &Note) -> Option<Figure> {
         | Note::AdminNotStarted(_)
         | Note::AdminEnded(_)
         | Note::ControlSocketGone
-        | Note::NoUpgrade => None,
+        | Note::Upgrade(_) => None,
     }
 }

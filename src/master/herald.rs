@@ -116,7 +116,7 @@ impl Supervisor {
         let stage = match &self.phase {
             Phase::LameDuck { .. } | Phase::Stopping { .. } | Phase::Ended => Stage::Stopping,
             Phase::Serving if !self.is_announced() => Stage::Starting,
-            Phase::Serving if self.reload.is_some() || self.out.contains(&Action::LoadConfig) => {
+            Phase::Serving if self.is_changing() || self.out.contains(&Action::LoadConfig) => {
                 Stage::Reloading
             }
             Phase::Serving => Stage::Serving,
@@ -145,7 +145,7 @@ impl Supervisor {
                 self.reload.as_ref().map_or(self.pool, |reload| reload.pool).check?
             }
             Stage::Starting | Stage::Reloading
-                if self.does(|action| matches!(action, Action::Fork { .. })) =>
+                if self.does(|action| matches!(action, Action::Fork { .. } | Action::Prove { .. })) =>
             {
                 self.pool.boot
             }

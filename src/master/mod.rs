@@ -3,20 +3,25 @@
 //! Three steps in a circle: wait for an event, let the pure `supervisor` decide, perform what it says.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod attend;
 mod birth;
 mod check;
 mod command;
 mod control;
 mod crew;
+mod estate;
 mod event;
 mod figures;
+pub mod handover;
 mod herald;
 mod legacy;
 mod manager;
 mod notes;
 mod perform;
 mod pid_file;
+mod proof;
+mod prove;
 mod reload;
 mod respawn;
 mod scale;
@@ -28,6 +33,7 @@ mod supervisor;
 mod tests;
 mod tickets;
 mod trouble;
+mod upgrade;
 mod vacancy;
 
 pub use attend::AdminMain;
@@ -36,7 +42,7 @@ pub use pid_file::PidFileError;
 
 use crate::config::{Config, Share, WorkerCount};
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::{Handoff, Relay, Slot};
+use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
 use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::{Scoreboard, Service};
 use crate::net::bind::{self, BindError};
@@ -46,6 +52,7 @@ use crate::sys::{ForkHooks, cpu, limits, privileges, process};
 use attend::Office;
 use control::ControlSockets;
 use event::{Action, Event, Finish, Pool};
+use handover::{ConfigText, Handover, Purpose};
 use herald::Herald;
 use perform::{Own, Performer, Shared, SocketSource};
 use pid_file::PidFile;
@@ -64,6 +71,10 @@ pub struct Start {
     pub config: Config,
     /// The file that it was read from, for those who ask.
     pub config_file: Option<PathBuf>,
+    /// What that file held.
+    pub config_text: ConfigText,
+    /// What another program has left to this one.
+    pub handover: Option<Handover>,
     /// Where the server was started, and what it finds there.
     pub surroundings: Surroundings,
     /// Reads the configuration anew, for a reload; the text says what is wrong with it.
@@ -136,6 +147,14 @@ impl MasterError {
 /// # Errors
 /// [`MasterError`], whose [`exit_code`](MasterError::exit_code) is for the program; nothing is left running.
 pub fn run(mut start: Start) -> Result<Outcome, MasterError> {
+    match start.handover.take().map(Handover::open) {
+        None => begin(start),
+        Some((bequest, Purpose::Prove(task))) => prove::run(start, bequest, task),
+        Some((bequest, Purpose::Adopt(inheritance))) => adopt::run(start, bequest, *inheritance),
+    }
+}
+
+fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     let system = |doing| move |source| MasterError::System { doing, source };
     check_accounts(&start.config)?;
     // First of all: a signal during the start is then seen after it.
@@ -168,12 +187,21 @@ pub fn run(mut start: Start) -> Result<Outcome, MasterError> {
     let herald = manager.as_ref().map(|_| Herald::new(watchdog));
     let office = Office::new(control, &mut start, &shared);
     let attendance = if office.is_wanted() { Attendance::Attended } else { Attendance::Unattended };
-    let own = Own { signals, pid_file, manager, files: bound.files, source };
-    let mut performer = Performer::new(start, shared, own, office);
+    let own = Own { signals, pid_file, manager, watchdog, files: bound.files, source };
+    let performer = Performer::new(start, shared, own, office, Generation(1));
     let supervisor = Supervisor::new(pool, slots_max).with_herald(herald).attended(attendance);
-    let finish = supervise(&mut performer, supervisor);
+    finish(performer, supervisor, VecDeque::from([Event::Tick]))
+}
+
+/// Serves from these events on, and to the end.
+fn finish(
+    mut performer: Performer,
+    supervisor: Supervisor,
+    events: VecDeque<Event>,
+) -> Result<Outcome, MasterError> {
+    let finish = supervise(&mut performer, supervisor, events);
     performer.close();
-    match finish.map_err(system("wait for events"))? {
+    match finish.map_err(|source| MasterError::System { doing: "wait for events", source })? {
         Finish::Ended => Ok(Outcome),
         Finish::StartFailed { reason: ExitReason::AppLoadFailed, text } => {
             Err(MasterError::AppDidNotLoad(text))
@@ -196,8 +224,11 @@ pub fn worker_count(config: &Config) -> u16 {
 }
 
 /// The circle. Answers to actions come before whatever else has happened.
-fn supervise(performer: &mut Performer, mut supervisor: Supervisor) -> io::Result<Finish> {
-    let mut events = VecDeque::from([Event::Tick]);
+fn supervise(
+    performer: &mut Performer,
+    mut supervisor: Supervisor,
+    mut events: VecDeque<Event>,
+) -> io::Result<Finish> {
     loop {
         if events.is_empty() {
             performer.wait(supervisor.deadline(), &mut events)?;

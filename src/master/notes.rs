@@ -1,6 +1,6 @@
 //! The master's log lines: one per event, in lower case. Scripts and tests wait for them.
 
-use super::event::{KillReason, Note, Who};
+use super::event::{KillReason, Note, UpgradeNote, Who};
 use crate::contract::control::Pace;
 use crate::contract::entry::{Entry, Stage};
 use crate::contract::exit::{Cause, DID_NOT_START};
@@ -66,7 +66,20 @@ pub(super) fn write(note: &Note) {
         }
         Note::AdminEnded(how) => warn!("the admin process ended, another one follows: {how}"),
         Note::ControlSocketGone => info!("the control socket was removed; it is made anew"),
-        Note::NoUpgrade => warn!("SIGUSR2 ignored: an upgrade in place is not part of this version"),
+        Note::Upgrade(note) => write_upgrade(note),
+    }
+}
+
+fn write_upgrade(note: &UpgradeNote) {
+    match note {
+        UpgradeNote::Postponed => info!("upgrade follows when the present change is done"),
+        UpgradeNote::Busy => info!("an upgrade is under way already"),
+        UpgradeNote::Started { generation } => info!("upgrade started: generation {generation}"),
+        UpgradeNote::Failed { reason } => match reason.split_once('\n') {
+            Some((first, traceback)) => error!(traceback, "upgrade failed: this program goes on; {first}"),
+            None => error!("upgrade failed: this program goes on; {reason}"),
+        },
+        UpgradeNote::Done { generation } => info!("upgrade done: generation {generation}"),
     }
 }
 

@@ -3,9 +3,11 @@
 use super::attend::Office;
 use super::command::{Run, Surroundings};
 use super::event::{Action, Event, Pool};
+use super::handover::ConfigText;
 use super::herald::Bulletin;
 use super::legacy::Legacies;
 use super::pid_file::PidFile;
+use super::proof::Proof;
 use super::{Start, figures, manager, pool};
 use crate::config::{Changes, Config};
 use crate::contract::control::{Command, Pace, Scale, Tiding};
@@ -18,6 +20,7 @@ use crate::net::bind::Bound;
 use crate::net::listeners::ListenerSet;
 use crate::net::socket_files::SocketFiles;
 use crate::sys::channel::{self, Received, Sent};
+use crate::sys::exec::OwnProgram;
 use crate::sys::process::Pid;
 use crate::sys::signals::{self, Signal, SignalPipe};
 use crate::sys::systemd::Manager;
@@ -28,7 +31,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
 /// Does what the supervisor decides and hears what happens.
@@ -48,6 +51,14 @@ pub(super) struct Performer {
     pub(super) legacies: Legacies,
     /// The check command that runs.
     pub(super) check: Option<Run>,
+    /// The child in which the next program is proven.
+    pub(super) proof: Option<Proof>,
+    /// What the configuration was made of that it has been proven with.
+    pub(super) proven_config: ConfigText,
+    /// In such a child: the records for its workers.
+    pub(super) reserved: VecDeque<RecordIndex>,
+    /// `None` where it is not known.
+    pub(super) program: Option<OwnProgram>,
     pub(super) surroundings: Surroundings,
     hearing: Hearing,
 }
@@ -74,6 +85,8 @@ pub(super) struct Own {
     pub(super) signals: SignalPipe,
     pub(super) pid_file: Option<PidFile>,
     pub(super) manager: Option<Manager>,
+    /// Within what time the manager wants to be told again and again.
+    pub(super) watchdog: Option<Duration>,
     /// The paths of the UNIX sockets.
     pub(super) files: SocketFiles,
     pub(super) source: SocketSource,
@@ -104,12 +117,13 @@ pub(super) struct Link {
 }
 
 impl Performer {
-    pub(super) fn new(start: Start, shared: Shared, own: Own, office: Office) -> Self {
+    /// For the generation that the configuration of the start stands for.
+    pub(super) fn new(start: Start, shared: Shared, own: Own, office: Office, first: Generation) -> Self {
         let Start { config, surroundings, reload_config, reopen_logs, worker_main, fork_hooks, .. } = start;
         let config = Arc::new(config);
         Self {
             start: Callbacks { reload_config, reopen_logs, worker_main, fork_hooks },
-            configs: BTreeMap::from([(Generation(1), Arc::clone(&config))]),
+            configs: BTreeMap::from([(first, Arc::clone(&config))]),
             started_with: config,
             loaded: None,
             links: BTreeMap::new(),
@@ -118,6 +132,10 @@ impl Performer {
             office,
             legacies: Legacies::new(),
             check: None,
+            proof: None,
+            proven_config: None,
+            reserved: VecDeque::new(),
+            program: OwnProgram::new().ok(),
             surroundings,
             hearing: Hearing::Heard,
         }
@@ -176,6 +194,11 @@ impl Performer {
                 self.shared.scoreboard.set_stage(state.stage);
                 self.office.tell(Tiding::State(state));
             }
+            Action::Prove { generation, slots } => return Some(self.begin_proof(generation, &slots)),
+            Action::EndProof(pace) => self.end_proof(pace),
+            Action::Replace(estate) => return Some(self.replace(*estate)),
+            Action::DismissAdmin => self.office.dismiss(),
+            Action::KillAdmin => self.office.kill(),
             // The loop's own business.
             Action::Exit(_) => {}
         }
@@ -200,6 +223,7 @@ impl Performer {
         let mut sources = channels;
         sources.push(self.own.signals.descriptor());
         sources.extend(self.check.as_ref().and_then(Run::output));
+        sources.extend(self.proof.iter().flat_map(Proof::sources));
         sources.extend(self.office.channel());
         let ready = poll::wait_readable(&sources, limit)?;
         if ready.last().is_some_and(|index| *index > pids.len()) {
@@ -211,6 +235,7 @@ impl Performer {
         if let Some(run) = &mut self.check {
             run.read();
         }
+        self.hear_proof(events);
         for signal in self.own.signals.take() {
             match command(signal) {
                 Some(command) => events.push_back(Event::Asked { ticket: None, command }),
@@ -241,12 +266,15 @@ impl Performer {
         }
     }
 
-    fn reap(&mut self, events: &mut VecDeque<Event>) {
+    pub(super) fn reap(&mut self, events: &mut VecDeque<Event>) {
         while let Some((pid, outcome)) = wait::reap() {
             // What it said last comes before its end.
             self.listen(pid, events);
             if self.office.reaped(pid) {
                 events.push_back(Event::AdminExited(outcome));
+                continue;
+            }
+            if self.proof_reaped(pid, &outcome, events) {
                 continue;
             }
             if let Some(run) = self.check.take_if(|run| run.pid() == pid) {
@@ -287,6 +315,11 @@ impl Performer {
     }
 
     fn load_config(&mut self) -> Result<Pool, String> {
+        if self.program.as_ref().is_some_and(OwnProgram::has_changed) {
+            warn!(
+                "the program on disk has changed, and a reload does not take it: use ctl upgrade, or SIGUSR2"
+            );
+        }
         let config = (self.start.reload_config)()?;
         let pool = pool(&config);
         if let Some((_, serving)) = self.configs.last_key_value() {

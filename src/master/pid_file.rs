@@ -1,8 +1,10 @@
 //! The file that names the master's process.
 
-use crate::sys::process;
+use super::handover::Luggage;
+use crate::sys::{inherit, process};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// A pid file that is ours as long as this lives; removed when dropped.
@@ -11,7 +13,7 @@ pub(super) struct PidFile {
     /// Empty in a child that has left the file to its parent.
     path: PathBuf,
     /// Locked (flock(2)) while the master lives: a number alone may belong to somebody else by now.
-    _lock: File,
+    lock: File,
 }
 
 /// Why there is no pid file.
@@ -56,7 +58,17 @@ impl PidFile {
         writeln!(file, "{}", process::own_pid()).map_err(fail)?;
         // The process may work elsewhere when it removes the file.
         let path = std::path::absolute(path).map_err(fail)?;
-        Ok(Self { path, _lock: file })
+        Ok(Self { path, lock: file })
+    }
+
+    /// Its path, and the descriptor that holds its lock, for the program that takes this one's place.
+    pub(super) fn written<'a>(&'a self, luggage: &mut Luggage<'a>) -> (PathBuf, i32) {
+        (self.path.clone(), luggage.pack(self.lock.as_fd()))
+    }
+
+    /// The one of the program before; the lock stays with the open file (flock(2)).
+    pub(super) fn inherited(path: PathBuf, number: i32) -> io::Result<Self> {
+        Ok(Self { path, lock: inherit::take(number)?.into() })
     }
 
     /// For a forked child: closes its descriptor and leaves the file and the master's lock as they are.

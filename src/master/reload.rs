@@ -55,6 +55,15 @@ impl Reload {
         }
     }
 
+    /// One whose first wave is ready and has passed its check: that of the program that has just taken over.
+    pub(super) fn begun(now: Instant, generation: Generation, pool: Pool, ready: BTreeSet<Slot>) -> Self {
+        let mut reload = Self::new(now, generation, pool);
+        reload.trial = Trial::Passed;
+        reload.todo.retain(|slot| !ready.contains(slot));
+        reload.wave = ready;
+        reload
+    }
+
     /// Whether the reload will fill, or is filling, this slot.
     pub(super) fn claims(&self, slot: Slot) -> bool {
         self.wave.contains(&slot) || self.todo.contains(&slot)
@@ -84,7 +93,7 @@ impl Supervisor {
     /// One reload at a time; however many are asked for meanwhile, one more follows, which has what they all changed.
     pub(super) fn ask_reload(&mut self, ticket: Option<Ticket>) {
         self.await_reload(ticket);
-        if self.reload.is_some() || !self.has_served() {
+        if self.is_changing() || !self.has_served() {
             self.again = true;
             self.say(Note::ReloadPostponed);
         } else {

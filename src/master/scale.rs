@@ -18,6 +18,16 @@ pub(super) struct Deferred {
 }
 
 impl Deferred {
+    /// How many, and how many more.
+    pub(super) fn parts(self) -> (Option<u16>, i32) {
+        (self.to, self.by)
+    }
+
+    /// From its [`parts`](Self::parts).
+    pub(super) fn of_parts((to, by): (Option<u16>, i32)) -> Self {
+        Self { to, by }
+    }
+
     fn add(&mut self, scale: Scale) {
         match scale {
             Scale::To(count) => *self = Self { to: Some(count), by: 0 },
@@ -36,7 +46,7 @@ impl Supervisor {
     pub(super) fn ask_scale(&mut self, now: Instant, ticket: Option<Ticket>, scale: Scale) {
         self.await_scale(ticket);
         self.scale_later.get_or_insert_default().add(scale);
-        if self.reload.is_none() {
+        if !self.is_changing() {
             self.scale_deferred(now);
         }
     }

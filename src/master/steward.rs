@@ -2,7 +2,7 @@
 
 use super::event::{Action, Note};
 use super::respawn::Respawn;
-use super::supervisor::{Phase, Supervisor};
+use super::supervisor::{LEAVING, Phase, Supervisor};
 use crate::contract::exit::{self, Progress};
 use crate::sys::wait::WaitOutcome;
 use std::time::Instant;
@@ -22,6 +22,10 @@ enum Presence {
     Here {
         since: Instant,
     },
+    /// It belongs to the program before, and leaves.
+    Dismissed {
+        deadline: Instant,
+    },
 }
 
 /// Whether the server has an admin process.
@@ -33,7 +37,11 @@ pub(super) enum Attendance {
 
 impl Steward {
     fn due(&self) -> Option<Instant> {
-        self.respawn.due().filter(|_| self.presence == Presence::Absent)
+        match self.presence {
+            Presence::Absent => self.respawn.due(),
+            Presence::Dismissed { deadline } => Some(deadline),
+            Presence::Awaited | Presence::Here { .. } => None,
+        }
     }
 }
 
@@ -47,6 +55,29 @@ impl Supervisor {
         self
     }
 
+    /// The same with the admin process of the program before.
+    pub(super) fn admin_inherited(mut self, now: Instant) -> Self {
+        if let Some(steward) = &mut self.steward {
+            steward.presence = Presence::Here { since: now };
+        }
+        self
+    }
+
+    /// Whether it has been asked for and the answer has not come.
+    pub(super) fn admin_is_awaited(&self) -> bool {
+        self.steward.as_ref().is_some_and(|steward| steward.presence == Presence::Awaited)
+    }
+
+    /// Has an admin process of this program take the place of that of the program before.
+    pub(super) fn replace_admin(&mut self, now: Instant) {
+        if let Some(steward) = &mut self.steward
+            && let Presence::Here { .. } = steward.presence
+        {
+            steward.presence = Presence::Dismissed { deadline: now + LEAVING };
+            self.act(Action::DismissAdmin);
+        }
+    }
+
     /// Starts the admin process where it is missing. A server that stops does without.
     pub(super) fn attend(&mut self, now: Instant) {
         let Some(steward) = self.steward.as_mut().filter(|_| self.phase == Phase::Serving) else { return };
@@ -54,6 +85,12 @@ impl Supervisor {
             steward.presence = Presence::Awaited;
             // Before the workers: it is to be asked how the start goes.
             self.out.insert(0, Action::ForkAdmin);
+        }
+        if let Some(Steward { presence: Presence::Dismissed { deadline }, .. }) = &mut self.steward
+            && *deadline <= now
+        {
+            *deadline = now + LEAVING;
+            self.act(Action::KillAdmin);
         }
     }
 
@@ -78,6 +115,11 @@ impl Supervisor {
     /// It has been reaped.
     pub(super) fn admin_exited(&mut self, now: Instant, outcome: &WaitOutcome) {
         let Some(steward) = &mut self.steward else { return };
+        if let Presence::Dismissed { .. } = steward.presence {
+            // As it was told.
+            steward.presence = Presence::Absent;
+            return;
+        }
         if let Presence::Here { since } = steward.presence {
             steward.respawn.crashed(now, now.saturating_duration_since(since));
         }

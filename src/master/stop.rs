@@ -44,6 +44,7 @@ impl Supervisor {
         self.reload = None;
         self.answer_all_but_stop();
         self.cancel_check(now);
+        self.end_proof(now, pace);
         if pace == Pace::Graceful {
             self.act(Action::RefuseClients);
         }
@@ -76,6 +77,7 @@ impl Supervisor {
         self.say(Note::Announced(lame_duck));
         self.answer_all_but_stop();
         self.cancel_check(now);
+        self.end_proof(now, Pace::Graceful);
         if let Some(reload) = self.reload.take() {
             // Its workers that are ready serve; those that are not yet have no use.
             let starts = |worker: &Worker| {

@@ -13,6 +13,7 @@ use super::steward::Steward;
 pub(super) use super::stop::Phase;
 use super::tickets::Tickets;
 use super::trouble::{Blame, Trouble};
+use super::upgrade::Upgrade;
 use crate::contract::control::{Pace, State};
 use crate::contract::exit::{self, ExitReason, Progress};
 use crate::contract::handoff::{Generation, Slot};
@@ -41,6 +42,8 @@ pub(super) struct Supervisor {
     pub(super) reload: Option<Reload>,
     /// A reload was asked for that must wait.
     pub(super) again: bool,
+    /// Where the upgrade is, if one is under way.
+    pub(super) upgrade: Upgrade,
     /// The number of workers to have after the reload, where one was asked for.
     pub(super) scale_later: Option<Deferred>,
     pub(super) tickets: Tickets,
@@ -88,6 +91,7 @@ impl Supervisor {
             pending: BTreeMap::new(),
             reload: None,
             again: false,
+            upgrade: Upgrade::default(),
             scale_later: None,
             tickets: Tickets::default(),
             trouble: None,
@@ -119,14 +123,20 @@ impl Supervisor {
             Event::Checked { generation, outcome } => self.checked(now, generation, outcome),
             Event::ConfigLoaded(loaded) if serving => self.begin_reload(now, loaded),
             Event::ConfigLoaded(_) => {}
+            Event::ProofBegun(begun) => self.proof_begun(now, begun),
+            Event::ProofFailed(reason) => self.proof_failed(now, reason),
+            Event::ProofEnded { workers, failure } => self.proof_ended(now, &workers, failure),
+            Event::NotReplaced(reason) => self.not_replaced(now, reason),
         }
         self.kill_overdue(now);
         self.end_overdue_check(now);
         self.end_overdue_reload(now);
+        self.end_overdue_proof(now);
         self.settle(now);
         self.attend(now);
         self.tell_manager(now);
         self.publish();
+        self.replace_program(now);
         std::mem::take(&mut self.out)
     }
 
@@ -137,6 +147,7 @@ impl Supervisor {
             self.next_filling(),
             self.check.as_ref().map(|check| check.deadline),
             self.reload.as_ref().map(Reload::due),
+            self.upgrade.due(),
             self.herald.as_ref().and_then(Herald::due),
             self.stop_due(),
             self.tickets_due(),
@@ -162,6 +173,11 @@ impl Supervisor {
 
     pub(super) fn has_served(&self) -> bool {
         self.start != Start::Dark
+    }
+
+    /// The same where all have been ready before.
+    pub(super) fn announced(self) -> Self {
+        Self { start: Start::Announced, ..self }
     }
 
     /// Whether the whole first generation has been ready.
@@ -348,7 +364,8 @@ impl Supervisor {
             Phase::LameDuck { until } if *until <= now => return self.stop(now, Pace::Graceful),
             Phase::LameDuck { .. } => {}
             Phase::Stopping { finish, .. } => {
-                if self.crew.workers.is_empty() && self.pending.is_empty() && self.check.is_none() {
+                let children = self.check.is_some() || self.upgrade.has_child();
+                if self.crew.workers.is_empty() && self.pending.is_empty() && !children {
                     let finish = finish.clone();
                     self.phase = Phase::Ended;
                     self.answer_stop();
@@ -360,7 +377,9 @@ impl Supervisor {
         }
         self.advance_start(now);
         self.advance_reload(now);
-        if self.reload.is_none() {
+        self.finish_upgrade(now);
+        self.begin_upgrade(now);
+        if !self.is_changing() {
             self.scale_deferred(now);
             if self.again && self.has_served() {
                 self.again = false;

@@ -11,15 +11,17 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tickets {
     /// For the reload that is under way. It has deadlines of its own.
-    reload: Vec<Ticket>,
+    pub(super) reload: Vec<Ticket>,
     /// For the one that follows, which has what they have changed.
-    next_reload: Vec<Ticket>,
+    pub(super) next_reload: Vec<Ticket>,
     /// For the present number of workers to be ready.
-    scale: Vec<Ticket>,
+    pub(super) scale: Vec<Ticket>,
     /// Until when they wait; `None` as long as a reload comes first.
     scale_due: Option<Instant>,
+    /// For the upgrade. It has deadlines of its own.
+    pub(super) upgrade: Vec<Ticket>,
     /// For the logs, which are opened at once.
-    logs: Vec<Ticket>,
+    pub(super) logs: Vec<Ticket>,
     /// For the end of the server.
     stop: Vec<Ticket>,
 }
@@ -42,7 +44,7 @@ impl Supervisor {
         match command {
             Command::Reload => self.ask_reload(ticket),
             Command::Scale(scale) => self.ask_scale(now, ticket, scale),
-            Command::Upgrade => self.refuse_upgrade(ticket),
+            Command::Upgrade => self.ask_upgrade(ticket),
             Command::ReopenLogs | Command::Stop(_) => {}
         }
     }
@@ -68,14 +70,6 @@ impl Supervisor {
         }
     }
 
-    /// SIGUSR2 and its like.
-    fn refuse_upgrade(&mut self, ticket: Option<Ticket>) {
-        match ticket {
-            Some(_) => self.answer(ticket, &Verdict::Failed(NO_UPGRADE.into())),
-            None => self.say(Note::NoUpgrade),
-        }
-    }
-
     /// Gives those who have asked their verdict.
     pub(super) fn answer(&mut self, tickets: impl IntoIterator<Item = Ticket>, verdict: &Verdict) {
         for ticket in tickets {
@@ -98,6 +92,18 @@ impl Supervisor {
     pub(super) fn answer_reload(&mut self, verdict: &Verdict) {
         let tickets = std::mem::take(&mut self.tickets.reload);
         self.answer(tickets, verdict);
+    }
+
+    /// The upgrade has failed. Its success is the next program's to tell.
+    pub(super) fn answer_upgrade(&mut self, verdict: &Verdict) {
+        let tickets = std::mem::take(&mut self.tickets.upgrade);
+        self.answer(tickets, verdict);
+    }
+
+    /// Whether all have been answered.
+    pub(super) fn nobody_waits(&self) -> bool {
+        let Tickets { reload, next_reload, scale, upgrade, .. } = &self.tickets;
+        [reload, next_reload, scale, upgrade].into_iter().all(Vec::is_empty)
     }
 
     /// The logs have been opened anew, or not.
@@ -153,10 +159,8 @@ impl Supervisor {
     pub(super) fn answer_all_but_stop(&mut self) {
         let verdict = Verdict::Failed(STOPPING.into());
         let tickets = &mut self.tickets;
-        let waiting: Vec<Ticket> = [&mut tickets.reload, &mut tickets.next_reload, &mut tickets.scale]
-            .into_iter()
-            .flat_map(std::mem::take)
-            .collect();
+        let lists = [&mut tickets.reload, &mut tickets.next_reload, &mut tickets.upgrade, &mut tickets.scale];
+        let waiting: Vec<Ticket> = lists.into_iter().flat_map(std::mem::take).collect();
         tickets.scale_due = None;
         self.answer(waiting, &verdict);
     }
@@ -167,8 +171,6 @@ impl Supervisor {
         self.answer(tickets, &Verdict::Done("the server has ended".into()));
     }
 }
-
-const NO_UPGRADE: &str = "an upgrade in place is not part of this version";
 
 const STOPPING: &str = "the server is stopping";
 

@@ -20,6 +20,8 @@ pub(super) enum Extent {
     Undone,
     /// Some of the workers are new.
     HalfWay,
+    /// It was an upgrade, and this program goes on.
+    NotUpgraded,
 }
 
 /// What a failed reload tells of the code that a new worker would load.
@@ -52,6 +54,8 @@ impl Supervisor {
                 attempts.failed(now);
                 Code::Broken { attempts }
             }
+            // Of another program nothing is known here.
+            (Extent::NotUpgraded, _, before) => before.unwrap_or(Code::Unsuspected),
             (Extent::Undone, Blame::Circumstances, Some(code)) => code,
             // Half-way: some of it has just started.
             (Extent::HalfWay, _, _) | (Extent::Undone, Blame::Circumstances, None) => Code::Unsuspected,
@@ -114,6 +118,7 @@ impl Supervisor {
         let what = match extent {
             Extent::Undone => "reload failed",
             Extent::HalfWay => "reload stopped half-way",
+            Extent::NotUpgraded => "upgrade failed",
         };
         Some(format!("{what}: {reason}"))
     }

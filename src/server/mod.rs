@@ -12,6 +12,7 @@ use crate::app::{App, Body, BoxError, MakeApp, ServiceApp, WorkerInfo};
 use crate::config::Flags;
 use crate::config::{BindAddress, Config, ControlSocket, Reloader, Threads, WorkerCount};
 use crate::master::Surroundings;
+use crate::master::handover::Handover;
 use crate::net::accept::Acceptor;
 use crate::{serve, sys, worker};
 use http_body::Body as HttpBody;
@@ -51,6 +52,8 @@ pub struct Server {
     make: Arc<MakeApp>,
     config: Config,
     file: Option<PathBuf>,
+    /// What another program has left to this one.
+    handover: Option<Handover>,
     binds: Binds,
     /// The first thing that was wrong in what was set.
     problem: Option<String>,
@@ -102,7 +105,7 @@ impl Server {
 
     fn of(make: Arc<MakeApp>) -> Self {
         let config = Config { apps: Vec::new(), ..Config::default() };
-        Self { make, config, file: None, binds: Binds::Default, problem: None }
+        Self { make, config, file: None, handover: None, binds: Binds::Default, problem: None }
     }
 
     /// Listens there too; the first call replaces the default, `127.0.0.1:8000`.
@@ -162,7 +165,7 @@ impl Server {
     /// # Errors
     /// [`ServerError`]; nothing is left running. [`ServerError::exit_code`] is for the program's own end.
     pub fn run(self) -> Result<(), ServerError> {
-        let mut unasked = self;
+        let mut unasked = self.take_over()?;
         // Where its socket would be is for the environment to say, which is not read here.
         if unasked.config.admin.socket == ControlSocket::Auto {
             unasked.config.admin.socket = ControlSocket::Off;
@@ -177,6 +180,13 @@ impl Server {
     /// A `tracing` subscriber that the program has set is left in its place.
     #[cfg(feature = "cli")]
     pub fn main(mut self, arguments: impl IntoIterator<Item = std::ffi::OsString>) -> std::process::ExitCode {
+        self.handover = match serve::take_over() {
+            Ok(handover) => handover,
+            Err(error) => {
+                crate::cli::complain(&error.to_string());
+                return std::process::ExitCode::FAILURE;
+            }
+        };
         let mut flags = match crate::cli::own_flags(arguments) {
             Ok(flags) => flags,
             Err(code) => return code,
@@ -196,16 +206,29 @@ impl Server {
         error.exit_code().into()
     }
 
+    /// Takes what another program has left to this one, before anything is read.
+    fn take_over(mut self) -> Result<Self, ServerError> {
+        self.handover = serve::take_over().map_err(ServerError::System)?;
+        Ok(self)
+    }
+
     #[cfg(feature = "cli")]
-    fn flagged(&self, flags: Flags) -> Result<Reloader, ServerError> {
+    fn flagged(&mut self, flags: Flags) -> Result<Reloader, ServerError> {
         let directory = std::env::current_dir().map_err(ServerError::System)?;
         let mut reloader = Reloader::new(flags).map_err(ServerError::System)?.over(self.config.clone());
-        let log = self.load(&mut reloader)?.log;
+        let log = self.load_first(&mut reloader)?.log;
+        self.speak()?;
         // The program's own subscriber is as good.
         if let Err(
             error @ (crate::telemetry::LogError::Open { .. } | crate::telemetry::LogError::Standard(_)),
         ) = crate::telemetry::init(&log)
         {
+            let adopts = self.handover.as_ref().is_some_and(|handover| !handover.is_trial());
+            // The trial has just opened it, and there is no way back: anything is better than no server.
+            if adopts && crate::telemetry::init(&Config::default().log).is_ok() {
+                serve::log(&error);
+                return Ok(reloader);
+            }
             return Err(ServerError::Config(format!("{error} (in {})", directory.display())));
         }
         Ok(reloader)
@@ -238,6 +261,19 @@ impl Server {
         Ok(Reloader::for_file(self.file.clone(), environment, directory).over(self.config.clone()))
     }
 
+    /// The configuration to begin with: the one that has been proven, where there is such.
+    fn load_first(&self, reloader: &mut Reloader) -> Result<Config, ServerError> {
+        if let Some(proven) = self.handover.as_ref().and_then(Handover::proven_config) {
+            *reloader = reloader.clone().pinned(proven.clone());
+        }
+        self.load(reloader)
+    }
+
+    /// What was written to standard error before is the reason why an upgrade fails.
+    fn speak(&mut self) -> Result<(), ServerError> {
+        self.handover.as_mut().map_or(Ok(()), Handover::speak).map_err(ServerError::System)
+    }
+
     fn load(&self, reloader: &mut Reloader) -> Result<Config, ServerError> {
         if let Some(problem) = &self.problem {
             return Err(ServerError::Config(problem.clone()));
@@ -250,11 +286,15 @@ impl Server {
         if threads != 1 {
             return Err(ServerError::Threads(threads));
         }
-        let config = self.load(&mut reloader)?;
-        let file = self.file.map(|file| std::path::absolute(&file).unwrap_or(file));
+        let mut this = self;
+        let config = this.load_first(&mut reloader)?;
+        this.speak()?;
+        let Self { make, file, handover, .. } = this;
+        let text = reloader.last_read().cloned();
+        let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
         let surroundings = Surroundings { directory: reloader.directory().to_owned(), programs: None };
-        let make = Some(self.make);
-        Ok(serve::supervise((config, file), surroundings, move || reload(&mut reloader), make)?)
+        let beginning = serve::Beginning { config, file, text, handover };
+        Ok(serve::supervise(beginning, surroundings, move || reload(&mut reloader), Some(make))?)
     }
 }
 

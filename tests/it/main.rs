@@ -31,3 +31,4 @@ mod scale;
 mod slow;
 mod sockets;
 mod tokens;
+mod upgrade;

@@ -22,7 +22,7 @@ pub(in crate::cli) struct Arguments {
     /// Print JSON
     #[arg(long, global = true, action = ArgAction::SetTrue)]
     pub(super) json: bool,
-    /// Wait for the outcome of a reload or a stop
+    /// Wait for the outcome of a reload, an upgrade or a stop
     #[arg(long, global = true, action = ArgAction::SetTrue)]
     pub(super) wait: bool,
     /// Give up after so many seconds; 0 = never
@@ -81,7 +81,7 @@ impl Action {
             // It is known at once, or soon, whether these have taken effect.
             Self::Scale { count } => ("POST", format!("/scale?{}", query(count))),
             Self::Reopen => ("POST", "/reopen".into()),
-            Self::Upgrade => ("POST", "/upgrade".into()),
+            Self::Upgrade => ("POST", format!("/upgrade?wait={wait}")),
         }
     }
 

@@ -133,6 +133,12 @@ fn line(action: &Action) -> Option<String> {
         Action::Fork { .. } | Action::ForkAdmin | Action::LoadConfig | Action::ReopenLogs => {
             Some(format!("{action:?}"))
         }
+        Action::Prove { generation, slots } => {
+            let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
+            Some(format!("prove gen {generation} in {}", slots.join(" ")))
+        }
+        Action::EndProof(_) | Action::DismissAdmin | Action::KillAdmin => Some(format!("{action:?}")),
+        Action::Replace(_) => Some("replace".into()),
     }
 }
 

@@ -158,6 +158,10 @@ impl World {
                 }
                 self.check = Some((generation, Model::Serving));
             }
+            Action::Prove { .. } => return Some(Event::ProofBegun(Err("no such program".into()))),
+            Action::EndProof(_) | Action::Replace(_) | Action::DismissAdmin | Action::KillAdmin => {
+                unreachable!("nothing has been proven")
+            }
             Action::EndCheck => self.check.as_mut().expect("a check that runs").1 = Model::Killed,
             Action::Adopt { .. }
             | Action::Abandon { .. }
