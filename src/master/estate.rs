@@ -6,7 +6,7 @@ use super::event::Pool;
 use super::reload::Reload;
 use super::respawn::Respawn;
 use super::scale::Deferred;
-use super::supervisor::Supervisor;
+use super::supervisor::{Start, Supervisor};
 use crate::contract::control::Ticket;
 use crate::contract::handoff::{Generation, Slot};
 use crate::sys::process::Pid;
@@ -79,7 +79,8 @@ impl Supervisor {
     /// That program cannot be forked any more, so whatever is forked from now on is of the proven generation.
     pub(super) fn of_estate(now: Instant, pool: Pool, slots_max: u16, estate: &Estate) -> Self {
         let generation = Generation(estate.generation);
-        let mut supervisor = Self::new(pool, slots_max).announced();
+        let mut supervisor = Self::new(pool, slots_max);
+        supervisor.start = Start::Announced;
         supervisor.generation = Generation(estate.serving);
         supervisor.last_generation = generation;
         supervisor.trial = Trial::Passed;

@@ -32,18 +32,25 @@ pub(super) enum Event {
     AdminExited(WaitOutcome),
     /// The check command of [`Action::Check`] has ended: well, or with this text.
     Checked { generation: Generation, outcome: Result<(), String> },
-    /// The answer to [`Action::Prove`].
-    ProofBegun(Result<(), String>),
-    /// Nothing will come of the child of [`Action::Prove`], because of this; its end follows.
-    ProofFailed(String),
-    /// The child of [`Action::Prove`] has been reaped. It has left these workers, who serve.
-    ProofEnded { workers: Vec<(Pid, Slot)>, failure: Option<String> },
-    /// The answer to [`Action::Replace`], where this program is still there to hear it.
-    NotReplaced(String),
+    /// What has become of the next program so far.
+    Proof(ProofNews),
     /// A worker says something.
     Reported { pid: Pid, report: Report },
     /// A worker has been reaped; all its reports came before.
     Exited { pid: Pid, outcome: WaitOutcome },
+}
+
+/// What becomes of the child in which the next program is proven.
+#[derive(Debug, Clone)]
+pub(super) enum ProofNews {
+    /// The answer to [`Action::Prove`].
+    Begun(Result<(), String>),
+    /// Nothing will come of it, because of this; its end follows.
+    Failed(String),
+    /// It has been reaped, and has left these workers, who serve.
+    Ended { workers: Vec<(Pid, Slot)>, failure: Option<String> },
+    /// The answer to [`Action::Replace`], where this program is still there to hear it.
+    NotReplaced(String),
 }
 
 /// Something to do.
@@ -71,7 +78,7 @@ pub(super) enum Action {
     Settle { generation: Generation },
     /// Nobody will be of this generation any more.
     Abandon { generation: Generation },
-    /// Start the next program as a child, with workers of this generation in these slots; answered by `ProofBegun`.
+    /// Start the next program as a child, with workers of this generation in these slots; answered by `ProofNews::Begun`.
     Prove { generation: Generation, slots: Vec<Slot> },
     /// Have that child leave.
     EndProof(Pace),

@@ -2,7 +2,7 @@
 
 use super::attend::Office;
 use super::estate::Estate;
-use super::event::Event;
+use super::event::{Event, ProofNews};
 use super::handover::{self, Common, ConfigText, Document, Inheritance, Luggage, Purpose, Task};
 use super::perform::{Link, Performer};
 use super::pid_file::PidFile;
@@ -122,10 +122,9 @@ impl Proof {
 impl Performer {
     /// Starts the child; what it is for is in `upgrade`.
     pub(super) fn begin_proof(&mut self, generation: Generation, slots: &[Slot]) -> Event {
-        Event::ProofBegun(
-            self.try_begin_proof(generation, slots)
-                .map_err(|error| format!("the new program cannot be started: {error}")),
-        )
+        let begun = self.try_begin_proof(generation, slots);
+        let begun = begun.map_err(|error| format!("the new program cannot be started: {error}"));
+        Event::Proof(ProofNews::Begun(begun))
     }
 
     fn try_begin_proof(&mut self, generation: Generation, slots: &[Slot]) -> io::Result<()> {
@@ -222,7 +221,7 @@ impl Performer {
                 proof.failure = Some(format!("the new program is not understood: {error}"));
             }
             if let Some(failure) = &proof.failure {
-                events.push_back(Event::ProofFailed(failure.clone()));
+                events.push_back(Event::Proof(ProofNews::Failed(failure.clone())));
             }
         }
     }
@@ -262,7 +261,7 @@ impl Performer {
         }
         self.release(&proof.records);
         self.proven_config = proof.config.flatten();
-        events.push_back(Event::ProofEnded { workers, failure: proof.failure });
+        events.push_back(Event::Proof(ProofNews::Ended { workers, failure: proof.failure }));
         true
     }
 
@@ -285,7 +284,9 @@ impl Performer {
             Ok(never) => match never {},
             Err(error) => error,
         };
-        Event::NotReplaced(format!("the new program could not take the place of this one: {error}"))
+        Event::Proof(ProofNews::NotReplaced(format!(
+            "the new program could not take the place of this one: {error}"
+        )))
     }
 
     fn try_replace(&mut self, estate: Estate) -> io::Result<std::convert::Infallible> {

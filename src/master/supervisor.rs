@@ -53,7 +53,7 @@ pub(super) struct Supervisor {
     pub(super) trial: Trial,
     /// The check command that runs.
     pub(super) check: Option<Check>,
-    start: Start,
+    pub(super) start: Start,
     pub(super) phase: Phase,
     pub(super) served: BTreeSet<Slot>,
     /// `None` where nobody is to be admitted.
@@ -67,7 +67,7 @@ pub(super) struct Supervisor {
 
 /// How far the first generation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
+pub(super) enum Start {
     /// Nobody has ever served.
     Dark,
     /// Somebody has.
@@ -123,10 +123,7 @@ impl Supervisor {
             Event::Checked { generation, outcome } => self.checked(now, generation, outcome),
             Event::ConfigLoaded(loaded) if serving => self.begin_reload(now, loaded),
             Event::ConfigLoaded(_) => {}
-            Event::ProofBegun(begun) => self.proof_begun(now, begun),
-            Event::ProofFailed(reason) => self.proof_failed(now, reason),
-            Event::ProofEnded { workers, failure } => self.proof_ended(now, &workers, failure),
-            Event::NotReplaced(reason) => self.not_replaced(now, reason),
+            Event::Proof(news) => self.hear_of_proof(now, news),
         }
         self.kill_overdue(now);
         self.end_overdue_check(now);
@@ -175,11 +172,6 @@ impl Supervisor {
         self.start != Start::Dark
     }
 
-    /// The same where all have been ready before.
-    pub(super) fn announced(self) -> Self {
-        Self { start: Start::Announced, ..self }
-    }
-
     /// Whether the whole first generation has been ready.
     pub(super) fn is_announced(&self) -> bool {
         self.start == Start::Announced
@@ -187,7 +179,8 @@ impl Supervisor {
 
     /// Whether a further process fits into the slot: one, and its successor or a last one that drains.
     pub(super) fn has_room(&self, slot: Slot) -> bool {
-        self.crew.of(slot).count() + usize::from(self.pending.contains_key(&slot)) < PROCESSES_PER_SLOT
+        let expected = usize::from(self.pending.contains_key(&slot)) + usize::from(self.upgrade.fills(slot));
+        self.crew.of(slot).count() + expected < PROCESSES_PER_SLOT
     }
 
     pub(super) fn fork(&mut self, slot: Slot, generation: Generation) {

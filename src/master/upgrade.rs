@@ -4,7 +4,7 @@
 //! over then is in `estate`; the program that takes over replaces the remaining workers as a reload does.
 
 use super::crew::{Life, Worker};
-use super::event::{Action, Note, UpgradeNote};
+use super::event::{Action, Note, ProofNews, UpgradeNote};
 use super::supervisor::{DYING, Phase, Supervisor};
 use super::trouble::{Blame, Extent};
 use crate::contract::control::{Pace, Ticket, Verdict};
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Upgrade {
     stage: Stage,
+    /// Where the child starts workers.
+    slots: Vec<Slot>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +47,11 @@ impl Upgrade {
     /// Whether a child is to be reaped.
     pub(super) fn has_child(&self) -> bool {
         matches!(self.stage, Stage::Proving { .. } | Stage::Ending { .. })
+    }
+
+    /// Whether the child has a worker in this slot, or is about to.
+    pub(super) fn fills(&self, slot: Slot) -> bool {
+        self.has_child() && self.slots.contains(&slot)
     }
 
     /// When something must be done about it.
@@ -85,12 +92,23 @@ impl Supervisor {
         self.last_generation = generation;
         let limit = self.pool.boot + self.pool.check.unwrap_or_default() + START;
         self.upgrade.stage = Stage::Proving { generation, deadline: now + limit };
+        self.upgrade.slots.clone_from(&slots);
         self.say(Note::Upgrade(UpgradeNote::Started { generation }));
         self.act(Action::Prove { generation, slots });
     }
 
+    /// What has become of the child.
+    pub(super) fn hear_of_proof(&mut self, now: Instant, news: ProofNews) {
+        match news {
+            ProofNews::Begun(begun) => self.proof_begun(now, begun),
+            ProofNews::Failed(reason) => self.proof_failed(now, reason),
+            ProofNews::Ended { workers, failure } => self.proof_ended(now, &workers, failure),
+            ProofNews::NotReplaced(reason) => self.not_replaced(now, reason),
+        }
+    }
+
     /// The answer to `Prove`.
-    pub(super) fn proof_begun(&mut self, now: Instant, begun: Result<(), String>) {
+    fn proof_begun(&mut self, now: Instant, begun: Result<(), String>) {
         if let Err(reason) = begun {
             self.upgrade.stage = Stage::Idle;
             self.fail_upgrade(now, reason);
@@ -98,7 +116,7 @@ impl Supervisor {
     }
 
     /// The child has said why nothing will come of it; those of its workers that serve still drain.
-    pub(super) fn proof_failed(&mut self, now: Instant, reason: String) {
+    fn proof_failed(&mut self, now: Instant, reason: String) {
         if let Stage::Proving { generation, .. } = self.upgrade.stage {
             let deadline = now + self.pool.drain + START;
             self.upgrade.stage = Stage::Ending { generation, deadline };
@@ -107,7 +125,7 @@ impl Supervisor {
     }
 
     /// The child has been reaped, and has left these workers, who serve.
-    pub(super) fn proof_ended(&mut self, now: Instant, workers: &[(Pid, Slot)], failure: Option<String>) {
+    fn proof_ended(&mut self, now: Instant, workers: &[(Pid, Slot)], failure: Option<String>) {
         let (generation, is_awaited) = match self.upgrade.stage {
             Stage::Proving { generation, .. } => (generation, true),
             Stage::Ending { generation, .. } => (generation, false),
@@ -139,7 +157,7 @@ impl Supervisor {
     }
 
     /// The other program could not be put in this one's place after all.
-    pub(super) fn not_replaced(&mut self, now: Instant, reason: String) {
+    fn not_replaced(&mut self, now: Instant, reason: String) {
         if let Stage::Proven { generation } = self.upgrade.stage {
             self.upgrade.stage = Stage::Idle;
             self.dismiss_proven(now, generation);

@@ -269,6 +269,44 @@ def test_reload_changes_the_code_and_broken_code_changes_nothing(started):
     assert "failed" not in started.show("StatusText")
 
 
+def install_module(service, length=None):
+    """Another file in the place of the compiled module, as pip does it; or its beginning alone."""
+    machine = service.machine
+    (place,) = machine.path(SITE / ".venv").glob("lib/python*/site-packages/ferricorn/_ferricorn*.so")
+    whole, fresh = place.with_suffix(".whole"), place.with_suffix(".fresh")
+    if not whole.exists():
+        shutil.copyfile(place, whole)
+    shutil.copyfile(whole, fresh)
+    if length is not None:
+        os.truncate(fresh, length)
+    os.replace(fresh, place)
+
+
+def test_upgrade_keeps_the_main_process_and_what_is_broken_changes_nothing(started):
+    master = started.show("MainPID")
+    upgrade = (PROGRAM, "ctl", "upgrade", "--wait")
+    with Load(started, "/version") as load:
+        for generation in (2, 3):
+            install_module(started)
+            write_app(started.machine, f"version {generation}")
+            assert started.machine.run(*upgrade).stdout == f"generation {generation}\n"
+            assert ask(started, "GET", "/version").content == f"version {generation}".encode()
+            assert (started.show("MainPID"), started.show("NRestarts")) == (master, "0")
+            assert started.show("ActiveState") == "active"
+            load.more()
+        install_module(started, 1_000_000)
+        # The command is of the same file, so it is a signal that asks.
+        since = started.log.position()
+        started.systemctl("kill", "--kill-whom=main", "--signal=USR2")
+        started.log.wait_for("upgrade failed: this program goes on; ", since)
+        assert "upgrade failed: " in started.show("StatusText")
+        install_module(started)
+        started.systemctl("reload")
+        load.more()
+        assert (started.show("MainPID"), started.show("NRestarts")) == (master, "0")
+    assert load.failures == []
+
+
 def test_restart_begins_anew(started):
     before = started.show("MainPID")
     started.systemctl("restart")

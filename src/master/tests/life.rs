@@ -212,6 +212,12 @@ fn ttou_while_one_is_starting_takes_that_one() {
 fn usr1_reaches_everybody_and_usr2_harms_nobody() {
     check_two(
         &[(5, REOPEN), (6, UPGRADE)],
-        &["ReopenLogs", "ReopenLogs 101", "ReopenLogs 102", "say NoUpgrade"],
+        &[
+            "ReopenLogs",
+            "ReopenLogs 101",
+            "ReopenLogs 102",
+            "say Upgrade(Started { generation: Generation(2) })",
+            "prove gen 2 in 1",
+        ],
     );
 }

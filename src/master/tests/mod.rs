@@ -6,13 +6,15 @@ mod herald;
 mod life;
 mod property;
 mod reload;
+mod successor;
 mod tickets;
+mod upgrade;
 
 use crate::contract::control::{Command, Pace, Scale, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
-use crate::master::event::{Action, Event, KillReason, Note, Pool};
+use crate::master::event::{Action, Event, KillReason, Note, Pool, ProofNews};
 use crate::master::herald::{Bulletin, Herald, Novelty, Pulse};
 use crate::master::supervisor::Supervisor;
 use crate::sys::process::Pid;
@@ -85,6 +87,9 @@ fn play(
                 } else if action == Action::ReopenLogs {
                     lines.push("ReopenLogs".into());
                     answers.push_back(Event::LogsReopened(Ok(())));
+                } else if let Action::Prove { .. } = action {
+                    lines.extend(line(&action));
+                    answers.push_back(Event::Proof(ProofNews::Begun(Ok(()))));
                 } else {
                     lines.extend(line(&action));
                 }

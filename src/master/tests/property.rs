@@ -1,5 +1,6 @@
 //! Random scripts in virtual time against a model of the operating system.
 
+use super::successor::Successor;
 use crate::contract::control::{Command, Pace, Scale, Ticket};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// What a process would do if it were one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Model {
+pub(super) enum Model {
     Starting,
     Serving,
     Leaving,
@@ -23,26 +24,27 @@ enum Model {
 }
 
 /// A master, its processes, and what must hold of them.
-struct World {
+pub(super) struct World {
     random: u64,
-    now: Instant,
-    supervisor: Supervisor,
-    processes: BTreeMap<Pid, (Slot, Generation, Model)>,
-    next_pid: i32,
+    pub(super) now: Instant,
+    pub(super) supervisor: Supervisor,
+    pub(super) processes: BTreeMap<Pid, (Slot, Generation, Model)>,
+    pub(super) next_pid: i32,
     vacant: BTreeSet<Slot>,
     /// The check command that runs.
     check: Option<(Generation, Model)>,
+    pub(super) successor: Option<Successor>,
     /// Processes that have asked for a successor.
     retiring: BTreeSet<Pid>,
     /// How many must serve as long as the reload goes on, crashes apart.
     floor: Option<usize>,
-    stopping: bool,
+    pub(super) stopping: bool,
     exit: Option<Finish>,
     ever_served: bool,
     /// Tickets without a verdict.
     waiting: BTreeSet<Ticket>,
     next_ticket: u64,
-    has_admin: bool,
+    pub(super) has_admin: bool,
 }
 
 impl World {
@@ -55,6 +57,7 @@ impl World {
             next_pid: 100,
             vacant: BTreeSet::new(),
             check: None,
+            successor: None,
             retiring: BTreeSet::new(),
             floor: None,
             stopping: false,
@@ -71,14 +74,14 @@ impl World {
     }
 
     /// Xorshift: the seed in a failure message plays the same script again.
-    fn below(&mut self, limit: u16) -> u16 {
+    pub(super) fn below(&mut self, limit: u16) -> u16 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         u16::try_from(self.random % u64::from(limit)).unwrap()
     }
 
-    fn any_pool(&mut self) -> Pool {
+    pub(super) fn any_pool(&mut self) -> Pool {
         let checks = self.below(3) == 0;
         pool(self.below(4) + 1, self.below(3) + 1, checks)
     }
@@ -135,7 +138,7 @@ impl World {
                 self.vacant.remove(&slot);
             }
             Action::Exit(finish) => {
-                assert!(self.processes.is_empty() && self.check.is_none(), "the master is the last to leave");
+                assert!(self.processes.is_empty() && self.check.is_none() && self.successor.is_none());
                 self.exit = Some(finish);
             }
             Action::ForkAdmin => {
@@ -158,10 +161,6 @@ impl World {
                 }
                 self.check = Some((generation, Model::Serving));
             }
-            Action::Prove { .. } => return Some(Event::ProofBegun(Err("no such program".into()))),
-            Action::EndProof(_) | Action::Replace(_) | Action::DismissAdmin | Action::KillAdmin => {
-                unreachable!("nothing has been proven")
-            }
             Action::EndCheck => self.check.as_mut().expect("a check that runs").1 = Model::Killed,
             Action::Adopt { .. }
             | Action::Abandon { .. }
@@ -171,6 +170,7 @@ impl World {
             | Action::Mark { .. }
             | Action::Say(_)
             | Action::Tell(_) => {}
+            upgrade => return self.perform_upgrade(upgrade),
         }
         None
     }
@@ -187,6 +187,7 @@ impl World {
         let deadline = self.supervisor.deadline();
         let waits = self.processes.values().any(|(_, _, model)| *model != Model::Serving)
             || self.check.is_some()
+            || self.successor.is_some()
             || self.supervisor.reload.is_some()
             || !self.waiting.is_empty();
         assert!(!waits || deadline.is_some(), "whoever waits has a deadline");
@@ -279,6 +280,9 @@ impl World {
             let passes = model == Model::Serving && (calm || self.below(3) != 0);
             let outcome = if passes { Ok(()) } else { Err("unapplied".into()) };
             return self.happen(Event::Checked { generation, outcome });
+        }
+        if let Some(event) = if index < 3 { self.successor_acts(calm) } else { None } {
+            return self.happen(event);
         }
         let event = match (choice, chosen) {
             (0..=9, Some((pid, Model::Starting))) if calm || choice > 1 => self.becomes_ready(pid),
@@ -399,6 +403,6 @@ fn the_invariants_hold_over_random_scripts() {
     }
 }
 
-const SLOTS_MAX: u16 = 6;
+pub(super) const SLOTS_MAX: u16 = 6;
 
 const KILLED: WaitOutcome = WaitOutcome::Signalled { signal: "SIGKILL", core: Core::NotDumped };

@@ -176,11 +176,10 @@ fn a_scaling_during_a_reload_waits_for_its_end() {
 }
 
 #[test]
-fn logs_upgrade_and_stop_are_answered() {
+fn logs_and_stop_are_answered() {
     check_one(
         &[
             (5, asks(1, Command::ReopenLogs)),
-            (6, asks(2, Command::Upgrade)),
             (7, asks(3, Command::Stop(Pace::Graceful))),
             (8, asks(4, Command::Stop(Pace::Quick))),
             (9, left(101)),
@@ -189,7 +188,6 @@ fn logs_upgrade_and_stop_are_answered() {
             "ReopenLogs",
             "ReopenLogs 101",
             "ticket 1: the log files are open anew",
-            "ticket 2 fails: an upgrade in place is not part of this version",
             "drain 101 for stop",
             "Stop 101",
             "ticket 3: the server has ended",
