@@ -5,7 +5,7 @@
 use super::attend::Office;
 use super::control::ControlSockets;
 use super::event::Event;
-use super::handover::{Inheritance, Bequest};
+use super::handover::{Bequest, Inheritance};
 use super::herald::Herald;
 use super::perform::{Link, Own, Performer};
 use super::pid_file::PidFile;

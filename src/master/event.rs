@@ -43,13 +43,13 @@ pub(super) enum Event {
 /// What becomes of the child in which the next program is proven.
 #[derive(Debug, Clone)]
 pub(super) enum ProofNews {
-    /// The answer to [`Action::Prove`].
+    /// The answer to [`UpgradeStep::Prove`].
     Begun(Result<(), String>),
     /// Nothing will come of it, because of this; its end follows.
     Failed(String),
     /// It has been reaped, and has left these workers, who serve.
     Ended { workers: Vec<(Pid, Slot)>, failure: Option<String> },
-    /// The answer to [`Action::Replace`], where this program is still there to hear it.
+    /// The answer to [`UpgradeStep::Replace`], where this program is still there to hear it.
     NotReplaced(String),
 }
 
@@ -78,12 +78,8 @@ pub(super) enum Action {
     Settle { generation: Generation },
     /// Nobody will be of this generation any more.
     Abandon { generation: Generation },
-    /// Start the next program as a child, with workers of this generation in these slots; answered by `ProofNews::Begun`.
-    Prove { generation: Generation, slots: Vec<Slot> },
-    /// Have that child leave.
-    EndProof(Pace),
-    /// Put the next program in the place of this one, which knows of this.
-    Replace(Box<Estate>),
+    /// Do something for an upgrade.
+    Upgrade(UpgradeStep),
     /// Have the admin process leave.
     DismissAdmin,
     /// SIGKILL for the admin process.
@@ -104,6 +100,17 @@ pub(super) enum Action {
     Publish(State),
     /// Nothing is left to do.
     Exit(Finish),
+}
+
+/// What is done for an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum UpgradeStep {
+    /// Start the next program as a child, with workers of this generation in these slots; answered by `ProofNews::Begun`.
+    Prove { generation: Generation, slots: Vec<Slot> },
+    /// Have that child leave.
+    EndProof(Pace),
+    /// Put the next program in the place of this one; answered only if that fails.
+    Replace(Box<Estate>),
 }
 
 /// How the master ends.

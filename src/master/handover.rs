@@ -250,8 +250,14 @@ mod tests {
 
     #[test]
     fn other_formats_and_pieces_are_refused() {
-        let common =
-            Common { listeners: Vec::new(), relay: (4, 5), scoreboard: vec![6], metrics: 10, slots_max: 7, handed: false };
+        let common = Common {
+            listeners: Vec::new(),
+            relay: (4, 5),
+            scoreboard: vec![6],
+            metrics: 10,
+            slots_max: 7,
+            handed: false,
+        };
         let purpose = Purpose::Prove(Task { channel: 8, speech: 9, places: vec![(1, 2)] });
         let mut bytes = Vec::new();
         Document { generation: 3, common, purpose }.file().unwrap().read_to_end(&mut bytes).unwrap();

@@ -1,6 +1,6 @@
 //! What the service manager is told, and when: pure, read off what the supervisor has just decided.
 
-use super::event::{Action, Finish};
+use super::event::{Action, Finish, UpgradeStep};
 use super::supervisor::{Phase, Supervisor};
 use crate::contract::control::{Stage, State, Unity};
 use crate::contract::handoff::Generation;
@@ -145,7 +145,9 @@ impl Supervisor {
                 self.reload.as_ref().map_or(self.pool, |reload| reload.pool).check?
             }
             Stage::Starting | Stage::Reloading
-                if self.does(|action| matches!(action, Action::Fork { .. } | Action::Prove { .. })) =>
+                if self.does(|action| {
+                    matches!(action, Action::Fork { .. } | Action::Upgrade(UpgradeStep::Prove { .. }))
+                }) =>
             {
                 self.pool.boot
             }

@@ -194,9 +194,7 @@ impl Performer {
                 self.shared.scoreboard.set_stage(state.stage);
                 self.office.tell(Tiding::State(state));
             }
-            Action::Prove { generation, slots } => return Some(self.begin_proof(generation, &slots)),
-            Action::EndProof(pace) => self.end_proof(pace),
-            Action::Replace(estate) => return Some(self.replace(*estate)),
+            Action::Upgrade(step) => return self.upgrade(step),
             Action::DismissAdmin => self.office.dismiss(),
             Action::KillAdmin => self.office.kill(),
             // The loop's own business.

@@ -2,7 +2,7 @@
 
 use super::attend::Office;
 use super::estate::Estate;
-use super::event::{Event, ProofNews};
+use super::event::{Event, ProofNews, UpgradeStep};
 use super::handover::{self, Common, ConfigText, Document, Inheritance, Luggage, Purpose, Task};
 use super::perform::{Link, Performer};
 use super::pid_file::PidFile;
@@ -120,8 +120,17 @@ impl Proof {
 }
 
 impl Performer {
-    /// Starts the child; what it is for is in `upgrade`.
-    pub(super) fn begin_proof(&mut self, generation: Generation, slots: &[Slot]) -> Event {
+    /// Does something for an upgrade, as `master/upgrade.rs` decides.
+    pub(super) fn upgrade(&mut self, step: UpgradeStep) -> Option<Event> {
+        match step {
+            UpgradeStep::Prove { generation, slots } => return Some(self.begin_proof(generation, &slots)),
+            UpgradeStep::EndProof(pace) => self.end_proof(pace),
+            UpgradeStep::Replace(estate) => return Some(self.replace(*estate)),
+        }
+        None
+    }
+
+    fn begin_proof(&mut self, generation: Generation, slots: &[Slot]) -> Event {
         let begun = self.try_begin_proof(generation, slots);
         let begun = begun.map_err(|error| format!("the new program cannot be started: {error}"));
         Event::Proof(ProofNews::Begun(begun))
@@ -266,7 +275,7 @@ impl Performer {
     }
 
     /// Has the child leave: in order, with those of its workers that serve, or at once with all of them.
-    pub(super) fn end_proof(&self, pace: Pace) {
+    fn end_proof(&self, pace: Pace) {
         let Some(proof) = &self.proof else { return };
         let ended = match pace {
             Pace::Graceful => process_group::terminate(proof.pid),
@@ -279,7 +288,7 @@ impl Performer {
     }
 
     /// Puts the new program in this one's place. Returns only when that fails, with everything as before.
-    pub(super) fn replace(&mut self, estate: Estate) -> Event {
+    fn replace(&mut self, estate: Estate) -> Event {
         let error = match self.try_replace(estate) {
             Ok(never) => match never {},
             Err(error) => error,

@@ -6,7 +6,7 @@
 use super::attend::Office;
 use super::control::ControlSockets;
 use super::event::{Action, Event, Note, Who};
-use super::handover::{ConfigText, Bequest, Task};
+use super::handover::{Bequest, ConfigText, Task};
 use super::perform::{Own, Performer, SocketSource};
 use super::proof::Word;
 use super::supervisor::LEAVING;

@@ -4,7 +4,7 @@
 //! over then is in `estate`; the program that takes over replaces the remaining workers as a reload does.
 
 use super::crew::{Life, Worker};
-use super::event::{Action, Note, ProofNews, UpgradeNote};
+use super::event::{Action, Note, ProofNews, UpgradeNote, UpgradeStep};
 use super::supervisor::{DYING, Phase, Supervisor};
 use super::trouble::{Blame, Extent};
 use crate::contract::control::{Pace, Ticket, Verdict};
@@ -94,7 +94,7 @@ impl Supervisor {
         self.upgrade.stage = Stage::Proving { generation, deadline: now + limit };
         self.upgrade.slots.clone_from(&slots);
         self.say(Note::Upgrade(UpgradeNote::Started { generation }));
-        self.act(Action::Prove { generation, slots });
+        self.act(Action::Upgrade(UpgradeStep::Prove { generation, slots }));
     }
 
     /// What has become of the child.
@@ -152,7 +152,7 @@ impl Supervisor {
         // What has been asked for is answered first: the next program could not make sense of it.
         if self.pending.is_empty() && !self.admin_is_awaited() && self.tickets.logs.is_empty() {
             let estate = self.estate(now, generation);
-            self.act(Action::Replace(Box::new(estate)));
+            self.act(Action::Upgrade(UpgradeStep::Replace(Box::new(estate))));
         }
     }
 
@@ -186,7 +186,7 @@ impl Supervisor {
                     Pace::Quick => DYING,
                 };
                 self.upgrade.stage = Stage::Ending { generation, deadline: now + limit };
-                self.act(Action::EndProof(pace));
+                self.act(Action::Upgrade(UpgradeStep::EndProof(pace)));
             }
             Stage::Idle | Stage::Wanted | Stage::Proven { .. } | Stage::Adopted => {
                 self.upgrade.stage = Stage::Idle;

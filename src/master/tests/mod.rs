@@ -4,6 +4,7 @@ mod check;
 mod degraded;
 mod herald;
 mod life;
+mod model;
 mod property;
 mod reload;
 mod successor;
@@ -14,7 +15,7 @@ use crate::contract::control::{Command, Pace, Scale, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
-use crate::master::event::{Action, Event, KillReason, Note, Pool, ProofNews};
+use crate::master::event::{Action, Event, KillReason, Note, Pool, ProofNews, UpgradeStep};
 use crate::master::herald::{Bulletin, Herald, Novelty, Pulse};
 use crate::master::supervisor::Supervisor;
 use crate::sys::process::Pid;
@@ -87,7 +88,7 @@ fn play(
                 } else if action == Action::ReopenLogs {
                     lines.push("ReopenLogs".into());
                     answers.push_back(Event::LogsReopened(Ok(())));
-                } else if let Action::Prove { .. } = action {
+                } else if let Action::Upgrade(UpgradeStep::Prove { .. }) = action {
                     lines.extend(line(&action));
                     answers.push_back(Event::Proof(ProofNews::Begun(Ok(()))));
                 } else {
@@ -138,12 +139,13 @@ fn line(action: &Action) -> Option<String> {
         Action::Fork { .. } | Action::ForkAdmin | Action::LoadConfig | Action::ReopenLogs => {
             Some(format!("{action:?}"))
         }
-        Action::Prove { generation, slots } => {
+        Action::Upgrade(UpgradeStep::Prove { generation, slots }) => {
             let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
             Some(format!("prove gen {generation} in {}", slots.join(" ")))
         }
-        Action::EndProof(_) | Action::DismissAdmin | Action::KillAdmin => Some(format!("{action:?}")),
-        Action::Replace(_) => Some("replace".into()),
+        Action::Upgrade(UpgradeStep::EndProof(pace)) => Some(format!("end proof {pace:?}")),
+        Action::Upgrade(UpgradeStep::Replace(_)) => Some("replace".into()),
+        Action::DismissAdmin | Action::KillAdmin => Some(format!("{action:?}")),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::successor::Successor;
 use crate::contract::control::{Command, Pace, Scale, Ticket};
-use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
@@ -35,15 +34,15 @@ pub(super) struct World {
     check: Option<(Generation, Model)>,
     pub(super) successor: Option<Successor>,
     /// Processes that have asked for a successor.
-    retiring: BTreeSet<Pid>,
+    pub(super) retiring: BTreeSet<Pid>,
     /// How many must serve as long as the reload goes on, crashes apart.
-    floor: Option<usize>,
+    pub(super) floor: Option<usize>,
     pub(super) stopping: bool,
     exit: Option<Finish>,
-    ever_served: bool,
+    pub(super) ever_served: bool,
     /// Tickets without a verdict.
-    waiting: BTreeSet<Ticket>,
-    next_ticket: u64,
+    pub(super) waiting: BTreeSet<Ticket>,
+    pub(super) next_ticket: u64,
     pub(super) has_admin: bool,
 }
 
@@ -170,7 +169,9 @@ impl World {
             | Action::Mark { .. }
             | Action::Say(_)
             | Action::Tell(_) => {}
-            upgrade => return self.perform_upgrade(upgrade),
+            // The admin process leaves in its own time, as at any other.
+            Action::DismissAdmin | Action::KillAdmin => {}
+            Action::Upgrade(step) => return self.perform_upgrade(step),
         }
         None
     }
@@ -263,14 +264,6 @@ impl World {
         }
     }
 
-    fn serving(&self) -> BTreeSet<Pid> {
-        self.processes
-            .iter()
-            .filter(|(_, process)| process.2 == Model::Serving)
-            .map(|(pid, _)| *pid)
-            .collect()
-    }
-
     /// One random event; `calm` leaves out signals and crashes.
     fn act(&mut self, calm: bool) {
         let choice = if calm { self.below(5) } else { self.below(40) };
@@ -317,35 +310,6 @@ impl World {
             }
         };
         self.happen(event);
-    }
-
-    /// Somebody wants something; every other one waits for the outcome.
-    fn asked(&mut self, command: Command) -> Event {
-        self.next_ticket += 1;
-        let ticket = Some(Ticket(self.next_ticket)).filter(|_| self.below(2) == 0);
-        self.waiting.extend(ticket);
-        Event::Asked { ticket, command }
-    }
-
-    fn becomes_ready(&mut self, pid: Pid) -> Event {
-        self.processes.get_mut(&pid).unwrap().2 = Model::Serving;
-        self.ever_served = true;
-        Event::Reported { pid, report: Report::Ready }
-    }
-
-    fn fails(&mut self, pid: Pid) -> Event {
-        self.processes.get_mut(&pid).unwrap().2 = Model::Leaving;
-        let report = Report::Failed { reason: ExitReason::AppLoadFailed, text: String::new() };
-        Event::Reported { pid, report }
-    }
-
-    fn ends(&mut self, pid: Pid, outcome: WaitOutcome) -> Event {
-        let ended = self.processes.remove(&pid);
-        self.retiring.remove(&pid);
-        if ended.is_some_and(|(_, _, model)| model == Model::Serving) {
-            self.floor = self.floor.map(|floor| floor.saturating_sub(1));
-        }
-        Event::Exited { pid, outcome }
     }
 }
 

@@ -4,7 +4,7 @@ use super::property::{Model, SLOTS_MAX, World};
 use crate::contract::control::Pace;
 use crate::contract::handoff::{Generation, Slot};
 use crate::master::estate::Estate;
-use crate::master::event::{Action, Event, ProofNews};
+use crate::master::event::{Event, ProofNews, UpgradeStep};
 use crate::master::steward::Attendance;
 use crate::master::supervisor::Supervisor;
 use crate::sys::process::Pid;
@@ -17,9 +17,9 @@ pub(super) struct Successor {
 }
 
 impl World {
-    pub(super) fn perform_upgrade(&mut self, action: Action) -> Option<Event> {
-        match action {
-            Action::Prove { generation, slots } => {
+    pub(super) fn perform_upgrade(&mut self, step: UpgradeStep) -> Option<Event> {
+        match step {
+            UpgradeStep::Prove { generation, slots } => {
                 assert!(
                     self.successor.is_none() && !self.stopping,
                     "one child at a time, and none after a stop"
@@ -32,12 +32,12 @@ impl World {
                 let begun = if is_good { Ok(()) } else { Err("no such program".into()) };
                 Some(Event::Proof(ProofNews::Begun(begun)))
             }
-            Action::EndProof(pace) => {
+            UpgradeStep::EndProof(pace) => {
                 let child = self.successor.as_mut().expect("a child to be ended");
                 child.model = if pace == Pace::Quick { Model::Killed } else { Model::Leaving };
                 None
             }
-            Action::Replace(estate) => {
+            UpgradeStep::Replace(estate) => {
                 assert!(self.successor.is_none() && !self.stopping, "the child has been reaped");
                 if self.below(4) == 0 {
                     return Some(Event::Proof(ProofNews::NotReplaced("text file busy".into())));
@@ -45,8 +45,6 @@ impl World {
                 self.take_over(&estate);
                 Some(Event::Tick)
             }
-            // It leaves in its own time, as at any other.
-            _ => None,
         }
     }
 

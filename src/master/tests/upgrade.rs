@@ -71,7 +71,7 @@ fn a_child_that_only_runs_is_ended_in_time() {
             (due + 10, Event::Tick),
             (due + 11, disproven("killed")),
         ],
-        &["EndProof(Quick)", &answer, &note, "EndProof(Quick)"],
+        &["end proof Quick", &answer, &note, "end proof Quick"],
     );
 }
 
@@ -81,7 +81,7 @@ fn a_stop_waits_for_the_child() {
         &[(6, TERM), (7, left(101)), (7, left(102)), (8, disproven("the upgrade was given up"))],
         &[
             "ticket 1 fails: the server is stopping",
-            "EndProof(Graceful)",
+            "end proof Graceful",
             "drain 101 for stop",
             "drain 102 for stop",
             "exit Ended",
@@ -92,7 +92,7 @@ fn a_stop_waits_for_the_child() {
         &[(6, TERM), (7, left(101)), (7, left(102)), (8, proven(&[(201, 1)])), (9, left(201))],
         &[
             "ticket 1 fails: the server is stopping",
-            "EndProof(Graceful)",
+            "end proof Graceful",
             "drain 101 for stop",
             "drain 102 for stop",
             "drain 201 for stop",
@@ -153,9 +153,8 @@ fn estate(script: &[Event], now: Instant) -> Estate {
     };
     let forks = [fork(1, 101), fork(2, 102), ready(101), ready(102), asks(1, Command::Upgrade)];
     let all = begin.into_iter().chain(forks).chain(script.iter().cloned()).chain([proven(&[(201, 1)])]);
-    let mut estates = all.flat_map(|event| supervisor.step(now, event)).filter_map(|action| match action {
-        Action::Replace(estate) => Some(*estate),
-        _ => None,
+    let mut estates = all.flat_map(|event| supervisor.step(now, event)).filter_map(|action| {
+        if let Action::Upgrade(UpgradeStep::Replace(estate)) = action { Some(*estate) } else { None }
     });
     let estate = estates.next().unwrap();
     serde_json::from_str(&serde_json::to_string(&estate).unwrap()).unwrap()
