@@ -4,7 +4,7 @@ use super::check::Trial;
 use super::crew::{Life, Seat};
 use super::event::{Action, Finish, Note, Pool};
 use super::respawn::Respawn;
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, UNWANTED};
 use super::trouble::{Blame, Delayed, Extent};
 use crate::contract::control::{Ticket, Verdict};
 use crate::contract::exit::ExitReason;
@@ -174,7 +174,10 @@ impl Supervisor {
             Progress::Replacing => reload.is_tried(slot, generation),
         };
         self.cancel_check(now);
-        self.pending.retain(|slot, generation| !tried(*slot, *generation));
+        // Until they are answered they count as processes of their slots.
+        for (_, generation) in self.pending.iter_mut().filter(|(slot, of)| tried(**slot, **of)) {
+            *generation = UNWANTED;
+        }
         for pid in self.crew.select(|worker| tried(worker.slot, worker.generation)) {
             self.dismiss(now, pid);
         }

@@ -3,7 +3,7 @@
 use super::crew::Seat;
 use super::event::Note;
 use super::respawn::Respawn;
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, UNWANTED};
 use crate::contract::control::{Scale, Ticket, Verdict};
 use crate::contract::handoff::Slot;
 use std::time::Instant;
@@ -80,7 +80,7 @@ impl Supervisor {
     /// Takes a slot out of service; its sockets stay and its siblings serve them.
     pub(super) fn retire_slot(&mut self, now: Instant, slot: Slot) {
         self.seats.remove(&slot);
-        self.pending.remove(&slot);
+        self.pending.entry(slot).and_modify(|generation| *generation = UNWANTED);
         for pid in self.crew.select(|worker| worker.slot == slot) {
             self.dismiss(now, pid);
         }

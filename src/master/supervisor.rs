@@ -37,7 +37,7 @@ pub(super) struct Supervisor {
     pub(super) last_generation: Generation,
     pub(super) seats: BTreeMap<Slot, Seat>,
     pub(super) crew: Crew,
-    /// Forks that have been asked for and not been answered.
+    /// Forks that have been asked for and not been answered; of [`UNWANTED`], where nobody wants them any more.
     pub(super) pending: BTreeMap<Slot, Generation>,
     pub(super) reload: Option<Reload>,
     /// A reload was asked for that must wait.
@@ -208,7 +208,7 @@ impl Supervisor {
     }
 
     fn forked(&mut self, now: Instant, slot: Slot, generation: Generation, pid: Pid) {
-        let wanted = self.pending.get(&slot) == Some(&generation);
+        let wanted = self.pending.remove(&slot) == Some(generation);
         let pool = self
             .reload
             .as_ref()
@@ -216,17 +216,13 @@ impl Supervisor {
             .map_or(self.pool, |r| r.pool);
         let life = Life::Starting { deadline: now + pool.boot };
         self.crew.workers.insert(pid, Worker { slot, generation, life });
-        if wanted {
-            self.pending.remove(&slot);
-        }
         if !wanted || !self.keeps_pool() {
             self.kill(now, pid, KillReason::NotNeeded);
         }
     }
 
     fn fork_failed(&mut self, now: Instant, slot: Slot, generation: Generation, text: String) {
-        if self.pending.get(&slot) == Some(&generation) {
-            self.pending.remove(&slot);
+        if self.pending.remove(&slot) == Some(generation) {
             self.boot_failed(now, (slot, generation), (ExitReason::BootFailed, text), Blame::Circumstances);
         }
     }
@@ -388,6 +384,9 @@ impl Supervisor {
         self.tell_vacancies();
     }
 }
+
+/// No generation has this number.
+pub(super) const UNWANTED: Generation = Generation(0);
 
 const PROCESSES_PER_SLOT: usize = 2;
 
