@@ -5,6 +5,11 @@
 //! while it makes a cell leaves one that nobody uses; two that make the same series at once may get two cells, which are
 //! added up as well.
 
+mod text;
+
+#[cfg(test)]
+mod tests;
+
 use crate::contract::scoreboard::RecordIndex;
 use crate::sys::shared_memory::SharedWords;
 use std::collections::BTreeMap;
@@ -13,6 +18,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use text::{CLAIMED, COUNTER, FREE, GAUGE, HELP_MAX, KEY_MAX, Text, key};
 
 /// All figures of all processes.
 #[derive(Debug, Clone)]
@@ -312,74 +318,8 @@ impl MetricTable {
     }
 }
 
-/// What a cell says of its series.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Text {
-    kind: MetricKind,
-    /// Name and labels, as they are told.
-    key: String,
-    help: String,
-}
-
-impl Text {
-    fn new(kind: MetricKind, key: String, help: &str) -> Result<Self, MetricError> {
-        let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        if key.len() > KEY_MAX || help.len() > HELP_MAX {
-            return Err(MetricError::TooLong);
-        }
-        Ok(Self { kind, key, help })
-    }
-
-    /// Kind and lengths; never [`FREE`] nor [`CLAIMED`].
-    fn head(&self) -> u64 {
-        let kind = match self.kind {
-            MetricKind::Counter => COUNTER,
-            MetricKind::Gauge => GAUGE,
-        };
-        let length = |text: &str| u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes();
-        let ([k0, k1], [h0, h1]) = (length(&self.key), length(&self.help));
-        u64::from_le_bytes([kind, 0, k0, k1, h0, h1, 0, 0])
-    }
-
-    /// FNV-1a: the same in every process, and good enough for names.
-    fn hash(&self) -> usize {
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let hash = self.key.bytes().fold(0xcbf2_9ce4_8422_2325, step);
-        usize::try_from(hash % CELLS as u64).unwrap_or(0)
-    }
-}
-
-/// `name{label="value"}`, in Prometheus's own spelling.
-fn key(name: &str, labels: &[(&str, &str)]) -> Result<String, MetricError> {
-    let is_name = |text: &str, more: &[char]| {
-        let fits = |character: char| {
-            character.is_ascii_alphanumeric() || character == '_' || more.contains(&character)
-        };
-        text.chars().all(fits) && text.starts_with(|first: char| !first.is_ascii_digit())
-    };
-    if !is_name(name, &[':']) || name.starts_with("ferricorn_") {
-        return Err(MetricError::Name(name.to_owned()));
-    }
-    let mut parts = Vec::with_capacity(labels.len());
-    for (label, value) in labels {
-        if !is_name(label, &[]) || label.starts_with("__") {
-            return Err(MetricError::Name((*label).to_owned()));
-        }
-        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        parts.push(format!("{label}=\"{value}\""));
-    }
-    parts.sort();
-    Ok(if parts.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", parts.join(",")) })
-}
-
 /// Series that there is room for.
 const CELLS: usize = 1024;
-
-/// Bytes of a name with its labels.
-const KEY_MAX: usize = 200;
-
-/// Bytes of a help; those that are escaped count twice.
-const HELP_MAX: usize = 112;
 
 /// A head, and the text.
 const CELL_WORDS: usize = 1 + (KEY_MAX + HELP_MAX) / size_of::<u64>();
@@ -387,15 +327,5 @@ const CELL_WORDS: usize = 1 + (KEY_MAX + HELP_MAX) / size_of::<u64>();
 /// The row of those who have ended.
 const ENDED: usize = 0;
 
-/// Heads of cells without a text; see `Text::head` for the others.
-const FREE: u64 = 0;
-const CLAIMED: u64 = 1;
-const COUNTER: u8 = 2;
-const GAUGE: u8 = 3;
-
 /// How often a reader tries to find the table at rest.
 const READING_TRIES: usize = 100;
-
-#[cfg(test)]
-#[path = "metrics_tests.rs"]
-mod tests;
