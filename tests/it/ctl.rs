@@ -66,7 +66,7 @@ fn a_reload_that_fails_is_told_with_its_reason() {
     let server = Server::start(Transport::Tcp, 2);
     let good = server.folder().read("ferricorn.toml");
     server.folder().write("ferricorn.toml", "[workers]\ncuont = 1\n");
-    let (code, output, errors) = ctl(&server, &["reload", "--wait"]);
+    let (code, output, errors) = ctl(&server, &["reload"]);
     assert_eq!((code, output.as_str()), (Some(1), ""));
     assert!(
         errors.starts_with("error: ") && errors.contains("cuont") && errors.contains("did you mean"),
@@ -83,7 +83,7 @@ fn a_reload_that_fails_is_told_with_its_reason() {
     assert_eq!(succeed(&server, &["reload", "--wait"]), "generation 2\n");
     assert_eq!(status(&server)["state"], "serving");
     server.folder().write("ferricorn.toml", "[workers]\ncuont = 1\n");
-    assert_eq!(succeed(&server, &["reload"]), "accepted\n", "nobody waits for what becomes of it");
+    assert_eq!(succeed(&server, &["reload", "--no-wait"]), "accepted\n", "nobody waits for what becomes of it");
     server.wait_for_count("reload failed: ", 3);
 }
 
@@ -184,7 +184,7 @@ fn a_stop_is_waited_for_and_leaves_nothing() {
     assert!(!path.exists());
     assert_eq!(server.survivors(), [] as [i32; 0]);
     let mut server = Server::start(Transport::Tcp, 1);
-    assert_eq!(succeed(&server, &["quit"]), "accepted\n");
+    assert_eq!(succeed(&server, &["quit", "--no-wait"]), "accepted\n");
     assert_eq!(server.exit_code(), Some(0));
 }
 

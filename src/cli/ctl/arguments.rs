@@ -22,9 +22,12 @@ pub(in crate::cli) struct Arguments {
     /// Print JSON
     #[arg(long, global = true, action = ArgAction::SetTrue)]
     pub(super) json: bool,
-    /// Wait for the outcome of a reload, an upgrade or a stop
+    /// Wait for the outcome of a reload, an upgrade or a stop, as without this flag
     #[arg(long, global = true, action = ArgAction::SetTrue)]
-    pub(super) wait: bool,
+    wait: bool,
+    /// Leave when the master has been told; what becomes of it is in the log
+    #[arg(long, global = true, action = ArgAction::SetTrue, conflicts_with = "wait")]
+    no_wait: bool,
     /// Give up after so many seconds; 0 = never
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
@@ -60,6 +63,11 @@ pub(super) enum Action {
 impl Arguments {
     pub(super) fn selection(&self) -> Selection {
         Selection { socket: self.socket.clone(), pid: self.pid, config: self.config.clone() }
+    }
+
+    /// Whether the outcome is waited for: an exit code of 0 should mean that it has happened.
+    pub(super) fn waits(&self) -> bool {
+        self.wait || !self.no_wait
     }
 
     /// `None`: as long as it takes.

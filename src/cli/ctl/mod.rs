@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// 0 only if what was asked for has taken effect or, without `--wait`, been accepted.
+/// 0 only if what was asked for has taken effect or, with `--no-wait`, been accepted.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let found = match find::find(&arguments.selection()) {
         Ok(found) => found,
@@ -22,14 +22,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     let deadline = arguments.timeout().map(|limit| Instant::now() + limit);
-    let (method, target) = arguments.action.request(arguments.wait);
+    let (method, target) = arguments.action.request(arguments.waits());
     let called = client::call(&found.place, (method, &target), deadline);
     match (&arguments.action, called) {
         (Action::Status | Action::Workers | Action::Requests, Ok(Answer { status: 200, value })) => {
             super::print(&shown(arguments, &value))
         }
         (action, Ok(Answer { status: 200..=299, value })) => {
-            if arguments.wait && action.ends_the_server() && !find::has_ended(&found, deadline) {
+            if arguments.waits() && action.ends_the_server() && !find::has_ended(&found, deadline) {
                 return fail(arguments, "the server is stopping and has not ended in time");
             }
             done(arguments, &value)
