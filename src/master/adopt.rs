@@ -9,6 +9,7 @@ use super::handover::{Bequest, Inheritance};
 use super::herald::Herald;
 use super::perform::{Link, Own, Performer};
 use super::pid_file::PidFile;
+use super::shelf::Shelf;
 use super::steward::Attendance;
 use super::supervisor::Supervisor;
 use super::{MasterError, Outcome, Start, finish, pool};
@@ -48,6 +49,7 @@ pub(super) fn run(
         }
     });
     let herald = manager.as_ref().map(|_| Herald::new(watchdog));
+    let shelf = Shelf::new(manager.as_ref());
     let own = Own {
         signals,
         pid_file: pid_file
@@ -58,6 +60,7 @@ pub(super) fn run(
         watchdog,
         files: SocketFiles::from_written(files),
         source,
+        shelf,
     };
     let control = ControlSockets::inherited(&admin).map_err(take_over)?;
     let mut office = Office::new(control, &mut start, &shared);
@@ -77,6 +80,8 @@ pub(super) fn run(
         let channel = channel.map(inherit::take).transpose().map_err(take_over)?;
         performer.links.insert(Pid(pid), Link { channel, record });
     }
+    // What is kept already is not kept twice.
+    performer.shelve();
     let workers = performer.links.len();
     info!(%generation, "the new program has taken over, with {workers} workers and every socket");
     // First those who have ended meanwhile: the wave that has been proven is not to be relied on without looking.

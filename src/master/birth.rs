@@ -7,9 +7,9 @@ use crate::contract::exit::ExitReason;
 use crate::contract::figures::Figure;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
 use crate::contract::scoreboard::{RecordIndex, WorkerState};
-use crate::sys::channel;
 use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::Pid;
+use crate::sys::{channel, env, fd_store};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -101,6 +101,8 @@ impl Performer {
             pid_file.leave_to_parent();
         }
         self.own.manager = None;
+        // The master needs it as long as it lives; nobody else should take the manager's promise for theirs.
+        let _ = env::remove(fd_store::PLACES.as_ref());
         self.own.signals.release();
         self.check = None;
         self.proof = None;

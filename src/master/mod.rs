@@ -25,6 +25,7 @@ mod prove;
 mod reload;
 mod respawn;
 mod scale;
+mod shelf;
 mod sockets;
 mod steward;
 mod stop;
@@ -56,6 +57,7 @@ use handover::{ConfigText, Handover, Purpose};
 use herald::Herald;
 use perform::{Own, Performer, Shared, SocketSource};
 use pid_file::PidFile;
+use shelf::Shelf;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -173,13 +175,21 @@ fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers"))?;
     let metrics = MetricTable::new(scoreboard.record_count()).map_err(system("share memory with workers"))?;
     let relay = Relay::new().map_err(system("make the workers' relay"))?;
-    let source = if handed.sockets.is_empty() { SocketSource::Bound } else { SocketSource::Handed };
-    let bound = bind::bind(&start.config.server, pool.workers, &handed.sockets)?;
+    let source = if bind::is_activated(&handed) { SocketSource::Handed } else { SocketSource::Bound };
+    let shelf = Shelf::new(handed.manager.as_ref());
+    let bound = bind::bind(&start.config.server, pool.workers, &handed)?;
+    // The next attempt takes kept sockets by their paths.
+    let undo = || {
+        if !shelf.is_there() {
+            bound.files.remove()
+        }
+    };
     let pid_file = start.config.server.pid_file.as_deref().map(PidFile::write).transpose();
-    let pid_file = pid_file.inspect_err(|_| bound.files.remove())?;
-    let control = ControlSockets::new(&start.config).inspect_err(|_| bound.files.remove())?;
+    let pid_file = pid_file.inspect_err(|_| undo())?;
+    let control = ControlSockets::new(&start.config).inspect_err(|_| undo())?;
     sockets::announce(bound.listeners.iter());
-    for slot in (1..=pool.workers).map(Slot) {
+    // Those of a larger pool before a restart, too.
+    for slot in (1..=pool.workers).map(Slot).chain(bound.listeners.slots()) {
         scoreboard.set_service(slot, Service::Vacant);
     }
     let shared = Shared { listeners: bound.listeners, relay, scoreboard, metrics };
@@ -187,8 +197,9 @@ fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     let herald = manager.as_ref().map(|_| Herald::new(watchdog));
     let office = Office::new(control, &mut start, &shared);
     let attendance = if office.is_wanted() { Attendance::Attended } else { Attendance::Unattended };
-    let own = Own { signals, pid_file, manager, watchdog, files: bound.files, source };
-    let performer = Performer::new(start, shared, own, office, Generation(1));
+    let own = Own { signals, pid_file, manager, watchdog, files: bound.files, source, shelf };
+    let mut performer = Performer::new(start, shared, own, office, Generation(1));
+    performer.shelve();
     let supervisor = Supervisor::new(pool, slots_max).with_herald(herald).attended(attendance);
     finish(performer, supervisor, VecDeque::from([Event::Tick]))
 }

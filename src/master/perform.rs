@@ -8,6 +8,7 @@ use super::herald::Bulletin;
 use super::legacy::Legacies;
 use super::pid_file::PidFile;
 use super::proof::Proof;
+use super::shelf::Shelf;
 use super::{Start, figures, manager, pool};
 use crate::config::{Changes, Config};
 use crate::contract::control::{Command, Pace, Scale, Tiding};
@@ -90,6 +91,7 @@ pub(super) struct Own {
     /// The paths of the UNIX sockets.
     pub(super) files: SocketFiles,
     pub(super) source: SocketSource,
+    pub(super) shelf: Shelf,
 }
 
 /// Who has bound the listening sockets.
@@ -154,6 +156,8 @@ impl Performer {
                     warn!(%pid, "cannot kill worker: {error}");
                 }
             }
+            // Kept sockets live on: who connects from now on is the next server's client.
+            Action::RefuseClients if self.own.shelf.is_there() => {}
             Action::RefuseClients => {
                 if let Err(error) = self.shared.listeners.refuse_clients() {
                     warn!("a listening socket cannot be closed to clients; some may be lost: {error}");
@@ -368,7 +372,9 @@ impl Performer {
     /// Takes leave of the admin process, as everybody else has gone, and of the paths of sockets.
     pub(super) fn close(mut self) {
         self.office.close(&mut self.own.signals);
-        self.own.files.remove();
+        if !self.own.shelf.is_there() {
+            self.own.files.remove();
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::event::{Action, Event, Note, Who};
 use super::handover::{Bequest, ConfigText, Task};
 use super::perform::{Own, Performer, SocketSource};
 use super::proof::Word;
+use super::shelf::Shelf;
 use super::supervisor::LEAVING;
 use super::{Start, check_accounts, pool};
 use crate::config::BindAddress;
@@ -90,6 +91,7 @@ impl Trial {
             watchdog: None,
             files: SocketFiles::default(),
             source,
+            shelf: Shelf::new(None),
         };
         let office = Office::new(ControlSockets::default(), &mut start, &shared);
         let mut performer = Performer::new(start, shared, own, office, generation);

@@ -32,6 +32,7 @@ impl Performer {
         announce(bound.listeners.iter());
         self.shared.listeners.absorb(bound.listeners, generation);
         self.own.files.absorb(bound.files);
+        self.shelve();
     }
 
     /// Gives up the addresses that are not configured any more.
@@ -58,6 +59,7 @@ impl Performer {
             }
             info!("no longer listening at {}", shown(&closed));
         }
+        self.shelve();
     }
 
     /// Sees that the slot has its sockets, and that everybody knows of new ones before they are connected to in vain.
@@ -66,6 +68,7 @@ impl Performer {
         if opened.is_empty() {
             return Ok(());
         }
+        self.shelve();
         self.shared.scoreboard.set_service(slot, Service::Vacant);
         for listener in opened {
             let Some(socket) = self.shared.listeners.socket(listener, slot) else { continue };

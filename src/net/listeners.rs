@@ -6,7 +6,7 @@
 use crate::config::BindAddress;
 use crate::contract::slot::{Generation, Slot};
 use crate::sys::socket::{self, Families, SocketName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -109,6 +109,15 @@ impl ListenerSet {
     /// Whether clients reach any socket of the server's own by a handshake, which takes time.
     pub fn has_own_tcp(&self) -> bool {
         self.listeners.iter().any(|listener| matches!(listener, Listener::PerSlot { .. }))
+    }
+
+    /// The slots that have a socket of their own.
+    pub fn slots(&self) -> BTreeSet<Slot> {
+        let per_slot = self.listeners.iter().filter_map(|listener| match listener {
+            Listener::PerSlot { sockets, .. } => Some(sockets.keys().copied()),
+            Listener::Shared { .. } | Listener::Closed(_) => None,
+        });
+        per_slot.flatten().collect()
     }
 
     /// Adds an address that no key of the configuration names.

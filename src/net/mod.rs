@@ -3,11 +3,13 @@
 
 pub mod accept;
 pub mod bind;
+mod bind_error;
 mod connection;
 mod drain;
 mod handed;
 pub mod listeners;
 pub mod socket_files;
+mod stored;
 pub mod written;
 
 pub use connection::{Connection, Local, Peer, Stream};

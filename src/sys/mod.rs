@@ -11,6 +11,7 @@ pub mod control_socket;
 pub mod cpu;
 pub mod env;
 pub mod exec;
+pub mod fd_store;
 pub mod fork;
 pub mod inherit;
 pub mod limits;

@@ -52,6 +52,24 @@ pub fn listen_tcp(address: SocketAddr, backlog: u32, families: Families) -> io::
     Ok(socket.into())
 }
 
+/// Gives a listening socket another length of its queue; what waits in it stays (listen(2)).
+///
+/// # Errors
+/// Whatever listen(2) says.
+pub fn listen_again(socket: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {
+    SockRef::from(&socket).listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
+/// Which clients an IPv6 socket takes; an IPv4 socket has one family only.
+///
+/// # Errors
+/// When it is no socket.
+pub fn families(socket: BorrowedFd<'_>) -> io::Result<Families> {
+    let socket = SockRef::from(&socket);
+    let both = socket.domain()? == Domain::IPV6 && !socket.only_v6()?;
+    Ok(if both { Families::Both } else { Families::One })
+}
+
 /// From now on a listening socket answers no further client; what waits in its queue can still be accepted.
 ///
 /// Closing it instead would reset every connection that is in the queue or gets there meanwhile. UNIX: clients are refused at

@@ -38,8 +38,8 @@ pub struct HandedSocket {
 pub struct Manager {
     /// As in `NOTIFY_SOCKET`.
     name: OsString,
-    socket: UnixDatagram,
-    address: SocketAddr,
+    pub(super) socket: UnixDatagram,
+    pub(super) address: SocketAddr,
 }
 
 /// The directory that the manager has made for what lives as long as the service; the first, if there are several.

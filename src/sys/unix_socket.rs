@@ -21,6 +21,20 @@ pub struct Access {
     pub group: Option<u32>,
 }
 
+impl Access {
+    /// Gives a path this owner and mode.
+    ///
+    /// # Errors
+    /// `PermissionDenied` when it is another user's.
+    pub fn give(self, path: &Path) -> io::Result<()> {
+        if self.user.is_some() || self.group.is_some() {
+            privileges::give(path, self.user, self.group)?;
+        }
+        // After the owner: chown(2) may clear bits of the mode.
+        fs::set_permissions(path, Permissions::from_mode(self.mode))
+    }
+}
+
 /// What is found at the path of a UNIX socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occupant {
@@ -92,11 +106,7 @@ pub fn listen(path: &Path, backlog: u32, access: Access) -> io::Result<OwnedFd> 
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(&temporary)?)?;
     let finish = || {
-        if access.user.is_some() || access.group.is_some() {
-            privileges::give(&temporary, access.user, access.group)?;
-        }
-        // After the owner: chown(2) may clear bits of the mode.
-        fs::set_permissions(&temporary, Permissions::from_mode(access.mode))?;
+        access.give(&temporary)?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         fs::rename(&temporary, path)
     };

@@ -314,6 +314,67 @@ def test_restart_begins_anew(started):
     assert ask(started, "GET", "/version").status == 200
 
 
+@pytest.fixture(params=["tcp", "unix"])
+def kept(request, machine):
+    """The example, started, with sockets that systemd keeps over a restart."""
+    write_app(machine, "one")
+    address = {"tcp": 8200, "unix": "/run/kept/http.sock"}[request.param]
+    bind = f"unix:{address}" if request.param == "unix" else f"127.0.0.1:{address}"
+    print_units(machine, "--bind", bind, "--name", "kept")
+    service = machines.Service(machine, "kept", address)
+    service.systemctl("start")
+    yield service
+    print(f"---- journal of {service.name} ----\n{service.log.text()}")
+    service.close()
+    forget_drop_ins(service)
+
+
+def stored(service):
+    """How many descriptors systemd holds for a service."""
+    return int(service.show("NFileDescriptorStore"))
+
+
+def test_restart_under_load_refuses_nobody(kept):
+    slots = 1 if isinstance(kept.address, str) else 2
+    assert stored(kept) == slots
+    before = kept.show("MainPID")
+    with Load(kept, "/version", kept=False) as load:
+        for version in ("two", "three"):
+            write_app(kept.machine, version)
+            kept.systemctl("restart")
+            load.more()
+        assert load.failures == []
+        # As after a crash of the master: only what it was serving is lost.
+        kept.machine.run("systemctl", "kill", "--kill-who=all", "--signal=KILL", "kept.service")
+        kept.log.wait_for("ready: 2 workers, generation 1", count=4)
+        load.more()
+    assert len(load.failures) <= len(load.threads)
+    assert not any("Refused" in failure or "NotFound" in failure for failure in load.failures), load.failures
+    assert ask(kept, "GET", "/version").content == b"three"
+    assert kept.show("MainPID") != before
+    assert stored(kept) == slots
+    assert "WARN" not in kept.log.text() and "store" not in kept.log.text()
+
+
+def test_kept_sockets_are_those_of_the_configuration_and_go_at_a_stop(kept):
+    other = 8201
+    bind = f"127.0.0.1:{other}"
+    print_units(kept.machine, "--bind", bind, "--workers", "3", "--name", "kept")
+    kept.systemctl("restart")
+    assert stored(kept) == 3
+    with pytest.raises(OSError):
+        kept.connect()
+    moved = machines.Service(kept.machine, "kept", other)
+    try:
+        assert ask(moved, "GET", "/version").status == 200
+    finally:
+        moved.close()
+    assert kept.show("ActiveState") == "inactive"
+    assert stored(kept) == 0
+    with pytest.raises(OSError):
+        moved.connect()
+
+
 def test_killed_worker_is_replaced_and_the_service_goes_on(started):
     master, worker = started.show("MainPID"), started.workers()[0]
     started.machine.run("kill", "-9", worker)

@@ -26,9 +26,10 @@ pub(super) struct Plan {
     pub(super) home: Reach,
     pub(super) temporary: Reach,
     pub(super) code: Code,
-    /// Limits of a start and of a stop.
-    pub(super) boot: Duration,
-    pub(super) graceful: Duration,
+    /// Limits of a start or a reload, of a reload, and of a stop.
+    pub(super) start: Duration,
+    pub(super) reloading: Duration,
+    pub(super) stop: Duration,
     /// For whoever reads the units, not in them.
     pub(super) notes: Vec<String>,
 }
@@ -104,8 +105,9 @@ impl Plan {
             home: Reach::Hidden,
             temporary: Reach::Hidden,
             code: if config.has_python_app() { Code::Python } else { Code::Native },
-            boot: config.timeouts.boot,
-            graceful: config.timeouts.graceful,
+            start: config.timeouts.boot.max(config.timeouts.reload),
+            reloading: config.timeouts.reload,
+            stop: config.timeouts.lame_duck + config.timeouts.longest_drain(),
             notes: note.into_iter().collect(),
         };
         if arguments.socket {

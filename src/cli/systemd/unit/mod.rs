@@ -70,7 +70,7 @@ fn life(unit: &mut Unit, plan: &Plan) {
             );
             let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
             // Behind what tells which server, so that the variable stays one.
-            let timeout = (plan.boot + MARGIN - REPLY).as_secs();
+            let timeout = (plan.reloading + REPLY).as_secs();
             unit.line(format!(
                 "ExecReload={} --pid $MAINPID --timeout {timeout} reload --wait",
                 words.join(" ")
@@ -83,9 +83,16 @@ fn life(unit: &mut Unit, plan: &Plan) {
     }
     unit.why("Workers are told by the master when to leave; what is left at the end is killed.");
     unit.line("KillMode=mixed");
-    unit.why("timeouts.boot and timeouts.graceful, and time for what follows them.");
-    unit.line(format!("TimeoutStartSec={}", (plan.boot + MARGIN).as_secs()));
-    unit.line(format!("TimeoutStopSec={}", (plan.graceful + MARGIN).as_secs()));
+    unit.why("timeouts.boot or timeouts.reload (systemd has one limit for both), and time for what follows.");
+    unit.line(format!("TimeoutStartSec={}", (plan.start + MARGIN).as_secs()));
+    unit.why("timeouts.lame_duck and the longest of the times to drain, and time for what follows.");
+    unit.line(format!("TimeoutStopSec={}", (plan.stop + MARGIN).as_secs()));
+    if plan.activation == Activation::Server {
+        unit.why("Listening sockets are kept over a restart: clients wait and are not refused.");
+        unit.line(format!("FileDescriptorStoreMax={STORED}"));
+        unit.why("systemd 254 and later say this themselves.");
+        unit.line(format!("Environment={}={STORED}", crate::sys::fd_store::PLACES));
+    }
     unit.why("A master that hangs, or under which no worker comes up, is started anew.");
     unit.line("WatchdogSec=30");
     unit.line("Restart=on-failure");
@@ -118,6 +125,8 @@ fn places(unit: &mut Unit, plan: &Plan) {
             unit.why("For sockets and pid files; others, such as nginx, may enter.");
             unit.line(format!("RuntimeDirectory={}", writable.runtime.join(" ")));
             unit.line("RuntimeDirectoryMode=0755");
+            unit.why("The paths of kept sockets stay as well.");
+            unit.line("RuntimeDirectoryPreserve=restart");
         }
         // A runtime directory goes with the service, and the socket in it with the directory.
         Activation::Socket(_) => {}
@@ -242,8 +251,11 @@ fn place(path: &Path) -> String {
     path.display().to_string().replace('%', "%%")
 }
 
-/// For saying that it takes too long, before systemd loses patience (TimeoutStartSec= holds for reloads as well).
+/// For the answer that a reload has taken too long, before systemd loses patience.
 const REPLY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// More than a pool has slots and addresses.
+const STORED: u32 = 512;
 
 /// For killing and reaping what is overdue.
 const MARGIN: std::time::Duration = std::time::Duration::from_secs(15);

@@ -27,8 +27,9 @@ fn generic() -> Plan {
         home: Reach::Hidden,
         temporary: Reach::Hidden,
         code: Code::Python,
-        boot: config.timeouts.boot,
-        graceful: config.timeouts.graceful,
+        start: config.timeouts.boot.max(config.timeouts.reload),
+        reloading: config.timeouts.reload,
+        stop: config.timeouts.lame_duck + config.timeouts.longest_drain(),
         notes: Vec::new(),
     }
 }
@@ -71,7 +72,7 @@ fn the_service_has_what_the_plan_says() {
     assert_eq!(
         differences(|plan| plan.reload = Reloading::Signal),
         [
-            "- ExecReload=/srv/site/.venv/bin/ferricorn ctl --pid $MAINPID --timeout 130 reload --wait",
+            "- ExecReload=/srv/site/.venv/bin/ferricorn ctl --pid $MAINPID --timeout 605 reload --wait",
             "+ ExecReload=/bin/kill -HUP $MAINPID"
         ]
     );
@@ -93,8 +94,11 @@ fn the_service_has_what_the_plan_says() {
     assert_eq!(
         differences(|plan| plan.activation = generic().activation),
         [
+            "- FileDescriptorStoreMax=512",
+            "- Environment=FDSTORE=512",
             "- RuntimeDirectory=ferricorn",
             "- RuntimeDirectoryMode=0755",
+            "- RuntimeDirectoryPreserve=restart",
             "+ Requires=ferricorn.socket",
             "+ After=ferricorn.socket"
         ]

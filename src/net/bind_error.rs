@@ -1,0 +1,74 @@
+//! Why an address cannot be had.
+
+use crate::sys::process::{self, Pid};
+use std::fmt;
+use std::io;
+
+/// Why there is no listening socket at an address.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody listens there.
+    #[error("cannot bind {address}: in use by {holder}")]
+    InUse {
+        /// The address.
+        address: String,
+        /// Who listens.
+        holder: Holder,
+    },
+    /// Another server is about to bind the same address.
+    #[error("cannot bind {address}: another server is starting on it at this moment")]
+    BeingTaken {
+        /// The address.
+        address: String,
+    },
+    /// A port below 1024 without the right to it.
+    #[error(
+        "cannot bind {address}: permission denied; give CAP_NET_BIND_SERVICE, use a socket unit, or a port from 1024"
+    )]
+    LowPort {
+        /// The address.
+        address: String,
+    },
+    /// The path names something that is no socket; it is left alone.
+    #[error("cannot bind {address}: the path exists and is no socket")]
+    NoSocket {
+        /// The address.
+        address: String,
+    },
+    /// The name means no address.
+    #[error("cannot bind {address}: the name cannot be resolved: {source}")]
+    Resolve {
+        /// The address.
+        address: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("cannot bind {address}: {source}")]
+    Other {
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Who listens on an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder(Option<(Pid, Option<String>)>);
+
+impl Holder {
+    pub(super) fn of(pid: Option<Pid>) -> Self {
+        Self(pid.map(|pid| (pid, process::command_line(pid))))
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some((pid, Some(command))) => write!(f, "pid {pid} ({command})"),
+            Some((pid, None)) => write!(f, "pid {pid}"),
+            None => f.write_str("an unknown process (only root sees whose)"),
+        }
+    }
+}
