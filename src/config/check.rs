@@ -61,6 +61,12 @@ fn server(config: &Config, findings: &mut Findings<'_>) {
             findings.add("server.bind", format!("{address} stands there twice; remove one"));
         }
     }
+    if server.open_files != 0 && server.open_files < OPEN_FILES_MIN {
+        findings.add("server.open_files", format!("expected 0, or a number from {OPEN_FILES_MIN}"));
+    }
+    if server.oom_score_adj > 1000 {
+        findings.add("server.oom_score_adj", "expected a number from 0 to 1000");
+    }
     if !(1..=65_535).contains(&server.backlog) {
         findings.add("server.backlog", "expected a number from 1 to 65535");
     }
@@ -83,6 +89,9 @@ fn server(config: &Config, findings: &mut Findings<'_>) {
     }
 }
 
+/// Fewer do not suffice for an app's own files, logs and sockets.
+const OPEN_FILES_MIN: u64 = 64;
+
 fn is_network(text: &str) -> bool {
     let (address, bits) = text.split_once('/').unzip();
     let Ok(address) = address.unwrap_or(text).parse::<IpAddr>() else { return false };
@@ -101,6 +110,10 @@ fn workers(config: &Config, findings: &mut Findings<'_>) {
     }
     if workers.check_command.first().is_some_and(String::is_empty) {
         findings.add("workers.check_command", "the first text is the program, and is empty");
+    }
+    if !workers.max_age_jitter.is_zero() && workers.max_age.is_zero() {
+        let message = "has no effect while workers.max_age is 0s; set that too, or remove this";
+        findings.add("workers.max_age_jitter", message);
     }
     if workers.max_requests_jitter > 0 && workers.max_requests == 0 {
         findings.add(

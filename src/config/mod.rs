@@ -15,8 +15,10 @@ mod flags;
 mod load;
 mod manual;
 mod patterns;
+mod percent;
 mod print;
 mod schema;
+mod server;
 mod setting;
 mod suggest;
 #[cfg(test)]
@@ -37,8 +39,10 @@ pub use flags::Flags;
 pub use load::{Changes, Loaded, Reloader, Sources, load};
 pub use manual::manual;
 pub use patterns::{HostPattern, NamePattern};
+pub use percent::Percent;
 pub use print::{ShowOrigin, reference, to_json, to_toml};
 pub(crate) use schema::mount_prefix;
+pub use server::{ForwardedField, Server};
 pub use units::{BindAddress, ByteSize, Mode, Share, Threads, WorkerCount};
 pub use warm_up::{WarmUp, WarmUpScheme};
 
@@ -98,54 +102,6 @@ impl Config {
     }
 }
 
-/// `[server]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Server {
-    /// Addresses to listen on. Default: 127.0.0.1:8000, or 0.0.0.0:$PORT.
-    pub bind: Vec<BindAddress>,
-    /// Length of each listening socket's queue (listen(2)). Default: 2048.
-    pub backlog: u32,
-    /// Mode of UNIX sockets. Default: 0666.
-    pub unix_mode: Mode,
-    /// Owner of UNIX sockets, a name or number. Default: unchanged.
-    pub unix_owner: Option<String>,
-    /// Group of UNIX sockets, a name or number. Default: unchanged.
-    pub unix_group: Option<String>,
-    /// User that workers run as, a name or number.
-    pub user: Option<String>,
-    /// Group that workers run as, a name or number.
-    pub group: Option<String>,
-    /// File mode creation mask; `None`: as inherited.
-    pub umask: Option<Mode>,
-    /// Working directory, entered before anything is loaded.
-    pub chdir: Option<PathBuf>,
-    /// File that the master's pid is written to.
-    pub pid_file: Option<PathBuf>,
-    /// Peers whose forwarded fields are believed: addresses, networks, or "*".
-    pub forwarded_allow_ips: Vec<String>,
-    /// The fields in which those peers are believed. Default: X-Forwarded-For, -Proto, -Host and -Port.
-    pub forwarded_fields: Vec<ForwardedField>,
-}
-
-/// A field in which a proxy says what it knows of its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ForwardedField {
-    /// X-Forwarded-For: addresses.
-    For,
-    /// X-Forwarded-Proto: the scheme, https or http.
-    Proto,
-    /// X-Forwarded-Host: the host asked for.
-    Host,
-    /// X-Forwarded-Port: the port asked.
-    Port,
-    /// X-Forwarded-Ssl: the scheme, on or off.
-    Ssl,
-    /// X-Forwarded-Protocol: the scheme, ssl or http.
-    Protocol,
-    /// Forwarded (RFC 7239): all of these; it stands alone.
-    Forwarded,
-}
-
 /// `[workers]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workers {
@@ -157,6 +113,16 @@ pub struct Workers {
     pub max_requests: u64,
     /// At most so many requests are added to `max_requests`, at random per worker.
     pub max_requests_jitter: u64,
+    /// Recycle a worker after so long; 0 = never. Default: 0.
+    pub max_age: Duration,
+    /// At most so much is added to `max_age`, differently for each worker. Default: 0.
+    pub max_age_jitter: Duration,
+    /// Recycle a worker that has more memory, its share of shared pages counted (PSS). Default: no limit.
+    pub max_memory: Option<ByteSize>,
+    /// Recycle the largest worker when this part of the cgroup's memory is in use. Default: never.
+    pub memory_pressure: Option<Percent>,
+    /// How many workers are recycled at once. Default 25 %, at least one.
+    pub max_recycling: Share,
     /// How many additional workers a reload may start at once. Default 25 %, at least one.
     pub max_surge: Share,
     /// Requests that a new worker answers itself before it is ready.

@@ -2,6 +2,7 @@
 
 use super::estate::Estate;
 use super::herald::Bulletin;
+use super::recycle::{MemoryLimits, Plan, Surfeit, Weights};
 use crate::contract::control::{Command, Pace, State, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
@@ -34,6 +35,8 @@ pub(super) enum Event {
     Checked { generation: Generation, outcome: Result<(), String> },
     /// What has become of the next program so far.
     Proof(ProofNews),
+    /// The answer to [`Action::Weigh`].
+    Weighed(Weights),
     /// A worker says something.
     Reported { pid: Pid, report: Report },
     /// A worker has been reaped; all its reports came before.
@@ -84,6 +87,8 @@ pub(super) enum Action {
     DismissAdmin,
     /// SIGKILL for the admin process.
     KillAdmin,
+    /// See how much memory workers have; answered by `Weighed`.
+    Weigh(MemoryLimits),
     /// Open the master's own logs anew; answered by `LogsReopened`.
     ReopenLogs,
     /// Write a worker's state into the scoreboard.
@@ -139,6 +144,8 @@ pub(super) struct Pool {
     pub(super) check: Option<Duration>,
     /// Time for a whole reload.
     pub(super) reload: Duration,
+    /// When workers are replaced though nothing is wrong with them.
+    pub(super) recycling: Plan,
 }
 
 /// A worker as the log names it.
@@ -181,6 +188,10 @@ pub(super) enum Note {
     Retires {
         who: Who,
         reason: RetireReason,
+    },
+    Recycled {
+        who: Who,
+        why: Surfeit,
     },
     Killed {
         who: Who,

@@ -17,6 +17,7 @@ pub(super) fn of(note: &Note) -> Option<Figure> {
         | Note::AllReady { .. }
         | Note::Left(_)
         | Note::Retires { .. }
+        | Note::Recycled { .. }
         | Note::StillThere(_)
         | Note::RecyclingWaits(_)
         | Note::CodeStarts

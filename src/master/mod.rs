@@ -22,6 +22,7 @@ mod perform;
 mod pid_file;
 mod proof;
 mod prove;
+mod recycle;
 mod reload;
 mod respawn;
 mod scale;
@@ -36,6 +37,7 @@ mod tickets;
 mod trouble;
 mod upgrade;
 mod vacancy;
+mod weigh;
 
 pub use attend::AdminMain;
 pub use command::Surroundings;
@@ -57,6 +59,7 @@ use handover::{ConfigText, Handover, Purpose};
 use herald::Herald;
 use perform::{Own, Performer, Shared, SocketSource};
 use pid_file::PidFile;
+use recycle::{MemoryLimits, Plan};
 use shelf::Shelf;
 use std::collections::VecDeque;
 use std::fmt;
@@ -261,24 +264,36 @@ fn supervise(
 
 fn pool(config: &Config) -> Pool {
     let workers = worker_count(config);
-    let surge = match config.workers.max_surge {
-        Share::Count(count) => count,
-        Share::Percent(percent) => {
-            let share = u32::from(workers) * u32::from(percent) / 100;
-            u16::try_from(share).unwrap_or(u16::MAX)
-        }
-    };
-    let surge = surge.max(1);
     let timeouts = &config.timeouts;
     Pool {
         workers,
-        surge,
+        surge: part(config.workers.max_surge, workers),
         drain: timeouts.longest_drain(),
         lame_duck: timeouts.lame_duck,
         boot: timeouts.boot,
         check: (!config.workers.check_command.is_empty()).then_some(timeouts.check),
         reload: timeouts.reload,
+        recycling: Plan {
+            at_once: part(config.workers.max_recycling, workers),
+            max_age: config.workers.max_age,
+            age_jitter: config.workers.max_age_jitter,
+            memory: MemoryLimits {
+                each: config.workers.max_memory.map(|size| size.0),
+                pressure: config.workers.memory_pressure.map(|percent| percent.0.into()),
+            },
+        },
     }
+}
+
+/// So many of the workers, at least one.
+fn part(share: Share, workers: u16) -> u16 {
+    let count = match share {
+        Share::Count(count) => count,
+        Share::Percent(percent) => {
+            u16::try_from(u32::from(workers) * u32::from(percent) / 100).unwrap_or(u16::MAX)
+        }
+    };
+    count.max(1)
 }
 
 /// Names are looked up before anything is bound: a worker that finds out would be too late.

@@ -1,11 +1,13 @@
 //! The master's log lines: one per event, in lower case. Scripts and tests wait for them.
 
 use super::event::{KillReason, Note, UpgradeNote, Who};
+use super::recycle::Surfeit;
 use crate::contract::control::Pace;
 use crate::contract::entry::{Entry, Stage};
 use crate::contract::exit::{Cause, DID_NOT_START};
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::RetireReason;
+use std::time::Duration;
 use tracing::{error, info, warn};
 
 /// Writes a note to the log.
@@ -24,6 +26,7 @@ pub(super) fn write(note: &Note) {
         Note::BootFailed { slot, generation, text } => write_boot_failed((*slot, *generation), text),
         Note::Left(Who { slot, pid, generation }) => info!(%slot, %pid, %generation, "worker left"),
         Note::Retires { who, reason } => write_retirement(*who, *reason),
+        Note::Recycled { who, why } => write_recycled(*who, *why),
         Note::Killed { who, reason } => write_killed(*who, *reason),
         Note::StillThere(Who { slot, pid, generation }) => {
             warn!(%slot, %pid, %generation, "worker is still there after SIGKILL: it is stuck in the kernel");
@@ -128,6 +131,29 @@ fn write_retirement(Who { slot, pid, generation }: Who, reason: RetireReason) {
         }
     }
 }
+
+fn write_recycled(Who { slot, pid, generation }: Who, why: Surfeit) {
+    let mib = |bytes: u64| bytes >> 20;
+    match why {
+        Surfeit::Age => {
+            info!(%slot, %pid, %generation, "worker retires: it has served for workers.max_age");
+        }
+        Surfeit::Memory { bytes, served } if served < SOON => {
+            let (mib, seconds) = (mib(bytes), served.as_secs());
+            warn!(%slot, %pid, %generation, "worker retires: it has {mib} MiB after {seconds} s already, and its successor will as well; raise workers.max_memory");
+        }
+        Surfeit::Memory { bytes, .. } => {
+            info!(%slot, %pid, %generation, "worker retires: it has {} MiB, more than workers.max_memory", mib(bytes));
+        }
+        Surfeit::Pressure { bytes, percent } => {
+            let mib = mib(bytes);
+            warn!(%slot, %pid, %generation, "worker retires: it is the largest, with {mib} MiB, and {percent}% of the cgroup's memory are in use (workers.memory_pressure)");
+        }
+    }
+}
+
+/// What an app needs after so short a time is no leak.
+const SOON: Duration = Duration::from_secs(60);
 
 fn write_killed(Who { slot, pid, generation }: Who, reason: KillReason) {
     match reason {

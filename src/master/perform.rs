@@ -175,6 +175,7 @@ impl Performer {
             }
             Action::Settle { generation } => self.settle(generation),
             Action::Check { generation } => return self.begin_check(generation),
+            Action::Weigh(limits) => return Some(self.weigh(limits)),
             Action::EndCheck => {
                 if let Some(run) = &self.check {
                     run.kill();

@@ -6,6 +6,7 @@ use super::check::{Check, Trial};
 use super::crew::{Crew, Life, Seat, Worker};
 use super::event::{Action, Event, KillReason, Note, Pool, Who};
 use super::herald::Herald;
+use super::recycle::Recycling;
 use super::reload::Reload;
 use super::respawn::Respawn;
 use super::scale::Deferred;
@@ -17,7 +18,7 @@ use super::upgrade::Upgrade;
 use crate::contract::control::{Pace, State};
 use crate::contract::exit::{self, ExitReason, Progress};
 use crate::contract::handoff::{Generation, Slot};
-use crate::contract::message::{DrainReason, Order, Report, RetireReason};
+use crate::contract::message::{DrainReason, Order, Report};
 use crate::contract::scoreboard::WorkerState;
 use crate::sys::process::Pid;
 use crate::sys::wait::WaitOutcome;
@@ -56,6 +57,7 @@ pub(super) struct Supervisor {
     pub(super) start: Start,
     pub(super) phase: Phase,
     pub(super) served: BTreeSet<Slot>,
+    pub(super) recycling: Recycling,
     /// `None` where nobody is to be admitted.
     pub(super) steward: Option<Steward>,
     /// `None` where no service manager asks.
@@ -100,6 +102,7 @@ impl Supervisor {
             start: Start::Dark,
             phase: Phase::Serving,
             served: BTreeSet::new(),
+            recycling: Recycling::default(),
             steward: None,
             herald: None,
             published: None,
@@ -124,6 +127,7 @@ impl Supervisor {
             Event::ConfigLoaded(loaded) if serving => self.begin_reload(now, loaded),
             Event::ConfigLoaded(_) => {}
             Event::Proof(news) => self.hear_of_proof(now, news),
+            Event::Weighed(weights) => self.weighed(now, weights),
         }
         self.kill_overdue(now);
         self.end_overdue_check(now);
@@ -149,6 +153,7 @@ impl Supervisor {
             self.stop_due(),
             self.tickets_due(),
             self.attendance_due(),
+            self.recycling_due(),
         ];
         lives.chain(others.into_iter().flatten()).min()
     }
@@ -257,17 +262,7 @@ impl Supervisor {
                 let text = if text.is_empty() { reason.to_string() } else { text };
                 self.boot_failed(now, (who.slot, who.generation), (reason, text), Blame::Code);
             }
-            (Report::Retiring(reason), Life::Ready { since }) => {
-                worker.life = Life::Retiring { since };
-                self.say(Note::Retires { who, reason });
-                if reason == RetireReason::MaxRequests {
-                    // Planned, not a failure: no delay is due.
-                    self.seats.entry(who.slot).and_modify(|seat| seat.respawn = Respawn::default());
-                }
-                if self.is_degraded() {
-                    self.say(Note::RecyclingWaits(who));
-                }
-            }
+            (Report::Retiring(reason), Life::Ready { .. }) => self.wants_to_retire(pid, reason),
             // Said before it knew that it is to leave.
             (Report::Ready | Report::Failed { .. } | Report::Retiring(_), _) => {}
         }
@@ -375,6 +370,7 @@ impl Supervisor {
                 self.load_config();
             }
         }
+        self.recycle(now);
         self.fill_slots(now);
         if self.start == Start::Serving && self.seats.keys().all(|slot| self.crew.serves(*slot)) {
             self.start = Start::Announced;

@@ -35,6 +35,7 @@ impl Supervisor {
             && self.is_checked()
             && self.is_short(slot)
             && self.has_room(slot)
+            && self.has_turn(slot)
             // With code that is known not to start: nobody is replaced who serves, and one attempt is enough to tell.
             && (!self.is_degraded() || (!self.crew.serves(slot) && !self.is_trying()))
     }

@@ -17,6 +17,7 @@ pub mod inherit;
 pub mod limits;
 pub mod memory_cgroup;
 pub mod memory_file;
+pub mod memory_use;
 pub mod openat;
 pub mod poll;
 pub mod privileges;

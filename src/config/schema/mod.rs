@@ -120,6 +120,14 @@ keys! {
     "server.user".server.user, Reload, "User that workers run as, a name or number. Empty: unchanged.";
     "server.group".server.group, Reload, "Group that workers run as, a name or number. Empty: that of the user.";
     "server.umask".server.umask, Reload, "File mode creation mask. Empty: as inherited.";
+    "server.no_new_privs".server.no_new_privs, Reload,
+        "Whether no program that an app starts can get rights that the worker does not have, such as sudo's (prctl(2), PR_SET_NO_NEW_PRIVS).";
+    "server.open_files".server.open_files, Restart,
+        "Limit of open descriptors of each process. 0: the highest that is allowed (the hard limit).";
+    "server.core_dumps".server.core_dumps, Reload,
+        "Whether a worker that crashes leaves a core dump, also when server.user is set. It holds what was in memory: keys, tokens. Empty: as inherited.";
+    "server.oom_score_adj".server.oom_score_adj, Reload,
+        "Added to the oom_score_adj that workers inherit, 0 to 1000: when memory runs out the kernel should end a worker, which is replaced, not the master.";
     "server.chdir".server.chdir, Reload,
         "Working directory, entered before anything is loaded; relative paths start there. \
          It is itself relative to where the server was started. Empty: unchanged.";
@@ -140,6 +148,15 @@ keys! {
     "workers.max_requests".workers.max_requests, Reload, "Recycle a worker after so many requests; 0 = never.";
     "workers.max_requests_jitter".workers.max_requests_jitter, Reload,
         "At most so many requests are added to max_requests, at random per worker.";
+    "workers.max_age".workers.max_age, Reload, "Recycle a worker after so long; 0s = never.";
+    "workers.max_age_jitter".workers.max_age_jitter, Reload,
+        "At most so much is added to max_age, differently for each worker.";
+    "workers.max_memory".workers.max_memory, Reload,
+        "Recycle a worker that has more memory, looked at every 5 s: pages shared with others count in part (PSS). Empty: no limit.";
+    "workers.memory_pressure".workers.memory_pressure, Reload,
+        "Recycle the largest worker when so much of what the cgroup may have is in use, files that are only cached left out: \"90%\". Empty: never.";
+    "workers.max_recycling".workers.max_recycling, Reload,
+        "How many workers are recycled at once, for requests, age or memory; the others serve on until it is their turn. A part, rounded down, or a number; at least one.";
     "workers.max_surge".workers.max_surge, Reload,
         "How many additional workers a reload may start at once: a part, rounded down, or a number; at least one.";
     "workers.warm_up".workers.warm_up, Reload,
@@ -217,6 +234,10 @@ impl Default for Config {
                 user: None,
                 group: None,
                 umask: None,
+                no_new_privs: false,
+                open_files: 0,
+                core_dumps: None,
+                oom_score_adj: 100,
                 chdir: None,
                 pid_file: None,
                 forwarded_allow_ips: vec!["127.0.0.1".into(), "::1".into()],
@@ -232,6 +253,11 @@ impl Default for Config {
                 threads: Threads::Exactly(1),
                 max_requests: 0,
                 max_requests_jitter: 0,
+                max_age: Duration::ZERO,
+                max_age_jitter: Duration::ZERO,
+                max_memory: None,
+                memory_pressure: None,
+                max_recycling: Share::Percent(25),
                 max_surge: Share::Percent(25),
                 warm_up: Vec::new(),
                 check_command: Vec::new(),

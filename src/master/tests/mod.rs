@@ -6,6 +6,7 @@ mod herald;
 mod life;
 mod model;
 mod property;
+mod recycle;
 mod reload;
 mod successor;
 mod tickets;
@@ -17,6 +18,7 @@ use crate::contract::message::{DrainReason, Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
 use crate::master::event::{Action, Event, KillReason, Note, Pool, ProofNews, UpgradeStep};
 use crate::master::herald::{Bulletin, Herald, Novelty, Pulse};
+use crate::master::recycle::{MemoryLimits, Plan};
 use crate::master::supervisor::Supervisor;
 use crate::sys::process::Pid;
 use crate::sys::wait::{Core, WaitOutcome};
@@ -45,10 +47,18 @@ fn asks(ticket: u64, command: Command) -> Event {
     Event::Asked { ticket: Some(Ticket(ticket)), command }
 }
 
+/// One at a time, and only those who ask for it.
+const RECYCLING: Plan = Plan {
+    at_once: 1,
+    max_age: Duration::ZERO,
+    age_jitter: Duration::ZERO,
+    memory: MemoryLimits { each: None, pressure: None },
+};
+
 fn pool(workers: u16) -> Pool {
     let (graceful, boot) = (Duration::from_secs(GRACEFUL), Duration::from_secs(BOOT));
     let (lame_duck, reload) = (Duration::ZERO, Duration::from_secs(RELOAD_LIMIT));
-    Pool { workers, surge: 1, drain: graceful, lame_duck, boot, check: None, reload }
+    Pool { workers, surge: 1, drain: graceful, lame_duck, boot, check: None, reload, recycling: RECYCLING }
 }
 
 /// Plays a script of (second, event) to a pool of so many workers; what must come of it, one line per action.
@@ -123,6 +133,7 @@ fn line(action: &Action) -> Option<String> {
         }
         Action::Send { pid, order } => Some(format!("{order:?} {pid}")),
         Action::Check { generation } => Some(format!("check gen {generation}")),
+        Action::Weigh(_) => Some("weigh".into()),
         Action::EndCheck => Some("end check".into()),
         Action::Kill { pid } => Some(format!("kill {pid}")),
         Action::Serve { slot, service: Service::Served } => Some(format!("slot {slot} served")),
@@ -132,6 +143,7 @@ fn line(action: &Action) -> Option<String> {
         Action::Say(Note::Crashed { who, how }) => Some(format!("say {} crashed: {how}", who.pid)),
         Action::Say(Note::Killed { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
         Action::Say(Note::Retires { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
+        Action::Say(Note::Recycled { who, why }) => Some(format!("say {} {why:?}", who.pid)),
         Action::Say(Note::RecyclingWaits(who)) => Some(format!("say {} waits", who.pid)),
         Action::Say(note) => Some(format!("say {note:?}")),
         Action::Tell(bulletin) => Some(format!("tell {}", told(bulletin))),

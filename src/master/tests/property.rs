@@ -117,10 +117,10 @@ impl World {
                 self.processes.insert(pid, (slot, generation, Model::Starting));
                 return Some(Event::Forked { slot, generation, pid });
             }
+            Action::Weigh(_) => return Some(super::recycle::any_weights(self.processes.keys(), self.random)),
             Action::LoadConfig => {
-                let pool = self.any_pool();
-                let is_good = self.below(4) != 0;
-                return Some(Event::ConfigLoaded(if is_good { Ok(pool) } else { Err("bad".into()) }));
+                let loaded = if self.below(4) == 0 { Err("bad".into()) } else { Ok(self.any_pool()) };
+                return Some(Event::ConfigLoaded(loaded));
             }
             Action::Send { pid, order } => {
                 let process = self.processes.get_mut(&pid).expect("orders go to processes that exist");
@@ -252,6 +252,9 @@ impl World {
     fn note_reload(&mut self, actions: &[Action], serving: usize) {
         for action in actions {
             let Action::Say(note) = action else { continue };
+            if let Note::Recycled { who, .. } = note {
+                self.retiring.insert(who.pid);
+            }
             if matches!(note, Note::ReloadStarted { .. }) {
                 self.floor = Some(serving);
             }
@@ -315,15 +318,15 @@ impl World {
 
 fn pool(workers: u16, surge: u16, checks: bool) -> Pool {
     let seconds = Duration::from_secs;
-    let check = checks.then_some(seconds(60));
     Pool {
         workers,
         surge,
         drain: seconds(30),
         lame_duck: Duration::ZERO,
         boot: seconds(60),
-        check,
+        check: checks.then_some(seconds(60)),
         reload: seconds(200),
+        recycling: super::recycle::any_plan(surge),
     }
 }
 
