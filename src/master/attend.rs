@@ -15,7 +15,7 @@ use crate::sys::channel::{self, Received, Sent};
 use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::SignalPipe;
-use crate::sys::{inherit, poll, privileges, signals, wait};
+use crate::sys::{inherit, poll, privileges, signals, title, wait};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -213,6 +213,8 @@ impl Performer {
         let Some(main) = self.office.main.take() else { return ExitReason::BootFailed };
         self.forget_parent();
         self.shared.listeners = Default::default();
+        // Only ps(1) is poorer without.
+        let _ = title::set("ferricorn-admin", "ferricorn: admin");
         // It needs no directory, and outlives reloads: the one of the start can be removed then.
         let _ = std::env::set_current_dir("/");
         match Relay::new() {

@@ -51,7 +51,7 @@ use crate::contract::scoreboard::{Scoreboard, Service};
 use crate::net::bind::{self, BindError};
 use crate::sys::signals::SignalPipe;
 use crate::sys::systemd::{self, Handed};
-use crate::sys::{ForkHooks, cpu, limits, privileges, process};
+use crate::sys::{ForkHooks, cpu, fork, limits, privileges, process};
 use attend::Office;
 use control::ControlSockets;
 use event::{Action, Event, Finish, Pool};
@@ -169,8 +169,11 @@ fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     for complaint in &handed.complaints {
         warn!("the service manager is not told how the server is: {complaint}");
     }
-    if let Err(error) = limits::raise_descriptors() {
-        warn!("cannot raise the limit of open descriptors: {error}");
+    // Whoever started the server may have blocked signals; nobody that it starts is to inherit that.
+    fork::restore_signals().map_err(system("let signals through"))?;
+    let open_files = start.config.server.open_files;
+    if let Err(error) = limits::set_descriptors((open_files > 0).then_some(open_files)) {
+        warn!("cannot set the limit of open descriptors: {error}");
     }
     process::become_subreaper().map_err(system("become the parent of orphans"))?;
     let pool = pool(&start.config);

@@ -5,6 +5,7 @@ use crate::sys::{inherit, process};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A pid file that is ours as long as this lives; removed when dropped.
@@ -41,9 +42,11 @@ impl PidFile {
     /// Writes the number of this process; a file that a dead server has left is taken over.
     pub(super) fn write(path: &Path) -> Result<Self, PidFileError> {
         let fail = |source| PidFileError::Io { path: path.into(), source };
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fail)?;
+        let open = || File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = open().map_err(fail)?;
         match file.try_lock() {
+            // A server that has just ended removed its file between the two: what is locked has no name any more.
+            Ok(()) if !is_named(&file, path) => return Self::write(path),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
@@ -74,6 +77,15 @@ impl PidFile {
     /// For a forked child: closes its descriptor and leaves the file and the master's lock as they are.
     pub(super) fn leave_to_parent(mut self) {
         self.path = PathBuf::new();
+    }
+}
+
+/// Whether the path still names this file.
+fn is_named(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
+        (_, Err(error)) => error.kind() != io::ErrorKind::NotFound,
+        (Err(_), Ok(_)) => true,
     }
 }
 

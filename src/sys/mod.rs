@@ -30,6 +30,7 @@ pub mod signals;
 pub mod socket;
 pub mod systemd;
 pub mod thread_signal;
+pub mod title;
 pub mod transfer;
 pub mod unix_socket;
 pub mod wait;

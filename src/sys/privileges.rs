@@ -1,7 +1,7 @@
 //! Users and groups: looking them up, becoming them, giving files to them.
 
 use nix::unistd::{Gid, Group, Uid, User};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::path::Path;
 
@@ -27,18 +27,32 @@ pub fn drop_to(user: Option<&str>, group: Option<&str>) -> io::Result<()> {
         }
         (None, None) => return Ok(()),
     };
+    let privileged = |error: nix::Error| {
+        if error != nix::Error::EPERM {
+            return io::Error::from(error);
+        }
+        let text = "only root (or CAP_SETUID and CAP_SETGID) may become another user or group";
+        io::Error::new(io::ErrorKind::PermissionDenied, text)
+    };
+    let name = account.as_ref().and_then(|account| account.name.as_deref());
     // Supplementary groups first: they need the privilege that goes with the user (setgroups(2)).
-    match account.as_ref().and_then(|account| account.name.as_deref()) {
-        Some(name) if Uid::effective().is_root() => nix::unistd::initgroups(name, gid)?,
-        None if Uid::effective().is_root() => nix::unistd::setgroups(&[gid])?,
-        Some(_) | None => {}
+    let groups = Uid::effective().is_root().then(|| groups_of(name, gid)).transpose()?;
+    if let Some(groups) = &groups {
+        nix::unistd::setgroups(groups).map_err(privileged)?;
     }
-    nix::unistd::setresgid(gid, gid, gid)?;
-    if let Some(account) = account {
-        nix::unistd::setresuid(account.uid, account.uid, account.uid)?;
-        verify_no_way_back(account.uid, gid)?;
+    nix::unistd::setresgid(gid, gid, gid).map_err(privileged)?;
+    if let Some(account) = &account {
+        nix::unistd::setresuid(account.uid, account.uid, account.uid).map_err(privileged)?;
     }
-    Ok(())
+    verify(account.map(|account| account.uid), gid, groups.as_deref())
+}
+
+/// The group and, for a named user, its supplementary ones.
+fn groups_of(name: Option<&CStr>, gid: Gid) -> io::Result<Vec<Gid>> {
+    match name {
+        Some(name) => Ok(nix::unistd::getgrouplist(name, gid)?),
+        None => Ok(vec![gid]),
+    }
 }
 
 /// The number of a user given by name or number.
@@ -120,15 +134,32 @@ fn find_group(group: &str) -> io::Result<Gid> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no group {group:?}")))
 }
 
-/// Tries to become root again, which must fail.
-fn verify_no_way_back(uid: Uid, gid: Gid) -> io::Result<()> {
-    let user = nix::unistd::getresuid()?;
+/// Looks whether all ids are as they should be, and tries to become root again, which must fail.
+fn verify(uid: Option<Uid>, gid: Gid, groups: Option<&[Gid]>) -> io::Result<()> {
+    let kept = |what: String| io::Error::other(format!("privileges could not be given up for good: {what}"));
     let group = nix::unistd::getresgid()?;
-    let changed = [user.real, user.effective, user.saved].iter().all(|id| *id == uid)
-        && [group.real, group.effective, group.saved].iter().all(|id| *id == gid);
-    let root = Uid::from_raw(0);
-    if !changed || (!uid.is_root() && nix::unistd::setresuid(root, root, root).is_ok()) {
-        return Err(io::Error::other("privileges could not be given up for good"));
+    if [group.real, group.effective, group.saved].iter().any(|id| *id != gid) {
+        return Err(kept(format!("the group is still another one than {gid}")));
+    }
+    for left in nix::unistd::getgroups()? {
+        if groups.is_some_and(|groups| !groups.contains(&left)) {
+            return Err(kept(format!("group {left} is left")));
+        }
+    }
+    let Some(uid) = uid else { return Ok(()) };
+    let user = nix::unistd::getresuid()?;
+    if [user.real, user.effective, user.saved].iter().any(|id| *id != uid) {
+        return Err(kept(format!("the user is still another one than {uid}")));
+    }
+    let (root, root_group) = (Uid::from_raw(0), Gid::from_raw(0));
+    if !uid.is_root() && nix::unistd::setresuid(root, root, root).is_ok() {
+        return Err(kept("user 0 can still be taken".to_owned()));
+    }
+    if !uid.is_root()
+        && gid != root_group
+        && nix::unistd::setresgid(root_group, root_group, root_group).is_ok()
+    {
+        return Err(kept("group 0 can still be taken".to_owned()));
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Report, Slot};
 use crate::sys::channel;
+use crate::sys::limits::CoreDumps;
 use crate::{sys, telemetry};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -64,8 +65,18 @@ impl BootFailure {
     }
 }
 
-/// Begins to live in its own generation: its directory, its error log.
+/// Begins to live in its own generation: its name, its directory, its error log.
 fn join(handoff: &Handoff) -> Result<(), BootFailure> {
+    let Handoff { slot, generation, config, .. } = handoff;
+    let title = format!("ferricorn: worker {slot}, generation {generation}");
+    // Only ps(1) is poorer without.
+    let _ = sys::title::set(&format!("ferricorn-w{slot}"), &title);
+    // Before the user is dropped, who may not open the file any more.
+    if config.server.oom_score_adj > 0
+        && let Err(error) = sys::limits::raise_oom_score(config.server.oom_score_adj)
+    {
+        tracing::debug!(%error, "oom_score_adj cannot be raised");
+    }
     enter_start(&handoff.directory)?;
     telemetry::adopt(&handoff.config.log)
         .map_err(|error| BootFailure::new("cannot open the error log", &error))
@@ -94,6 +105,15 @@ fn prepare(config: &Config) -> Result<(), BootFailure> {
     if server.user.is_some() || server.group.is_some() {
         sys::privileges::drop_to(server.user.as_deref(), server.group.as_deref())
             .map_err(|error| BootFailure::new("cannot become the configured user", &error))?;
+    }
+    if server.no_new_privs {
+        sys::limits::set_no_new_privs()
+            .map_err(|error| BootFailure::new("cannot set server.no_new_privs", &error))?;
+    }
+    if let Some(wanted) = server.core_dumps {
+        let dumps = if wanted { CoreDumps::Written } else { CoreDumps::Suppressed };
+        sys::limits::set_core_dumps(dumps)
+            .map_err(|error| BootFailure::new("cannot set server.core_dumps", &error))?;
     }
     Ok(())
 }

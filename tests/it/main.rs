@@ -23,6 +23,7 @@ mod drain;
 #[cfg(feature = "hyper")]
 mod embedded;
 mod files;
+mod hygiene;
 mod lifecycle;
 mod limits;
 mod reload;

@@ -1,0 +1,36 @@
+"""What a WSGI app's process is, and what the programs that it starts inherit."""
+
+import json
+import signal
+
+from support.client import ask
+
+APP = """
+import json
+import os
+import subprocess
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    status = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
+    with open("/proc/self/cmdline") as own:
+        title = own.read()
+    found = dict(line.split(":", 1) for line in status.splitlines())
+    found = {name: value.strip() for name, value in found.items()}
+    return [json.dumps({"title": title, "environ": dict(os.environ), **found}).encode()]
+"""
+
+
+def test_programs_that_an_app_starts_inherit_no_signal_settings(serve, tmp_path):
+    (tmp_path / "site_app.py").write_text(APP)
+    server = serve("site_app", "-w", "1", environment={"FDSTORE": "9"}).ready()
+    found = json.loads(ask(server, "GET", "/").content)
+    assert int(found["SigBlk"], 16) == 0
+    # Python ignores these two itself, here as well as there, and subprocess gives them back.
+    own = sum(1 << number - 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
+    with open("/proc/self/status") as status:
+        inherited = next(int(line.split()[1], 16) for line in status if line.startswith("SigIgn:"))
+    assert int(found["SigIgn"], 16) == inherited & ~own
+    assert found["title"] == "ferricorn: worker 1, generation 1\0"
+    # Variables are still where libc and Python look for them, but for the master's own.
+    assert "PATH" in found["environ"] and "FDSTORE" not in found["environ"]
