@@ -51,7 +51,7 @@ use crate::contract::scoreboard::{Scoreboard, Service};
 use crate::net::bind::{self, BindError};
 use crate::sys::signals::SignalPipe;
 use crate::sys::systemd::{self, Handed};
-use crate::sys::{ForkHooks, cpu, fork, limits, privileges, process};
+use crate::sys::{ForkHooks, cpu, fd_store, fork, limits, privileges, process};
 use attend::Office;
 use control::ControlSockets;
 use event::{Action, Event, Finish, Pool};
@@ -177,7 +177,9 @@ fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     }
     process::become_subreaper().map_err(system("become the parent of orphans"))?;
     let pool = pool(&start.config);
-    let slots_max = SLOTS_MAX.max(pool.workers.saturating_mul(2));
+    // A larger pool may have left sockets of more slots with the service manager.
+    let kept = u16::try_from(fd_store::places()).unwrap_or(u16::MAX).min(KEPT_MAX);
+    let slots_max = SLOTS_MAX.max(pool.workers.saturating_mul(2)).max(kept);
     let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers"))?;
     let metrics = MetricTable::new(scoreboard.record_count()).map_err(system("share memory with workers"))?;
     let relay = Relay::new().map_err(system("make the workers' relay"))?;
@@ -314,5 +316,8 @@ fn check_accounts(config: &Config) -> Result<(), MasterError> {
 
 /// Slots there is room for at least; more than any pool scaled up by hand will have.
 const SLOTS_MAX: u16 = 256;
+
+/// As many sockets as a service manager hands over at most.
+const KEPT_MAX: u16 = 1024;
 
 const PYTHON_WORKERS_MAX: u16 = 4;

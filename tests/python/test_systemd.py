@@ -375,6 +375,17 @@ def test_kept_sockets_are_those_of_the_configuration_and_go_at_a_stop(kept):
         moved.connect()
 
 
+def test_program_that_was_upgraded_keeps_the_sockets_over_a_restart(kept):
+    slots = stored(kept)
+    kept.machine.run(PROGRAM, "ctl", "--pid", kept.show("MainPID"), "upgrade", "--wait")
+    assert stored(kept) == slots
+    with Load(kept, "/version", kept=False) as load:
+        kept.systemctl("restart")
+        load.more()
+    assert load.failures == []
+    assert stored(kept) == slots
+
+
 def test_killed_worker_is_replaced_and_the_service_goes_on(started):
     master, worker = started.show("MainPID"), started.workers()[0]
     started.machine.run("kill", "-9", worker)
