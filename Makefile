@@ -24,7 +24,7 @@ WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml $(shell find python -name '*.py'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build check test test-tools bench clean
+.PHONY: help run build check test test-tools bench stress clean
 
 help:
 	@echo 'make run      set everything up and serve $(EXAMPLE) (PORT=$(PORT) WORKERS=$(WORKERS))'
@@ -32,6 +32,7 @@ help:
 	@echo 'make check    format, lints with and without Python, documentation'
 	@echo 'make test     install what the tests need and run all of them'
 	@echo 'make bench    load on hello, axum, $(EXAMPLE) and static files, beside other servers'
+	@echo 'make stress   the fate of every request while the server is reloaded, killed, scaled, broken (STRESS=--help)'
 	@echo 'make clean    remove everything that the targets above made'
 	@echo
 	@echo 'PYTHON=python3.12 make … chooses the interpreter of a new .venv.'
@@ -113,6 +114,10 @@ bench: build $(VENV)/.stamp-tests
 	    else echo "bench needs $$tool (on Debian: apt install $$tool)" >&2; exit 1; fi; fi; done
 	$(BIN)/python benches/run.py
 	$(BIN)/python benches/static.py
+
+# nginx and the apps come with what the tests need.
+stress: build test-tools
+	$(BIN)/python benches/stress $(STRESS)
 
 clean:
 	rm -rf target $(VENV) $(EXAMPLE)/collected $(EXAMPLE)/db.sqlite3 $(EXAMPLE)/secret

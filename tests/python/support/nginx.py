@@ -21,7 +21,7 @@ worker_processes 1;
 pid {directory}/nginx.pid;
 error_log stderr notice;
 {user}
-events {{ worker_connections 256; }}
+events {{ worker_connections 1024; }}
 http {{
     access_log off;
     client_body_temp_path {directory}/body;
@@ -34,11 +34,32 @@ http {{
 """
 
 
-def find_nginx():
-    """nginx; on Debian as root it can be installed, so its absence is a failure."""
+DEPLOYED = Path(__file__).resolve().parents[3] / "deploy" / "nginx.conf"
+
+
+def deployed_site():
+    """The site in deploy/; only what a machine has one of is changed: ports, and the path of the socket."""
+    text = DEPLOYED.read_text()
+    for before, after, times in (
+        ("listen 80;", "listen 127.0.0.1:{port};", 1),
+        ("listen [::]:80;", "listen 127.0.0.1:{secure_port};", 1),
+        ("server unix:/run/ferricorn/http.sock ", "server {upstream} ", 5),
+    ):
+        assert text.count(f"\n    {before}") == times, before
+        text = text.replace(f"\n    {before}", f"\n    {after}")
+    return text
+
+
+def installed_nginx():
+    """nginx, where it is installed, with what makes its certificate."""
     # Debian has it in /usr/sbin, which is on no ordinary user's path.
     found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if found and shutil.which("openssl"):
+    return found if shutil.which("openssl") else None
+
+
+def find_nginx():
+    """nginx; on Debian as root it can be installed, so its absence is a failure."""
+    if found := installed_nginx():
         return found
     message = "nginx or openssl is not installed"
     if Path("/etc/debian_version").exists() and os.geteuid() == 0:
