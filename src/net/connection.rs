@@ -1,5 +1,6 @@
 //! An accepted connection: its stream and its two ends.
 
+use crate::sys::socket;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -108,6 +109,15 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }
+        }
+    }
+
+    /// Has the client know at once how much has arrived.
+    pub fn acknowledge(&self) {
+        match self {
+            // Where this fails the client waits a little longer.
+            Self::Tcp(stream) => drop(socket::acknowledge(stream.as_fd())),
+            Self::Unix(_) => {}
         }
     }
 

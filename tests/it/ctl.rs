@@ -83,7 +83,11 @@ fn a_reload_that_fails_is_told_with_its_reason() {
     assert_eq!(succeed(&server, &["reload", "--wait"]), "generation 2\n");
     assert_eq!(status(&server)["state"], "serving");
     server.folder().write("ferricorn.toml", "[workers]\ncuont = 1\n");
-    assert_eq!(succeed(&server, &["reload", "--no-wait"]), "accepted\n", "nobody waits for what becomes of it");
+    assert_eq!(
+        succeed(&server, &["reload", "--no-wait"]),
+        "accepted\n",
+        "nobody waits for what becomes of it"
+    );
     server.wait_for_count("reload failed: ", 3);
 }
 

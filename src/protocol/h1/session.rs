@@ -85,6 +85,9 @@ enum Wait {
     Idle,
     /// The rest of what has begun.
     Message,
+    /// More of a content. The client may hold its end back until it knows that the rest has arrived (RFC 9293 3.7.4,
+    /// the Nagle algorithm, as nginx has it towards its upstreams), and the kernel does not hurry to tell it.
+    Content,
 }
 
 impl<'a> Session<'a> {
@@ -159,7 +162,7 @@ impl<'a> Session<'a> {
     /// Reads more content.
     pub(super) async fn fill_content(&mut self) -> Result<(), Rejection> {
         self.deadline.set(Instant::now(), self.settings.timeouts.body);
-        match self.fill(Wait::Message).await {
+        match self.fill(Wait::Content).await {
             Fill::Bytes | Fill::DrainBegan => Ok(()),
             Fill::TimedOut => Err(Rejection::ContentTimeout),
             // Never handed to an app as complete.
@@ -378,6 +381,9 @@ impl<'a> Session<'a> {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Fill::End),
                 Poll::Ready(Ok(_)) => return Poll::Ready(Fill::Bytes),
                 Poll::Pending => {}
+            }
+            if wait == Wait::Content {
+                stream.acknowledge();
             }
             // `Drain::limit` has this task woken.
             if watches_drain && drain.has_begun() {
