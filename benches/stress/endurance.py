@@ -107,7 +107,7 @@ def compare(before, after):
     for key in before[0]:
         early, late = (statistics.median(sample[key] for sample in samples) for samples in (before, after))
         figures[key] = (early, late)
-        if abs(late - early) > early * MOST_GROWTH:
+        if late - early > early * MOST_GROWTH:
             broken.append(f"{key}: {early:.0f} at 10 %, {late:.0f} at 100 %")
     return {"figures": figures, "broken": broken}
 
