@@ -13,7 +13,7 @@ use crate::middleware::request_id;
 use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
     Admitted, Answer, Exchange, Handler, LengthRule, Parcel, Patience, Relayed, Request, RequestContext,
-    RequestHead, RequestId, Response, ResponseBody, WantedFields, text_response,
+    RequestHead, RequestId, Response, ResponseBody, WantedFields, cancelled_response, text_response,
 };
 use crate::router::{MountIndex, Router};
 use crate::sys::clock;
@@ -109,10 +109,7 @@ impl Handler for Pipeline {
                 Answer::Response(too_slow())
             }
             Err(AppError::CutOff(CutOff::TimeLimit)) => Answer::Response(too_slow()),
-            Err(AppError::CutOff(CutOff::Cancelled)) => Answer::Response(text_response(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The request was cancelled by the operator.\n",
-            )),
+            Err(AppError::CutOff(CutOff::Cancelled)) => Answer::Response(cancelled_response()),
             Err(AppError::Failed(reason)) => {
                 tracing::error!(request = %id, traceback = reason, "the app failed");
                 Answer::Response(text_response(

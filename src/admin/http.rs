@@ -1,9 +1,10 @@
 //! The admin process's few resources over HTTP.
 
 use super::desk::{Desk, ENDED};
-use super::{metrics, requests, status};
+use super::{inquiries, metrics, requests, status};
 use crate::contract::admin::Facts;
 use crate::contract::control::{Command, Pace, Scale, Verdict};
+use crate::contract::inquiry::Wish;
 use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::Scoreboard;
 use crate::sys::control_socket;
@@ -105,10 +106,12 @@ impl Site {
             "/requests" if is_reading && *caller == Caller::Trusted => {
                 json(StatusCode::OK, &requests::value(&self.scoreboard))
             }
+            "/cancel" if *caller == Caller::Trusted => self.inquire(Wish::Cancel, request).await,
+            "/stack" if *caller == Caller::Trusted => self.inquire(Wish::Stack, request).await,
             path if *caller == Caller::Trusted => match command(path, request.uri().query().unwrap_or("")) {
                 None => refuse(StatusCode::NOT_FOUND, "there is no such command"),
                 Some(_) if request.method() != Method::POST => {
-                    refuse(StatusCode::METHOD_NOT_ALLOWED, "a command is sent with POST")
+                    refuse(StatusCode::METHOD_NOT_ALLOWED, POST_ONLY)
                 }
                 Some(Err(reason)) => refuse(StatusCode::BAD_REQUEST, &reason),
                 Some(Ok((command, wait))) => self.command(command, wait).await,
@@ -122,6 +125,16 @@ impl Site {
             return text(StatusCode::OK, "ready\n".into());
         }
         text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n".into())
+    }
+
+    async fn inquire<B>(&self, wish: Wish, request: &Request<B>) -> Answer {
+        if request.method() != Method::POST {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, POST_ONLY);
+        }
+        match inquiries::command(wish, request.uri().query().unwrap_or(""), &self.scoreboard) {
+            Ok(command) => self.command(command, Wait::Yes).await,
+            Err((status, reason)) => refuse(status, &reason),
+        }
     }
 
     async fn command(&self, command: Command, wait: Wait) -> Answer {
@@ -200,6 +213,8 @@ fn text(status: StatusCode, content: String) -> Answer {
 fn set_type(response: &mut Answer, media_type: &'static str) {
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media_type));
 }
+
+const POST_ONLY: &str = "a command is sent with POST";
 
 /// For the head of a request, and between two.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@
 
 mod desk;
 mod http;
+mod inquiries;
 mod metrics;
 mod requests;
 mod status;

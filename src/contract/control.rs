@@ -2,8 +2,10 @@
 //!
 //! The admin process passes commands on and gets verdicts back, in the manner of [`message`](super::message).
 
+use crate::contract::inquiry::Inquiry;
 use crate::contract::message::Malformed;
 use crate::contract::slot::Generation;
+use crate::sys::process::Pid;
 
 /// What the master can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,13 @@ pub enum Command {
     ReopenLogs,
     /// Put another program into the place of this one.
     Upgrade,
+    /// Have a worker do something about one of its requests.
+    Inquire {
+        /// The worker.
+        pid: Pid,
+        /// The request, and what is wanted of it.
+        inquiry: Inquiry,
+    },
     /// End.
     Stop(Pace),
 }
@@ -131,6 +140,11 @@ impl Petition {
             Command::Upgrade => bytes.push(5),
             Command::Stop(Pace::Graceful) => bytes.push(6),
             Command::Stop(Pace::Quick) => bytes.push(7),
+            Command::Inquire { pid, inquiry } => {
+                bytes.push(8);
+                bytes.extend(pid.0.to_le_bytes());
+                inquiry.put(&mut bytes);
+            }
         }
         bytes
     }
@@ -149,6 +163,10 @@ impl Petition {
             [5] => Command::Upgrade,
             [6] => Command::Stop(Pace::Graceful),
             [7] => Command::Stop(Pace::Quick),
+            [8, a, b, c, d, ref inquiry @ ..] => Command::Inquire {
+                pid: Pid(i32::from_le_bytes([a, b, c, d])),
+                inquiry: Inquiry::decode(inquiry)?,
+            },
             _ => return Err(Malformed),
         };
         Ok(Self { ticket: Ticket(u64::from_le_bytes(*ticket)), command })
@@ -160,13 +178,8 @@ impl Tiding {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Answer { ticket, verdict } => {
-                let (kind, text) = match verdict {
-                    Verdict::Done(text) => (1, text),
-                    Verdict::Failed(text) => (2, text),
-                };
-                let mut bytes = vec![kind];
-                bytes.extend(ticket.0.to_le_bytes());
-                bytes.extend(shortened(text).as_bytes());
+                let mut bytes = Vec::new();
+                put_answer(&mut bytes, *ticket, verdict);
                 bytes
             }
             Self::State(state) => {
@@ -195,11 +208,9 @@ impl Tiding {
     /// [`Malformed`] when they are none of [`encode`](Self::encode)'s.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         match bytes {
-            [kind @ (1 | 2), rest @ ..] => {
-                let (ticket, text) = rest.split_first_chunk().ok_or(Malformed)?;
-                let text = text_of(text)?;
-                let verdict = if *kind == 1 { Verdict::Done(text) } else { Verdict::Failed(text) };
-                Ok(Self::Answer { ticket: Ticket(u64::from_le_bytes(*ticket)), verdict })
+            [1 | 2, ..] => {
+                let (ticket, verdict) = answer_of(bytes)?;
+                Ok(Self::Answer { ticket, verdict })
             }
             [3, stage, unity @ (0 | 1), g0, g1, g2, g3, r0, r1, w0, w1, trouble @ ..] => {
                 let stage = match stage {
@@ -228,6 +239,29 @@ impl Tiding {
     }
 }
 
+/// Adds an answer to a message.
+pub(super) fn put_answer(bytes: &mut Vec<u8>, ticket: Ticket, verdict: &Verdict) {
+    let (kind, text) = match verdict {
+        Verdict::Done(text) => (1, text),
+        Verdict::Failed(text) => (2, text),
+    };
+    bytes.push(kind);
+    bytes.extend(ticket.0.to_le_bytes());
+    bytes.extend(shortened(text).as_bytes());
+}
+
+/// An answer from the rest of a message.
+pub(super) fn answer_of(bytes: &[u8]) -> Result<(Ticket, Verdict), Malformed> {
+    let (kind, rest) = bytes.split_first().ok_or(Malformed)?;
+    let (ticket, text) = rest.split_first_chunk().ok_or(Malformed)?;
+    let verdict = match kind {
+        1 => Verdict::Done(text_of(text)?),
+        2 => Verdict::Failed(text_of(text)?),
+        _ => return Err(Malformed),
+    };
+    Ok((Ticket(u64::from_le_bytes(*ticket)), verdict))
+}
+
 fn text_of(bytes: &[u8]) -> Result<String, Malformed> {
     String::from_utf8(bytes.to_vec()).map_err(|_| Malformed)
 }
@@ -253,6 +287,7 @@ const GAP: &str = "\n[...]\n";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::inquiry::Wish;
 
     #[test]
     fn petitions_survive_the_journey() {
@@ -264,6 +299,11 @@ mod tests {
             Command::Upgrade,
             Command::Stop(Pace::Graceful),
             Command::Stop(Pace::Quick),
+            Command::Inquire {
+                pid: Pid(0x0102_0304),
+                inquiry: Inquiry { request: 5 << 60, wish: Wish::Cancel },
+            },
+            Command::Inquire { pid: Pid(1), inquiry: Inquiry { request: 0, wish: Wish::Stack } },
         ];
         for command in commands {
             let petition = Petition { ticket: Ticket(u64::MAX - 1), command };
@@ -312,7 +352,7 @@ mod tests {
 
     #[test]
     fn other_bytes_are_refused() {
-        for bytes in [&b""[..], &[1], &[0; 8], &[0; 9], &[0, 0, 0, 0, 0, 0, 0, 0, 2, 1], &[9; 12]] {
+        for bytes in [&b""[..], &[1], &[0; 8], &[0; 9], &[0, 0, 0, 0, 0, 0, 0, 0, 2, 1], &[9; 12], &[8; 22]] {
             assert_eq!(Petition::decode(bytes), Err(Malformed), "{bytes:?}");
         }
         let state = [3, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0];

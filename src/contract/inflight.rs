@@ -4,14 +4,19 @@
 //! while it is written, so that readers in other processes never take halves of two requests for one. The stage is one
 //! word and may change at any time. A dying worker may have written anything, so values are checked when read.
 
+use crate::contract::cancellation::Cancellations;
 use crate::contract::entry::{Client, Entry, Stage};
 use crate::sys::clock::Anchor;
 use crate::sys::shared_memory::SharedWords;
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::task::{Context, Poll};
 use std::time::Instant;
+use tokio::sync::oneshot;
 
 /// Requests noted at once per worker. Further ones are served, and counted as not noted.
 pub const CELLS: usize = 64;
@@ -29,6 +34,7 @@ pub struct Board {
     taken: AtomicU64,
     /// How many hold each cell.
     holders: [AtomicU32; CELLS],
+    cancellations: Cancellations,
 }
 
 /// What is noted of a request when it arrives.
@@ -68,7 +74,8 @@ impl Board {
     pub(super) fn new(words: Arc<SharedWords>, start: usize) -> Arc<Self> {
         clear(&words.words()[start..start + WORDS]);
         let holders = [const { AtomicU32::new(0) }; CELLS];
-        Arc::new(Self { words, start, anchor: Anchor::now(), taken: AtomicU64::new(0), holders })
+        let (anchor, cancellations) = (Anchor::now(), Cancellations::new());
+        Arc::new(Self { words, start, anchor, taken: AtomicU64::new(0), holders, cancellations })
     }
 
     /// Notes a request; where there is no room, it is only counted.
@@ -85,6 +92,21 @@ impl Board {
     /// The requests of this process.
     pub fn entries(&self) -> Vec<Entry> {
         entries(self.own_words())
+    }
+
+    /// A request of this process.
+    pub fn entry(&self, id: u64) -> Option<Entry> {
+        self.cells().find_map(|(_, cell)| read(cell).filter(|entry| entry.id == id))
+    }
+
+    /// Tells a request to end; `None` when there is no such request. What is given resolves when it has ended.
+    pub fn cancel(&self, id: u64) -> Option<oneshot::Receiver<()>> {
+        let (index, _) = self.cells().find(|(_, cell)| read(cell).is_some_and(|entry| entry.id == id))?;
+        Some(self.cancellations.request(index, id))
+    }
+
+    fn cells(&self) -> impl Iterator<Item = (usize, &[AtomicU64])> {
+        self.own_words()[HEADER..].chunks_exact(CELL).enumerate()
     }
 
     fn take(&self) -> Option<usize> {
@@ -162,6 +184,22 @@ impl Flight {
         read(board.cell(*index))
     }
 
+    /// What a future comes to; `None` when the request is told to end before.
+    pub async fn unless_cancelled<F: Future + Unpin>(&self, mut future: F) -> Option<F::Output> {
+        poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.poll_cancelled(cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// Ready once the request is told to end; one that is not noted never is.
+    fn poll_cancelled(&self, cx: &Context<'_>) -> Poll<()> {
+        let Some((board, index)) = &self.place else { return Poll::Pending };
+        let id = board.cell(*index)[ID].load(Ordering::Relaxed);
+        board.cancellations.poll(*index, id, cx)
+    }
+
     /// Not one step: where two change it at once one change is lost, and the next one puts that right.
     fn change_word(&self, change: impl FnOnce(u64) -> u64) {
         if let Some((board, index)) = &self.place {
@@ -186,6 +224,7 @@ impl Drop for Flight {
             && board.holders[*index].fetch_sub(1, Ordering::Release) == 1
         {
             board.cell(*index)[STAGE].store(0, Ordering::Release);
+            board.cancellations.clear(*index);
             board.taken.fetch_and(!(1 << *index), Ordering::Release);
         }
     }

@@ -27,6 +27,35 @@ fn a_request_is_in_the_table_until_nobody_holds_it() {
     assert_eq!(board.entries(), []);
 }
 
+#[tokio::test]
+async fn a_request_ends_when_it_is_told_to_and_no_other_does() {
+    let board = Board::alone().unwrap();
+    assert!(board.cancel(7).is_none(), "there is none yet");
+    let flight = board.note(&arrival("GET", b"/x"));
+    let other = board.note(&Arrival { id: 8, ..arrival("GET", b"/y") });
+    let serving = tokio::spawn({
+        let flight = flight.clone();
+        async move { flight.unless_cancelled(std::future::pending::<()>()).await }
+    });
+    assert_eq!(flight.unless_cancelled(std::future::ready(1)).await, Some(1));
+    let mut ended = board.cancel(7).unwrap();
+    assert_eq!(serving.await.unwrap(), None);
+    assert_eq!(ended.try_recv(), Err(oneshot::error::TryRecvError::Empty), "one holds it still");
+    drop(flight);
+    assert!(ended.await.is_err() && board.entry(7).is_none());
+    // Its cell has another request now, which was not meant.
+    let next = board.note(&Arrival { id: 9, ..arrival("GET", b"/z") });
+    for flight in [next, other] {
+        let mut yields = 0;
+        let waiting = poll_fn(|cx| {
+            yields += 1;
+            cx.waker().wake_by_ref();
+            if yields < 3 { Poll::Pending } else { Poll::Ready(()) }
+        });
+        assert_eq!(flight.unless_cancelled(waiting).await, Some(()));
+    }
+}
+
 #[test]
 fn texts_of_every_length_survive_as_far_as_there_is_room() {
     let board = Board::alone().unwrap();

@@ -3,7 +3,9 @@
 //! One message is a byte that says which, and the fields behind it in little-endian order. Both ends are the same
 //! program (fork without exec), so there are no versions.
 
+use crate::contract::control::{self, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
+use crate::contract::inquiry::Inquiry;
 use crate::contract::slot::Slot;
 
 /// What the master tells a worker.
@@ -31,6 +33,13 @@ pub enum Order {
         /// Index in the `ListenerSet`.
         listener: u16,
     },
+    /// See to one of the requests; answered by [`Report::Answered`].
+    Inquire {
+        /// Who asks.
+        ticket: Ticket,
+        /// The request, and what is wanted of it.
+        inquiry: Inquiry,
+    },
 }
 
 /// Why a worker is told to drain.
@@ -56,6 +65,13 @@ pub enum Report {
     },
     /// It serves on but wants a successor.
     Retiring(RetireReason),
+    /// What became of [`Order::Inquire`].
+    Answered {
+        /// Who has asked.
+        ticket: Ticket,
+        /// The outcome.
+        verdict: Verdict,
+    },
 }
 
 /// Why a worker wants a successor.
@@ -93,6 +109,12 @@ impl Order {
                 let [a, b] = listener.to_le_bytes();
                 vec![7, a, b]
             }
+            Self::Inquire { ticket, inquiry } => {
+                let mut bytes = vec![9];
+                bytes.extend(ticket.0.to_le_bytes());
+                inquiry.put(&mut bytes);
+                bytes
+            }
         }
     }
 
@@ -113,6 +135,11 @@ impl Order {
                 listener: u16::from_le_bytes([c, d]),
             }),
             [7, a, b] => Ok(Self::Close { listener: u16::from_le_bytes([a, b]) }),
+            [9, ref rest @ ..] => {
+                let (ticket, inquiry) = rest.split_first_chunk().ok_or(Malformed)?;
+                let ticket = Ticket(u64::from_le_bytes(*ticket));
+                Ok(Self::Inquire { ticket, inquiry: Inquiry::decode(inquiry)? })
+            }
             _ => Err(Malformed),
         }
     }
@@ -133,6 +160,11 @@ impl Report {
             Self::Retiring(RetireReason::MaxRequests) => vec![3],
             Self::Retiring(RetireReason::RequestTimeout) => vec![4],
             Self::Retiring(RetireReason::Terminated) => vec![5],
+            Self::Answered { ticket, verdict } => {
+                let mut bytes = vec![ANSWERED];
+                control::put_answer(&mut bytes, *ticket, verdict);
+                bytes
+            }
         }
     }
 
@@ -150,10 +182,17 @@ impl Report {
             [3] => Ok(Self::Retiring(RetireReason::MaxRequests)),
             [4] => Ok(Self::Retiring(RetireReason::RequestTimeout)),
             [5] => Ok(Self::Retiring(RetireReason::Terminated)),
+            [ANSWERED, answer @ ..] => {
+                let (ticket, verdict) = control::answer_of(answer)?;
+                Ok(Self::Answered { ticket, verdict })
+            }
             _ => Err(Malformed),
         }
     }
 }
+
+/// Says that a report is an answer.
+const ANSWERED: u8 = 64;
 
 /// Bytes of text in a report: less than a message of `sys::channel` holds.
 const TEXT_MAX: usize = 48 << 10;
@@ -161,6 +200,7 @@ const TEXT_MAX: usize = 48 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::inquiry::Wish;
 
     #[test]
     fn orders_survive_the_journey() {
@@ -173,6 +213,10 @@ mod tests {
             Order::Vacancies,
             Order::Socket { slot: Slot(0x1234), listener: 0xabcd },
             Order::Close { listener: 0xabcd },
+            Order::Inquire {
+                ticket: Ticket(7 << 40),
+                inquiry: Inquiry { request: 1 << 63, wish: Wish::Stack },
+            },
         ];
         for order in orders {
             assert_eq!(Order::decode(&order.encode()), Ok(order));
@@ -189,6 +233,8 @@ mod tests {
             Report::Retiring(RetireReason::MaxRequests),
             Report::Retiring(RetireReason::RequestTimeout),
             Report::Retiring(RetireReason::Terminated),
+            Report::Answered { ticket: Ticket(3), verdict: Verdict::Done("GET /".into()) },
+            Report::Answered { ticket: Ticket(u64::MAX), verdict: Verdict::Failed(String::new()) },
         ];
         for report in reports {
             assert_eq!(Report::decode(&report.encode()), Ok(report));
@@ -207,10 +253,10 @@ mod tests {
 
     #[test]
     fn other_bytes_are_refused() {
-        for bytes in [&b""[..], &[0], &[1, 1], &[6, 1, 2, 3], &[7, 1], &[255; 9]] {
+        for bytes in [&b""[..], &[0], &[1, 1], &[6, 1, 2, 3], &[7, 1], &[9; 18], &[255; 9]] {
             assert_eq!(Order::decode(bytes), Err(Malformed), "{bytes:?}");
         }
-        for bytes in [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[6]] {
+        for bytes in [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[6], &[64, 1], &[64; 12]] {
             assert_eq!(Report::decode(bytes), Err(Malformed), "{bytes:?}");
         }
     }

@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod cancellation;
 pub mod control;
 pub mod entry;
 pub mod exit;
 pub mod figures;
 pub mod handoff;
 pub mod inflight;
+pub mod inquiry;
 pub mod message;
 pub mod metrics;
 pub mod scoreboard;

@@ -15,6 +15,7 @@ mod event;
 mod figures;
 pub mod handover;
 mod herald;
+mod inquiries;
 mod legacy;
 mod manager;
 mod notes;

@@ -133,6 +133,7 @@ impl Supervisor {
         self.end_overdue_check(now);
         self.end_overdue_reload(now);
         self.end_overdue_proof(now);
+        self.end_overdue_inquiries(now);
         self.settle(now);
         self.attend(now);
         self.tell_manager(now);
@@ -263,6 +264,7 @@ impl Supervisor {
                 self.boot_failed(now, (who.slot, who.generation), (reason, text), Blame::Code);
             }
             (Report::Retiring(reason), Life::Ready { .. }) => self.wants_to_retire(pid, reason),
+            (Report::Answered { ticket, verdict }, _) => self.inquired(ticket, &verdict),
             // Said before it knew that it is to leave.
             (Report::Ready | Report::Failed { .. } | Report::Retiring(_), _) => {}
         }
@@ -271,6 +273,7 @@ impl Supervisor {
     fn exited(&mut self, now: Instant, pid: Pid, outcome: &WaitOutcome) {
         let Some(who) = self.crew.who(pid) else { return };
         let Some(worker) = self.crew.workers.remove(&pid) else { return };
+        self.end_inquiries_of(pid);
         let progress = if worker.life.is_starting() { Progress::Starting } else { Progress::Serving };
         let how = exit::cause(outcome, progress).text;
         match worker.life {

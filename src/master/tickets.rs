@@ -2,6 +2,7 @@
 
 use super::crew::Life;
 use super::event::{Action, Note};
+use super::inquiries::Inquiries;
 use super::supervisor::{Phase, Supervisor};
 use crate::contract::control::{Command, Pace, Ticket, Verdict};
 use crate::contract::message::Order;
@@ -24,6 +25,8 @@ pub(super) struct Tickets {
     pub(super) logs: Vec<Ticket>,
     /// For the end of the server.
     stop: Vec<Ticket>,
+    /// For what workers say of their requests.
+    pub(super) inquiries: Inquiries,
 }
 
 impl Supervisor {
@@ -38,6 +41,9 @@ impl Supervisor {
             self.tickets.logs.extend(ticket);
             return self.reopen_logs();
         }
+        if let Command::Inquire { pid, inquiry } = command {
+            return self.inquire(now, ticket, (pid, inquiry));
+        }
         if self.phase != Phase::Serving {
             return self.answer(ticket, &Verdict::Failed(STOPPING.into()));
         }
@@ -45,7 +51,7 @@ impl Supervisor {
             Command::Reload => self.ask_reload(ticket),
             Command::Scale(scale) => self.ask_scale(now, ticket, scale),
             Command::Upgrade => self.ask_upgrade(ticket),
-            Command::ReopenLogs | Command::Stop(_) => {}
+            Command::ReopenLogs | Command::Stop(_) | Command::Inquire { .. } => {}
         }
     }
 
@@ -152,7 +158,8 @@ impl Supervisor {
 
     /// When those who wait for workers are told that they wait in vain.
     pub(super) fn tickets_due(&self) -> Option<Instant> {
-        self.tickets.scale_due.filter(|_| self.reload.is_none())
+        let scale = self.tickets.scale_due.filter(|_| self.reload.is_none());
+        scale.into_iter().chain(self.tickets.inquiries.due()).min()
     }
 
     /// Nothing of what they wait for will come: the server leaves.

@@ -151,6 +151,7 @@ impl Supervisor {
         let Stage::Proven { generation } = self.upgrade.stage else { return };
         // What has been asked for is answered first: the next program could not make sense of it.
         if self.pending.is_empty() && !self.admin_is_awaited() && self.tickets.logs.is_empty() {
+            self.end_inquiries();
             let estate = self.estate(now, generation);
             self.act(Action::Upgrade(UpgradeStep::Replace(Box::new(estate))));
         }

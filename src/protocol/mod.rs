@@ -13,7 +13,7 @@ pub use body_stream::{BodyStream, Piece, Pieces, StreamAborted};
 pub use rejection::Rejection;
 pub use request::{
     Client, Content, Forwarded, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead,
-    RequestId, Response, ResponseBody, Scheme, text_response,
+    RequestId, Response, ResponseBody, Scheme, cancelled_response, text_response,
 };
 pub use target::{Target, is_below};
 pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};

@@ -230,6 +230,11 @@ pub fn text_response(status: StatusCode, text: impl Into<Bytes>) -> Response {
     response
 }
 
+/// The answer to a request that an operator has told to end.
+pub fn cancelled_response() -> Response {
+    text_response(StatusCode::SERVICE_UNAVAILABLE, "The request was cancelled by the operator.\n")
+}
+
 #[cfg(test)]
 impl Request {
     /// A GET request without fields, on a UNIX socket.

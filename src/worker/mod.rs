@@ -3,6 +3,7 @@
 
 mod acceptors;
 mod in_place;
+mod inquiries;
 mod load;
 mod orders;
 mod relay;

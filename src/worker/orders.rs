@@ -1,6 +1,7 @@
 //! What the master says, and the end of a worker.
 
 use super::acceptors::Acceptors;
+use super::inquiries::Inquiries;
 use super::retirement::Retirement;
 use super::{relay, reopen_logs};
 use crate::contract::exit::ExitReason;
@@ -21,6 +22,7 @@ pub(super) struct Obedience {
     pub(super) acceptors: Acceptors,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) retirement: Arc<Retirement>,
+    pub(super) inquiries: Arc<Inquiries>,
     pub(super) relay: OwnedFd,
     /// Limit of the time to leave.
     pub(super) longest: Duration,
@@ -93,6 +95,7 @@ impl Obedience {
                 self.acceptors.insert(listener, slot, socket);
             }
             Some((Order::Close { listener }, _)) => self.acceptors.give_up(listener),
+            Some((Order::Inquire { ticket, inquiry }, _)) => self.inquiries.begin(ticket, inquiry),
             Some((Order::Socket { .. }, None)) => {}
         }
         Heard::Order

@@ -1,6 +1,7 @@
 //! The runtime of a worker, and the threads that drive it.
 
 use super::acceptors::{Acceptors, Serve};
+use super::inquiries::Inquiries;
 use super::load::{self, Ties};
 use super::orders::Obedience;
 use super::retirement::Retirement;
@@ -190,10 +191,16 @@ fn serve(
             serve(connection, opening)
         });
     let taking = take_until_replaced(taking, drain);
+    let inquiries = Arc::new(Inquiries {
+        calls: Arc::clone(calls),
+        board: Arc::clone(&pipeline.board),
+        channel: handoff.channel.try_clone()?,
+    });
     let obedience = Obedience {
         acceptors,
         pipeline: Arc::clone(pipeline),
         retirement: Arc::clone(retirement),
+        inquiries,
         relay: handoff.relay.take.try_clone()?,
         longest: config.timeouts.longest_drain(),
         sweeps_until: None,

@@ -13,6 +13,7 @@
 mod support;
 
 mod addresses;
+mod cancel;
 mod causes;
 mod conformance;
 mod crash;

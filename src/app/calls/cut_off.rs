@@ -5,12 +5,13 @@
 
 use super::moves::give_back;
 use super::ticket::{Answering, Ticket};
-use super::{CallQueue, TICK};
+use super::{Call, CallQueue, TICK};
 use crate::app::{AppError, CutOff};
 use crate::sys::clock;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// How the calls of apps in some language are looked into and interrupted.
 pub trait Interrupter: Send + Sync {
@@ -22,6 +23,17 @@ pub trait Interrupter: Send + Sync {
 
     /// Interrupts a call, unless it has left the app's own code. May wait for the interpreter's lock.
     fn interrupt(&self, call: &Answering);
+}
+
+/// What has come of a cancellation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The call has ended.
+    Ended,
+    /// It goes on, though its client has been answered; the stack of its thread.
+    GoesOn(String),
+    /// Somebody was about to end it already.
+    Already,
 }
 
 /// What a queue does about calls past their time limit.
@@ -41,7 +53,7 @@ impl CallQueue {
         for ticket in running {
             match ticket.left(now_ns) {
                 None => {}
-                Some(Duration::ZERO) => self.begin_cutting(&ticket, CutOff::TimeLimit),
+                Some(Duration::ZERO) => self.begin_cutting(&ticket, CutOff::TimeLimit, None),
                 Some(left) => next = Some(next.map_or(left, |next| next.min(left))),
             }
         }
@@ -50,8 +62,38 @@ impl CallQueue {
         next.map(|left| Instant::now() + left.max(TICK))
     }
 
-    fn begin_cutting(self: &Arc<Self>, ticket: &Arc<Ticket>, why: CutOff) {
+    /// Ends the call of the request of this name; `None` when there is none. What is given tells how it went.
+    pub fn cancel(self: &Arc<Self>, id: u64) -> Option<oneshot::Receiver<Cancelled>> {
+        let (told, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        let running = state.running.iter().find(|running| running.id.0 == id).cloned();
+        let position = state.waiting.iter().position(|call| call.ticket.id.0 == id);
+        let waiting = position.and_then(|position| state.waiting.remove(position));
+        drop(state);
+        if let Some(ticket) = running {
+            self.begin_cutting(&ticket, CutOff::Cancelled, Some(told));
+            return Some(receiver);
+        }
+        let Call { ticket, .. } = waiting?;
+        say_cut(&ticket, CutOff::Cancelled, "no stack: the app had not been entered");
+        ticket.settle(Err(AppError::CutOff(CutOff::Cancelled)));
+        // Who has asked waits for it, or has gone.
+        let _ = told.send(Cancelled::Ended);
+        Some(receiver)
+    }
+
+    /// The stack of the thread that makes the call of this request; `None` when no thread does. It may take a moment.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn stack_of(&self, id: u64) -> Option<Result<String, String>> {
+        let ticket = self.lock().running.iter().find(|running| running.id.0 == id).cloned()?;
+        Some(self.stack(&ticket))
+    }
+
+    fn begin_cutting(self: &Arc<Self>, ticket: &Arc<Ticket>, why: CutOff, told: Told) {
         if !ticket.cut_off() {
+            tell(told, Cancelled::Already);
             return;
         }
         if why == CutOff::TimeLimit {
@@ -63,18 +105,18 @@ impl CallQueue {
         }
         let (queue, its) = (Arc::clone(self), Arc::clone(ticket));
         let cutting = std::thread::Builder::new().name("cut-off".to_owned());
-        if let Err(error) = cutting.spawn(move || queue.cut(its, why)) {
-            tracing::error!(request = %ticket.id, %error, "no thread to look into a request past its time limit");
+        if let Err(error) = cutting.spawn(move || queue.cut(its, why, told)) {
+            tracing::error!(request = %ticket.id, %error, "no thread to end a request from outside");
             ticket.settle(Err(AppError::CutOff(why)));
             self.retire();
         }
     }
 
     /// Says what the call does, answers its client, interrupts it, and says whether that was of use.
-    fn cut(&self, ticket: Arc<Ticket>, why: CutOff) {
+    fn cut(&self, ticket: Arc<Ticket>, why: CutOff, told: Told) {
         let call = Answering { ticket };
         let ticket = &call.ticket;
-        say_cut(ticket, why, &self.stack(ticket));
+        say_cut(ticket, why, &self.stack(ticket).unwrap_or_else(|reason| reason));
         ticket.settle(Err(AppError::CutOff(why)));
         ticket.abort_stream();
         if why == CutOff::TimeLimit {
@@ -87,29 +129,50 @@ impl CallQueue {
                 threads.spawn(|| interrupter.interrupt(&call));
             }
             if self.has_ended_within(ticket, GRACE) {
+                tell(told, Cancelled::Ended);
                 return;
             }
             ticket.abort_stream();
-            let stack = self.stack(ticket);
-            tracing::error!(
-                request = %ticket.id,
-                stack,
-                "the interrupted call goes on: it is in C code, or ignores the interruption; its worker is replaced and then killed"
-            );
-            self.retire();
+            let stack = self.stack(ticket).unwrap_or_else(|reason| reason);
+            self.leave_going(ticket, why, &stack);
+            tell(told, Cancelled::GoesOn(stack));
         });
     }
 
-    /// The stack of the thread that makes a call, or why there is none.
-    fn stack(&self, ticket: &Ticket) -> String {
+    /// A call has not noticed its interruption.
+    fn leave_going(&self, ticket: &Ticket, why: CutOff, stack: &str) {
+        let request = ticket.id;
+        match why {
+            CutOff::TimeLimit => {
+                tracing::error!(
+                    %request,
+                    stack,
+                    "the interrupted call goes on: it is in C code, or ignores the interruption; its worker is replaced and then killed"
+                );
+                self.retire();
+            }
+            CutOff::Cancelled => {
+                tracing::warn!(
+                    %request,
+                    stack,
+                    "the cancelled call goes on: it is in C code, or ignores the interruption; it keeps its thread until it ends or passes its time limit"
+                );
+                ticket.goes_on();
+                // Whoever looks at the calls did not have this one in view any more.
+                self.driver.notify_waiters();
+            }
+        }
+    }
+
+    fn stack(&self, ticket: &Ticket) -> Result<String, String> {
         let interrupter = self.overseer.get().and_then(|overseer| overseer.interrupter.as_ref());
         let thread = ticket.flight.entry().and_then(|entry| entry.thread);
         match (interrupter, thread) {
             (Some(interrupter), Some(thread)) => {
-                interrupter.stack(thread).unwrap_or_else(|reason| format!("no stack: {reason}"))
+                interrupter.stack(thread).map_err(|reason| format!("no stack: {reason}"))
             }
-            (None, _) => "no stack: the app is not Python".to_owned(),
-            (_, None) => "no stack: the request is not in the table of requests".to_owned(),
+            (None, _) => Err("no stack: the app is not Python".to_owned()),
+            (_, None) => Err("no stack: the request is not in the table of requests".to_owned()),
         }
     }
 
@@ -125,6 +188,16 @@ impl CallQueue {
             state.running.iter().any(|running| Arc::ptr_eq(running, ticket))
         });
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+}
+
+/// Where the outcome of a cutting goes, if anybody wants to know it.
+type Told = Option<oneshot::Sender<Cancelled>>;
+
+fn tell(told: Told, outcome: Cancelled) {
+    if let Some(told) = told {
+        // Who has gone meanwhile does not want to know.
+        let _ = told.send(outcome);
     }
 }
 

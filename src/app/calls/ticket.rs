@@ -5,7 +5,7 @@ use crate::contract::inflight::Flight;
 use crate::protocol::{Piece, RequestId, Response, StreamAborted};
 use crate::sys::clock;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,8 +21,8 @@ pub(super) struct Ticket {
     pub(super) flight: Flight,
     /// When the app began to make the head or the next piece, in nanoseconds; 0 while the client is waited for.
     began: AtomicU64,
-    /// Whether somebody is about to end the call from outside.
-    cut_off: AtomicBool,
+    /// Whether somebody ends the call from outside: [`WHOLE`], [`CUT`] or [`IGNORED`].
+    cut_off: AtomicU8,
     /// [`OUTSIDE`], [`INSIDE`] or [`INTERRUPTED`]; changed under the interpreter's lock alone.
     place: AtomicU8,
     /// The thread that is inside, as the interpreter names it.
@@ -46,7 +46,7 @@ impl Ticket {
             id,
             flight,
             began: AtomicU64::new(0),
-            cut_off: AtomicBool::new(false),
+            cut_off: AtomicU8::new(WHOLE),
             place: AtomicU8::new(OUTSIDE),
             ident: AtomicU64::new(0),
             inner: Mutex::new(state),
@@ -60,7 +60,7 @@ impl Ticket {
 
     /// How long the app still has; `None` where nothing is to be limited.
     pub(super) fn left(&self, now_ns: u64) -> Option<Duration> {
-        if self.limit.is_zero() || self.is_cut_off() {
+        if self.limit.is_zero() || self.cut_off.load(Ordering::Acquire) == CUT {
             return None;
         }
         match self.began.load(Ordering::Relaxed) {
@@ -72,11 +72,16 @@ impl Ticket {
 
     /// Whether the caller is the one who ends the call.
     pub(super) fn cut_off(&self) -> bool {
-        !self.cut_off.swap(true, Ordering::AcqRel)
+        self.cut_off.swap(CUT, Ordering::AcqRel) != CUT
+    }
+
+    /// The call goes on though it was cut off; its time limit holds again.
+    pub(super) fn goes_on(&self) {
+        self.cut_off.store(IGNORED, Ordering::Release);
     }
 
     pub(super) fn is_cut_off(&self) -> bool {
-        self.cut_off.load(Ordering::Acquire)
+        self.cut_off.load(Ordering::Acquire) != WHOLE
     }
 
     /// Ends a response that has begun, so that its client sees that something is missing.
@@ -187,6 +192,13 @@ impl fmt::Debug for Answering {
         f.write_str("Answering")
     }
 }
+
+/// Nobody ends the call.
+const WHOLE: u8 = 0;
+/// Somebody does.
+const CUT: u8 = 1;
+/// Somebody has, without success.
+const IGNORED: u8 = 2;
 
 /// Not in the app's own code.
 const OUTSIDE: u8 = 0;

@@ -42,6 +42,18 @@ pub(super) enum Action {
     Workers,
     /// Show the requests in flight: where each is, since when, from whom
     Requests,
+    /// Show where the thread is that serves a request
+    Stack {
+        /// The request's id, as `requests` shows it
+        #[arg(value_name = "ID", value_parser = id)]
+        id: String,
+    },
+    /// End a request: its client is answered, its worker lives
+    Cancel {
+        /// The request's id, as `requests` shows it
+        #[arg(value_name = "ID", value_parser = id)]
+        id: String,
+    },
     /// Take configuration and apps anew
     Reload,
     /// Have N workers, N more (+N) or N fewer (-N); waits until they are ready
@@ -88,6 +100,8 @@ impl Action {
             Self::Quit => ("POST", format!("/quit?wait={wait}")),
             // It is known at once, or soon, whether these have taken effect.
             Self::Scale { count } => ("POST", format!("/scale?{}", query(count))),
+            Self::Stack { id } => ("POST", format!("/stack?id={id}")),
+            Self::Cancel { id } => ("POST", format!("/cancel?id={id}")),
             Self::Reopen => ("POST", "/reopen".into()),
             Self::Upgrade => ("POST", format!("/upgrade?wait={wait}")),
         }
@@ -104,6 +118,15 @@ fn scale(text: &str) -> Result<String, String> {
         None => text.parse::<u16>().is_ok_and(|count| count > 0),
     };
     if fits { Ok(text.to_owned()) } else { Err("expected a number of workers such as 4, +1 or -1".into()) }
+}
+
+fn id(text: &str) -> Result<String, String> {
+    let is_id = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id {
+        Ok(text.to_owned())
+    } else {
+        Err("expected an id as `ferricorn ctl requests` shows it".into())
+    }
 }
 
 fn query(count: &str) -> String {

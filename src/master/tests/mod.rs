@@ -3,6 +3,7 @@
 mod check;
 mod degraded;
 mod herald;
+mod inquiries;
 mod life;
 mod model;
 mod property;
@@ -14,6 +15,7 @@ mod upgrade;
 
 use crate::contract::control::{Command, Pace, Scale, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
+use crate::contract::inquiry::{Inquiry, Wish};
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
 use crate::master::event::{Action, Event, KillReason, Note, Pool, ProofNews, UpgradeStep};
@@ -36,6 +38,11 @@ const REOPEN: Event = by_signal(Command::ReopenLogs);
 const UPGRADE: Event = by_signal(Command::Upgrade);
 const MORE: Event = by_signal(Command::Scale(Scale::By(1)));
 const LESS: Event = by_signal(Command::Scale(Scale::By(-1)));
+
+/// A worker is to end one of its requests.
+const fn cancel(pid: Pid) -> Command {
+    Command::Inquire { pid, inquiry: Inquiry { request: 5, wish: Wish::Cancel } }
+}
 
 /// Nobody waits for the outcome.
 const fn by_signal(command: Command) -> Event {

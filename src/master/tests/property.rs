@@ -1,5 +1,6 @@
 //! Random scripts in virtual time against a model of the operating system.
 
+use super::cancel;
 use super::successor::Successor;
 use crate::contract::control::{Command, Pace, Scale, Ticket};
 use crate::contract::handoff::{Generation, Slot};
@@ -305,6 +306,7 @@ impl World {
                 Event::AdminExited(KILLED)
             }
             (22, _) => self.asked(Command::Upgrade),
+            (24, Some((pid, _))) => self.asked(cancel(pid)),
             _ => {
                 let deadline = self.supervisor.deadline().unwrap_or(self.now);
                 self.now =

@@ -10,13 +10,14 @@ use crate::contract::inflight::Flight;
 use crate::net::{Connection, Drain, Local, Occupation, Occupied, Peer};
 use crate::protocol::{
     Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Opening, Parcel, Patience, Record,
-    Rejection, Relayed, Request, RequestContext, RequestHead, Response, Scheme, field_values, text_response,
-    upgrade,
+    Rejection, Relayed, Request, RequestContext, RequestHead, Response, Scheme, cancelled_response,
+    field_values, text_response, upgrade,
 };
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{REFERER, USER_AGENT};
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -162,7 +163,11 @@ async fn exchange<H: Handler>(
             let is_complete = turn.framing == Framing::None || received.is_some();
             let stage = if is_complete { Stage::App } else { Stage::Reading };
             context.flight = handler.enlist(&head, &context, stage);
-            match receive(session, turn, &admitted, received).await {
+            let received = {
+                let receiving = pin!(receive(session, turn, &admitted, received));
+                context.flight.unless_cancelled(receiving).await
+            };
+            match received.unwrap_or(Err(Stop::Cancelled)) {
                 Ok(content) => {
                     if stage == Stage::Reading {
                         context.flight.set_stage(Stage::App);
@@ -176,6 +181,11 @@ async fn exchange<H: Handler>(
                 Err(Stop::Refuse(rejection)) => {
                     let record = record(&context, Some(&head), handler);
                     refuse(session, rejection, &record, handler).await
+                }
+                Err(Stop::Cancelled) => {
+                    let record = record(&context, Some(&head), handler);
+                    let turn = Turn { persistence: Persistence::Close, ..turn };
+                    answer_early(session, turn, cancelled_response(), &record, handler).await
                 }
                 Err(Stop::Gone) => Next::Close,
             }
@@ -195,6 +205,8 @@ struct Turn {
 enum Stop {
     Refuse(Rejection),
     Gone,
+    /// An operator wants the request to end.
+    Cancelled,
 }
 
 async fn receive<R>(
@@ -243,17 +255,24 @@ async fn answer<H: Handler>(
     let (method, version) = (request.head.method.clone(), request.head.version);
     let record = handler.keeps_records().then(|| record(&request.context, Some(&request.head), handler));
     let flight = request.context.flight.clone();
-    let mut response = match handler.respond(route, request, Patience::Move).await {
-        Answer::Response(response) => response,
-        Answer::Busy(route, request) => {
+    let answered = {
+        let responding = pin!(handler.respond(route, request, Patience::Move));
+        flight.unless_cancelled(responding).await
+    };
+    let mut response = match answered {
+        None => cancelled_response(),
+        Some(Answer::Response(response)) => response,
+        Some(Answer::Busy(route, request)) => {
             let parcel = Parcel::Request(&request, &session.buffer);
             if handler.relay(session.stream.as_fd(), parcel) == Relayed::Gone {
                 return Next::Close;
             }
-            match handler.respond(route, *request, Patience::Wait).await {
-                Answer::Response(response) => response,
+            let waiting = pin!(handler.respond(route, *request, Patience::Wait));
+            match flight.unless_cancelled(waiting).await {
+                None => cancelled_response(),
+                Some(Answer::Response(response)) => response,
                 // Not reached: a request that waits is answered. Closing is the safe reading.
-                Answer::Busy(..) => return Next::Close,
+                Some(Answer::Busy(..)) => return Next::Close,
             }
         }
     };
@@ -264,8 +283,8 @@ async fn answer<H: Handler>(
     // Who waits for the connection learns it at once.
     session.handover.take_if(|_| status != StatusCode::SWITCHING_PROTOCOLS);
     let fields = field_values(&handler.wanted_fields().response, response.headers());
-    let asked = Asked { method: &method, version };
     flight.set_stage(Stage::Writing);
+    let asked = Asked { method: &method, version, flight: &flight };
     let written = session.write_response(response, asked, turn.persistence).await;
     drop(flight);
     if let Some(record) = &record {
@@ -301,7 +320,8 @@ async fn answer_early<H: Handler>(
     let fields = field_values(&handler.wanted_fields().response, response.headers());
     let keeps = turn.persistence == Persistence::KeepAlive && may_discard(turn, &session.buffer);
     let persistence = if keeps { Persistence::KeepAlive } else { Persistence::Close };
-    let written = session.write_response(response, Asked { method, version: *version }, persistence).await;
+    let asked = Asked { method, version: *version, flight: &record.context.flight };
+    let written = session.write_response(response, asked, persistence).await;
     handler.finish(&Exchange { record, status, sent: written.sent, fields, refused: None });
     if written.end.is_err() {
         return Next::Close;
@@ -344,7 +364,7 @@ async fn refuse<H: Handler>(
     };
     let response = rejection.response();
     let status: StatusCode = response.status();
-    let asked = Asked { method, version };
+    let asked = Asked { method, version, flight: &record.context.flight };
     let written = session.write_response(response, asked, Persistence::Close).await;
     let (sent, fields) = (written.sent, Vec::new());
     handler.finish(&Exchange { record, status, sent, fields, refused: Some(rejection) });

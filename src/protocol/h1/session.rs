@@ -185,7 +185,12 @@ impl<'a> Session<'a> {
         self.out.reserve(512);
         let delimiter = put_head(&mut self.out, &response, asked, &mut persistence);
         let mut sent = 0;
-        let end = self.write_content(response.into_body(), delimiter, &mut sent).await;
+        let end = {
+            let writing = pin!(self.write_content(response.into_body(), delimiter, &mut sent));
+            asked.flight.unless_cancelled(writing).await
+        };
+        // Its client sees that something is missing.
+        let end = end.unwrap_or_else(|| Err(io::Error::other("the request was cancelled")));
         Written { sent, end: end.map(|()| persistence) }
     }
 

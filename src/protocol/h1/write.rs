@@ -1,6 +1,7 @@
 //! A response's head as bytes, and how its content will be delimited (RFC 9112 6).
 
 use super::head::Persistence;
+use crate::contract::inflight::Flight;
 use crate::protocol::{Reason, Response, ResponseBody};
 use bytes::{BufMut, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
@@ -26,6 +27,8 @@ pub(super) enum Delimiter {
 pub(super) struct Asked<'a> {
     pub(super) method: &'a Method,
     pub(super) version: Version,
+    /// Its place in the table of requests in flight.
+    pub(super) flight: &'a Flight,
 }
 
 /// Writes the status line and fields into `out`.

@@ -69,6 +69,14 @@ def large(environ, start_response):
         yield b"x" * (256 << 10)
 
 
+def gated(environ, start_response):
+    """Takes as long as the test wants."""
+    gates.say("entered")
+    gates.wait()
+    start_response("200 OK", PLAIN)
+    return [b"done"]
+
+
 def quick(environ, start_response):
     """Answers at once, with who it is."""
     start_response("200 OK", PLAIN)
