@@ -82,7 +82,8 @@ impl Handler for Pipeline {
         let Some((mount, mounted)) = found else { return Err(Box::new(not_found())) };
         context.mount = Arc::clone(&mounted.prefix);
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
-        Ok(Admitted { body_limit: limits.body, length, route: Route { mount, limits } })
+        let noting = mounted.noting;
+        Ok(Admitted { body_limit: limits.body, length, noting, route: Route { mount, limits } })
     }
 
     fn enlist(&self, head: &RequestHead, context: &RequestContext, stage: Stage) -> Flight {

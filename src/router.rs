@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::config::HostPattern;
-use crate::protocol::is_below;
+use crate::protocol::{Noting, is_below};
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct Mounted {
     pub prefix: Arc<str>,
     /// The app.
     pub app: Arc<dyn App>,
+    /// What the app says of it.
+    pub noting: Noting,
 }
 
 /// Finds a mount of the same router again.
@@ -50,6 +52,7 @@ impl Router {
                 host,
                 prefix: Arc::clone(&prefix),
                 app: Arc::clone(&app),
+                noting: app.noting(),
             }));
             router.apps.push(app);
         }

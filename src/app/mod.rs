@@ -19,7 +19,7 @@ pub use service::{ConnectInfo, ServiceApp};
 
 use crate::contract::metrics::Metrics;
 use crate::net::Draining;
-use crate::protocol::{Patience, Request, Response};
+use crate::protocol::{Noting, Patience, Request, Response};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,6 +37,11 @@ pub trait App: Send + Sync + 'static {
     /// # Errors
     /// [`AppError`] when the app could not answer; the client gets the status it stands for.
     fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>>;
+
+    /// Whether its requests are in the table of requests in flight; asked once.
+    fn noting(&self) -> Noting {
+        Noting::Always
+    }
 
     /// Runs once per worker after its last request.
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -1,7 +1,7 @@
 //! The apps that come with the server: `hello`, `echo` and `status`.
 
 use super::{App, AppError, BoxFuture, CallLimits};
-use crate::protocol::{Content, Request, RequestHead, Response, ResponseBody};
+use crate::protocol::{Content, Noting, Request, RequestHead, Response, ResponseBody};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use std::io::Read;
@@ -27,6 +27,10 @@ impl App for Hello {
     fn call(&self, _request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         Box::pin(std::future::ready(Ok(answer(Bytes::from_static(b"Hello, World!"), "text/plain"))))
     }
+
+    fn noting(&self) -> Noting {
+        Noting::IfItWaits
+    }
 }
 
 /// Answers with the request as it was understood: a line with method and target, the fields in lower case, an
@@ -47,6 +51,10 @@ impl App for Echo {
             Ok(answer(text.into(), "text/plain; charset=utf-8"))
         })
     }
+
+    fn noting(&self) -> Noting {
+        Noting::IfItWaits
+    }
 }
 
 /// Answers with the state of the workers, as JSON.
@@ -56,6 +64,10 @@ impl App for ShowStatus {
     fn call(&self, _request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         let text = (self.0)();
         Box::pin(std::future::ready(Ok(answer(text.into(), "application/json"))))
+    }
+
+    fn noting(&self) -> Noting {
+        Noting::IfItWaits
     }
 }
 

@@ -80,6 +80,18 @@ pub struct Admitted<R> {
     pub body_limit: u64,
     /// Whether content must say its length beforehand.
     pub length: LengthRule,
+    /// Whether the request is noted before the app has it.
+    pub noting: Noting,
+}
+
+/// Whether a request is in the table of requests in flight while its app has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noting {
+    /// From before the app is entered: it can be found also when that takes the thread, or the process, with it.
+    Always,
+    /// Only if its content had to be waited for: the app is code of this server that answers at once, and noting would
+    /// cost a twentieth of the whole request.
+    IfItWaits,
 }
 
 /// Whether content must say its length beforehand.

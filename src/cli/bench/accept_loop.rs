@@ -9,7 +9,7 @@ use crate::config::{Config, Timeouts};
 use crate::net::{Connection, Drain, Local, Peer, Stream};
 use crate::protocol::h1::{self, Settings};
 use crate::protocol::{
-    Admitted, Answer, Exchange, Handler, LengthRule, Opening, Parcel, Patience, Relayed, Request,
+    Admitted, Answer, Exchange, Handler, LengthRule, Noting, Opening, Parcel, Patience, Relayed, Request,
     RequestContext, RequestHead, RequestId, Response, text_response,
 };
 use http::StatusCode;
@@ -73,7 +73,12 @@ impl Handler for Alone {
     type Route = ();
 
     fn admit(&self, _: &mut RequestHead, _: &mut RequestContext) -> Result<Admitted<()>, Box<Response>> {
-        Ok(Admitted { route: (), body_limit: self.body_limit, length: LengthRule::Any })
+        Ok(Admitted {
+            route: (),
+            body_limit: self.body_limit,
+            length: LengthRule::Any,
+            noting: Noting::IfItWaits,
+        })
     }
 
     async fn respond(&self, (): (), request: Request, patience: Patience) -> Answer<()> {

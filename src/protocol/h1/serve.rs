@@ -9,8 +9,8 @@ use crate::contract::entry::Stage;
 use crate::contract::inflight::Flight;
 use crate::net::{Connection, Drain, Local, Occupation, Occupied, Peer};
 use crate::protocol::{
-    Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Opening, Parcel, Patience, Record,
-    Rejection, Relayed, Request, RequestContext, RequestHead, Response, Scheme, cancelled_response,
+    Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Noting, Opening, Parcel, Patience,
+    Record, Rejection, Relayed, Request, RequestContext, RequestHead, Response, Scheme, cancelled_response,
     field_values, text_response, upgrade,
 };
 use bytes::{Bytes, BytesMut};
@@ -162,7 +162,9 @@ async fn exchange<H: Handler>(
         Ok(admitted) => {
             let is_complete = turn.framing == Framing::None || received.is_some();
             let stage = if is_complete { Stage::App } else { Stage::Reading };
-            context.flight = handler.enlist(&head, &context, stage);
+            if !is_complete || admitted.noting == Noting::Always {
+                context.flight = handler.enlist(&head, &context, stage);
+            }
             let received = {
                 let receiving = pin!(receive(session, turn, &admitted, received));
                 context.flight.unless_cancelled(receiving).await
