@@ -18,7 +18,7 @@
 //! - [`master`]: keeps workers alive. `supervisor`, `reload`, `respawn` and `scale` are pure; `perform` acts.
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
 //!   [`contract::exit`] (death); [`contract::control`]: what is asked of the master, and what becomes of it.
-//! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `relay` hands connections
+//! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `inquiries` ends single requests, `relay` hands connections
 //!   to siblings and takes theirs; `in_place` serves in a runtime that is already there.
 //! - [`net`]: sockets, connections, the moment of draining.
 //! - [`protocol`]: HTTP/1.x, byte by byte; [`protocol::Handler`] is its seam to what lies above.

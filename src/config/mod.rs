@@ -123,6 +123,8 @@ pub struct Workers {
     pub memory_pressure: Option<Percent>,
     /// How many workers are recycled at once. Default 25 %, at least one.
     pub max_recycling: Share,
+    /// Whether a worker is replaced when a request past its limit could be interrupted, too. Default: true.
+    pub recycle_after_timeout: bool,
     /// How many additional workers a reload may start at once. Default 25 %, at least one.
     pub max_surge: Share,
     /// Requests that a new worker answers itself before it is ready.
@@ -180,6 +182,8 @@ pub struct Timeouts {
     pub check: Duration,
     /// From the beginning of a reload to its end. Default: 10 min.
     pub reload: Duration,
+    /// How long a worker's event loop may stand still. Default: 1 min; 0 = for ever.
+    pub heartbeat: Duration,
 }
 
 impl Timeouts {

@@ -224,6 +224,11 @@ impl<'a> Record<'a> {
         &self.fields[CONNECTIONS_TOTAL]
     }
 
+    /// Counted up while its event loop turns, [`BEATS`] times within `timeouts.heartbeat`. Written by the worker.
+    pub fn beats(self) -> &'a AtomicU64 {
+        &self.fields[BEAT]
+    }
+
     /// When the process was started, in seconds since 1970. Written by the master.
     pub fn started(self) -> u64 {
         self.load(STARTED)
@@ -269,6 +274,9 @@ fn sizes(slots_max: u16) -> [NonZeroUsize; 2] {
     [words, slots * WORKERS_PER_SLOT * inflight::WORDS].map(|words| NonZeroUsize::MIN.saturating_add(words))
 }
 
+/// How often a worker counts within `timeouts.heartbeat`: more often than the master looks.
+pub const BEATS: u32 = 8;
+
 /// The worker of a slot and its successor.
 const WORKERS_PER_SLOT: usize = 2;
 
@@ -280,8 +288,9 @@ const REQUESTS_TOTAL: usize = 4;
 const CONNECTIONS_OPEN: usize = 5;
 const CONNECTIONS_TOTAL: usize = 6;
 const STARTED: usize = 7;
+const BEAT: usize = 8;
 /// Two cache lines, so that workers do not write into each other's.
-const FIELDS: usize = 8;
+const FIELDS: usize = 16;
 
 /// Values of a slot's word; 0: it has no sockets.
 const VACANT: u64 = 1;

@@ -1,6 +1,7 @@
 //! The workers and the slots, as the supervisor knows them.
 
 use super::event::Who;
+use super::heartbeat::Heartbeat;
 use super::respawn::Respawn;
 use crate::contract::handoff::{Generation, Slot};
 use crate::sys::process::Pid;
@@ -68,6 +69,7 @@ impl Life {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Crew {
     pub(super) workers: BTreeMap<Pid, Worker>,
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl Crew {

@@ -37,6 +37,8 @@ pub(super) enum Event {
     Proof(ProofNews),
     /// The answer to [`Action::Weigh`].
     Weighed(Weights),
+    /// The answer to [`Action::Look`]: what each worker has counted to.
+    Looked(Vec<(Pid, u64)>),
     /// A worker says something.
     Reported { pid: Pid, report: Report },
     /// A worker has been reaped; all its reports came before.
@@ -63,6 +65,8 @@ pub(super) enum Action {
     Fork { slot: Slot, generation: Generation },
     /// Start the admin process; answered by `AdminForked`.
     ForkAdmin,
+    /// Look whether the event loops of the workers turn; answered by `Looked`.
+    Look,
     /// Tell a worker something.
     Send { pid: Pid, order: Order },
     /// SIGKILL.
@@ -146,6 +150,8 @@ pub(super) struct Pool {
     pub(super) reload: Duration,
     /// When workers are replaced though nothing is wrong with them.
     pub(super) recycling: Plan,
+    /// How long an event loop may stand still; `None`: for ever.
+    pub(super) heartbeat: Option<Duration>,
 }
 
 /// A worker as the log names it.
@@ -198,6 +204,8 @@ pub(super) enum Note {
         reason: KillReason,
     },
     StillThere(Who),
+    /// Its event loop does.
+    StandsStill(Who),
     RecyclingWaits(Who),
     CodeStarts,
     NobodyServes,

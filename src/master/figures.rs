@@ -32,6 +32,7 @@ pub(super) fn of(note: &Note) -> Option<Figure> {
         | Note::AdminNotStarted(_)
         | Note::AdminEnded(_)
         | Note::ControlSocketGone
+        | Note::StandsStill(_)
         | Note::Upgrade(_) => None,
     }
 }

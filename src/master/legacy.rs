@@ -53,7 +53,7 @@ impl Performer {
 
     /// Writes a note to the log; after one of a worker's violent end, what it was serving.
     pub(super) fn say(&self, note: &Note) {
-        if let Note::Killed { who, .. } = note {
+        if let Note::Killed { who, .. } | Note::StandsStill(who) = note {
             notes::write(note);
             let Some(link) = self.links.get(&who.pid) else { return };
             notes::write_served(*who, &self.shared.scoreboard.in_flight(link.record), clock::monotonic_ns());

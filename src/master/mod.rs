@@ -14,6 +14,7 @@ mod estate;
 mod event;
 mod figures;
 pub mod handover;
+mod heartbeat;
 mod herald;
 mod inquiries;
 mod legacy;
@@ -288,6 +289,7 @@ fn pool(config: &Config) -> Pool {
                 pressure: config.workers.memory_pressure.map(|percent| percent.0.into()),
             },
         },
+        heartbeat: Some(timeouts.heartbeat).filter(|limit| !limit.is_zero()),
     }
 }
 

@@ -31,6 +31,9 @@ pub(super) fn write(note: &Note) {
         Note::StillThere(Who { slot, pid, generation }) => {
             warn!(%slot, %pid, %generation, "worker is still there after SIGKILL: it is stuck in the kernel");
         }
+        Note::StandsStill(Who { slot, pid, generation }) => {
+            error!(%slot, %pid, %generation, id = "FC-W14", "worker's event loop stands still (timeouts.heartbeat): its app blocks the thread that serves connections; a successor comes, then it has timeouts.graceful to leave");
+        }
         Note::RecyclingWaits(Who { slot, pid, generation }) => {
             warn!(%slot, %pid, %generation, "worker serves on: its successor would load the code that has just failed to start");
         }

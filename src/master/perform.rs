@@ -148,6 +148,7 @@ impl Performer {
         match action {
             Action::ForkAdmin => return Some(self.fork_admin()),
             Action::Fork { slot, generation } => return Some(self.fork(slot, generation, workers)),
+            Action::Look => return Some(Event::Looked(self.beats())),
             Action::LoadConfig => return Some(Event::ConfigLoaded(self.load_config())),
             Action::ReopenLogs => return Some(Event::LogsReopened((self.start.reopen_logs)())),
             Action::Send { pid, order } => self.send(pid, order, None),
@@ -246,6 +247,12 @@ impl Performer {
             }
         }
         Ok(())
+    }
+
+    /// What each worker has counted to.
+    fn beats(&self) -> Vec<(Pid, u64)> {
+        let beat = |link: &Link| self.shared.scoreboard.record(link.record).beats().load(Ordering::Relaxed);
+        self.links.iter().map(|(pid, link)| (*pid, beat(link))).collect()
     }
 
     /// Reads what a worker has reported.

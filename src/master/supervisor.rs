@@ -114,7 +114,6 @@ impl Supervisor {
     pub(super) fn step(&mut self, now: Instant, event: Event) -> Vec<Action> {
         let serving = self.phase == Phase::Serving;
         match event {
-            Event::Tick => {}
             Event::Asked { ticket, command } => self.asked(now, ticket, command),
             Event::AdminForked(forked) => self.admin_forked(now, forked),
             Event::AdminExited(outcome) => self.admin_exited(now, &outcome),
@@ -125,7 +124,8 @@ impl Supervisor {
             Event::ForkFailed { slot, generation, text } => self.fork_failed(now, slot, generation, text),
             Event::Checked { generation, outcome } => self.checked(now, generation, outcome),
             Event::ConfigLoaded(loaded) if serving => self.begin_reload(now, loaded),
-            Event::ConfigLoaded(_) => {}
+            Event::Tick | Event::ConfigLoaded(_) => {}
+            Event::Looked(beats) => self.looked(now, beats),
             Event::Proof(news) => self.hear_of_proof(now, news),
             Event::Weighed(weights) => self.weighed(now, weights),
         }
@@ -138,6 +138,7 @@ impl Supervisor {
         self.attend(now);
         self.tell_manager(now);
         self.publish();
+        self.look(now);
         self.replace_program(now);
         std::mem::take(&mut self.out)
     }
@@ -155,13 +156,9 @@ impl Supervisor {
             self.tickets_due(),
             self.attendance_due(),
             self.recycling_due(),
+            self.heartbeat_due(),
         ];
         lives.chain(others.into_iter().flatten()).min()
-    }
-
-    /// Slots in service.
-    pub(super) fn size(&self) -> u16 {
-        u16::try_from(self.seats.len()).unwrap_or(u16::MAX)
     }
 
     /// Whether a generation may still be asked for.

@@ -10,6 +10,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 impl Supervisor {
+    /// Slots in service.
+    pub(super) fn size(&self) -> u16 {
+        u16::try_from(self.seats.len()).unwrap_or(u16::MAX)
+    }
+
     /// Starts a worker in every slot that needs one and may have it now.
     pub(super) fn fill_slots(&mut self, now: Instant) {
         for slot in self.seats.keys().copied().collect::<Vec<_>>() {

@@ -274,7 +274,7 @@ mod tests {
         let listener = std::net::TcpListener::bind(loopback(0)).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();
-        let acknowledges = |socket: &TcpStream| socket2::SockRef::from(socket).tcp_quickack().unwrap();
+        let acknowledges = |socket: &TcpStream| SockRef::from(socket).tcp_quickack().unwrap();
         // A conversation: from some turn on the kernel lets answers carry the acknowledgements.
         let turns = (0..100).take_while(|_| {
             client.write_all(b"a").unwrap();

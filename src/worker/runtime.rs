@@ -6,11 +6,11 @@ use super::load::{self, Ties};
 use super::orders::Obedience;
 use super::retirement::Retirement;
 use super::{BootFailure, relay, warm_up};
-use crate::app::calls::{CallQueue, Interrupter, Moves, Overseer};
+use crate::app::calls::{CallQueue, Interrupter, Moves, Overseer, Recycling};
 use crate::app::{App, BoxError, BoxFuture, MakeApp, WorkerInfo};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, RetireReason};
-use crate::contract::scoreboard::{RecordIndex, Scoreboard};
+use crate::contract::scoreboard::{self, RecordIndex, Scoreboard};
 use crate::middleware::request_id;
 use crate::net::listeners::ListenerSet;
 use crate::net::{Connection, Drain, OpenConnection};
@@ -23,6 +23,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// Loads the apps, says ready, serves until told to leave.
@@ -47,7 +48,9 @@ pub(super) fn run(handoff: &mut Handoff, make: Option<&MakeApp>) -> Result<ExitR
     if blocking {
         let retirement = Arc::clone(&retirement);
         let retire = Box::new(move || retirement.ask(RetireReason::RequestTimeout));
-        calls.set_overseer(Overseer { interrupter: interrupter()?, retire });
+        let recycling =
+            if config.workers.recycle_after_timeout { Recycling::Always } else { Recycling::IfStuck };
+        calls.set_overseer(Overseer { interrupter: interrupter()?, retire, recycling });
     }
     let serving = serve(handoff, &calls, (&pipeline, &retirement), (drain, listeners), &runtime)
         .map_err(|error| BootFailure::new("cannot begin to serve", &error))?;
@@ -208,13 +211,15 @@ fn serve(
     let channel = handoff.channel.try_clone()?;
     let (pipeline, config) = (Arc::clone(pipeline), Arc::clone(config));
     let counters = (handoff.scoreboard.clone(), handoff.record);
+    let beating = beat(counters.clone(), config.timeouts.heartbeat);
     Ok(async move {
         warm_up::answer_all(&pipeline, &config).await?;
         // These were no client's.
         counters.0.record(counters.1).requests_total().store(0, Ordering::Relaxed);
-        let taking = tokio::spawn(taking);
+        let (taking, beating) = (tokio::spawn(taking), tokio::spawn(beating));
         let reason = obedience.obey(channel).await;
         taking.abort();
+        beating.abort();
         reason.map_err(|error| BootFailure::new("cannot serve", &error))
     })
 }
@@ -233,6 +238,18 @@ async fn take_until_replaced(
     tokio::select! {
         taken = taking => taken,
         () = replaced => Ok(()),
+    }
+}
+
+/// Shows the master that this event loop turns.
+async fn beat((scoreboard, record): (Scoreboard, RecordIndex), limit: Duration) {
+    if limit.is_zero() {
+        return;
+    }
+    let mut beats = tokio::time::interval((limit / scoreboard::BEATS).max(Duration::from_millis(1)));
+    loop {
+        beats.tick().await;
+        scoreboard.record(record).beats().fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -8,11 +8,15 @@ use std::process::Command;
 
 /// A server of the app beside these tests, whose handlers wait for ever.
 pub(crate) fn waiting(arguments: &str) -> Server {
+    waiting_in(Folder::new(), arguments)
+}
+
+/// The same in a folder that is there already.
+fn waiting_in(folder: Folder, arguments: &str) -> Server {
     let tests = std::env::current_exe().unwrap();
     let profile = tests.parent().and_then(std::path::Path::parent).unwrap();
     let program = profile.join("examples/waiting");
     assert!(program.exists(), "build it: cargo build --example waiting");
-    let folder = Folder::new();
     let mut command = Command::new(program);
     command.args(["-b", "127.0.0.1:0"]).args(arguments.split_whitespace());
     command.current_dir(folder.path("")).env("NO_COLOR", "1");
@@ -89,6 +93,50 @@ fn a_request_whose_content_arrives_is_answered_and_its_connection_closed() {
     let answer = client.answer().unwrap();
     assert_eq!((answer.status, answer.field("connection")), (503, Some("close")));
     assert_eq!(client.end().unwrap(), Ended::Finished);
+}
+
+#[test]
+fn a_request_of_an_app_that_answers_at_once_is_noted_while_its_content_arrives() {
+    let server = Server::start(Transport::Tcp, 1);
+    let mut client = server.address().connect().unwrap();
+    client.send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel").unwrap();
+    id(&server, "reading");
+    client.send(b"lo").unwrap();
+    assert_eq!(client.answer().unwrap().status, 200);
+}
+
+#[test]
+fn a_worker_whose_event_loop_stands_still_is_replaced_and_killed() {
+    let folder = Folder::new();
+    folder.write("ferricorn.toml", "[timeouts]\nheartbeat = \"200ms\"\ngraceful = \"300ms\"\n");
+    let server = waiting_in(folder, "-c ferricorn.toml -w 1");
+    let first = server.living_workers()[0].pid;
+    let _blocking = asked(&server, "/blocks?x=1");
+    let line = server.wait_for("worker's event loop stands still (timeouts.heartbeat)");
+    assert!(line.contains(&format!("pid={first}")), "{line}");
+    let line = server.wait_for("worker was serving GET /blocks?x=1 (id ");
+    assert!(line.contains("client 127.0.0.1:") && line.contains(", in app)"), "{line}");
+    server.wait_for_count("worker ready", 2);
+    let quick = "GET /quick HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert_ne!(server.ask(quick).text(), first.to_string());
+    let line = server.wait_for("worker killed: it had not left in time");
+    assert!(line.contains(&format!("pid={first}")), "{line}");
+}
+
+#[test]
+fn a_request_that_blocks_its_event_loop_cannot_be_dropped_and_that_is_told() {
+    let folder = Folder::new();
+    // Longer than an answer is waited for.
+    folder.write("ferricorn.toml", "[timeouts]\nheartbeat = \"0s\"\n");
+    let server = waiting_in(folder, "-c ferricorn.toml -w 1");
+    let _blocking = asked(&server, "/blocks");
+    let id = id(&server, "in app");
+    let (code, _, complaint) = ctl(&server, &["cancel", &id]);
+    assert_eq!(code, Some(1));
+    assert!(
+        complaint.starts_with("error: the worker does not answer: something blocks its event loop"),
+        "{complaint}"
+    );
 }
 
 #[test]

@@ -83,6 +83,36 @@ def test_a_request_past_its_limit_is_interrupted_and_its_worker_recycled(hanging
     assert "worker killed" not in server.log.text() and "goes on" not in server.log.text()
 
 
+def test_a_worker_can_be_kept_whose_request_was_interrupted(hanging, gates):
+    server = hanging(FERRICORN_WORKERS_RECYCLE_AFTER_TIMEOUT="false", FERRICORN_TIMEOUTS_GRACEFUL="1s")
+    first = server.workers()[1]
+    with entered(server, gates, "/spins") as connection:
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert (response.status, response.read()) == (504, b"The application took too long.\n")
+    gates.expect("RequestInterrupted")
+    server.log.wait_for("the interrupted call has ended")
+    assert ask(server, "GET", "/quick").content == str(first).encode()
+    assert "retires" not in server.log.text()
+    # What cannot be interrupted costs the worker all the same.
+    entered(server, gates, "/sits_in_c").close()
+    server.log.wait_for("the interrupted call goes on")
+    server.log.wait_for("worker ready", count=2)
+    server.log.wait_for(rf"worker killed: it had not left in time .*pid={first}\b")
+
+
+@pytest.mark.parametrize("path", ["gated", "sits_in_c"])
+def test_a_call_that_blocks_does_not_stop_the_event_loop(hanging, gates, path):
+    server = hanging(FERRICORN_TIMEOUTS_REQUEST="3s", FERRICORN_TIMEOUTS_HEARTBEAT="400ms")
+    with entered(server, gates, f"/{path}") as connection:
+        # Several times as long as the event loop may stand still.
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert response.status == 504
+    assert "stands still" not in server.log.text()
+    gates.release()
+
+
 def test_a_request_in_c_code_is_answered_seen_and_killed_in_the_end(hanging, gates):
     server = hanging()
     first = server.workers()[1]

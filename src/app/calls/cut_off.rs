@@ -42,6 +42,17 @@ pub struct Overseer {
     pub interrupter: Option<Arc<dyn Interrupter>>,
     /// Asks for a successor of this worker.
     pub retire: Box<dyn Fn() + Send + Sync>,
+    /// When that is done.
+    pub recycling: Recycling,
+}
+
+/// When a call past its time limit costs its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recycling {
+    /// Also when it could be interrupted: what it was in the middle of may have been left in disorder.
+    Always,
+    /// When it goes on.
+    IfStuck,
 }
 
 impl CallQueue {
@@ -96,18 +107,15 @@ impl CallQueue {
             tell(told, Cancelled::Already);
             return;
         }
-        if why == CutOff::TimeLimit {
-            let mut state = self.lock();
-            state.is_overdue = true;
-            let given_back = self.take_movable(&mut state);
-            drop(state);
-            given_back.into_iter().for_each(give_back);
+        if why == CutOff::TimeLimit && self.recycling() == Recycling::Always {
+            self.give_away();
         }
         let (queue, its) = (Arc::clone(self), Arc::clone(ticket));
         let cutting = std::thread::Builder::new().name("cut-off".to_owned());
         if let Err(error) = cutting.spawn(move || queue.cut(its, why, told)) {
             tracing::error!(request = %ticket.id, %error, "no thread to end a request from outside");
             ticket.settle(Err(AppError::CutOff(why)));
+            self.give_away();
             self.retire();
         }
     }
@@ -119,7 +127,7 @@ impl CallQueue {
         say_cut(ticket, why, &self.stack(ticket).unwrap_or_else(|reason| reason));
         ticket.settle(Err(AppError::CutOff(why)));
         ticket.abort_stream();
-        if why == CutOff::TimeLimit {
+        if why == CutOff::TimeLimit && self.recycling() == Recycling::Always {
             self.retire();
         }
         // Looked at from a second thread: C code may never let go of the lock that this one waits for.
@@ -149,6 +157,7 @@ impl CallQueue {
                     stack,
                     "the interrupted call goes on: it is in C code, or ignores the interruption; its worker is replaced and then killed"
                 );
+                self.give_away();
                 self.retire();
             }
             CutOff::Cancelled => {
@@ -174,6 +183,19 @@ impl CallQueue {
             (None, _) => Err("no stack: the app is not Python".to_owned()),
             (_, None) => Err("no stack: the request is not in the table of requests".to_owned()),
         }
+    }
+
+    /// Another worker is on its way, and may have what waits here.
+    fn give_away(&self) {
+        let mut state = self.lock();
+        state.is_overdue = true;
+        let given_back = self.take_movable(&mut state);
+        drop(state);
+        given_back.into_iter().for_each(give_back);
+    }
+
+    fn recycling(&self) -> Recycling {
+        self.overseer.get().map_or(Recycling::Always, |overseer| overseer.recycling)
     }
 
     fn retire(&self) {

@@ -12,7 +12,7 @@ mod moves;
 mod relief;
 mod ticket;
 
-pub use cut_off::{Cancelled, Interrupter, Overseer};
+pub use cut_off::{Cancelled, Interrupter, Overseer, Recycling};
 pub use moves::Moves;
 use moves::give_back;
 pub use ticket::{Answering, Left};

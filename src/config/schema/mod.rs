@@ -157,6 +157,9 @@ keys! {
         "Recycle the largest worker when so much of what the cgroup may have is in use, files that are only cached left out: \"90%\". Empty: never.";
     "workers.max_recycling".workers.max_recycling, Reload,
         "How many workers are recycled at once, for requests, age or memory; the others serve on until it is their turn. A part, rounded down, or a number; at least one.";
+    "workers.recycle_after_timeout".workers.recycle_after_timeout, Reload,
+        "Replace a worker when one of its requests has passed timeouts.request, even if it could be interrupted: what it was in the middle of may \
+         have been left in disorder. One that could not be interrupted has its worker replaced in any case.";
     "workers.max_surge".workers.max_surge, Reload,
         "How many additional workers a reload may start at once: a part, rounded down, or a number; at least one.";
     "workers.warm_up".workers.warm_up, Reload,
@@ -198,6 +201,9 @@ keys! {
     "timeouts.check".timeouts.check, Reload, "Time for workers.check_command. Past it: it is killed, and has failed.";
     "timeouts.reload".timeouts.reload, Reload,
         "From the beginning of a reload to its end. Past it: the reload has failed, and what serves goes on serving.";
+    "timeouts.heartbeat".timeouts.heartbeat, Reload,
+        "How long a worker's event loop may stand still, as it does when a native app blocks the thread that serves connections; 0s = for ever. \
+         Past it: a successor is started, then the worker has timeouts.graceful to leave. Calls of WSGI apps do not stop the loop.";
     "log.level".log.level, Reload, "Least severe level shown: error, warn, info, debug, trace.";
     "log.format".log.format, Reload, "Shape of the error log: text, or json with the names of OpenTelemetry's log data model. Text has no time on the journal, which has its own.";
     "log.error".log.error, Reload, "Where the error log goes: a file, \"-\" (standard output), \"stderr\", or \"off\".";
@@ -258,6 +264,7 @@ impl Default for Config {
                 max_memory: None,
                 memory_pressure: None,
                 max_recycling: Share::Percent(25),
+                recycle_after_timeout: true,
                 max_surge: Share::Percent(25),
                 warm_up: Vec::new(),
                 check_command: Vec::new(),
@@ -314,5 +321,6 @@ fn default_timeouts() -> Timeouts {
         boot: Duration::from_secs(120),
         check: Duration::from_secs(60),
         reload: Duration::from_secs(600),
+        heartbeat: Duration::from_secs(60),
     }
 }

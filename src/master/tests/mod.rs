@@ -2,6 +2,7 @@
 
 mod check;
 mod degraded;
+mod heartbeat;
 mod herald;
 mod inquiries;
 mod life;
@@ -65,7 +66,18 @@ const RECYCLING: Plan = Plan {
 fn pool(workers: u16) -> Pool {
     let (graceful, boot) = (Duration::from_secs(GRACEFUL), Duration::from_secs(BOOT));
     let (lame_duck, reload) = (Duration::ZERO, Duration::from_secs(RELOAD_LIMIT));
-    Pool { workers, surge: 1, drain: graceful, lame_duck, boot, check: None, reload, recycling: RECYCLING }
+    let recycling = RECYCLING;
+    Pool {
+        workers,
+        surge: 1,
+        drain: graceful,
+        lame_duck,
+        boot,
+        check: None,
+        reload,
+        recycling,
+        heartbeat: None,
+    }
 }
 
 /// Plays a script of (second, event) to a pool of so many workers; what must come of it, one line per action.
@@ -151,11 +163,12 @@ fn line(action: &Action) -> Option<String> {
         Action::Say(Note::Killed { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
         Action::Say(Note::Retires { who, reason }) => Some(format!("say {} {reason:?}", who.pid)),
         Action::Say(Note::Recycled { who, why }) => Some(format!("say {} {why:?}", who.pid)),
+        Action::Say(Note::StandsStill(who)) => Some(format!("say {} stands still", who.pid)),
         Action::Say(Note::RecyclingWaits(who)) => Some(format!("say {} waits", who.pid)),
         Action::Say(note) => Some(format!("say {note:?}")),
         Action::Tell(bulletin) => Some(format!("tell {}", told(bulletin))),
         Action::Exit(finish) => Some(format!("exit {finish:?}")),
-        Action::Fork { .. } | Action::ForkAdmin | Action::LoadConfig | Action::ReopenLogs => {
+        Action::Fork { .. } | Action::ForkAdmin | Action::Look | Action::LoadConfig | Action::ReopenLogs => {
             Some(format!("{action:?}"))
         }
         Action::Upgrade(UpgradeStep::Prove { generation, slots }) => {

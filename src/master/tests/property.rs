@@ -73,6 +73,18 @@ impl World {
         world
     }
 
+    /// Every other worker's event loop stands still.
+    fn look(&self) -> Event {
+        let beat = |pid: &Pid| if pid.0 % 2 == 0 { 0 } else { self.random };
+        Event::Looked(self.processes.keys().map(|pid| (*pid, beat(pid))).collect())
+    }
+
+    /// It may leave for the sake of its queue, even where no successor comes.
+    fn stands_still(&mut self, pid: Pid) {
+        self.retiring.insert(pid);
+        self.floor = self.floor.map(|floor| floor.saturating_sub(1));
+    }
+
     /// Xorshift: the seed in a failure message plays the same script again.
     pub(super) fn below(&mut self, limit: u16) -> u16 {
         self.random ^= self.random << 13;
@@ -119,6 +131,8 @@ impl World {
                 return Some(Event::Forked { slot, generation, pid });
             }
             Action::Weigh(_) => return Some(super::recycle::any_weights(self.processes.keys(), self.random)),
+            Action::Look => return Some(self.look()),
+            Action::Say(Note::StandsStill(who)) => self.stands_still(who.pid),
             Action::LoadConfig => {
                 let loaded = if self.below(4) == 0 { Err("bad".into()) } else { Ok(self.any_pool()) };
                 return Some(Event::ConfigLoaded(loaded));
@@ -329,6 +343,7 @@ fn pool(workers: u16, surge: u16, checks: bool) -> Pool {
         check: checks.then_some(seconds(60)),
         reload: seconds(200),
         recycling: super::recycle::any_plan(surge),
+        heartbeat: Some(seconds(60)),
     }
 }
 
