@@ -138,6 +138,20 @@ def scale_by_command(site, disturbed):
         site.log.wait_for("worker left", since, count=2)
 
 
+def upgrade_by_signal(site, disturbed):
+    """USR2: the program, here the same one, takes its own place."""
+    for _ in disturbed.rounds():
+        since = site.log.position()
+        site.signal(signal.SIGUSR2)
+        site.log.wait_for(r"upgrade done: generation \d+", since)
+
+
+def upgrade_by_command(site, disturbed):
+    """`ctl upgrade`"""
+    for _ in disturbed.rounds():
+        disturbed.expect("ctl upgrade --wait", site.ctl("upgrade", "--wait")[0], 0)
+
+
 def broken_configuration(site, disturbed):
     """A reload with a configuration that cannot be read, then with one that can."""
     for _ in disturbed.rounds():
@@ -170,6 +184,8 @@ DISTURBANCES = {
     "recycle: max_requests": recycle,
     "scale: TTIN, TTOU": scale_by_signal,
     "scale: ctl scale": scale_by_command,
+    "upgrade: USR2": upgrade_by_signal,
+    "upgrade: ctl upgrade": upgrade_by_command,
     "break: configuration, HUP": broken_configuration,
     "break: code, HUP": broken_code,
 }
