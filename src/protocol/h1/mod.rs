@@ -1,5 +1,6 @@
 //! HTTP/1.0 and HTTP/1.1 (RFC 9112): heads, content and responses on one connection.
 
+mod body;
 mod chunked;
 mod content;
 mod deadline;

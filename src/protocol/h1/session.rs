@@ -3,11 +3,11 @@
 use super::Settings;
 use super::deadline::Deadline;
 use super::head::{HeadScanner, Persistence};
-use super::write::{Asked, Delimiter, put_head};
+use super::write::{Asked, put_head};
 use crate::net::{Drain, Occupation, Occupied, Stream};
 use crate::protocol::upgrade::Handover;
-use crate::protocol::{BodyStream, Rejection, Response, ResponseBody};
-use bytes::{BufMut, Bytes, BytesMut};
+use crate::protocol::{Rejection, Response};
+use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -17,8 +17,6 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Room for reading: most heads fit.
 const READ_SIZE: usize = 8 << 10;
-/// Content up to this size is sent in one write with its head.
-const COPY_LIMIT: usize = 16 << 10;
 /// Pause before a connection that nobody has taken is offered again: the queue between workers was full.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 /// How long, and how much of it, a closing connection still reads so that no RST destroys our last answer.
@@ -35,7 +33,7 @@ pub(super) struct Session<'a> {
     pub(super) out: BytesMut,
     deadline: Deadline,
     drain: &'a Drain,
-    occupied: &'a Occupied,
+    pub(super) occupied: &'a Occupied,
     drain_seen: bool,
     /// Until when a worker that leaves waits for a request on a connection that nobody has taken.
     waits_until: Option<Instant>,
@@ -192,95 +190,6 @@ impl<'a> Session<'a> {
         // Its client sees that something is missing.
         let end = end.unwrap_or_else(|| Err(io::Error::other("the request was cancelled")));
         Written { sent, end: end.map(|()| persistence) }
-    }
-
-    async fn write_content(
-        &mut self,
-        body: ResponseBody,
-        delimiter: Delimiter,
-        sent: &mut u64,
-    ) -> io::Result<()> {
-        let length = match delimiter {
-            Delimiter::Nothing => return self.flush_out().await,
-            Delimiter::Length(length) => length,
-            Delimiter::Chunked | Delimiter::Close => u64::MAX,
-        };
-        match body {
-            ResponseBody::Empty => self.flush_out().await?,
-            ResponseBody::Full(bytes) => self.write_full(bytes, length, sent).await?,
-            ResponseBody::File { file, offset, length: in_file } => {
-                self.write_file(&file, (offset, in_file.min(length)), sent).await?;
-            }
-            ResponseBody::Stream(stream) => {
-                if length == u64::MAX {
-                    self.occupied.with(Occupation::Stream);
-                }
-                self.write_stream(stream, delimiter, length, sent).await?;
-            }
-        }
-        if matches!(delimiter, Delimiter::Length(length) if *sent < length) {
-            tracing::error!(declared = length, sent = *sent, "the app sent less content than it declared");
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(())
-    }
-
-    async fn write_full(&mut self, bytes: Bytes, length: u64, sent: &mut u64) -> io::Result<()> {
-        let take = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
-        let bytes = &bytes[..take];
-        if take <= COPY_LIMIT {
-            self.out.put_slice(bytes);
-            self.flush_out().await?;
-        } else {
-            self.flush_out().await?;
-            self.write_all(bytes).await?;
-        }
-        *sent += take as u64;
-        Ok(())
-    }
-
-    async fn write_stream(
-        &mut self,
-        mut stream: BodyStream,
-        delimiter: Delimiter,
-        length: u64,
-        sent: &mut u64,
-    ) -> io::Result<()> {
-        loop {
-            let piece = match poll_fn(|cx| Poll::Ready(stream.poll_next(cx))).await {
-                Poll::Ready(piece) => piece,
-                Poll::Pending => {
-                    self.flush_out().await?;
-                    poll_fn(|cx| stream.poll_next(cx)).await
-                }
-            };
-            let Some(piece) = piece else { break };
-            let piece = piece.map_err(io::Error::other)?;
-            let room = usize::try_from(length - *sent).unwrap_or(usize::MAX);
-            let piece = &piece[..piece.len().min(room)];
-            if piece.is_empty() {
-                continue;
-            }
-            self.put_piece(piece, delimiter);
-            *sent += piece.len() as u64;
-            if self.out.len() >= COPY_LIMIT {
-                self.flush_out().await?;
-            }
-        }
-        if delimiter == Delimiter::Chunked {
-            self.out.put_slice(b"0\r\n\r\n");
-        }
-        self.flush_out().await
-    }
-
-    fn put_piece(&mut self, piece: &[u8], delimiter: Delimiter) {
-        if delimiter == Delimiter::Chunked {
-            self.out.put_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-            self.out.put_slice(piece);
-            self.out.put_slice(b"\r\n");
-        } else {
-            self.out.put_slice(piece);
-        }
     }
 
     pub(super) async fn flush_out(&mut self) -> io::Result<()> {
