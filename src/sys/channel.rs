@@ -2,11 +2,12 @@
 //!
 //! SOCK_SEQPACKET keeps message boundaries and still shows the death of the peer as an end of file (unix(7)).
 
+use super::process::Pid;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
-    setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixCredentials,
+    recvmsg, sendmsg, setsockopt, socketpair, sockopt,
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -30,6 +31,26 @@ pub enum Received {
     /// Nothing yet.
     WouldBlock,
     /// Nothing, and never again: the peer is gone.
+    Closed,
+}
+
+/// Whether messages come with the process that sent them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signatures {
+    /// They do.
+    Wanted,
+    /// They do not.
+    Unwanted,
+}
+
+/// What there was to receive where senders are named.
+#[derive(Debug)]
+pub enum Signed {
+    /// One whole message, and the process that sent it.
+    Message(Vec<u8>, Pid),
+    /// Nothing yet.
+    WouldBlock,
+    /// Nothing, and never again.
     Closed,
 }
 
@@ -70,6 +91,47 @@ pub fn send(channel: BorrowedFd<'_>, message: &[u8], descriptors: &[BorrowedFd<'
             // unix(7): ETOOMANYREFS when too many descriptors are in flight; they leave it as the peer reads.
             Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ETOOMANYREFS) => return Ok(Sent::WouldBlock),
             Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOTCONN) => return Ok(Sent::Closed),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Has the kernel name the sender of each message that is received from now on, or not (SO_PASSCRED, unix(7)).
+///
+/// With names messages are to be taken by [`receive_signed`], without by [`receive`].
+///
+/// # Errors
+/// None that setsockopt(2) can give for such a socket.
+pub fn set_signatures(channel: BorrowedFd<'_>, signatures: Signatures) -> io::Result<()> {
+    Ok(setsockopt(&channel, sockopt::PassCred, &(signatures == Signatures::Wanted))?)
+}
+
+/// Receives one message without descriptors, and who sent it: a process cannot pass for another one.
+///
+/// # Errors
+/// As [`receive`]; `InvalidData` also when the kernel was not asked to name senders in time.
+pub fn receive_signed(channel: BorrowedFd<'_>) -> io::Result<Signed> {
+    let mut buffer = vec![0; MESSAGE_MAX];
+    let mut control = cmsg_space!(UnixCredentials);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    loop {
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        match recvmsg::<()>(channel.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+            Ok(message) if message.bytes == 0 => return Ok(Signed::Closed),
+            Ok(message) => {
+                let pid = |message| {
+                    let ControlMessageOwned::ScmCredentials(sender) = message else { return None };
+                    Some(Pid(sender.pid()))
+                };
+                let unsigned = || io::Error::new(io::ErrorKind::InvalidData, "a message without a sender");
+                let sender = message.cmsgs()?.find_map(pid).ok_or_else(unsigned)?;
+                let length = message.bytes;
+                buffer.truncate(length);
+                return Ok(Signed::Message(buffer, sender));
+            }
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(Signed::WouldBlock),
+            Err(Errno::ECONNRESET) => return Ok(Signed::Closed),
             Err(error) => return Err(error.into()),
         }
     }
@@ -183,6 +245,18 @@ mod tests {
         }
         assert!(matches!(receive(other.as_fd()).unwrap(), Received::Closed));
         assert_eq!(send(other.as_fd(), b"x", &[]).unwrap(), Sent::Closed);
+    }
+
+    #[test]
+    fn the_kernel_names_the_sender() {
+        let (one, other) = pair().unwrap();
+        set_signatures(other.as_fd(), Signatures::Wanted).unwrap();
+        assert!(matches!(receive_signed(other.as_fd()).unwrap(), Signed::WouldBlock));
+        assert_eq!(send(one.as_fd(), b"born", &[]).unwrap(), Sent::Sent);
+        let Signed::Message(bytes, sender) = receive_signed(other.as_fd()).unwrap() else { panic!("none") };
+        assert_eq!((bytes.as_slice(), sender), (&b"born"[..], super::super::process::own_pid()));
+        drop(one);
+        assert!(matches!(receive_signed(other.as_fd()).unwrap(), Signed::Closed));
     }
 
     #[test]

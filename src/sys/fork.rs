@@ -1,8 +1,9 @@
 //! fork(2), for a process that has one thread.
 
 use super::process::{self, Pid};
+use super::wait::{self, WaitOutcome};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::unistd::ForkResult;
+use nix::unistd::{ForkResult, fork};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,11 +16,13 @@ pub struct ForkHooks {
     pub parent: fn(),
     /// In the child, first of all.
     pub child: fn(),
+    /// Runs something that waits, so that the host's other threads can go on meanwhile.
+    pub waiting: fn(&mut (dyn FnMut() + Send)),
 }
 
 impl ForkHooks {
     /// Hooks that do nothing, for a program without a host.
-    pub const NONE: Self = Self { before: nothing, parent: nothing, child: nothing };
+    pub const NONE: Self = Self { before: nothing, parent: nothing, child: nothing, waiting: at_once };
 }
 
 /// Forks; the child runs `child` and ends with the exit status it returns.
@@ -40,7 +43,7 @@ pub fn fork_worker(hooks: ForkHooks, panicked: u8, child: impl FnOnce() -> u8) -
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
     (hooks.before)();
     // SAFETY: this process has one thread, checked above, so the child is a whole copy and may run any code.
-    let forked = unsafe { nix::unistd::fork() };
+    let forked = unsafe { fork() };
     if let Ok(ForkResult::Child) = forked {
         let status = catch_unwind(AssertUnwindSafe(|| {
             (hooks.child)();
@@ -52,6 +55,55 @@ pub fn fork_worker(hooks: ForkHooks, panicked: u8, child: impl FnOnce() -> u8) -
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     match forked? {
         ForkResult::Parent { child } => Ok(Pid(child.as_raw())),
+        ForkResult::Child => unreachable!("the child has left above"),
+    }
+}
+
+/// Forks a process that becomes a child not of this one but of the nearest ancestor that is a subreaper (prctl(2)):
+/// its own parent, which lies between, leaves at once.
+///
+/// Otherwise like [`fork_worker`], except that `first` runs in the new process before the hooks, which may be the app's, and
+/// gives `child` what it returns; and that this process may have further threads: an app's, which has been told what becomes of them. (With
+/// CLONE_PARENT in place of the process between, neither libc's nor the host's hooks would run.)
+///
+/// # Errors
+/// When the system has no room for a further process.
+pub fn fork_orphan<T>(
+    hooks: ForkHooks,
+    panicked: u8,
+    first: impl FnOnce() -> T,
+    child: impl FnOnce(T) -> u8,
+) -> io::Result<()> {
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+    (hooks.before)();
+    // SAFETY: this thread runs no other code of ours meanwhile, libc keeps its allocator usable in the child (pthread_atfork(3)),
+    // and the host's hooks do the same for the host.
+    let forked = unsafe { fork() };
+    if let Ok(ForkResult::Child) = forked {
+        // SAFETY: a process with one thread; as above.
+        match unsafe { fork() } {
+            Ok(ForkResult::Child) => {
+                let status = catch_unwind(AssertUnwindSafe(|| {
+                    let given = first();
+                    (hooks.child)();
+                    child(given)
+                }));
+                leave(status.unwrap_or(panicked));
+            }
+            Ok(ForkResult::Parent { .. }) => leave(0),
+            Err(error) => leave(u8::try_from(error as i32).unwrap_or(u8::MAX)),
+        }
+    }
+    (hooks.parent)();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    match forked? {
+        ForkResult::Parent { child } => match wait::wait_for(Pid(child.as_raw()))? {
+            WaitOutcome::Exited(0) => Ok(()),
+            WaitOutcome::Exited(errno) => Err(io::Error::from_raw_os_error(errno)),
+            WaitOutcome::Signalled { signal, .. } => Err(io::Error::other(format!("killed by {signal}"))),
+            WaitOutcome::OutOfMemory => Err(io::ErrorKind::OutOfMemory.into()),
+        },
         ForkResult::Child => unreachable!("the child has left above"),
     }
 }
@@ -71,6 +123,10 @@ pub fn leave(status: u8) -> ! {
 }
 
 fn nothing() {}
+
+fn at_once(run: &mut (dyn FnMut() + Send)) {
+    run();
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use super::process::Pid;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use std::io;
 
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,24 +37,49 @@ pub enum Core {
 pub fn reap() -> Option<(Pid, WaitOutcome)> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, status)) => {
-                return Some((Pid(pid.as_raw()), WaitOutcome::Exited(status)));
-            }
-            Ok(WaitStatus::Signaled(pid, signal, core)) => {
-                let core = if core { Core::Dumped } else { Core::NotDumped };
-                return Some((Pid(pid.as_raw()), WaitOutcome::Signalled { signal: signal.as_str(), core }));
-            }
             Ok(WaitStatus::StillAlive) => return None,
-            // Stops and continues are not asked for (no WUNTRACED, no ptrace); real-time signals are an
-            // error of nix's and have been reaped by then.
-            Ok(
-                WaitStatus::Stopped(..)
-                | WaitStatus::Continued(..)
-                | WaitStatus::PtraceEvent(..)
-                | WaitStatus::PtraceSyscall(..),
-            )
-            | Err(Errno::EINTR | Errno::EINVAL) => {}
+            Ok(status) => {
+                if let Some(ended) = ended(status) {
+                    return Some(ended);
+                }
+            }
+            // EINVAL: a real-time signal, which is an error of nix's; its victim has been reaped by then.
+            Err(Errno::EINTR | Errno::EINVAL) => {}
             Err(_) => return None,
         }
+    }
+}
+
+/// Waits for the end of one child, which is about to end.
+///
+/// # Errors
+/// `ECHILD` when it is no child of this process, or has been reaped.
+pub fn wait_for(pid: Pid) -> io::Result<WaitOutcome> {
+    loop {
+        match waitpid(nix::unistd::Pid::from_raw(pid.0), None) {
+            Ok(status) => {
+                if let Some((_, outcome)) = ended(status) {
+                    return Ok(outcome);
+                }
+            }
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn ended(status: WaitStatus) -> Option<(Pid, WaitOutcome)> {
+    match status {
+        WaitStatus::Exited(pid, status) => Some((Pid(pid.as_raw()), WaitOutcome::Exited(status))),
+        WaitStatus::Signaled(pid, signal, core) => {
+            let core = if core { Core::Dumped } else { Core::NotDumped };
+            Some((Pid(pid.as_raw()), WaitOutcome::Signalled { signal: signal.as_str(), core }))
+        }
+        // Stops and continues are not asked for (no WUNTRACED, no ptrace).
+        WaitStatus::StillAlive
+        | WaitStatus::Stopped(..)
+        | WaitStatus::Continued(..)
+        | WaitStatus::PtraceEvent(..)
+        | WaitStatus::PtraceSyscall(..) => None,
     }
 }

@@ -10,7 +10,7 @@ use pyo3::types::{PyString, PyType};
 ///
 /// The master runs inside the interpreter with the interpreter's lock held, as they demand.
 pub fn fork_hooks() -> ForkHooks {
-    ForkHooks { before, parent, child }
+    ForkHooks { before, parent, child, waiting }
 }
 
 fn before() {
@@ -26,6 +26,10 @@ fn parent() {
 fn child() {
     // SAFETY: the one thread of the child holds the interpreter's lock; `before` ran before.
     unsafe { ffi::PyOS_AfterFork_Child() }
+}
+
+fn waiting(run: &mut (dyn FnMut() + Send)) {
+    super::without_interpreter(run);
 }
 
 /// Bytes as the "native string" of PEP 3333: each byte is the code point of the same number.
