@@ -8,14 +8,15 @@
 //! ```text
 //! request   socket -> connection -> protocol -> middleware -> router -> app -> response
 //!           net/       net/          protocol/   middleware/   router    app/
-//! process   config -> master -> worker
+//! process   config -> master -> (mold) -> worker
 //!           config/   master/   worker/          contract/ is all that master and worker share
 //! ```
 //! Two places to start reading: [`pipeline`] (one request) and `master/supervisor.rs` (the pool).
 //!
 //! # Code map
 //! - [`config`]: what the operator asked for. One schema gives parsing, defaults, reference and origins.
-//! - [`master`]: keeps workers alive. `supervisor`, `reload`, `respawn` and `scale` are pure; `perform` acts.
+//! - [`master`]: keeps workers alive. `supervisor`, `reload`, `mold`, `respawn` and `scale` are pure; `perform` and
+//!   `foundry` act.
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
 //!   [`contract::exit`] (death); [`contract::control`]: what is asked of the master, and what becomes of it.
 //! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `inquiries` ends single requests, `relay` hands connections
@@ -85,6 +86,7 @@
 //!
 //! # Words
 //! *slot*: a worker's place, with its sockets. *generation*: one configuration and the code it stands for.
+//! *mold*: a process that has loaded the apps of a generation and forks its workers (`workers.preload`).
 //! *drain*: finish what has begun, take nothing new. *relay*: the queue by which connections change hands.
 //! *mount*: an app and its URL prefix. *field*, *content*, *target*: as in RFC 9110.
 

@@ -101,6 +101,9 @@ pub(crate) fn supervise(
         );
     }
     let Beginning { config, file, text, handover } = beginning;
+    // Empty, except in a mold and in the workers that it forks.
+    let mold = worker::Mold::default();
+    let workers_mold = mold.clone();
     master::run(Start {
         config,
         config_file: file,
@@ -109,7 +112,8 @@ pub(crate) fn supervise(
         surroundings,
         reload_config: Box::new(reload_config),
         reopen_logs: Box::new(|| telemetry::reopen().map_err(|error| error.to_string())),
-        worker_main: Box::new(move |handoff| worker::main(handoff, make.as_deref())),
+        worker_main: Box::new(move |handoff| worker::main(handoff, make.as_deref(), &workers_mold)),
+        load_apps: Box::new(move |config, directory| mold.load(config, directory)),
         admin_main: admin_main(),
         fork_hooks: fork_hooks(),
     })

@@ -54,7 +54,7 @@ fn print_config_has_two_formats_and_origins() {
 #[test]
 fn usage_errors_end_with_code_2_and_say_what_to_do() {
     for (arguments, part) in [
-        (&["--preload"][..], "--preload of Gunicorn is not supported: each worker loads the app itself"),
+        (&["--spew"][..], "--spew of Gunicorn is not supported: calls are not traced"),
         (&["hello", "--certfile", "a.pem", "-D"][..], "--certfile of Gunicorn is not supported: TLS"),
         (&["check", "-c", "gunicorn.conf.py"][..], "configuration is TOML here"),
         (&["hello", "--access-logformat", "%(h)s %(z)s"][..], "column 7: there is no atom %(z)s"),

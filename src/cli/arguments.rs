@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn every_flag_of_the_stable_command_line_is_taken() {
         let line = "ferricorn serve m:app -c f.toml -b :1 -b unix:x -w 2 --threads 3 -t 30 -p x.pid -u u -g g -m 027 \
-                    -e A=1 -e B=2 --graceful-timeout 5 --keep-alive 2s --max-requests 9 --max-requests-jitter 1 \
+                    -e A=1 -e B=2 --graceful-timeout 5 --keep-alive 2s --max-requests 9 --max-requests-jitter 1 --preload \
                     --chdir / --pythonpath a,b --backlog 5 --access-logfile - --access-logformat json \
                     --error-logfile - --log-level debug --log-format json --forwarded-allow-ips * \
                     --worker-connections 100 --limit-request-line 4094 --limit-request-fields 50 \

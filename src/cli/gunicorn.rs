@@ -141,10 +141,7 @@ const FLAGS: &[(&[&str], Answer)] = &[
     (&["--spew"], Refused("calls are not traced; use Python's own tools")),
     (&["--check-config"], Taken("as `ferricorn check`, and the app is loaded, too")),
     (&["--print-config"], Taken("as `ferricorn print-config`")),
-    (
-        &["--preload"],
-        Refused("each worker loads the app itself, so that a reload takes new code; leave it out"),
-    ),
+    (&["--preload"], Taken("workers.preload")),
     (&["--no-sendfile"], AlwaysSo(Value::None, "what apps answer is not sent by sendfile(2)")),
     (&["--reuse-port"], AlwaysSo(Value::None, "each worker has its own SO_REUSEPORT socket")),
     (&["--chdir"], Taken("server.chdir")),
@@ -303,9 +300,9 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_said_at_once_with_what_to_do() {
-        let problems = play("f --preload -D --certfile=x a:b --protocol uwsgi --worker-tmp-dir").unwrap_err();
+        let problems = play("f --spew -D --certfile=x a:b --protocol uwsgi --worker-tmp-dir").unwrap_err();
         for part in
-            ["--preload of Gunicorn", "-D of Gunicorn", "--certfile of", "can only be http", "needs a value"]
+            ["--spew of Gunicorn", "-D of Gunicorn", "--certfile of", "can only be http", "needs a value"]
         {
             assert!(problems.contains(part), "{part}: {problems}");
         }

@@ -46,6 +46,12 @@ pub struct Flags {
     /// At most so many requests more, at random per worker
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub max_requests_jitter: Option<String>,
+    /// Load Python apps once, and fork the workers from there; "strict": only if nothing is lost by the fork
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "strict", num_args = 0..=1, require_equals = true, default_missing_value = "true")
+    )]
+    pub preload: Option<String>,
     /// Length of each listening socket's queue
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub backlog: Option<String>,
@@ -113,6 +119,7 @@ impl Flags {
             ("--keep-alive", "timeouts.keep_alive", self.keep_alive.as_deref().map(with_unit)),
             ("--max-requests", "workers.max_requests", self.max_requests.clone()),
             ("--max-requests-jitter", "workers.max_requests_jitter", self.max_requests_jitter.clone()),
+            ("--preload", "workers.preload", self.preload.clone()),
             ("--backlog", "server.backlog", self.backlog.clone()),
             ("--worker-connections", "limits.connections", self.worker_connections.clone()),
             ("--limit-request-line", "limits.target", self.limit_request_line.as_deref().map(with_byte)),

@@ -16,6 +16,7 @@ mod load;
 mod manual;
 mod patterns;
 mod percent;
+mod preload;
 mod print;
 mod schema;
 mod server;
@@ -40,6 +41,7 @@ pub use load::{Changes, Loaded, Reloader, Sources, load};
 pub use manual::manual;
 pub use patterns::{HostPattern, NamePattern};
 pub use percent::Percent;
+pub use preload::Preload;
 pub use print::{ShowOrigin, reference, to_json, to_toml};
 pub(crate) use schema::mount_prefix;
 pub use server::{ForwardedField, Server};
@@ -96,6 +98,11 @@ impl Config {
         }
     }
 
+    /// Whether the workers are forked by a process that has loaded the apps; which only those of Python can be.
+    pub fn preloads(&self) -> bool {
+        self.workers.preload != Preload::Off && self.has_python_app()
+    }
+
     /// Whether any app needs an interpreter.
     pub fn has_python_app(&self) -> bool {
         self.apps.iter().any(|mount| matches!(mount.target, AppTarget::Python(_)))
@@ -125,6 +132,8 @@ pub struct Workers {
     pub max_recycling: Share,
     /// Whether a worker is replaced when a request past its limit could be interrupted, too. Default: true.
     pub recycle_after_timeout: bool,
+    /// Whether apps are loaded once per generation, and the workers forked from there. Default: off.
+    pub preload: Preload,
     /// How many additional workers a reload may start at once. Default 25 %, at least one.
     pub max_surge: Share,
     /// Requests that a new worker answers itself before it is ready.

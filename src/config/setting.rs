@@ -5,7 +5,7 @@ use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::{
     BindAddress, ByteSize, Coding, ControlSocket, ForwardedField, KeyUse, LogFormat, LogLevel, LogTarget,
-    Mode, Preset, StaticRoot, WarmUpScheme,
+    Mode, Preload, Preset, StaticRoot, WarmUpScheme,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -88,6 +88,28 @@ impl Setting for bool {
 
     fn show(&self) -> toml::Value {
         (*self).into()
+    }
+}
+
+impl Setting for Preload {
+    fn takes() -> String {
+        "true, false or \"strict\"".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if value.text() == Some("strict") {
+            return Ok(Self::Strict);
+        }
+        let on = bool::read(value).map_err(|_| mismatch::<Self>(value))?;
+        Ok(if on { Self::On } else { Self::Off })
+    }
+
+    fn show(&self) -> toml::Value {
+        match self {
+            Self::Off => false.into(),
+            Self::On => true.into(),
+            Self::Strict => "strict".into(),
+        }
     }
 }
 

@@ -68,7 +68,6 @@ const UNSUPPORTED: &[&str] = &[
     "tls",
     "admin",
     "server.tls",
-    "workers.preload",
     "app.proxy",
     "route.concurrency",
     "auth.stream_expiry",
@@ -120,7 +119,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("wsgi_app", "write [[app]] with target = \"module:callable\""),
     ("raw_env", "write [[app]] with env = { NAME = \"value\" }"),
     ("worker_class", "leave it out: the kind of app decides"),
-    ("preload_app", "leave it out: loading before the fork is not supported in this version"),
+    ("preload_app", "write workers.preload"),
     ("reload", "leave it out: reloading on change is not supported in this version"),
 ];
 

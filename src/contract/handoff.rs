@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use crate::contract::message::{DrainReason, Order, Report, RetireReason};
+pub use crate::contract::message::{Cast, DrainReason, Order, Report, RetireReason};
 pub use crate::contract::slot::{Generation, Slot};
 
 /// What a worker gets, in the child, after the fork.

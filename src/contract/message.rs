@@ -6,6 +6,7 @@
 use crate::contract::control::{self, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::inquiry::Inquiry;
+use crate::contract::scoreboard::RecordIndex;
 use crate::contract::slot::Slot;
 
 /// What the master tells a worker.
@@ -28,6 +29,8 @@ pub enum Order {
         /// Index in the `ListenerSet`.
         listener: u16,
     },
+    /// For a mold: fork a worker.
+    Cast(Cast),
     /// An address is not configured any more: take what waits in its queues, and close them.
     Close {
         /// Index in the `ListenerSet`.
@@ -42,6 +45,17 @@ pub enum Order {
     },
 }
 
+/// What the master tells a mold: what concerns sockets and logs is an [`Order`], too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cast {
+    /// The slot of the worker that is to be forked; its end of the channel comes with the message.
+    pub slot: Slot,
+    /// Its record.
+    pub record: RecordIndex,
+    /// Slots in service.
+    pub workers: u16,
+}
+
 /// Why a worker is told to drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainReason {
@@ -51,9 +65,11 @@ pub enum DrainReason {
     ServerStop,
 }
 
-/// What a worker tells the master.
+/// What a worker tells the master; a mold says that its apps are loaded by `Ready`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
+    /// It exists, forked by a mold, and this is its channel. The kernel names its process.
+    Born,
     /// Its apps are loaded and it accepts connections.
     Ready,
     /// It cannot serve, and leaves.
@@ -105,6 +121,12 @@ impl Order {
                 let [c, d] = listener.to_le_bytes();
                 vec![6, a, b, c, d]
             }
+            Self::Cast(Cast { slot, record, workers }) => {
+                let [a, b] = slot.0.to_le_bytes();
+                let [c, d, e, f] = record.to_number().to_le_bytes();
+                let [g, h] = workers.to_le_bytes();
+                vec![20, a, b, c, d, e, f, g, h]
+            }
             Self::Close { listener } => {
                 let [a, b] = listener.to_le_bytes();
                 vec![7, a, b]
@@ -134,6 +156,11 @@ impl Order {
                 slot: Slot(u16::from_le_bytes([a, b])),
                 listener: u16::from_le_bytes([c, d]),
             }),
+            [20, a, b, c, d, e, f, g, h] => Ok(Self::Cast(Cast {
+                slot: Slot(u16::from_le_bytes([a, b])),
+                record: RecordIndex::of_number(u32::from_le_bytes([c, d, e, f])),
+                workers: u16::from_le_bytes([g, h]),
+            })),
             [7, a, b] => Ok(Self::Close { listener: u16::from_le_bytes([a, b]) }),
             [9, ref rest @ ..] => {
                 let (ticket, inquiry) = rest.split_first_chunk().ok_or(Malformed)?;
@@ -150,6 +177,7 @@ impl Report {
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Ready => vec![1],
+            Self::Born => vec![20],
             Self::Failed { reason, text } => {
                 let excess = text.len().saturating_sub(TEXT_MAX);
                 let start = (excess..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
@@ -175,6 +203,7 @@ impl Report {
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         match bytes {
             [1] => Ok(Self::Ready),
+            [20] => Ok(Self::Born),
             [2, status, text @ ..] => Ok(Self::Failed {
                 reason: ExitReason::from_status(i32::from(*status)).ok_or(Malformed)?,
                 text: String::from_utf8(text.to_vec()).map_err(|_| Malformed)?,
@@ -217,6 +246,11 @@ mod tests {
                 ticket: Ticket(7 << 40),
                 inquiry: Inquiry { request: 1 << 63, wish: Wish::Stack },
             },
+            Order::Cast(Cast {
+                slot: Slot(0x1234),
+                record: RecordIndex::of_number(0x0123_4567),
+                workers: 0xabcd,
+            }),
         ];
         for order in orders {
             assert_eq!(Order::decode(&order.encode()), Ok(order));
@@ -228,6 +262,7 @@ mod tests {
         let failed = |reason, text: &str| Report::Failed { reason, text: text.into() };
         let reports = [
             Report::Ready,
+            Report::Born,
             failed(ExitReason::AppLoadFailed, "Traceback …\nImportError: no module named x"),
             failed(ExitReason::BootFailed, ""),
             Report::Retiring(RetireReason::MaxRequests),

@@ -48,6 +48,16 @@ pub struct Record<'a> {
 }
 
 impl RecordIndex {
+    /// For a message.
+    pub(super) fn to_number(self) -> u32 {
+        u32::try_from(self.0).unwrap_or(u32::MAX)
+    }
+
+    /// From a message of this very program.
+    pub(super) fn of_number(number: u32) -> Self {
+        Self(usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
     /// Its number, from 0; [`Scoreboard::index`] takes it.
     pub fn number(self) -> usize {
         self.0

@@ -1,6 +1,7 @@
 //! The fork of a worker: what it is given, and what it must not have.
 
 use super::event::Event;
+use super::foundry::Foundry;
 use super::perform::{Link, Performer};
 use crate::config::Config;
 use crate::contract::exit::ExitReason;
@@ -16,13 +17,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// What a worker is forked for.
-struct Birth {
-    slot: Slot,
-    generation: Generation,
-    config: Arc<Config>,
-    record: RecordIndex,
-    channel: OwnedFd,
-    workers: u16,
+pub(super) struct Birth {
+    pub(super) slot: Slot,
+    pub(super) generation: Generation,
+    pub(super) config: Arc<Config>,
+    pub(super) record: RecordIndex,
+    pub(super) channel: OwnedFd,
+    pub(super) workers: u16,
 }
 
 impl Performer {
@@ -38,13 +39,9 @@ impl Performer {
 
     fn try_fork(&mut self, slot: Slot, generation: Generation, workers: u16) -> io::Result<Pid> {
         self.open_slot(slot)?;
-        let missing = || io::Error::other(format!("no configuration of generation {generation}"));
-        let config = self.configs.get(&generation).cloned().ok_or_else(missing)?;
-        let full = || io::Error::other("the scoreboard is full");
-        let record =
-            self.take_reserved().or_else(|| self.shared.scoreboard.free_record()).ok_or_else(full)?;
+        let config = self.config_of(generation)?;
         let (ours, channel) = channel::pair()?;
-        self.shared.scoreboard.record(record).claim(slot, generation);
+        let record = self.claim_record(slot, generation)?;
         let birth = Birth { slot, generation, config, record, channel, workers };
         let mut ours = Some(ours);
         let forked = fork_worker(self.start.fork_hooks, ExitReason::Panicked.status(), || {
@@ -58,14 +55,34 @@ impl Performer {
                 return Err(error);
             }
         };
-        self.shared.scoreboard.record(record).set_pid(pid);
-        self.links.insert(pid, Link { channel: ours, record });
-        self.shared.scoreboard.figure(Figure::Forks).fetch_add(1, Ordering::Relaxed);
+        self.link(pid, Link { channel: ours, record });
         Ok(pid)
     }
 
+    /// The configuration of a generation that may still be started.
+    pub(super) fn config_of(&self, generation: Generation) -> io::Result<Arc<Config>> {
+        let missing = || io::Error::other(format!("no configuration of generation {generation}"));
+        self.configs.get(&generation).cloned().ok_or_else(missing)
+    }
+
+    /// Takes a record for a worker that is about to be forked.
+    pub(super) fn claim_record(&mut self, slot: Slot, generation: Generation) -> io::Result<RecordIndex> {
+        let full = || io::Error::other("the scoreboard is full");
+        let record =
+            self.take_reserved().or_else(|| self.shared.scoreboard.free_record()).ok_or_else(full)?;
+        self.shared.scoreboard.record(record).claim(slot, generation);
+        Ok(record)
+    }
+
+    /// Notes a worker that has been forked.
+    pub(super) fn link(&mut self, pid: Pid, link: Link) {
+        self.shared.scoreboard.record(link.record).set_pid(pid);
+        self.shared.scoreboard.figure(Figure::Forks).fetch_add(1, Ordering::Relaxed);
+        self.links.insert(pid, link);
+    }
+
     /// In the child: everything that is the master's goes, then the worker begins.
-    fn become_worker(&mut self, birth: Birth) -> ExitReason {
+    pub(super) fn become_worker(&mut self, birth: Birth) -> ExitReason {
         self.forget_parent();
         let Birth { slot, generation, config, record, channel, workers } = birth;
         let directory = self.surroundings.directory.clone();
@@ -96,6 +113,7 @@ impl Performer {
     pub(super) fn forget_parent(&mut self) {
         // With a copy of a sibling's channel open here, that sibling would not see the master's death.
         self.links.clear();
+        self.foundry = Foundry::default();
         self.office.leave_to_parent();
         if let Some(pid_file) = self.own.pid_file.take() {
             pid_file.leave_to_parent();

@@ -3,6 +3,7 @@
 use super::check::Trial;
 use super::crew::{Life, Seat, Worker};
 use super::event::Pool;
+use super::mold::Molds;
 use super::reload::Reload;
 use super::respawn::Respawn;
 use super::scale::Deferred;
@@ -84,6 +85,8 @@ impl Supervisor {
         supervisor.generation = Generation(estate.serving);
         supervisor.last_generation = generation;
         supervisor.trial = Trial::Passed;
+        supervisor.molds = Molds::default();
+        supervisor.molds.add(generation, pool.preload);
         let seat = Seat { generation, respawn: Respawn::default() };
         supervisor.seats = estate.seats.iter().map(|slot| (Slot(*slot), seat.clone())).collect();
         for heir in &estate.workers {

@@ -2,6 +2,7 @@
 
 use super::estate::Estate;
 use super::herald::Bulletin;
+use super::mold::Preload;
 use super::recycle::{MemoryLimits, Plan, Surfeit, Weights};
 use crate::contract::control::{Command, Pace, State, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
@@ -31,6 +32,8 @@ pub(super) enum Event {
     AdminForked(Result<(), String>),
     /// The admin process has been reaped.
     AdminExited(WaitOutcome),
+    /// Something has become of a generation's mold.
+    Mold { generation: Generation, news: MoldNews },
     /// The check command of [`Action::Check`] has ended: well, or with this text.
     Checked { generation: Generation, outcome: Result<(), String> },
     /// What has become of the next program so far.
@@ -63,6 +66,12 @@ pub(super) enum ProofNews {
 pub(super) enum Action {
     /// Start a worker; answered by `Forked` or `ForkFailed`.
     Fork { slot: Slot, generation: Generation },
+    /// Have the generation's mold fork a worker; `Forked` or `ForkFailed` follows.
+    Cast { slot: Slot, generation: Generation },
+    /// Start the mold of a generation; answered by `MoldNews::Forked` or `NotForked`.
+    MakeMold { generation: Generation },
+    /// SIGKILL to a mold.
+    BreakMold { generation: Generation },
     /// Start the admin process; answered by `AdminForked`.
     ForkAdmin,
     /// Look whether the event loops of the workers turn; answered by `Looked`.
@@ -122,6 +131,30 @@ pub(super) enum UpgradeStep {
     Replace(Box<Estate>),
 }
 
+/// What has become of a mold.
+#[derive(Debug, Clone)]
+pub(super) enum MoldNews {
+    /// It exists, and loads the apps.
+    Forked,
+    /// It could not be forked.
+    NotForked(String),
+    /// It can fork workers.
+    Loaded,
+    /// It says itself that it cannot load the apps.
+    Failed { reason: ExitReason, text: String },
+    /// It has been reaped.
+    Ended(WaitOutcome),
+}
+
+/// What the log says of a mold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum MoldNote {
+    Ready,
+    Failed(String),
+    Ended(String),
+    Stuck,
+}
+
 /// How the master ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Finish {
@@ -144,6 +177,8 @@ pub(super) struct Pool {
     pub(super) lame_duck: Duration,
     /// Time from fork to ready.
     pub(super) boot: Duration,
+    /// Whether a mold forks the workers.
+    pub(super) preload: Preload,
     /// Time for the check command; `None` where there is none.
     pub(super) check: Option<Duration>,
     /// Time for a whole reload.
@@ -208,6 +243,10 @@ pub(super) enum Note {
     StandsStill(Who),
     RecyclingWaits(Who),
     CodeStarts,
+    Mold {
+        generation: Generation,
+        note: MoldNote,
+    },
     NobodyServes,
     ReloadPostponed,
     ReloadStarted {

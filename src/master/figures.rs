@@ -1,6 +1,6 @@
 //! What of the master's notes is counted, for the metrics.
 
-use super::event::{KillReason, Note};
+use super::event::{KillReason, MoldNote, Note};
 use crate::contract::figures::Figure;
 
 /// What a note adds to, if to anything.
@@ -8,7 +8,7 @@ pub(super) fn of(note: &Note) -> Option<Figure> {
     match note {
         Note::Crashed { .. } => Some(Figure::Crashes),
         Note::Killed { reason: KillReason::Overdue | KillReason::BootOverdue, .. } => Some(Figure::Kills),
-        Note::BootFailed { .. } => Some(Figure::BootFailures),
+        Note::BootFailed { .. } | Note::Mold { note: MoldNote::Failed(_), .. } => Some(Figure::BootFailures),
         Note::ReloadDone { .. } => Some(Figure::ReloadsDone),
         Note::ReloadFailed { .. } => Some(Figure::ReloadsFailed),
         Note::ReloadStopped { .. } => Some(Figure::ReloadsStopped),
@@ -21,6 +21,7 @@ pub(super) fn of(note: &Note) -> Option<Figure> {
         | Note::StillThere(_)
         | Note::RecyclingWaits(_)
         | Note::CodeStarts
+        | Note::Mold { note: MoldNote::Ready | MoldNote::Ended(_) | MoldNote::Stuck, .. }
         | Note::NobodyServes
         | Note::ReloadPostponed
         | Note::ReloadStarted { .. }

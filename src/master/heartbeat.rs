@@ -75,7 +75,7 @@ impl Supervisor {
         }
         // None will come; others take what waits in its queues.
         let others = |other: &Worker| other.slot != who.slot && other.life.serves();
-        if self.is_degraded() && self.crew.workers.values().any(others) {
+        if self.lacks_code(who.generation) && self.crew.workers.values().any(others) {
             self.drain(now, pid, DrainReason::Replaced);
         }
     }

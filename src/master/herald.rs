@@ -146,7 +146,13 @@ impl Supervisor {
             }
             Stage::Starting | Stage::Reloading
                 if self.does(|action| {
-                    matches!(action, Action::Fork { .. } | Action::Upgrade(UpgradeStep::Prove { .. }))
+                    matches!(
+                        action,
+                        Action::Fork { .. }
+                            | Action::Cast { .. }
+                            | Action::MakeMold { .. }
+                            | Action::Upgrade(UpgradeStep::Prove { .. })
+                    )
                 }) =>
             {
                 self.pool.boot
@@ -169,6 +175,7 @@ impl Supervisor {
         let alive = anybody
             || !self.pending.is_empty()
             || self.check.is_some()
+            || self.molds.comes()
             || self.is_degraded()
             || self.phase != Phase::Serving;
         if alive { Pulse::Alive } else { Pulse::Dead }

@@ -13,12 +13,16 @@ mod crew;
 mod estate;
 mod event;
 mod figures;
+mod forking;
+mod foundry;
+mod generations;
 pub mod handover;
 mod heartbeat;
 mod herald;
 mod inquiries;
 mod legacy;
 mod manager;
+mod mold;
 mod notes;
 mod perform;
 mod pid_file;
@@ -59,6 +63,7 @@ use control::ControlSockets;
 use event::{Action, Event, Finish, Pool};
 use handover::{ConfigText, Handover, Purpose};
 use herald::Herald;
+use mold::Preload;
 use perform::{Own, Performer, Shared, SocketSource};
 use pid_file::PidFile;
 use recycle::{MemoryLimits, Plan};
@@ -66,7 +71,7 @@ use shelf::Shelf;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use steward::Attendance;
 use supervisor::Supervisor;
@@ -90,6 +95,8 @@ pub struct Start {
     pub reopen_logs: Box<dyn FnMut() -> Result<(), String>>,
     /// What a worker does, in its own process, until it ends.
     pub worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
+    /// What a mold does before it forks workers.
+    pub load_apps: Box<LoadApps>,
     /// What the admin process does; `None`: there is none.
     pub admin_main: Option<Box<AdminMain>>,
     /// What must be done around each fork.
@@ -101,6 +108,11 @@ impl fmt::Debug for Start {
         f.debug_struct("Start").field("config", &self.config).finish_non_exhaustive()
     }
 }
+
+/// Loads the apps of a configuration in a process that then forks workers, given where the server was started.
+///
+/// It becomes who and where the apps should be. An error is the reason in short, and what the operator should read.
+pub type LoadApps = dyn Fn(&Config, &Path) -> Result<(), (ExitReason, String)>;
 
 /// The server has ended as it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -290,6 +302,7 @@ fn pool(config: &Config) -> Pool {
             },
         },
         heartbeat: Some(timeouts.heartbeat).filter(|limit| !limit.is_zero()),
+        preload: if config.preloads() { Preload::Yes } else { Preload::No },
     }
 }
 

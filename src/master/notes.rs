@@ -1,6 +1,6 @@
 //! The master's log lines: one per event, in lower case. Scripts and tests wait for them.
 
-use super::event::{KillReason, Note, UpgradeNote, Who};
+use super::event::{KillReason, MoldNote, Note, UpgradeNote, Who};
 use super::recycle::Surfeit;
 use crate::contract::control::Pace;
 use crate::contract::entry::{Entry, Stage};
@@ -37,6 +37,7 @@ pub(super) fn write(note: &Note) {
         Note::RecyclingWaits(Who { slot, pid, generation }) => {
             warn!(%slot, %pid, %generation, "worker serves on: its successor would load the code that has just failed to start");
         }
+        Note::Mold { generation, note } => write_mold(*generation, note),
         Note::CodeStarts => info!("the code on disk starts again; waiting successors follow"),
         Note::NobodyServes => {
             error!("nobody serves: connections wait in the queue until the code on disk starts again");
@@ -86,6 +87,24 @@ fn write_upgrade(note: &UpgradeNote) {
             None => error!("upgrade failed: this program goes on; {reason}"),
         },
         UpgradeNote::Done { generation } => info!("upgrade done: generation {generation}"),
+    }
+}
+
+fn write_mold(generation: Generation, note: &MoldNote) {
+    match note {
+        MoldNote::Ready => info!(%generation, "mold ready: the apps are loaded, workers are forked from it"),
+        MoldNote::Failed(text) => match text.split_once('\n') {
+            Some((first, traceback)) => {
+                error!(%generation, traceback, "mold did not load the apps, another try follows: {first}");
+            }
+            None => error!(%generation, "mold did not load the apps, another try follows: {text}"),
+        },
+        MoldNote::Ended(how) => {
+            warn!(%generation, "mold ended: {how}; its workers serve on, and the next mold loads what lies on disk then");
+        }
+        MoldNote::Stuck => {
+            error!(%generation, "mold killed: it did not fork a worker in time (timeouts.boot)");
+        }
     }
 }
 

@@ -2,15 +2,16 @@
 
 use super::attend::Office;
 use super::command::{Run, Surroundings};
-use super::event::{Action, Event, Pool};
+use super::event::{Action, Event, MoldNews};
+use super::foundry::Foundry;
 use super::handover::ConfigText;
 use super::herald::Bulletin;
 use super::legacy::Legacies;
 use super::pid_file::PidFile;
 use super::proof::Proof;
 use super::shelf::Shelf;
-use super::{Start, figures, manager, pool};
-use crate::config::{Changes, Config};
+use super::{LoadApps, Start, figures, manager};
+use crate::config::Config;
 use crate::contract::control::{Command, Pace, Scale, Tiding};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Handoff, Relay};
@@ -26,14 +27,13 @@ use crate::sys::process::Pid;
 use crate::sys::signals::{self, Signal, SignalPipe};
 use crate::sys::systemd::Manager;
 use crate::sys::{ForkHooks, poll, wait};
-use crate::telemetry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, warn};
 
 /// Does what the supervisor decides and hears what happens.
 pub(super) struct Performer {
@@ -41,8 +41,8 @@ pub(super) struct Performer {
     /// The configuration of each generation that may still be started.
     pub(super) configs: BTreeMap<Generation, Arc<Config>>,
     /// What the sockets were made by.
-    started_with: Arc<Config>,
-    loaded: Option<(Config, Bound)>,
+    pub(super) started_with: Arc<Config>,
+    pub(super) loaded: Option<(Config, Bound)>,
     pub(super) links: BTreeMap<Pid, Link>,
     pub(super) shared: Shared,
     /// What a worker must not have.
@@ -50,6 +50,7 @@ pub(super) struct Performer {
     pub(super) office: Office,
     /// What workers who have just died have left.
     pub(super) legacies: Legacies,
+    pub(super) foundry: Foundry,
     /// The check command that runs.
     pub(super) check: Option<Run>,
     /// The child in which the next program is proven.
@@ -104,9 +105,10 @@ pub(super) enum SocketSource {
 }
 
 pub(super) struct Callbacks {
-    reload_config: Box<dyn FnMut() -> Result<Config, String>>,
+    pub(super) reload_config: Box<dyn FnMut() -> Result<Config, String>>,
     reopen_logs: Box<dyn FnMut() -> Result<(), String>>,
     pub(super) worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
+    pub(super) load_apps: Box<LoadApps>,
     pub(super) fork_hooks: ForkHooks,
 }
 
@@ -119,12 +121,20 @@ pub(super) struct Link {
 }
 
 impl Performer {
-    /// For the generation that the configuration of the start stands for.
     pub(super) fn new(start: Start, shared: Shared, own: Own, office: Office, first: Generation) -> Self {
-        let Start { config, surroundings, reload_config, reopen_logs, worker_main, fork_hooks, .. } = start;
+        let Start {
+            config,
+            surroundings,
+            reload_config,
+            reopen_logs,
+            worker_main,
+            load_apps,
+            fork_hooks,
+            ..
+        } = start;
         let config = Arc::new(config);
         Self {
-            start: Callbacks { reload_config, reopen_logs, worker_main, fork_hooks },
+            start: Callbacks { reload_config, reopen_logs, worker_main, load_apps, fork_hooks },
             configs: BTreeMap::from([(first, Arc::clone(&config))]),
             started_with: config,
             loaded: None,
@@ -133,6 +143,7 @@ impl Performer {
             own,
             office,
             legacies: Legacies::new(),
+            foundry: Foundry::default(),
             check: None,
             proof: None,
             proven_config: None,
@@ -149,8 +160,14 @@ impl Performer {
             Action::ForkAdmin => return Some(self.fork_admin()),
             Action::Fork { slot, generation } => return Some(self.fork(slot, generation, workers)),
             Action::Look => return Some(Event::Looked(self.beats())),
+            Action::MakeMold { generation } => return Some(self.make_mold(generation)),
+            Action::Cast { slot, generation } => return self.cast(slot, generation, workers),
+            Action::BreakMold { generation } => self.break_mold(generation),
             Action::LoadConfig => return Some(Event::ConfigLoaded(self.load_config())),
-            Action::ReopenLogs => return Some(Event::LogsReopened((self.start.reopen_logs)())),
+            Action::ReopenLogs => {
+                self.tell_molds(Order::ReopenLogs, None);
+                return Some(Event::LogsReopened((self.start.reopen_logs)()));
+            }
             Action::Send { pid, order } => self.send(pid, order, None),
             Action::Kill { pid } => {
                 if let Err(error) = signals::kill(pid) {
@@ -209,11 +226,6 @@ impl Performer {
         None
     }
 
-    /// Forgets configurations that nobody can be started with any more.
-    pub(super) fn forget(&mut self, is_used: impl Fn(Generation) -> bool) {
-        self.configs.retain(|generation, _| is_used(*generation));
-    }
-
     /// Waits until something happens or the deadline passes; adds what has happened.
     pub(super) fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<Event>) -> io::Result<()> {
         // Whatever was to be said of the events before has been said.
@@ -229,9 +241,11 @@ impl Performer {
         sources.extend(self.check.as_ref().and_then(Run::output));
         sources.extend(self.proof.iter().flat_map(Proof::sources));
         sources.extend(self.office.channel());
+        sources.extend(self.foundry.channels());
         let ready = poll::wait_readable(&sources, limit)?;
         if ready.last().is_some_and(|index| *index > pids.len()) {
             self.office.listen(events);
+            self.hear_molds(events);
         }
         for pid in ready.iter().filter_map(|index| pids.get(*index)) {
             self.listen(*pid, events);
@@ -278,13 +292,18 @@ impl Performer {
 
     pub(super) fn reap(&mut self, events: &mut VecDeque<Event>) {
         while let Some((pid, outcome)) = wait::reap() {
-            // What it said last comes before its end.
+            // What it said last comes before its end, and who it is before that.
+            self.hear_molds(events);
             self.listen(pid, events);
             if self.office.reaped(pid) {
                 events.push_back(Event::AdminExited(outcome));
                 continue;
             }
             if self.proof_reaped(pid, &outcome, events) {
+                continue;
+            }
+            if let Some(generation) = self.foundry.reaped(pid) {
+                events.push_back(Event::Mold { generation, news: MoldNews::Ended(outcome) });
                 continue;
             }
             if let Some(run) = self.check.take_if(|run| run.pid() == pid) {
@@ -324,28 +343,6 @@ impl Performer {
         }
     }
 
-    fn load_config(&mut self) -> Result<Pool, String> {
-        if self.program.as_ref().is_some_and(OwnProgram::has_changed) {
-            warn!(
-                "the program on disk has changed, and a reload does not take it: use ctl upgrade, or SIGUSR2"
-            );
-        }
-        let config = (self.start.reload_config)()?;
-        let pool = pool(&config);
-        if let Some((_, serving)) = self.configs.last_key_value() {
-            let changes = Changes::between(serving, &config);
-            if !changes.reloaded.is_empty() {
-                info!("changed keys that the reload takes: {}", changes.reloaded.join(", "));
-            }
-        }
-        let bound = self.bind_new(&config)?;
-        for key in Changes::between(&self.started_with, &config).restart {
-            warn!("{key} has changed: this takes effect at a restart only");
-        }
-        self.loaded = Some((config, bound));
-        Ok(pool)
-    }
-
     fn begin_check(&mut self, generation: Generation) -> Option<Event> {
         let config = self.configs.get(&generation)?;
         match Run::begin(generation, config, &self.surroundings) {
@@ -354,22 +351,6 @@ impl Performer {
                 None
             }
             Err(text) => Some(Event::Checked { generation, outcome: Err(text) }),
-        }
-    }
-
-    /// What the new generation has changed for the server as a whole takes effect.
-    fn settle(&mut self, generation: Generation) {
-        let Some(config) = self.configs.get(&generation).cloned() else { return };
-        self.retire_addresses(&config.server);
-        if let Err(error) = telemetry::adopt(&config.log) {
-            error!(%error, "the error log could not be opened anew");
-        }
-        // By its name, behind which another directory may stand by now: the one before can be removed. Workers enter it
-        // themselves, and say so if they cannot.
-        let _ = std::env::set_current_dir(&self.surroundings.directory);
-        // Those of new addresses are served by the workers of their slots alone from now on.
-        for pid in self.links.keys().copied().collect::<Vec<_>>() {
-            self.send(pid, Order::Vacancies, None);
         }
     }
 

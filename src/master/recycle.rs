@@ -121,7 +121,7 @@ impl Supervisor {
             RetireReason::MaxRequests => self.planned(pid, who.slot),
             RetireReason::RequestTimeout | RetireReason::Terminated => {}
         }
-        if self.is_degraded() {
+        if self.lacks_code(who.generation) {
             self.say(Note::RecyclingWaits(who));
         }
     }
@@ -154,7 +154,7 @@ impl Supervisor {
         let Some(who) = self.retire(pid) else { return };
         self.say(Note::Recycled { who, why });
         self.planned(pid, who.slot);
-        if self.is_degraded() {
+        if self.lacks_code(who.generation) {
             self.say(Note::RecyclingWaits(who));
         }
     }

@@ -113,6 +113,7 @@ impl Supervisor {
             Ok(pool) => {
                 let generation = Generation(self.last_generation.0.saturating_add(1));
                 self.last_generation = generation;
+                self.molds.add(generation, pool.preload);
                 self.act(Action::Adopt { generation });
                 self.say(Note::ReloadStarted { generation });
                 self.reload = Some(Reload::new(now, generation, pool));
@@ -218,7 +219,9 @@ impl Supervisor {
         }
         self.answer_scale(&Verdict::Failed(text.clone()));
         self.say(Note::BootFailed { slot, generation, text });
-        if self.attempt_failed(now) == Delayed::Slot
+        // One of a mold says nothing of what lies on disk.
+        let is_cast = self.molds.is_ready(generation);
+        if (is_cast || self.attempt_failed(now) == Delayed::Slot)
             && let Some(seat) = self.seats.get_mut(&slot)
         {
             seat.respawn.failed(now);

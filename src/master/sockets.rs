@@ -57,6 +57,7 @@ impl Performer {
             for pid in self.links.keys().copied().collect::<Vec<_>>() {
                 self.send(pid, Order::Close { listener }, None);
             }
+            self.tell_molds(Order::Close { listener }, None);
             info!("no longer listening at {}", shown(&closed));
         }
         self.shelve();
@@ -73,6 +74,7 @@ impl Performer {
         for listener in opened {
             let Some(socket) = self.shared.listeners.socket(listener, slot) else { continue };
             let state = |link: &Link| self.shared.scoreboard.record(link.record).state();
+            self.tell_molds(Order::Socket { slot, listener }, Some(socket));
             // Who drains must not begin to accept again.
             for link in self.links.values().filter(|link| state(link) != WorkerState::Draining) {
                 let Some(channel) = &link.channel else { continue };

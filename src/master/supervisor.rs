@@ -6,6 +6,7 @@ use super::check::{Check, Trial};
 use super::crew::{Crew, Life, Seat, Worker};
 use super::event::{Action, Event, KillReason, Note, Pool, Who};
 use super::herald::Herald;
+use super::mold::Molds;
 use super::recycle::Recycling;
 use super::reload::Reload;
 use super::respawn::Respawn;
@@ -22,7 +23,6 @@ use crate::contract::message::{DrainReason, Order, Report};
 use crate::contract::scoreboard::WorkerState;
 use crate::sys::process::Pid;
 use crate::sys::wait::WaitOutcome;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub(super) struct Supervisor {
     pub(super) last_generation: Generation,
     pub(super) seats: BTreeMap<Slot, Seat>,
     pub(super) crew: Crew,
+    /// Where workers come from in generations that preload.
+    pub(super) molds: Molds,
     /// Forks that have been asked for and not been answered; of [`UNWANTED`], where nobody wants them any more.
     pub(super) pending: BTreeMap<Slot, Generation>,
     pub(super) reload: Option<Reload>,
@@ -83,6 +85,8 @@ impl Supervisor {
     pub(super) fn new(pool: Pool, slots_max: u16) -> Self {
         let generation = Generation(1);
         let seat = Seat { generation, respawn: Respawn::default() };
+        let mut molds = Molds::default();
+        molds.add(generation, pool.preload);
         Self {
             pool,
             slots_max,
@@ -90,6 +94,7 @@ impl Supervisor {
             last_generation: generation,
             seats: (1..=pool.workers).map(|number| (Slot(number), seat.clone())).collect(),
             crew: Crew::default(),
+            molds,
             pending: BTreeMap::new(),
             reload: None,
             again: false,
@@ -122,6 +127,7 @@ impl Supervisor {
             Event::Reported { pid, report } => self.reported(now, pid, report),
             Event::Exited { pid, outcome } => self.exited(now, pid, &outcome),
             Event::ForkFailed { slot, generation, text } => self.fork_failed(now, slot, generation, text),
+            Event::Mold { generation, news } => self.mold_news(now, generation, news),
             Event::Checked { generation, outcome } => self.checked(now, generation, outcome),
             Event::ConfigLoaded(loaded) if serving => self.begin_reload(now, loaded),
             Event::Tick | Event::ConfigLoaded(_) => {}
@@ -131,10 +137,12 @@ impl Supervisor {
         }
         self.kill_overdue(now);
         self.end_overdue_check(now);
+        self.end_overdue_molds(now);
         self.end_overdue_reload(now);
         self.end_overdue_proof(now);
         self.end_overdue_inquiries(now);
         self.settle(now);
+        self.tend_molds(now);
         self.attend(now);
         self.tell_manager(now);
         self.publish();
@@ -149,6 +157,7 @@ impl Supervisor {
         let others = [
             self.next_filling(),
             self.check.as_ref().map(|check| check.deadline),
+            self.molds.due(),
             self.reload.as_ref().map(Reload::due),
             self.upgrade.due(),
             self.herald.as_ref().and_then(Herald::due),
@@ -186,13 +195,6 @@ impl Supervisor {
         self.crew.of(slot).count() + expected < PROCESSES_PER_SLOT
     }
 
-    pub(super) fn fork(&mut self, slot: Slot, generation: Generation) {
-        if let Entry::Vacant(place) = self.pending.entry(slot) {
-            place.insert(generation);
-            self.act(Action::Fork { slot, generation });
-        }
-    }
-
     /// Has a worker leave that is not needed any more: in order if it serves, at once if it does not yet.
     pub(super) fn dismiss(&mut self, now: Instant, pid: Pid) {
         match self.crew.workers.get(&pid).map(|worker| worker.life) {
@@ -208,26 +210,6 @@ impl Supervisor {
 
     pub(super) fn say(&mut self, note: Note) {
         self.out.push(Action::Say(note));
-    }
-
-    fn forked(&mut self, now: Instant, slot: Slot, generation: Generation, pid: Pid) {
-        let wanted = self.pending.remove(&slot) == Some(generation);
-        let pool = self
-            .reload
-            .as_ref()
-            .filter(|reload| reload.generation == generation)
-            .map_or(self.pool, |r| r.pool);
-        let life = Life::Starting { deadline: now + pool.boot };
-        self.crew.workers.insert(pid, Worker { slot, generation, life });
-        if !wanted || !self.keeps_pool() {
-            self.kill(now, pid, KillReason::NotNeeded);
-        }
-    }
-
-    fn fork_failed(&mut self, now: Instant, slot: Slot, generation: Generation, text: String) {
-        if self.pending.remove(&slot) == Some(generation) {
-            self.boot_failed(now, (slot, generation), (ExitReason::BootFailed, text), Blame::Circumstances);
-        }
     }
 
     fn reported(&mut self, now: Instant, pid: Pid, report: Report) {
@@ -246,7 +228,9 @@ impl Supervisor {
                 }
                 // Within a reload they leave when the whole wave is ready.
                 if !self.is_tried(who.slot, who.generation) {
-                    self.code_has_started();
+                    if !self.molds.covers(who.generation) {
+                        self.code_has_started();
+                    }
                     let others = |other: &Worker| {
                         other.slot == who.slot && matches!(other.life, Life::Retiring { .. })
                     };
@@ -263,7 +247,7 @@ impl Supervisor {
             (Report::Retiring(reason), Life::Ready { .. }) => self.wants_to_retire(pid, reason),
             (Report::Answered { ticket, verdict }, _) => self.inquired(ticket, &verdict),
             // Said before it knew that it is to leave.
-            (Report::Ready | Report::Failed { .. } | Report::Retiring(_), _) => {}
+            (Report::Born | Report::Ready | Report::Failed { .. } | Report::Retiring(_), _) => {}
         }
     }
 
@@ -348,7 +332,7 @@ impl Supervisor {
             Phase::LameDuck { until } if *until <= now => return self.stop(now, Pace::Graceful),
             Phase::LameDuck { .. } => {}
             Phase::Stopping { finish, .. } => {
-                let children = self.check.is_some() || self.upgrade.has_child();
+                let children = self.check.is_some() || self.upgrade.has_child() || self.molds.has_process();
                 if self.crew.workers.is_empty() && self.pending.is_empty() && !children {
                     let finish = finish.clone();
                     self.phase = Phase::Ended;

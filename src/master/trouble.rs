@@ -3,6 +3,7 @@
 use super::event::Note;
 use super::respawn::Respawn;
 use super::supervisor::Supervisor;
+use crate::contract::handoff::Generation;
 use std::time::Instant;
 
 /// Why the last reload did not succeed; kept until one does.
@@ -87,6 +88,11 @@ impl Supervisor {
     /// Whether the code on disk is known not to start.
     pub(super) fn is_degraded(&self) -> bool {
         matches!(&self.trouble, Some(Trouble { code: Code::Broken { .. }, .. }))
+    }
+
+    /// Whether a worker of this generation would load code that is known not to start.
+    pub(super) fn lacks_code(&self, generation: Generation) -> bool {
+        self.is_degraded() && !self.molds.is_ready(generation)
     }
 
     /// When a slot may be tried with code that is known not to start.

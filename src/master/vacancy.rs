@@ -3,7 +3,7 @@
 use super::crew::Seat;
 use super::event::{Action, Note};
 use super::supervisor::Supervisor;
-use crate::contract::handoff::Slot;
+use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::Order;
 use crate::contract::scoreboard::Service;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ impl Supervisor {
     pub(super) fn fill_slots(&mut self, now: Instant) {
         for slot in self.seats.keys().copied().collect::<Vec<_>>() {
             let Some(seat) = self.seats.get(&slot) else { continue };
-            if self.wants_worker(slot) && self.due(seat).is_none_or(|due| due <= now) {
+            if self.wants_worker(slot, seat.generation) && self.due(seat).is_none_or(|due| due <= now) {
                 self.fork(slot, seat.generation);
             }
         }
@@ -27,22 +27,25 @@ impl Supervisor {
 
     /// When the next slot may be filled.
     pub(super) fn next_filling(&self) -> Option<Instant> {
-        let wanting = self.seats.iter().filter(|(slot, _)| self.wants_worker(**slot));
+        let wanting = self.seats.iter().filter(|(slot, seat)| self.wants_worker(**slot, seat.generation));
         wanting.filter_map(|(_, seat)| self.due(seat)).min()
     }
 
     fn due(&self, seat: &Seat) -> Option<Instant> {
-        seat.respawn.due().max(self.next_attempt())
+        let attempt = if self.molds.is_ready(seat.generation) { None } else { self.next_attempt() };
+        seat.respawn.due().max(attempt)
     }
 
-    fn wants_worker(&self, slot: Slot) -> bool {
+    fn wants_worker(&self, slot: Slot, generation: Generation) -> bool {
         self.keeps_pool()
             && self.is_checked()
             && self.is_short(slot)
             && self.has_room(slot)
             && self.has_turn(slot)
+            && !self.molds.delays(generation)
             // With code that is known not to start: nobody is replaced who serves, and one attempt is enough to tell.
-            && (!self.is_degraded() || (!self.crew.serves(slot) && !self.is_trying()))
+            && (!self.lacks_code(generation)
+                || (!self.crew.serves(slot) && !self.is_trying()))
     }
 
     /// Whether the slot needs a worker that the reload will not bring.
@@ -55,7 +58,9 @@ impl Supervisor {
     }
 
     fn is_trying(&self) -> bool {
-        !self.pending.is_empty() || self.crew.workers.values().any(|worker| worker.life.is_starting())
+        !self.pending.is_empty()
+            || self.molds.comes()
+            || self.crew.workers.values().any(|worker| worker.life.is_starting())
     }
 
     /// Tells the workers when other slots are served than before.
@@ -69,7 +74,7 @@ impl Supervisor {
             let service = if served.contains(slot) { Service::Served } else { Service::Vacant };
             self.out.push(Action::Serve { slot: *slot, service });
         }
-        if served.is_empty() && self.is_degraded() {
+        if served.is_empty() && self.lacks_code(self.generation) {
             self.say(Note::NobodyServes);
         }
         self.served = served;

@@ -33,7 +33,14 @@ pub async fn serve_in_place(
         make(WorkerInfo::new((1, 1), drain.watch(), metrics)).await.map_err(|error| error.to_string())?;
     let calls = CallQueue::new(1, Moves::Never);
     let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
-    let loading = load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own: Some(own) };
+    let loading = load::Loading {
+        slot: Slot(1),
+        workers: 1,
+        calls: &calls,
+        status: &status,
+        own: Some(own),
+        loaded: None,
+    };
     let board = Board::alone().map_err(|error| error.to_string())?;
     let ties = Ties {
         count_request: Box::new(|| {}),

@@ -1,6 +1,7 @@
 //! The apps of a configuration, made in this worker.
 
 use super::BootFailure;
+use super::mold::Loaded;
 use crate::app::calls::CallQueue;
 use crate::app::collected::{Collection, Verdict};
 use crate::app::static_files::StaticFiles;
@@ -64,11 +65,13 @@ pub(super) struct Loading<'a> {
     pub(super) status: &'a Status,
     /// The program's own app, at "/".
     pub(super) own: Option<Arc<dyn App>>,
+    /// What the mold of this process has loaded, if it has one.
+    pub(super) loaded: Option<&'a Loaded>,
 }
 
 /// Loads every app.
 pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Router, BootFailure> {
-    let Loading { slot, workers, calls, status, own } = loading;
+    let Loading { slot, workers, calls, status, own, loaded } = loading;
     let mut apps = Vec::with_capacity(config.apps.len() + 1);
     apps.extend(own.map(|app| (Place { hosts: Vec::new(), prefix: "/".into() }, app)));
     for mount in &config.apps {
@@ -80,11 +83,13 @@ pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Router, Boot
                 StaticFiles::new(directory, &mount.mount, &mount.files)
                     .map_err(|error| failed(error.to_string()))?,
             ),
-            AppTarget::Python(target) => python(target, config, workers, calls)?,
+            AppTarget::Python(target) => python(target, config, (workers, calls), loaded)?,
         };
         apps.push((Place { hosts: mount.hosts.clone(), prefix: mount.mount.clone() }, app));
     }
-    settle(config)?;
+    if loaded.is_none() {
+        settle(config)?;
+    }
     if let Some(collection) = django(config) {
         apps.extend(collected(&collection, config, slot));
     }
@@ -135,15 +140,15 @@ pub(super) fn failed(text: String) -> BootFailure {
 fn python(
     target: &str,
     config: &Config,
-    workers: u16,
-    calls: &Arc<CallQueue>,
+    (workers, calls): (u16, &Arc<CallQueue>),
+    loaded: Option<&Loaded>,
 ) -> Result<Arc<dyn App>, BootFailure> {
     let options = crate::app::python::Options {
         path: &config.python.path,
         threads: config.threads(workers, crate::sys::cpu::cgroup_cpus()),
         workers,
     };
-    let app = crate::app::python::load(target, &options, Arc::clone(calls)).map_err(failed)?;
+    let app = crate::app::python::load(target, &options, Arc::clone(calls), loaded).map_err(failed)?;
     Ok(app)
 }
 
@@ -157,7 +162,7 @@ fn python_hosts(config: &Config) -> Vec<HostPattern> {
 }
 
 #[cfg(feature = "python")]
-fn settle(config: &Config) -> Result<(), BootFailure> {
+pub(super) fn settle(config: &Config) -> Result<(), BootFailure> {
     let asks = config.has_python_app() && config.python.gc_freeze;
     if asks { crate::app::python::freeze().map_err(failed) } else { Ok(()) }
 }
@@ -179,6 +184,11 @@ fn django(_: &Config) -> Option<Collection> {
 }
 
 #[cfg(not(feature = "python"))]
-fn python(target: &str, _: &Config, _: u16, _: &Arc<CallQueue>) -> Result<Arc<dyn App>, BootFailure> {
+fn python(
+    target: &str,
+    _: &Config,
+    _: (u16, &Arc<CallQueue>),
+    _: Option<&Loaded>,
+) -> Result<Arc<dyn App>, BootFailure> {
     Err(failed(format!("{target} is a Python app, and this program has no Python: pip install ferricorn")))
 }

@@ -5,6 +5,7 @@ mod acceptors;
 mod in_place;
 mod inquiries;
 mod load;
+mod mold;
 mod orders;
 mod relay;
 mod retirement;
@@ -12,6 +13,7 @@ mod runtime;
 mod warm_up;
 
 pub use in_place::serve_in_place;
+pub use mold::Mold;
 
 use crate::app::calls::{CallQueue, Moves};
 use crate::app::{MakeApp, Status};
@@ -26,10 +28,16 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The life of a worker, in the child, after the fork; `make` makes the program's own app, if it has one.
-pub fn main(mut handoff: Handoff, make: Option<&MakeApp>) -> ExitReason {
-    let prepared = join(&handoff).and_then(|()| prepare(&handoff.config));
-    match prepared.and_then(|()| runtime::run(&mut handoff, make)) {
+/// The life of a worker, in the child, after the fork; `make` makes the program's own app, if it has one, and `mold` has
+/// what the process that it was forked from had loaded.
+pub fn main(mut handoff: Handoff, make: Option<&MakeApp>, mold: &Mold) -> ExitReason {
+    take_name(&handoff);
+    let prepared = match mold.loaded() {
+        // Forked by a mold, it is who and where it should be.
+        Some(_) => Ok(()),
+        None => join(&handoff.config, &handoff.directory).and_then(|()| prepare(&handoff.config)),
+    };
+    match prepared.and_then(|()| runtime::run(&mut handoff, make, mold.loaded())) {
         Ok(reason) => reason,
         Err(failure) => {
             report_failure(&handoff, &failure);
@@ -45,7 +53,8 @@ pub fn main(mut handoff: Handoff, make: Option<&MakeApp>) -> ExitReason {
 pub fn try_apps(config: &Config) -> Result<(), (ExitReason, String)> {
     let calls = CallQueue::new(1, Moves::Never);
     let status: Status = Arc::new(String::new);
-    let loading = load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own: None };
+    let loading =
+        load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own: None, loaded: None };
     prepare(config)
         .and_then(|()| load::apps(config, loading))
         .map(drop)
@@ -66,21 +75,24 @@ impl BootFailure {
     }
 }
 
-/// Begins to live in its own generation: its name, its directory, its error log.
-fn join(handoff: &Handoff) -> Result<(), BootFailure> {
-    let Handoff { slot, generation, config, .. } = handoff;
+/// Takes a name that ps(1) shows.
+fn take_name(handoff: &Handoff) {
+    let Handoff { slot, generation, .. } = handoff;
     let title = format!("ferricorn: worker {slot}, generation {generation}");
     // Only ps(1) is poorer without.
     let _ = sys::title::set(&format!("ferricorn-w{slot}"), &title);
+}
+
+/// Begins to live in a generation: its directory, its error log.
+fn join(config: &Config, directory: &Path) -> Result<(), BootFailure> {
     // Before the user is dropped, who may not open the file any more.
     if config.server.oom_score_adj > 0
         && let Err(error) = sys::limits::raise_oom_score(config.server.oom_score_adj)
     {
         tracing::debug!(%error, "oom_score_adj cannot be raised");
     }
-    enter_start(&handoff.directory)?;
-    telemetry::adopt(&handoff.config.log)
-        .map_err(|error| BootFailure::new("cannot open the error log", &error))
+    enter_start(directory)?;
+    telemetry::adopt(&config.log).map_err(|error| BootFailure::new("cannot open the error log", &error))
 }
 
 /// Becomes who the apps should run as, where they should run. Still one thread.

@@ -96,7 +96,8 @@ impl Obedience {
             }
             Some((Order::Close { listener }, _)) => self.acceptors.give_up(listener),
             Some((Order::Inquire { ticket, inquiry }, _)) => self.inquiries.begin(ticket, inquiry),
-            Some((Order::Socket { .. }, None)) => {}
+            // The latter is a mold's.
+            Some((Order::Socket { .. }, None) | (Order::Cast(_), _)) => {}
         }
         Heard::Order
     }

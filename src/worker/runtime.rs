@@ -3,6 +3,7 @@
 use super::acceptors::{Acceptors, Serve};
 use super::inquiries::Inquiries;
 use super::load::{self, Ties};
+use super::mold::Loaded;
 use super::orders::Obedience;
 use super::retirement::Retirement;
 use super::{BootFailure, relay, warm_up};
@@ -27,7 +28,11 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// Loads the apps, says ready, serves until told to leave.
-pub(super) fn run(handoff: &mut Handoff, make: Option<&MakeApp>) -> Result<ExitReason, BootFailure> {
+pub(super) fn run(
+    handoff: &mut Handoff,
+    make: Option<&MakeApp>,
+    loaded: Option<&Loaded>,
+) -> Result<ExitReason, BootFailure> {
     // There must be no further copy: what is closed one day has to be closed.
     let listeners = std::mem::take(&mut handoff.listeners);
     let handoff = &*handoff;
@@ -44,7 +49,7 @@ pub(super) fn run(handoff: &mut Handoff, make: Option<&MakeApp>) -> Result<ExitR
     let worker =
         WorkerInfo::new((handoff.slot.0, handoff.generation.0), drain.watch(), handoff.metrics.clone());
     let own = make.map(|make| make_own(&runtime, make(worker))).transpose()?;
-    let pipeline = Arc::new(pipeline(handoff, &calls, &retirement, own)?);
+    let pipeline = Arc::new(pipeline(handoff, &calls, &retirement, (own, loaded))?);
     if blocking {
         let retirement = Arc::clone(&retirement);
         let retire = Box::new(move || retirement.ask(RetireReason::RequestTimeout));
@@ -117,13 +122,13 @@ fn pipeline(
     handoff: &Handoff,
     calls: &Arc<CallQueue>,
     retirement: &Arc<Retirement>,
-    own: Option<Arc<dyn App>>,
+    (own, loaded): (Option<Arc<dyn App>>, Option<&Loaded>),
 ) -> Result<Pipeline, BootFailure> {
     let config = &handoff.config;
     let scoreboard = handoff.scoreboard.clone();
     let status: crate::app::Status = Arc::new(move || status_text(&scoreboard));
     let (slot, workers) = (handoff.slot, handoff.workers);
-    let loading = load::Loading { slot, workers, calls, status: &status, own };
+    let loading = load::Loading { slot, workers, calls, status: &status, own, loaded };
     let router = load::apps(config, loading)?;
     let post = handoff
         .relay

@@ -135,7 +135,7 @@ def test_gunicorns_own_configuration_is_noticed_when_something_is_refused(tmp_pa
     (tmp_path / "gunicorn.conf.py").write_text("workers = 3\n")
     code, _, errors = play(tmp_path, "check", "hello", "-c", "gunicorn.conf.py")
     assert code == 2 and "configuration is TOML here" in errors
-    code, _, errors = play(tmp_path, "serve", "hello", "--preload")
+    code, _, errors = play(tmp_path, "serve", "hello", "--spew")
     assert code == 2 and "note: gunicorn.conf.py is not read" in errors
     run = subprocess.run(
         [FERRICORN, "check", "hello", "-w", "none"],

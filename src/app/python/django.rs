@@ -17,6 +17,23 @@ pub fn collection() -> Option<Collection> {
     })
 }
 
+/// Has a Django project in this interpreter, which is about to be forked, do what would otherwise be each worker's own: it
+/// imports its views, which makes their memory shared, and closes its database connections, which must not be.
+pub(super) fn complete(py: Python<'_>) -> PyResult<()> {
+    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    // Looked up, never imported: an app that does not use Django must not get it.
+    let Some(conf) = modules.get_item("django.conf")? else { return Ok(()) };
+    let settings = conf.getattr("settings")?;
+    if settings.getattr("configured")?.is_truthy()? && settings.hasattr("ROOT_URLCONF")? {
+        // django/core/handlers/base.py resolves each request by this very resolver.
+        py.import("django.urls")?.call_method0("get_resolver")?.getattr("url_patterns")?;
+    }
+    match modules.get_item("django.db")? {
+        Some(db) => db.getattr("connections")?.call_method0("close_all").map(drop),
+        None => Ok(()),
+    }
+}
+
 fn read(py: Python<'_>) -> PyResult<Option<Collection>> {
     let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     // Looked up, never imported: an app that does not use Django must not get it.

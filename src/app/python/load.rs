@@ -1,7 +1,7 @@
 //! `module:callable` to app.
 
 use super::wsgi::Wsgi;
-use super::{Options, describe, streams};
+use super::{Loaded, Options, describe, streams};
 use crate::app::App;
 use crate::app::calls::CallQueue;
 use pyo3::prelude::*;
@@ -10,19 +10,34 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Loads `module:callable`, `module:factory()` or a bare `module` (`application`, then `app`).
+/// Loads `module:callable`, `module:factory()` or a bare `module` (`application`, then `app`), unless it is loaded already.
 ///
 /// # Errors
 /// What the operator should read: the traceback of the import, or what is wrong with the name.
-pub fn load(target: &str, options: &Options<'_>, calls: Arc<CallQueue>) -> Result<Arc<dyn App>, String> {
+pub fn load(
+    target: &str,
+    options: &Options<'_>,
+    calls: Arc<CallQueue>,
+    loaded: Option<&Loaded>,
+) -> Result<Arc<dyn App>, String> {
     Python::attach(|py| {
-        adopt_environment(py).map_err(|error| describe(py, &error))?;
-        streams::write_line_by_line(py).map_err(|error| describe(py, &error))?;
-        extend_path(py, options.path).map_err(|error| describe(py, &error))?;
-        let app = find(py, target)?;
+        let app = match loaded.and_then(|loaded| loaded.find(py, target)) {
+            Some(app) => app,
+            None => {
+                prepare(py, options.path).map_err(|error| describe(py, &error))?;
+                find(py, target)?
+            }
+        };
         let wsgi = Wsgi::new(py, app.unbind(), options, calls).map_err(|error| describe(py, &error))?;
         Ok(Arc::new(wsgi) as Arc<dyn App>)
     })
+}
+
+/// Makes the interpreter ready for apps: their environment, their output, where their code is.
+pub(super) fn prepare(py: Python<'_>, path: &[PathBuf]) -> PyResult<()> {
+    adopt_environment(py)?;
+    streams::write_line_by_line(py)?;
+    extend_path(py, path)
 }
 
 /// The directory of the interpreter and what is installed beside it.
@@ -67,7 +82,8 @@ fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
     Ok(())
 }
 
-fn find<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, String> {
+/// The callable that a target names.
+pub(super) fn find<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, String> {
     let (module_name, attribute) = match target.split_once(':') {
         Some((module, attribute)) => (module, Some(attribute)),
         None => (target, None),

@@ -13,6 +13,7 @@ mod kit;
 mod load;
 mod module;
 mod options;
+mod preload;
 mod start_response;
 mod streams;
 mod wsgi;
@@ -21,6 +22,7 @@ pub use django::collection;
 pub use ffi::fork_hooks;
 pub use load::{load, programs};
 pub use options::Options;
+pub use preload::{Loaded, describe_strays, preload};
 
 use crate::app::calls::Interrupter;
 use interrupt::PythonInterrupter;

@@ -15,8 +15,8 @@ use super::setting::Setting;
 use super::value::Value;
 use super::{
     AccessFormat, Admin, AppTarget, BindAddress, ByteSize, Config, FileRules, ForwardedField, Limits, Log,
-    LogFormat, LogLevel, LogTarget, Mode, Mount, Python, Server, Share, Threads, Timeouts, WorkerCount,
-    Workers,
+    LogFormat, LogLevel, LogTarget, Mode, Mount, Preload, Python, Server, Share, Threads, Timeouts,
+    WorkerCount, Workers,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -145,6 +145,10 @@ keys! {
     "workers.threads".workers.threads, Reload,
         "App threads per worker (WSGI), or runtime threads (native apps). \
          \"auto\": for native apps the CPUs of the cgroup, divided among the workers; for WSGI 1.";
+    "workers.preload".workers.preload, Reload,
+        "Whether Python apps are loaded once per generation, in a process from which the workers are forked, so that they share its memory. \
+         \"strict\": the start or the reload fails when the apps have begun threads or opened connections, which do not survive the fork; \
+         with true the log names them. Native apps and static files are made in each worker all the same.";
     "workers.max_requests".workers.max_requests, Reload, "Recycle a worker after so many requests; 0 = never.";
     "workers.max_requests_jitter".workers.max_requests_jitter, Reload,
         "At most so many requests are added to max_requests, at random per worker.";
@@ -265,6 +269,7 @@ impl Default for Config {
                 memory_pressure: None,
                 max_recycling: Share::Percent(25),
                 recycle_after_timeout: true,
+                preload: Preload::Off,
                 max_surge: Share::Percent(25),
                 warm_up: Vec::new(),
                 check_command: Vec::new(),

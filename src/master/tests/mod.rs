@@ -7,6 +7,7 @@ mod herald;
 mod inquiries;
 mod life;
 mod model;
+mod mold;
 mod property;
 mod recycle;
 mod reload;
@@ -19,8 +20,9 @@ use crate::contract::exit::ExitReason;
 use crate::contract::inquiry::{Inquiry, Wish};
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
-use crate::master::event::{Action, Event, KillReason, Note, Pool, ProofNews, UpgradeStep};
+use crate::master::event::{Action, Event, KillReason, MoldNews, Note, Pool, ProofNews, UpgradeStep};
 use crate::master::herald::{Bulletin, Herald, Novelty, Pulse};
+use crate::master::mold::Preload;
 use crate::master::recycle::{MemoryLimits, Plan};
 use crate::master::supervisor::Supervisor;
 use crate::sys::process::Pid;
@@ -73,6 +75,7 @@ fn pool(workers: u16) -> Pool {
         drain: graceful,
         lame_duck,
         boot,
+        preload: Preload::No,
         check: None,
         reload,
         recycling,
@@ -108,10 +111,14 @@ fn play(
         while let Some(event) = events.pop_front() {
             let mut answers = VecDeque::new();
             for action in supervisor.step(now, event) {
-                if let Action::Fork { slot, generation } = action {
-                    lines.push(format!("fork {next_pid} slot {slot} gen {generation}"));
+                if let Action::Fork { slot, generation } | Action::Cast { slot, generation } = action {
+                    let how = if matches!(action, Action::Fork { .. }) { "fork" } else { "cast" };
+                    lines.push(format!("{how} {next_pid} slot {slot} gen {generation}"));
                     answers.push_back(Event::Forked { slot, generation, pid: Pid(next_pid) });
                     next_pid += 1;
+                } else if let Action::MakeMold { generation } = action {
+                    lines.push(format!("mold gen {generation}"));
+                    answers.push_back(Event::Mold { generation, news: MoldNews::Forked });
                 } else if action == Action::LoadConfig {
                     answers.push_back(Event::ConfigLoaded(reload.clone()));
                 } else if action == Action::ReopenLogs {
@@ -153,6 +160,7 @@ fn line(action: &Action) -> Option<String> {
         Action::Send { pid, order } => Some(format!("{order:?} {pid}")),
         Action::Check { generation } => Some(format!("check gen {generation}")),
         Action::Weigh(_) => Some("weigh".into()),
+        Action::BreakMold { generation } => Some(format!("break mold gen {generation}")),
         Action::EndCheck => Some("end check".into()),
         Action::Kill { pid } => Some(format!("kill {pid}")),
         Action::Serve { slot, service: Service::Served } => Some(format!("slot {slot} served")),
@@ -168,9 +176,13 @@ fn line(action: &Action) -> Option<String> {
         Action::Say(note) => Some(format!("say {note:?}")),
         Action::Tell(bulletin) => Some(format!("tell {}", told(bulletin))),
         Action::Exit(finish) => Some(format!("exit {finish:?}")),
-        Action::Fork { .. } | Action::ForkAdmin | Action::Look | Action::LoadConfig | Action::ReopenLogs => {
-            Some(format!("{action:?}"))
-        }
+        Action::Fork { .. }
+        | Action::Cast { .. }
+        | Action::MakeMold { .. }
+        | Action::ForkAdmin
+        | Action::Look
+        | Action::LoadConfig
+        | Action::ReopenLogs => Some(format!("{action:?}")),
         Action::Upgrade(UpgradeStep::Prove { generation, slots }) => {
             let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
             Some(format!("prove gen {generation} in {}", slots.join(" ")))

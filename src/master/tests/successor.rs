@@ -55,6 +55,8 @@ impl World {
         let supervisor = Supervisor::of_estate(self.now, pool, SLOTS_MAX, &estate);
         let supervisor = supervisor.attended(Attendance::Attended);
         self.supervisor = if self.has_admin { supervisor.admin_inherited(self.now) } else { supervisor };
+        // They are not handed over: they end when their master's program does.
+        self.molds.end();
         let known: Vec<Pid> = self.supervisor.crew.workers.keys().copied().collect();
         assert_eq!(known, self.processes.keys().copied().collect::<Vec<_>>(), "nobody is forgotten");
     }

@@ -1,5 +1,8 @@
 //! Random scripts in virtual time against a model of the operating system.
 
+mod molds;
+mod reloads;
+
 use super::cancel;
 use super::successor::Successor;
 use crate::contract::control::{Command, Pace, Scale, Ticket};
@@ -7,6 +10,7 @@ use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
 use crate::master::event::{Action, Event, Finish, Note, Pool};
+use crate::master::mold::Preload;
 use crate::master::steward::Attendance;
 use crate::master::supervisor::Supervisor;
 use crate::sys::process::Pid;
@@ -45,6 +49,7 @@ pub(super) struct World {
     pub(super) waiting: BTreeSet<Ticket>,
     pub(super) next_ticket: u64,
     pub(super) has_admin: bool,
+    pub(super) molds: molds::Molds,
 }
 
 impl World {
@@ -66,6 +71,7 @@ impl World {
             waiting: BTreeSet::new(),
             next_ticket: 0,
             has_admin: false,
+            molds: molds::Molds::default(),
         };
         let pool = world.any_pool();
         world.supervisor = Supervisor::new(pool, SLOTS_MAX).attended(Attendance::Attended);
@@ -95,7 +101,8 @@ impl World {
 
     pub(super) fn any_pool(&mut self) -> Pool {
         let checks = self.below(3) == 0;
-        pool(self.below(4) + 1, self.below(3) + 1, checks)
+        let preload = if self.below(3) == 0 { Preload::Yes } else { Preload::No };
+        Pool { preload, ..pool(self.below(4) + 1, self.below(3) + 1, checks) }
     }
 
     fn happen(&mut self, event: Event) {
@@ -120,19 +127,13 @@ impl World {
 
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Fork { slot, generation } => {
-                assert!(!self.stopping, "no fork after a stop");
-                if self.below(20) == 0 {
-                    return Some(Event::ForkFailed { slot, generation, text: "no room".into() });
-                }
-                self.next_pid += 1;
-                let pid = Pid(self.next_pid);
-                self.processes.insert(pid, (slot, generation, Model::Starting));
-                return Some(Event::Forked { slot, generation, pid });
-            }
+            Action::Fork { slot, generation } => return Some(self.forks(slot, generation)),
             Action::Weigh(_) => return Some(super::recycle::any_weights(self.processes.keys(), self.random)),
             Action::Look => return Some(self.look()),
             Action::Say(Note::StandsStill(who)) => self.stands_still(who.pid),
+            Action::Cast { .. } | Action::MakeMold { .. } | Action::BreakMold { .. } => {
+                return self.perform_on_molds(&action);
+            }
             Action::LoadConfig => {
                 let loaded = if self.below(4) == 0 { Err("bad".into()) } else { Ok(self.any_pool()) };
                 return Some(Event::ConfigLoaded(loaded));
@@ -152,7 +153,7 @@ impl World {
                 self.vacant.remove(&slot);
             }
             Action::Exit(finish) => {
-                assert!(self.processes.is_empty() && self.check.is_none() && self.successor.is_none());
+                assert!(self.is_alone(), "the master is the last to leave");
                 self.exit = Some(finish);
             }
             Action::ForkAdmin => {
@@ -191,12 +192,28 @@ impl World {
         None
     }
 
+    fn forks(&mut self, slot: Slot, generation: Generation) -> Event {
+        assert!(!self.stopping, "no fork after a stop");
+        if self.below(20) == 0 {
+            return Event::ForkFailed { slot, generation, text: "no room".into() };
+        }
+        self.next_pid += 1;
+        let pid = Pid(self.next_pid);
+        self.processes.insert(pid, (slot, generation, Model::Starting));
+        Event::Forked { slot, generation, pid }
+    }
+
+    fn is_alone(&self) -> bool {
+        let children = self.check.is_some() || self.successor.is_some() || !self.molds.are_gone();
+        self.processes.is_empty() && !children
+    }
+
     fn check(&self) {
         if self.exit.is_some() {
             return;
         }
         let mut per_slot: BTreeMap<Slot, usize> = BTreeMap::new();
-        for (slot, _, _) in self.processes.values() {
+        for (_, (slot, _, _)) in self.processes.iter().filter(|(pid, _)| !self.molds.came_late(**pid)) {
             *per_slot.entry(*slot).or_default() += 1;
         }
         assert!(per_slot.values().all(|count| *count <= 2), "two processes per slot: {:?}", self.processes);
@@ -204,6 +221,7 @@ impl World {
         let waits = self.processes.values().any(|(_, _, model)| *model != Model::Serving)
             || self.check.is_some()
             || self.successor.is_some()
+            || self.molds.wait()
             || self.supervisor.reload.is_some()
             || !self.waiting.is_empty();
         assert!(!waits || deadline.is_some(), "whoever waits has a deadline");
@@ -216,75 +234,24 @@ impl World {
             wanted.max(usize::from(reload.pool.workers)) + usize::from(reload.pool.surge)
         });
         let live = self.processes.values().filter(|(_, _, m)| matches!(m, Model::Starting | Model::Serving));
-        assert!(live.count() <= most + self.retiring.len(), "too many: {:?}", self.processes);
+        // Those that have proven an upgrade wait for workers that molds are still forking.
+        let proven = if self.supervisor.upgrade.is_proving() { self.supervisor.pool.surge } else { 0 };
+        assert!(
+            live.count() <= most + self.retiring.len() + usize::from(proven),
+            "too many: {:?}",
+            self.processes
+        );
         let unserved =
             |slot: &Slot| !self.processes.values().any(|(of, _, m)| of == slot && *m == Model::Serving);
         assert!(self.stopping || self.vacant.iter().all(unserved), "a slot is vacant only without a worker");
     }
 
-    /// In the step in which a reload fails without having replaced anybody, no worker of before is touched.
-    fn check_failed_reload(&self, actions: &[Action], serving_before: &BTreeSet<Pid>) {
-        let failed = actions.iter().find_map(|action| {
-            if let Action::Say(Note::ReloadFailed { serving, .. }) = action { Some(*serving) } else { None }
-        });
-        let Some(kept) = failed else { return };
-        // A SIGTTOU that waited for the end of the reload takes a worker in the same step.
-        if actions.iter().any(|action| matches!(action, Action::Say(Note::Scaled { .. }))) {
-            return;
-        }
-        for action in actions {
-            if let Action::Send { pid, order: Order::Drain(_) | Order::Stop } | Action::Kill { pid } = action
-            {
-                let is_new = self.processes.get(pid).is_some_and(|(_, generation, _)| *generation > kept);
-                assert!(is_new || !serving_before.contains(pid), "a failed reload touches the new ones only");
-            }
-        }
-    }
-
-    /// With code that is known not to start, nobody is replaced who serves, and one attempt is made at a time.
-    fn check_forks(&self, actions: &[Action]) {
-        if !self.supervisor.is_degraded() || self.supervisor.reload.is_some() {
-            return;
-        }
-        let forks: Vec<_> = actions
-            .iter()
-            .filter_map(|action| if let Action::Fork { slot, .. } = action { Some(*slot) } else { None })
-            .collect();
-        let starting = self.supervisor.crew.select(|worker| worker.life.is_starting()).len();
-        assert!(forks.is_empty() || (forks.len() == 1 && starting == 0), "attempts: {forks:?}");
-        let leaves = |pid: &Pid| {
-            actions
-                .iter()
-                .any(|action| matches!(action, Action::Send { pid: to, order: Order::Drain(_) } if to == pid))
-        };
-        let serves = |slot| {
-            let mut all = self.processes.iter();
-            all.any(|(pid, (of, _, model))| *of == slot && *model == Model::Serving && !leaves(pid))
-        };
-        assert!(!forks.into_iter().any(serves), "replaced although its successor will not start");
-    }
-
-    fn note_reload(&mut self, actions: &[Action], serving: usize) {
-        for action in actions {
-            let Action::Say(note) = action else { continue };
-            if let Note::Recycled { who, .. } = note {
-                self.retiring.insert(who.pid);
-            }
-            if matches!(note, Note::ReloadStarted { .. }) {
-                self.floor = Some(serving);
-            }
-            if matches!(
-                note,
-                Note::ReloadDone { .. } | Note::ReloadFailed { .. } | Note::ReloadStopped { .. }
-            ) {
-                self.floor = None;
-            }
-        }
-    }
-
     /// One random event; `calm` leaves out signals and crashes.
     fn act(&mut self, calm: bool) {
         let choice = if calm { self.below(5) } else { self.below(40) };
+        if (calm || self.below(4) == 0) && self.act_on_molds(calm) {
+            return;
+        }
         let index = usize::from(self.below(8));
         let chosen = self.processes.iter().nth(index).map(|(pid, process)| (*pid, process.2));
         if let Some((generation, model)) = self.check.take_if(|_| index == 0) {
@@ -340,6 +307,7 @@ fn pool(workers: u16, surge: u16, checks: bool) -> Pool {
         drain: seconds(30),
         lame_duck: Duration::ZERO,
         boot: seconds(60),
+        preload: Preload::No,
         check: checks.then_some(seconds(60)),
         reload: seconds(200),
         recycling: super::recycle::any_plan(surge),
