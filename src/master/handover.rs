@@ -1,7 +1,7 @@
 //! What one program hands to the next: a document in memory, and the descriptors that it names.
 //!
 //! The next program is a child at first, which proves itself, and then takes the place of the one that wrote this. They may be
-//! of different versions. [`FORMAT`] stands for everything that they have in common: this document, the shared table, what
+//! of different versions. `FORMAT` stands for everything that they have in common: this document, the shared table, what
 //! master and workers tell each other, and how workers hand connections on. Programs of different formats refuse each other.
 
 use super::estate::Estate;
