@@ -186,7 +186,7 @@ def test_download_arrives_whole(server):
     # Known beforehand: it is sent as the file that it is.
     assert file.fields["Content-Length"] == "1000000"
     cmdline = ask(server, "GET", "/file_of_the_kernel").content
-    assert b"python" in cmdline
+    assert b"ferricorn: worker 1" in cmdline
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
