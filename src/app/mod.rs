@@ -11,6 +11,7 @@ mod native;
 #[cfg(feature = "python")]
 pub mod python;
 mod service;
+mod service_call;
 pub mod static_files;
 
 pub use body::Body;

@@ -1,20 +1,20 @@
 //! Any `tower_service::Service` as an app; an axum `Router` is one.
 
+use super::service_call::{Pace, ServiceCall};
 use super::{App, AppError, Body, BoxError, BoxFuture, CallLimits};
 use crate::net::Draining;
 use crate::protocol::{
-    BodyStream, Local, Peer, Piece, Pieces, Request, RequestId, Response, ResponseBody, Scheme,
-    StreamAborted, text_response,
+    BodyStream, Local, Peer, Piece, Pieces, Request, Response, ResponseBody, Scheme, StreamAborted,
+    text_response,
 };
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http_body::Body as HttpBody;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::time::Sleep;
 use tower_service::Service;
 
@@ -65,24 +65,13 @@ where
     B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
-        let id = request.context.id;
+        let pace = Pace { limit: limits.time, id: request.context.id };
         let Some(request) = self.translate(request) else {
             let response = text_response(StatusCode::URI_TOO_LONG, "The target is too long.\n");
             return Box::pin(std::future::ready(Ok(response)));
         };
-        let pace = Pace { limit: limits.time, id };
-        let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Box::pin(async move {
-            // Not one future inside another: this one is moved into its box, and moved memory is time.
-            let late = AppError::TooSlow(limits.time);
-            let ready = poll_fn(|cx| service.poll_ready(cx).map_err(failed));
-            let Some(ready) = within(limits.time, ready).await else { return Err(late) };
-            ready?;
-            let mut answer = pin!(service.call(request));
-            let answer = poll_fn(|cx| answer.as_mut().poll(cx).map_err(failed));
-            let Some(response) = within(limits.time, answer).await else { return Err(late) };
-            begin(response?, pace).await
-        })
+        let service = self.service.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(ServiceCall::new(service, request, pace))
     }
 }
 
@@ -117,24 +106,12 @@ impl<S> ServiceApp<S> {
     }
 }
 
-fn failed(error: impl Into<BoxError>) -> AppError {
-    AppError::Failed(error.into().to_string())
-}
-
-/// What a future comes to, `None` when it takes longer than the limit; zero is no limit.
-async fn within<F: Future + Unpin>(limit: Duration, mut future: F) -> Option<F::Output> {
-    // Most answers are there at once, and a timer costs more than they do.
-    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(Pin::new(&mut future).poll(cx))).await {
-        return Some(output);
-    }
-    if limit.is_zero() {
-        return Some(future.await);
-    }
-    tokio::time::timeout(limit, future).await.ok()
-}
-
 /// The response in the server's types. What is there already goes out together with the head.
-async fn begin<B>(response: http::Response<B>, pace: Pace) -> Result<Response, AppError>
+pub(super) fn begin<B>(
+    response: http::Response<B>,
+    pace: Pace,
+    cx: &mut Context<'_>,
+) -> Result<Response, AppError>
 where
     B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
@@ -144,7 +121,7 @@ where
     }
     let mut body = Frames { body: Box::pin(body), first: None, pace, waiting: None };
     let whole = body.body.size_hint().exact();
-    let content = match poll_fn(|cx| Poll::Ready(body.poll_data(cx))).await {
+    let content = match body.poll_data(cx) {
         Poll::Ready(None) => ResponseBody::Empty,
         Poll::Ready(Some(Err(error))) => return Err(AppError::Failed(error.to_string())),
         Poll::Ready(Some(Ok(piece))) if whole == Some(piece.len() as u64) => ResponseBody::Full(piece),
@@ -165,14 +142,6 @@ struct Frames<B> {
     pace: Pace,
     /// Runs while the app makes a piece, and so never while the client takes one.
     waiting: Option<Pin<Box<Sleep>>>,
-}
-
-/// How long an app may take for each piece of a response.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    /// Zero: no limit.
-    limit: Duration,
-    id: RequestId,
 }
 
 impl<B: HttpBody<Error: Into<BoxError>>> Frames<B> {

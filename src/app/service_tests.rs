@@ -4,8 +4,9 @@ use crate::protocol::Content;
 use http::{HeaderMap, Method, Request as HttpRequest};
 use http_body::Frame;
 use std::collections::VecDeque;
-use std::future::{Ready, ready};
+use std::future::{Ready, poll_fn, ready};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A service that answers with the given content, whatever it is asked.
 #[derive(Clone)]
@@ -157,10 +158,56 @@ async fn a_piece_that_does_not_come_ends_the_response() {
     assert_eq!(pieces(response).await, expected);
 }
 
-#[tokio::test]
-async fn the_time_limit_counts_until_the_head() {
+/// A service that is not ready at first, or never, and whose answer takes one more poll, or never comes.
+#[derive(Clone)]
+struct Slow {
+    ready_after: Option<u8>,
+    answers: bool,
+}
+
+impl Service<HttpRequest<Body>> for Slow {
+    type Response = http::Response<Script>;
+    type Error = &'static str;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, &'static str>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        match self.ready_after {
+            None => Poll::Pending,
+            Some(0) => Poll::Ready(Ok(())),
+            Some(polls) => {
+                self.ready_after = Some(polls - 1);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn call(&mut self, _: HttpRequest<Body>) -> Self::Future {
+        assert_eq!(self.ready_after, Some(0), "called before it was ready");
+        let answers = self.answers;
+        Box::pin(async move {
+            if !answers {
+                return std::future::pending().await;
+            }
+            tokio::task::yield_now().await;
+            Ok(http::Response::new(Script([Step::Data("a")].into(), Some(1))))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_limit_counts_from_the_offer_to_the_head() {
     let hour = Duration::from_secs(3600);
-    assert_eq!(within(Duration::from_millis(5), std::future::pending::<()>()).await, None);
-    assert_eq!(within(hour, Box::pin(tokio::task::yield_now())).await, Some(()));
-    assert_eq!(within(Duration::ZERO, Box::pin(tokio::task::yield_now())).await, Some(()));
+    let slow = |ready_after, answers, time| {
+        let app = ServiceApp::new(Slow { ready_after, answers }, Arc::new(Drain::default()).watch());
+        async move { app.call(request(Content::Empty), CallLimits { time, ..LIMITS }).await }
+    };
+    for time in [hour, Duration::ZERO] {
+        let response = slow(Some(2), true, time).await.unwrap();
+        assert!(matches!(response.into_body(), ResponseBody::Full(_)));
+    }
+    for (ready_after, answers) in [(None, true), (Some(1), false)] {
+        let late = slow(ready_after, answers, hour).await.unwrap_err();
+        assert!(matches!(late, AppError::TooSlow(limit) if limit == hour), "{late}");
+    }
 }
