@@ -100,7 +100,8 @@ fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyRe
     let reason = if status.canonical_reason() == Some(reason) { None } else { Some(parse_reason(reason)?) };
     let mut fields = HeaderMap::with_capacity(headers.len());
     for header in headers.iter() {
-        let pair = header.cast::<PyTuple>().map_err(|_| not_a_pair(&header))?;
+        let pair = header.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
+        let pair = pair.ok_or_else(|| not_a_pair(&header))?;
         let (name, value) = (pair.get_item(0)?, pair.get_item(1)?);
         let (name, value) = (name.cast::<PyString>()?, value.cast::<PyString>()?);
         let name = HeaderName::from_bytes(name.to_str()?.as_bytes())
