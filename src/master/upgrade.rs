@@ -33,9 +33,17 @@ enum Stage {
     /// It has shown it, and has left; the next program takes over as soon as nothing is half done.
     Proven { generation: Generation },
     /// Nothing will come of the child; it has this time to leave.
-    Ending { generation: Generation, deadline: Instant },
+    Ending { generation: Generation, deadline: Instant, next: Next },
     /// This is the next program. The remaining workers are replaced.
     Adopted,
+}
+
+/// What follows when a child has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Nothing,
+    /// Somebody has mended what was wrong, and asked again.
+    Upgrade,
 }
 
 impl Upgrade {
@@ -71,13 +79,20 @@ impl Upgrade {
 impl Supervisor {
     /// SIGUSR2 and its like.
     pub(super) fn ask_upgrade(&mut self, ticket: Option<Ticket>) {
-        if self.upgrade.stage != Stage::Idle {
-            self.say(Note::Upgrade(UpgradeNote::Busy));
-            return self.answer(ticket, &Verdict::Failed(BUSY.into()));
+        match &mut self.upgrade.stage {
+            stage @ Stage::Idle => *stage = Stage::Wanted,
+            Stage::Ending { next, .. } if *next == Next::Nothing => *next = Next::Upgrade,
+            Stage::Wanted
+            | Stage::Proving { .. }
+            | Stage::Proven { .. }
+            | Stage::Ending { .. }
+            | Stage::Adopted => {
+                self.say(Note::Upgrade(UpgradeNote::Busy));
+                return self.answer(ticket, &Verdict::Failed(BUSY.into()));
+            }
         }
         self.tickets.upgrade.extend(ticket);
-        self.upgrade.stage = Stage::Wanted;
-        if !self.may_upgrade() || self.slots_to_prove().is_empty() {
+        if self.upgrade.has_child() || !self.may_upgrade() || self.slots_to_prove().is_empty() {
             self.say(Note::Upgrade(UpgradeNote::Postponed));
         }
     }
@@ -119,16 +134,16 @@ impl Supervisor {
     fn proof_failed(&mut self, now: Instant, reason: String) {
         if let Stage::Proving { generation, .. } = self.upgrade.stage {
             let deadline = now + self.pool.drain + START;
-            self.upgrade.stage = Stage::Ending { generation, deadline };
+            self.upgrade.stage = Stage::Ending { generation, deadline, next: Next::Nothing };
             self.fail_upgrade(now, reason);
         }
     }
 
     /// The child has been reaped, and has left these workers, who serve.
     fn proof_ended(&mut self, now: Instant, workers: &[(Pid, Slot)], failure: Option<String>) {
-        let (generation, is_awaited) = match self.upgrade.stage {
-            Stage::Proving { generation, .. } => (generation, true),
-            Stage::Ending { generation, .. } => (generation, false),
+        let (generation, is_awaited, next) = match self.upgrade.stage {
+            Stage::Proving { generation, .. } => (generation, true, Next::Nothing),
+            Stage::Ending { generation, next, .. } => (generation, false, next),
             Stage::Idle | Stage::Wanted | Stage::Proven { .. } | Stage::Adopted => return,
         };
         for (pid, slot) in workers {
@@ -139,7 +154,10 @@ impl Supervisor {
             self.upgrade.stage = Stage::Proven { generation };
             return;
         }
-        self.upgrade.stage = Stage::Idle;
+        self.upgrade.stage = match next {
+            Next::Nothing => Stage::Idle,
+            Next::Upgrade => Stage::Wanted,
+        };
         self.dismiss_proven(now, generation);
         if is_awaited {
             self.fail_upgrade(now, failure.unwrap_or_else(|| OVERDUE.into()));
@@ -171,10 +189,15 @@ impl Supervisor {
         if self.upgrade.due().is_none_or(|due| due > now) {
             return;
         }
-        let is_proving = self.upgrade.is_proving();
-        self.end_proof(now, Pace::Quick);
-        if is_proving {
-            self.fail_upgrade(now, OVERDUE.into());
+        match self.upgrade.stage {
+            Stage::Proving { generation, .. } => {
+                self.end_child(now, generation, Pace::Quick, Next::Nothing);
+                self.fail_upgrade(now, OVERDUE.into());
+            }
+            Stage::Ending { generation, next, .. } => {
+                self.end_child(now, generation, Pace::Quick, next);
+            }
+            Stage::Idle | Stage::Wanted | Stage::Proven { .. } | Stage::Adopted => {}
         }
     }
 
@@ -182,17 +205,21 @@ impl Supervisor {
     pub(super) fn end_proof(&mut self, now: Instant, pace: Pace) {
         match self.upgrade.stage {
             Stage::Proving { generation, .. } | Stage::Ending { generation, .. } => {
-                let limit = match pace {
-                    Pace::Graceful => self.pool.drain + START,
-                    Pace::Quick => DYING,
-                };
-                self.upgrade.stage = Stage::Ending { generation, deadline: now + limit };
-                self.act(Action::Upgrade(UpgradeStep::EndProof(pace)));
+                self.end_child(now, generation, pace, Next::Nothing);
             }
             Stage::Idle | Stage::Wanted | Stage::Proven { .. } | Stage::Adopted => {
                 self.upgrade.stage = Stage::Idle;
             }
         }
+    }
+
+    fn end_child(&mut self, now: Instant, generation: Generation, pace: Pace, next: Next) {
+        let limit = match pace {
+            Pace::Graceful => self.pool.drain + START,
+            Pace::Quick => DYING,
+        };
+        self.upgrade.stage = Stage::Ending { generation, deadline: now + limit, next };
+        self.act(Action::Upgrade(UpgradeStep::EndProof(pace)));
     }
 
     /// The last step of the next program: an admin process of its own, once those who asked the old one have been answered.

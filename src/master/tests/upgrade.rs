@@ -46,6 +46,52 @@ fn the_reason_is_told_before_the_childs_workers_have_drained() {
 }
 
 #[test]
+fn an_upgrade_asked_for_while_a_failed_ones_child_leaves_follows() {
+    let [answer, note] = refused("no module x");
+    let failed = Event::Proof(ProofNews::Failed("no module x".into()));
+    check_upgrade(
+        &[
+            (6, failed.clone()),
+            (7, asks(2, Command::Upgrade)),
+            (7, asks(3, Command::Upgrade)),
+            (20, disproven("exit status 1")),
+            (21, proven(&[(201, 1)])),
+        ],
+        &[
+            &answer,
+            &note,
+            "say Upgrade(Postponed)",
+            "say Upgrade(Busy)",
+            "ticket 3 fails: an upgrade is under way already",
+            "say Upgrade(Started { generation: Generation(3) })",
+            "prove gen 3 in 1",
+            "replace",
+        ],
+    );
+    // Not after a stop.
+    check_upgrade(
+        &[
+            (6, failed),
+            (7, asks(2, Command::Upgrade)),
+            (8, TERM),
+            (9, left(101)),
+            (9, left(102)),
+            (20, disproven("exit status 1")),
+        ],
+        &[
+            &answer,
+            &note,
+            "say Upgrade(Postponed)",
+            "ticket 2 fails: the server is stopping",
+            "end proof Graceful",
+            "drain 101 for stop",
+            "drain 102 for stop",
+            "exit Ended",
+        ],
+    );
+}
+
+#[test]
 fn a_program_that_cannot_take_the_place_leaves_its_workers_to_drain() {
     let [answer, note] = refused("text file busy");
     let failed = Event::Proof(ProofNews::NotReplaced("text file busy".into()));
