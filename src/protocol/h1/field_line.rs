@@ -35,7 +35,7 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
 }
 
 /// RFC 9110 5.6.2: `tchar`.
-pub(super) fn is_token_byte(byte: u8) -> bool {
+fn is_token_byte(byte: u8) -> bool {
     const TABLE: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0_u8;
