@@ -25,7 +25,7 @@ struct Hello;
 
 impl App for Hello {
     fn call(&self, _request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
-        Box::pin(std::future::ready(Ok(answer(Bytes::from_static(b"Hello, World!"), "text/plain"))))
+        Box::pin(std::future::ready(Ok(answer(Bytes::from_static(b"Hello, World!"), TEXT))))
     }
 
     fn noting(&self) -> Noting {
@@ -48,7 +48,7 @@ impl App for Echo {
                     file.read_to_end(&mut text).map_err(|error| AppError::Failed(error.to_string()))?;
                 }
             }
-            Ok(answer(text.into(), "text/plain; charset=utf-8"))
+            Ok(answer(text.into(), UTF_8_TEXT))
         })
     }
 
@@ -63,7 +63,7 @@ struct ShowStatus(Status);
 impl App for ShowStatus {
     fn call(&self, _request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         let text = (self.0)();
-        Box::pin(std::future::ready(Ok(answer(text.into(), "application/json"))))
+        Box::pin(std::future::ready(Ok(answer(text.into(), JSON))))
     }
 
     fn noting(&self) -> Noting {
@@ -87,8 +87,12 @@ fn describe(head: &RequestHead) -> Vec<u8> {
     text
 }
 
-fn answer(content: Bytes, content_type: &'static str) -> Response {
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+const UTF_8_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+fn answer(content: Bytes, content_type: HeaderValue) -> Response {
     let mut response = Response::new(ResponseBody::Full(content));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
