@@ -61,6 +61,8 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": BASE_DIR / "db.sqlite3",
+        # Each thread keeps its connection: to open one takes longer than the page.
+        "CONN_MAX_AGE": None,
         # Several workers write to one file; one waits this many seconds for another.
         "OPTIONS": {"timeout": 20},
     }
