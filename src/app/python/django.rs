@@ -18,7 +18,7 @@ pub fn collection() -> Option<Collection> {
 }
 
 /// Has a Django project in this interpreter, which is about to be forked, do what would otherwise be each worker's own: it
-/// imports its views, which makes their memory shared, and closes its database connections, which must not be.
+/// imports its views and what they need, which makes their memory shared, and closes its database connections, which must not be.
 pub(super) fn complete(py: Python<'_>) -> PyResult<()> {
     let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     // Looked up, never imported: an app that does not use Django must not get it.
@@ -26,12 +26,20 @@ pub(super) fn complete(py: Python<'_>) -> PyResult<()> {
     let settings = conf.getattr("settings")?;
     if settings.getattr("configured")?.is_truthy()? && settings.hasattr("ROOT_URLCONF")? {
         // django/core/handlers/base.py resolves each request by this very resolver.
-        py.import("django.urls")?.call_method0("get_resolver")?.getattr("url_patterns")?;
+        let resolver = py.import("django.urls")?.call_method0("get_resolver")?;
+        resolver.getattr("url_patterns")?;
+        resolver.getattr("reverse_dict")?;
+        ahead(py)?.call_method1("build", (&settings,))?;
     }
     match modules.get_item("django.db")? {
         Some(db) => db.getattr("connections")?.call_method0("close_all").map(drop),
         None => Ok(()),
     }
+}
+
+fn ahead(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    let code = pyo3::ffi::c_str!(include_str!("django_ahead.py"));
+    PyModule::from_code(py, code, c"django_ahead.py", c"ferricorn.django_ahead")
 }
 
 fn read(py: Python<'_>) -> PyResult<Option<Collection>> {
