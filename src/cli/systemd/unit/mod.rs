@@ -59,21 +59,17 @@ fn life(unit: &mut Unit, plan: &Plan) {
     unit.why("The server says itself when it is ready, reloads or stops, and how it is (STATUS).");
     unit.line("Type=notify");
     unit.line(format!("WorkingDirectory={}", place(&plan.directory)));
-    unit.line(format!(
-        "ExecStart={}",
-        plan.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
-    ));
+    unit.line(format!("ExecStart={}", command_line(&plan.command)));
     match &plan.reload {
         Reloading::Command(words) => {
             unit.why(
                 "Waits for the outcome: broken code makes `systemctl reload` fail, and the service goes on.",
             );
-            let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
             // Behind what tells which server, so that the variable stays one.
             let timeout = (plan.reloading + REPLY).as_secs();
             unit.line(format!(
                 "ExecReload={} --pid $MAINPID --timeout {timeout} reload --wait",
-                words.join(" ")
+                command_line(words)
             ));
         }
         Reloading::Signal => {
@@ -219,6 +215,16 @@ impl Unit {
             self.line(setting);
         }
     }
+}
+
+/// A program and its arguments.
+fn command_line(words: &[String]) -> String {
+    let word = |(number, word): (usize, &String)| match number {
+        // systemd looks for the program before it looks for variables.
+        0 => quoted(word).replace("$$", "$"),
+        _ => quoted(word),
+    };
+    words.iter().enumerate().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A word of a command line (systemd.service(5), "COMMAND LINES"; systemd.syntax(7), "QUOTING").

@@ -122,6 +122,12 @@ fn words_mean_to_systemd_what_they_meant_to_the_shell() {
 }
 
 #[test]
+fn the_program_is_found_whatever_its_path() {
+    let words = ["/srv/50% of $x/.venv/bin/ferricorn", "serve", "$x"].map(str::to_owned);
+    assert_eq!(command_line(&words), "\"/srv/50%% of $x/.venv/bin/ferricorn\" serve \"$$x\"");
+}
+
+#[test]
 fn every_hardening_line_has_its_reason() {
     let text = service(&generic());
     let start = text.find("CapabilityBoundingSet=").unwrap();
