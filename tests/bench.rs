@@ -7,8 +7,9 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -111,24 +112,51 @@ fn play(directory: &PathBuf, arguments: &[&str]) -> (Option<i32>, String, String
     Bench::start(directory, arguments).end()
 }
 
-/// A server that ran already: answers every request with its own request line.
+/// A server that ran already: answers every request with its own request line and content.
 fn foreign_server() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            thread::spawn(move || {
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                while let Some(Ok(first)) = lines.next() {
-                    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", first.len());
-                    stream.write_all(format!("{head}{first}").as_bytes()).unwrap();
-                }
-            });
+            let stream = stream.unwrap();
+            thread::spawn(move || echo(stream.try_clone().unwrap(), stream));
         }
     });
     address
+}
+
+/// The same on a UNIX socket.
+fn foreign_socket(path: &Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            thread::spawn(move || echo(stream.try_clone().unwrap(), stream));
+        }
+    });
+}
+
+fn echo(input: impl Read, mut output: impl Write) {
+    let mut input = BufReader::new(input);
+    while let Some(first) = line(&mut input) {
+        let mut length = 0;
+        while let Some(field) = line(&mut input).filter(|field| !field.is_empty()) {
+            if let Some(value) = field.strip_prefix("Content-Length: ") {
+                length = value.parse().unwrap();
+            }
+        }
+        let mut content = vec![0; length];
+        input.read_exact(&mut content).unwrap();
+        let answer = [first.as_bytes(), &content].concat();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
+        output.write_all(&[head.as_bytes(), &answer].concat()).unwrap();
+    }
+}
+
+fn line(input: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    let length = input.read_line(&mut line).unwrap_or(0);
+    (length > 0).then(|| line.trim_end().to_owned())
 }
 
 #[test]
@@ -203,12 +231,50 @@ fn running_server_is_loaded_without_a_comparison() {
 }
 
 #[test]
+fn content_is_posted_to_a_server_on_a_unix_socket() {
+    let directory = directory("unix");
+    foreign_socket(&directory.join("http.sock"));
+    fs::write(directory.join("note.txt"), "five!").unwrap();
+    let load = ["--requests", "20", "--rounds", "1", "--json", "-"];
+    for (data, method, request) in [
+        (&["--path", "/a?b", "-d", "@note.txt"][..], "POST", "POST /a?b HTTP/1.1five!"),
+        (&["-d", "x", "-X", "PUT"][..], "PUT", "PUT / HTTP/1.1x"),
+        (&["-X", "DELETE"][..], "DELETE", "DELETE / HTTP/1.1"),
+        (&[][..], "GET", "GET / HTTP/1.1"),
+    ] {
+        let (code, output, errors) = play(&directory, &[&["unix:http.sock"], data, &load].concat());
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{output}");
+        let found: Value = serde_json::from_str(&output).expect("nothing but JSON");
+        let comparison = &found["comparisons"][0];
+        assert_eq!(
+            (&comparison["subject"], &comparison["method"]),
+            (&"unix:http.sock".into(), &method.into())
+        );
+        assert_eq!(comparison["servers"][0]["whole"]["answers"], 20);
+        assert_eq!(comparison["servers"][0]["whole"]["content_bytes"], 20 * request.len(), "{request}");
+    }
+}
+
+#[test]
+fn native_app_is_posted_to_beside_one_thread() {
+    let directory = directory("post");
+    let arguments =
+        ["echo", "-w", "1", "-d", "0123456789", "--requests", "20", "--rounds", "1", "--json", "-"];
+    let (code, output, errors) = play(&directory, &arguments);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{output}");
+    let found: Value = serde_json::from_str(&output).expect("nothing but JSON");
+    let comparison = &found["comparisons"][0];
+    assert_eq!(comparison["request_content_bytes"], 10);
+    assert_eq!(comparison["servers"].as_array().map(Vec::len), Some(2), "{}", comparison["left_out"]);
+}
+
+#[test]
 fn page_that_is_not_there_is_no_benchmark() {
     let directory = directory("missing");
     fs::write(directory.join("ferricorn.toml"), "[[app]]\nmount = \"/hello\"\ntarget = \"hello\"\n").unwrap();
     let (code, output, errors) = play(&directory, &["-w", "1", "--requests", "5"]);
     assert_eq!((code, output.as_str()), (Some(1), ""));
-    assert!(errors.contains("answers GET / with 404") && errors.contains("--path"), "{errors}");
+    assert!(errors.contains("answers GET / with 404, not with 2xx") && errors.contains("--path"), "{errors}");
 
     let arguments = ["-w", "1", "--requests", "5", "--rounds", "1", "--path", "/hello/x"];
     let (code, output, errors) = play(&directory, &arguments);
@@ -223,6 +289,9 @@ fn codes_of_serve_are_those_of_bench() {
         (&["native:helo"][..], 2, "helo"),
         (&["hello", "-w", "none"][..], 2, "workers.count"),
         (&["https://localhost/"][..], 2, "only http://"),
+        (&["unix:"][..], 2, "unix:/path"),
+        (&["hello", "-X", "CONNECT"][..], 2, "proxies"),
+        (&["hello", "-d", "@nothing.json"][..], 2, "nothing.json"),
         (&["hello", "--path", "no-slash"][..], 2, "begins with"),
         (&["hello", "-H", "Connection: close"][..], 2, "load generator"),
     ] {

@@ -1,14 +1,18 @@
 //! What the command line of `bench` asks for.
 
+use super::Failure;
 use crate::config::Flags;
-use http::{HeaderName, HeaderValue};
-use std::path::PathBuf;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// `ferricorn bench`
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
-    /// An app, as "serve" takes it, or the http:// URL of a running server [default: the app that "serve" would serve]
+    /// An app, as "serve" takes it, or a running server: its http:// URL, or unix:PATH of its socket [default: the app that "serve" would serve]
     #[arg(value_name = "TARGET")]
     pub(super) targets: Vec<String>,
     /// Configuration file [default: ferricorn.toml, if it is there]
@@ -40,6 +44,12 @@ pub(in crate::cli) struct Arguments {
     /// Field sent with every request; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = field)]
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
+    /// Method that is asked with [default: GET, or POST with --data]
+    #[arg(short = 'X', long, value_name = "METHOD", value_parser = method)]
+    method: Option<Method>,
+    /// Content sent with every request; "@FILE" sends what is in a file
+    #[arg(short, long, value_name = "TEXT")]
+    data: Option<String>,
     /// Write the raw numbers to a file, or to standard output ("-") in place of the table
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
@@ -59,6 +69,47 @@ impl Arguments {
             ..Flags::default()
         }
     }
+}
+
+impl Arguments {
+    /// The method that is asked with.
+    pub(super) fn method(&self) -> Method {
+        let default = if self.data.is_some() { Method::POST } else { Method::GET };
+        self.method.clone().unwrap_or(default)
+    }
+
+    /// The content that is sent.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is too long.
+    pub(super) fn content(&self) -> Result<Option<Bytes>, Failure> {
+        let Some(data) = &self.data else { return Ok(None) };
+        let Some(file) = data.strip_prefix('@') else { return Ok(Some(data.clone().into())) };
+        let content =
+            read(Path::new(file)).map_err(|error| Failure::usage(format!("--data {data}: {error}")))?;
+        if content.len() as u64 > LONGEST_CONTENT {
+            return Err(Failure::usage(format!("--data {data}: it is longer than 64 MiB")));
+        }
+        Ok(Some(content.into()))
+    }
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(file)?.take(LONGEST_CONTENT + 1).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// It is kept in memory, once for each server.
+const LONGEST_CONTENT: u64 = 64 << 20;
+
+fn method(text: &str) -> Result<Method, String> {
+    let method: Method = text.parse().map_err(|_| format!("{text:?} is no method"))?;
+    // RFC 9110 9.3.6, 9.3.8: what answers these is not the app, or not in HTTP.
+    if [Method::CONNECT, Method::TRACE].contains(&method) {
+        return Err(format!("{method} is asked of proxies"));
+    }
+    Ok(method)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -127,6 +178,15 @@ mod tests {
         assert_eq!((name.as_str(), value.to_str().unwrap()), ("authorization", "Bearer x:y"));
         for text in ["Content-Length: 3", "connection: close", "no colon", "a b: c", "a: b\nc: d"] {
             assert!(field(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn methods_are_those_of_apps() {
+        for (text, expected) in
+            [("GET", true), ("PURGE", true), ("CONNECT", false), ("A B", false), ("", false)]
+        {
+            assert_eq!(method(text).is_ok(), expected, "{text}");
         }
     }
 

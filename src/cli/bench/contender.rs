@@ -1,12 +1,13 @@
 //! A server in the comparison: who it is, where it listens, what was counted.
 
 use super::interrupt::Interrupt;
-use super::load::{self, Dose, Target};
+use super::link::{Address, Target};
+use super::load::{self, Dose};
+use super::question::Question;
+use super::response::Reply;
 use super::server::Server;
 use super::tally::{Tally, median};
-use http::{HeaderName, HeaderValue};
 use std::io;
-use std::net::SocketAddr;
 
 /// A server in the comparison.
 #[derive(Debug)]
@@ -19,8 +20,8 @@ pub(super) struct Contender {
     pub(super) about: String,
     /// How it was started; `None` for servers that are not ours.
     pub(super) command: Option<String>,
-    /// Length of the content that it answers with, in bytes.
-    pub(super) content: u64,
+    /// What it answered when it was first asked.
+    pub(super) reply: Reply,
     /// What was counted, one after another.
     pub(super) rounds: Vec<Tally>,
     target: Target,
@@ -57,41 +58,12 @@ impl Role {
 pub(super) struct Comparison {
     /// The app, or the URL.
     pub(super) subject: String,
-    /// What is asked for.
-    pub(super) path: String,
+    /// What is asked.
+    pub(super) question: Question,
     /// Ferricorn, or the server at the URL, first.
     pub(super) contenders: Vec<Contender>,
     /// Who is missing, and why.
     pub(super) left_out: Vec<String>,
-}
-
-/// A request, but for the authority.
-#[derive(Debug, Clone)]
-pub(super) struct Question {
-    /// Path and query.
-    pub(super) path: String,
-    /// Further fields; a Host among them replaces the server's address.
-    pub(super) fields: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl Question {
-    /// As sent to this authority.
-    pub(super) fn bytes(&self, authority: &str) -> Vec<u8> {
-        let mut bytes = format!("GET {} HTTP/1.1\r\n", self.path).into_bytes();
-        let mut line = |name: &str, value: &[u8]| {
-            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-                bytes.extend_from_slice(part);
-            }
-        };
-        if !self.fields.iter().any(|(name, _)| name == http::header::HOST) {
-            line("Host", authority.as_bytes());
-        }
-        for (name, value) in &self.fields {
-            line(name.as_str(), value.as_bytes());
-        }
-        bytes.extend_from_slice(b"\r\n");
-        bytes
-    }
 }
 
 /// What a contender is made of, before it has answered.
@@ -106,7 +78,7 @@ pub(super) struct Candidate {
     /// How it was started.
     pub(super) command: Option<String>,
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     /// The Host that it is asked for.
     pub(super) authority: String,
     /// The process, if it is ours.
@@ -114,33 +86,37 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Asks once: only a server that answers 200, with as much content as the others, is worth comparing.
+    /// Asks once: only a server that answers 2xx, as the others do, is worth comparing.
     ///
     /// # Errors
     /// What it did instead.
     pub(super) fn admit(
         self,
         question: &Question,
-        content: Option<u64>,
+        others: Option<Reply>,
         interrupt: &Interrupt,
     ) -> Result<Contender, String> {
-        let target = Target { address: self.address, request: question.bytes(&self.authority) };
+        let Self { role, name, about, command, address, authority, server } = self;
+        let target = Target { address, request: question.bytes(&authority), expects: question.expects() };
+        let asked = format!("{} {}", question.method, question.path);
         let reply = load::ask(&target, interrupt).map_err(|error| {
-            let said = self.server.as_ref().map(Server::said).unwrap_or_default();
-            format!("no answer to GET {}: {error}\n{said}", question.path).trim_end().to_owned()
+            let said = server.as_ref().map(Server::said).unwrap_or_default();
+            format!("no answer to {asked}: {error}\n{said}").trim_end().to_owned()
         })?;
-        if reply.status != 200 {
-            return Err(format!("answers GET {} with {}, not with 200", question.path, reply.status));
+        if !(200..300).contains(&reply.status) {
+            return Err(format!("answers {asked} with {}, not with 2xx", reply.status));
         }
-        if let Some(expected) = content.filter(|expected| *expected != reply.content) {
+        if let Some(expected) = others.filter(|expected| expected.status != reply.status) {
+            return Err(format!("answers {asked} with {}, not with {}", reply.status, expected.status));
+        }
+        let differs = |expected: &Reply| question.is_safe() && expected.content != reply.content;
+        if let Some(expected) = others.filter(differs) {
             return Err(format!(
-                "answers GET {} with {} bytes of content, not with {expected} as Ferricorn does",
-                question.path, reply.content
+                "answers {asked} with {} bytes of content, not with {} as Ferricorn does",
+                reply.content, expected.content
             ));
         }
-        let Self { role, name, about, command, server, .. } = self;
-        let content = reply.content;
-        Ok(Contender { role, name, about, command, content, rounds: Vec::new(), target, server })
+        Ok(Contender { role, name, about, command, reply, rounds: Vec::new(), target, server })
     }
 }
 
@@ -205,24 +181,16 @@ impl Comparison {
 }
 
 #[cfg(test)]
+use super::response::{Expects, Persistence};
+
+#[cfg(test)]
 impl Contender {
     /// One whose rounds are over.
     pub(super) fn measured(role: Role, name: &str, rounds: Vec<Tally>) -> Self {
-        let target = Target { address: SocketAddr::from(([127, 0, 0, 1], 1)), request: Vec::new() };
+        let address = Address::Tcp(([127, 0, 0, 1], 1).into());
+        let target = Target { address, request: Vec::new(), expects: Expects::Content };
+        let reply = Reply { status: 200, content: 5, persistence: Persistence::Kept };
         let (name, about) = (name.to_owned(), String::new());
-        Self { role, name, about, command: None, content: 5, rounds, target, server: None }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_names_the_server_unless_told_otherwise() {
-        let mut question = Question { path: "/a?b".into(), fields: Vec::new() };
-        assert_eq!(question.bytes("127.0.0.1:1"), b"GET /a?b HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n");
-        question.fields.push((http::header::HOST, HeaderValue::from_static("site")));
-        assert_eq!(question.bytes("127.0.0.1:1"), b"GET /a?b HTTP/1.1\r\nhost: site\r\n\r\n");
+        Self { role, name, about, command: None, reply, rounds, target, server: None }
     }
 }

@@ -4,30 +4,18 @@
 //! the requests it made, not of requests arriving at a fixed rate (coordinated omission).
 
 use super::interrupt::Interrupt;
-use super::response::{BadResponse, Persistence, Reply, ResponseReader};
+use super::link::{Link, Target};
+use super::response::Reply;
 use super::tally::Tally;
-use bytes::BytesMut;
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
-
-/// Whom to ask, and what.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    /// The server.
-    pub(super) address: SocketAddr,
-    /// The request as sent.
-    pub(super) request: Vec<u8>,
-}
 
 /// How much load there is.
 #[derive(Debug, Clone, Copy)]
@@ -150,78 +138,21 @@ async fn client(round: Arc<Round>, tally: Rc<RefCell<Tally>>) {
     }
 }
 
-/// A connection, and what has been received on it.
-#[derive(Debug, Default)]
-struct Link {
-    stream: Option<TcpStream>,
-    buffer: BytesMut,
-    /// Connections made since somebody looked.
-    made: u64,
-}
-
-/// Why there was no response.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("{0}")]
-    Response(#[from] BadResponse),
-}
-
-impl Link {
-    /// Sends a request and reads the response, on a new connection if need be.
-    async fn exchange(&mut self, target: &Target) -> Result<Reply, Broken> {
-        if let Some(stream) = self.stream.take() {
-            let mut reader = ResponseReader::new();
-            match self.exchange_on(stream, target, &mut reader).await {
-                // RFC 9112 9.3.1: the server may end an idle connection just when a request is sent on it.
-                Err(_) if !reader.has_begun() && self.buffer.is_empty() => {}
-                answered => return answered,
-            }
-        }
-        self.buffer.clear();
-        let stream = TcpStream::connect(target.address).await?;
-        stream.set_nodelay(true)?;
-        self.made += 1;
-        self.exchange_on(stream, target, &mut ResponseReader::new()).await
-    }
-
-    async fn exchange_on(
-        &mut self,
-        mut stream: TcpStream,
-        target: &Target,
-        reader: &mut ResponseReader,
-    ) -> Result<Reply, Broken> {
-        stream.write_all(&target.request).await?;
-        let reply = loop {
-            self.buffer.reserve(READ_SIZE);
-            if stream.read_buf(&mut self.buffer).await? == 0 {
-                break reader.end()?;
-            }
-            if let Some(reply) = reader.take(&mut self.buffer)? {
-                break reply;
-            }
-        };
-        if reply.persistence == Persistence::Kept {
-            self.stream = Some(stream);
-        }
-        Ok(reply)
-    }
-}
-
 /// The longest wait for the answer to a single question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// How long after its end a round waits for answers.
 const LATE_LIMIT: Duration = Duration::from_secs(5);
 /// Between an error and the next attempt of its connection.
 const PAUSE: Duration = Duration::from_millis(10);
-const READ_SIZE: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
+    use super::super::link::Address;
+    use super::super::response::Expects;
     use super::*;
-    use std::io::{BufRead, BufReader, Write};
-    use std::net::{Ipv4Addr, TcpListener};
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+    use std::os::unix::net::UnixListener;
 
     /// Answers so many requests on each connection, then closes it; serves until the process ends.
     fn server(per_connection: usize, answer: &'static str) -> SocketAddr {
@@ -246,7 +177,11 @@ mod tests {
     }
 
     fn play(address: SocketAddr, requests: u64) -> Tally {
-        let target = Target { address, request: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec() };
+        ask(Address::Tcp(address), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", requests)
+    }
+
+    fn ask(address: Address, request: &[u8], requests: u64) -> Tally {
+        let target = Target { address, request: request.to_vec(), expects: Expects::Content };
         let duration = Duration::from_secs(20);
         let dose = Dose { connections: 3, threads: 2, duration, requests: Some(requests) };
         load(&target, dose, &Interrupt::never()).unwrap()
@@ -274,6 +209,29 @@ mod tests {
         assert_eq!((tally.answers(), tally.failed(), tally.connections), (30, 0, 30));
         let tally = play(server(1, "HTTP/1.0 200 OK\r\n\r\nok"), 30);
         assert_eq!((tally.answers(), tally.failed(), tally.connections), (30, 0, 30));
+    }
+
+    #[test]
+    fn content_is_sent_over_a_unix_socket() {
+        let path = std::env::temp_dir().join(format!("ferricorn-load-{}.sock", std::process::id()));
+        let listener = UnixListener::bind(&path).unwrap();
+        let request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd";
+        // As many bytes come back as were sent, so that an answer tells of the whole request.
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let mut asked = vec![0; request.len()];
+                    while stream.read_exact(&mut asked).is_ok() {
+                        assert_eq!(asked, request);
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+                    }
+                });
+            }
+        });
+        let tally = ask(Address::Unix(path.clone()), request, 30);
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((tally.answers(), tally.failed(), tally.content), (30, 0, 60));
     }
 
     #[test]

@@ -8,34 +8,36 @@ mod accept_loop;
 mod arguments;
 mod contender;
 mod interrupt;
+mod link;
 mod load;
 mod log;
 mod machine;
 mod python;
+mod question;
 mod report;
 mod response;
 mod server;
 mod start;
+mod subject;
 mod tally;
 
 pub(super) use arguments::Arguments;
 
-use crate::config::{Loaded, Reloader};
-use contender::{Comparison, Question};
+use contender::Comparison;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use interrupt::Interrupt;
 use load::Dose;
 use machine::Machine;
+use question::Question;
 use report::{Look, Run};
-use start::AppToServe;
-use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
+use subject::Subject;
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let done = match &arguments.accept_loop {
-        Some(app) => loaded(arguments, Some(app)).and_then(|loaded| {
+        Some(app) => subject::loaded(arguments, Some(app)).and_then(|loaded| {
             accept_loop::serve(app, &loaded.config).map_err(|error| Failure::failed(error.to_string()))
         }),
         None => bench(arguments),
@@ -84,31 +86,25 @@ impl From<io::Error> for Failure {
 }
 
 fn bench(arguments: &Arguments) -> Result<(), Failure> {
-    let subjects = subjects(arguments)?;
-    let has_python_app = |subject: &Subject| match subject {
-        Subject::App(app) => app.loaded.config.has_python_app(),
-        Subject::Url { .. } => false,
-    };
-    if subjects.iter().any(has_python_app) {
+    let subjects = subject::subjects(arguments)?;
+    if subjects.iter().any(Subject::has_python_app) {
         crate::serve::become_python().map_err(Failure::usage)?;
     }
+    let content = arguments.content()?;
     let interrupt = Interrupt::catch()?;
     let mut comparisons = Vec::with_capacity(subjects.len());
     for subject in &subjects {
-        let path = arguments.path.clone();
-        let comparison = match subject {
-            Subject::App(app) => {
-                let question =
-                    Question { path: path.unwrap_or_else(|| "/".into()), fields: arguments.fields.clone() };
-                start::app(app, &question, &interrupt)?
-            }
-            Subject::Url { authority, path: own } => {
-                let question =
-                    Question { path: path.unwrap_or_else(|| own.clone()), fields: arguments.fields.clone() };
-                start::url(authority, &question, &interrupt)?
-            }
+        let path = arguments.path.clone().or_else(|| subject.path().map(Into::into));
+        let question = Question {
+            method: arguments.method(),
+            path: path.unwrap_or_else(|| "/".into()),
+            fields: arguments.fields.clone(),
+            content: content.clone(),
         };
-        comparisons.push(comparison);
+        comparisons.push(match subject {
+            Subject::App(app) => start::app(app, &question, &interrupt)?,
+            Subject::Running { server, .. } => start::running(server, &question, &interrupt)?,
+        });
     }
     let machine = Machine::this();
     let dose = Dose {
@@ -126,65 +122,6 @@ fn bench(arguments: &Arguments) -> Result<(), Failure> {
         arguments,
         &Run { machine, dose, rounds: arguments.rounds, fields: &arguments.fields, comparisons },
     )
-}
-
-/// What is loaded.
-#[derive(Debug)]
-enum Subject {
-    /// An app, served here.
-    App(Box<AppToServe>),
-    /// A server that runs already.
-    Url { authority: String, path: String },
-}
-
-fn subjects(arguments: &Arguments) -> Result<Vec<Subject>, Failure> {
-    if arguments.targets.is_empty() {
-        return Ok(vec![Subject::App(Box::new(app_to_serve(arguments, None)?))]);
-    }
-    let subject = |target: &String| match target.split_once("://") {
-        Some(("http", rest)) => url(rest).map_err(|text| Failure::usage(format!("{target}: {text}"))),
-        Some(_) => Err(Failure::usage(format!("{target}: only http:// URLs can be loaded"))),
-        None => Ok(Subject::App(Box::new(app_to_serve(arguments, Some(target))?))),
-    };
-    arguments.targets.iter().map(subject).collect()
-}
-
-/// Takes what follows "http://" apart.
-fn url(rest: &str) -> Result<Subject, String> {
-    let rest = rest.split('#').next().unwrap_or_default();
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    // RFC 9110 4.2.4: names and passwords do not belong in URLs; they would end up in Host.
-    if authority.is_empty() || authority.contains('@') {
-        return Err("it is of the form http://HOST:PORT/PATH".into());
-    }
-    Ok(Subject::Url { authority: authority.to_owned(), path: arguments::path(&path)? })
-}
-
-fn app_to_serve(arguments: &Arguments, target: Option<&str>) -> Result<AppToServe, Failure> {
-    let loaded = loaded(arguments, target)?;
-    let flags = arguments.flags(target);
-    let named = [
-        ("--config", flags.config.map(OsString::from)),
-        ("--workers", flags.workers.map(OsString::from)),
-        ("--threads", flags.threads.map(OsString::from)),
-    ];
-    let mut words: Vec<OsString> = target.iter().map(OsString::from).collect();
-    for (flag, value) in named {
-        words.extend(value.into_iter().flat_map(|value| [flag.into(), value]));
-    }
-    let subject = target.map_or_else(|| default_subject(&loaded), Into::into);
-    Ok(AppToServe { subject, loaded, arguments: words })
-}
-
-fn default_subject(loaded: &Loaded) -> String {
-    loaded.file.as_ref().map_or_else(|| "the demo app".into(), |file| file.display().to_string())
-}
-
-fn loaded(arguments: &Arguments, target: Option<&str>) -> Result<Loaded, Failure> {
-    let mut reader = Reloader::new(arguments.flags(target))?;
-    reader.load().map_err(|errors| Failure::usage(errors.to_string()))
 }
 
 /// Loads everybody in turns.
@@ -262,28 +199,3 @@ fn report(arguments: &Arguments, run: &Run<'_>) -> Result<(), Failure> {
 /// Before the first round: caches fill, lazy imports happen.
 const WARM_UP: Duration = Duration::from_secs(2);
 const WARM_UP_REQUESTS: u64 = 200;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_taken_apart() {
-        for (rest, expected) in [
-            ("127.0.0.1:8000", Some(("127.0.0.1:8000", "/"))),
-            ("host/a?b=c", Some(("host", "/a?b=c"))),
-            ("[::1]:80?x", Some(("[::1]:80", "/?x"))),
-            ("host/a#b", Some(("host", "/a"))),
-            ("", None),
-            ("/path", None),
-            ("user:password@host/", None),
-            ("host/a b", None),
-        ] {
-            let found = url(rest).ok().map(|subject| match subject {
-                Subject::Url { authority, path } => (authority, path),
-                Subject::App(_) => unreachable!("a URL"),
-            });
-            assert_eq!(found, expected.map(|(authority, path)| (authority.into(), path.into())), "{rest}");
-        }
-    }
-}

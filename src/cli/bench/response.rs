@@ -9,6 +9,7 @@ use httparse::Status;
 #[derive(Debug)]
 pub(super) struct ResponseReader {
     state: State,
+    expects: Expects,
     status: u16,
     persistence: Persistence,
     content: u64,
@@ -23,6 +24,15 @@ pub(super) struct Reply {
     pub(super) content: u64,
     /// Whether the connection takes another request.
     pub(super) persistence: Persistence,
+}
+
+/// What follows the head of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expects {
+    /// Whatever the head says.
+    Content,
+    /// Nothing, as the request was HEAD (RFC 9110 9.3.2).
+    HeadAlone,
 }
 
 /// Whether a connection takes another request.
@@ -61,9 +71,9 @@ enum State {
 }
 
 impl ResponseReader {
-    /// A reader for the answer to one GET request.
-    pub(super) fn new() -> Self {
-        Self { state: State::Head, status: 0, persistence: Persistence::Closed, content: 0 }
+    /// A reader for the answer to one request.
+    pub(super) fn new(expects: Expects) -> Self {
+        Self { state: State::Head, expects, status: 0, persistence: Persistence::Closed, content: 0 }
     }
 
     /// Takes what it can from the buffer; the response, once it is complete.
@@ -158,6 +168,7 @@ impl ResponseReader {
             // RFC 9110 15.2: interim responses come before the one that counts.
             100..=199 => State::Head,
             204 | 304 => State::Done,
+            _ if self.expects == Expects::HeadAlone => State::Done,
             _ => framing(head.headers)?,
         };
         if self.state == State::UntilClose {
@@ -239,7 +250,7 @@ mod tests {
     }
 
     fn read_pieces(bytes: &str, size: usize) -> Result<Reply, BadResponse> {
-        let mut reader = ResponseReader::new();
+        let mut reader = ResponseReader::new(Expects::Content);
         let mut buffer = BytesMut::new();
         for piece in bytes.as_bytes().chunks(size.min(bytes.len().max(1))) {
             buffer.extend_from_slice(piece);
@@ -287,6 +298,13 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_to_head_ends_with_its_head() {
+        let mut buffer = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
+        let reply = ResponseReader::new(Expects::HeadAlone).take(&mut buffer).unwrap().unwrap();
+        assert_eq!(Ok(reply), self::reply(200, 0, Persistence::Kept));
+    }
+
+    #[test]
     fn what_is_cut_off_or_no_http_is_an_error() {
         for (bytes, expected) in [
             ("", BadResponse::Truncated),
@@ -304,7 +322,7 @@ mod tests {
     #[test]
     fn what_follows_a_response_unasked_ends_the_connection() {
         let mut buffer = BytesMut::from("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200");
-        let reply = ResponseReader::new().take(&mut buffer).unwrap().unwrap();
+        let reply = ResponseReader::new(Expects::Content).take(&mut buffer).unwrap().unwrap();
         assert_eq!(reply.persistence, Persistence::Closed);
     }
 
@@ -312,9 +330,9 @@ mod tests {
     fn heads_and_lines_have_a_limit() {
         let mut endless = BytesMut::from("HTTP/1.1 200 OK\r\nA: ");
         endless.extend_from_slice(&vec![b'a'; HEAD_LIMIT]);
-        assert_eq!(ResponseReader::new().take(&mut endless), Err(BadResponse::Head));
+        assert_eq!(ResponseReader::new(Expects::Content).take(&mut endless), Err(BadResponse::Head));
         let mut endless = BytesMut::from("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: ");
         endless.extend_from_slice(&vec![b'a'; LINE_LIMIT]);
-        assert_eq!(ResponseReader::new().take(&mut endless), Err(BadResponse::Chunk));
+        assert_eq!(ResponseReader::new(Expects::Content).take(&mut endless), Err(BadResponse::Chunk));
     }
 }

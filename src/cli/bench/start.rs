@@ -1,31 +1,23 @@
 //! Starts the servers of a comparison, one after another; who does not start or answer is left out.
 
 use super::Failure;
-use super::contender::{Candidate, Comparison, Question, Role};
+use super::contender::{Candidate, Comparison, Role};
 use super::interrupt::Interrupt;
+use super::link::Address;
 use super::python::{self, Facts};
+use super::question::Question;
 use super::server::{Launch, Refusal, Server, free_address};
+use super::subject::{AppToServe, Running};
 use crate::config::{AppTarget, Loaded, Mount};
 use crate::sys;
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-/// An app, as this computer would serve it.
-#[derive(Debug)]
-pub(super) struct AppToServe {
-    /// What the operator calls it: the target as given, or where it was found.
-    pub(super) subject: String,
-    /// Its configuration.
-    pub(super) loaded: Loaded,
-    /// The arguments with which `serve` finds the same configuration.
-    pub(super) arguments: Vec<OsString>,
-}
-
 /// Starts Ferricorn with an app, and beside it what it can be compared with.
 ///
 /// # Errors
-/// Ferricorn itself does not start, or does not answer 200; or this process is to end.
+/// Ferricorn itself does not start, or does not answer 2xx; or this process is to end.
 pub(super) fn app(
     app: &AppToServe,
     question: &Question,
@@ -41,10 +33,10 @@ pub(super) fn app(
             app.subject
         ))
     })?;
-    let content = contender.content;
+    let reply = contender.reply;
     let mut comparison = Comparison {
         subject: app.subject.clone(),
-        path: question.path.clone(),
+        question: question.clone(),
         contenders: vec![contender],
         left_out: Vec::new(),
     };
@@ -52,7 +44,7 @@ pub(super) fn app(
     comparison.left_out = left_out;
     for candidate in candidates {
         let name = candidate.name.clone();
-        match candidate.admit(question, Some(content), interrupt) {
+        match candidate.admit(question, Some(reply), interrupt) {
             Ok(contender) => comparison.contenders.push(contender),
             Err(reason) => comparison.left_out.push(format!("{name}: {reason}")),
         }
@@ -63,26 +55,34 @@ pub(super) fn app(
 /// A server that runs already: only loaded, never compared.
 ///
 /// # Errors
-/// It does not answer 200.
-pub(super) fn url(
-    authority: &str,
+/// It does not answer 2xx.
+pub(super) fn running(
+    server: &Running,
     question: &Question,
     interrupt: &Interrupt,
 ) -> Result<Comparison, Failure> {
-    let subject = format!("http://{authority}");
-    let host_and_port = if has_port(authority) { authority.to_owned() } else { format!("{authority}:80") };
-    let address = host_and_port
-        .to_socket_addrs()
-        .map_err(|error| Failure::failed(format!("{subject}: {error}")))?
-        .next()
-        .ok_or_else(|| Failure::failed(format!("{subject}: the name has no address")))?;
+    let (subject, address, authority) = match server {
+        Running::Tcp(authority) => {
+            let subject = format!("http://{authority}");
+            let address =
+                resolve(authority).map_err(|reason| Failure::failed(format!("{subject}: {reason}")))?;
+            (subject, Address::Tcp(address), authority.clone())
+        }
+        // Servers behind a proxy want some Host all the same.
+        Running::Unix(path) => {
+            (format!("unix:{}", path.display()), Address::Unix(path.clone()), "localhost".to_owned())
+        }
+    };
     let candidate = Candidate {
         role: Role::Url,
-        name: authority.to_owned(),
+        name: match server {
+            Running::Tcp(authority) => authority.clone(),
+            Running::Unix(_) => subject.clone(),
+        },
         about: "a server that ran already".into(),
         command: None,
         address,
-        authority: authority.to_owned(),
+        authority,
         server: None,
     };
     let contender = candidate.admit(question, None, interrupt).map_err(|reason| {
@@ -92,8 +92,13 @@ pub(super) fn url(
             Failure::failed(format!("{subject}: {reason}"))
         }
     })?;
-    let path = question.path.clone();
-    Ok(Comparison { subject, path, contenders: vec![contender], left_out: Vec::new() })
+    Ok(Comparison { subject, question: question.clone(), contenders: vec![contender], left_out: Vec::new() })
+}
+
+fn resolve(authority: &str) -> Result<SocketAddr, String> {
+    let host_and_port = if has_port(authority) { authority.to_owned() } else { format!("{authority}:80") };
+    let mut addresses = host_and_port.to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
 fn has_port(authority: &str) -> bool {
@@ -137,7 +142,7 @@ fn ferricorn(app: &AppToServe, interrupt: &Interrupt) -> Result<(Candidate, u16)
         name: format!("ferricorn, {}", size(workers, threads)),
         about: format!("Ferricorn {} with {}", env!("CARGO_PKG_VERSION"), configuration(&app.loaded)),
         command: Some(launch.command_line()),
-        address,
+        address: Address::Tcp(address),
         authority: address.to_string(),
         server: Some(server),
     };
@@ -228,7 +233,7 @@ fn accept_loop(name: &str, interrupt: &Interrupt) -> Result<Candidate, String> {
         about: "the same native app behind one thread, one connection at a time, closed after each answer"
             .into(),
         command: Some(launch.command_line()),
-        address,
+        address: Address::Tcp(address),
         authority: address.to_string(),
         server: Some(server),
     })
@@ -301,7 +306,7 @@ impl Site {
                 django.version
             ),
             command: Some(launch.command_line()),
-            address,
+            address: Address::Tcp(address),
             authority: address.to_string(),
             server: Some(server),
         })
@@ -322,7 +327,7 @@ impl Site {
                 self.facts.python
             ),
             command: Some(launch.command_line()),
-            address,
+            address: Address::Tcp(address),
             authority: address.to_string(),
             server: Some(server),
         })
@@ -352,7 +357,7 @@ impl Site {
             name: format!("gunicorn {class}, {size}"),
             about: format!("Gunicorn {} with {class} workers{keeps}", gunicorn.version),
             command: Some(launch.command_line()),
-            address,
+            address: Address::Tcp(address),
             authority: address.to_string(),
             server: Some(server),
         })

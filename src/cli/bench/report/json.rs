@@ -14,7 +14,6 @@ pub(in crate::cli::bench) fn json(run: &Run<'_>) -> String {
         "machine": { "cpu": run.machine.cpu, "cpus": run.machine.cpus, "kernel": run.machine.kernel },
         "load": {
             "loop": "closed",
-            "method": "GET",
             // Their values may be secrets.
             "fields": fields,
             "connections": run.dose.connections,
@@ -31,7 +30,9 @@ pub(in crate::cli::bench) fn json(run: &Run<'_>) -> String {
 fn comparison(comparison: &Comparison) -> Value {
     json!({
         "subject": comparison.subject,
-        "path": comparison.path,
+        "method": comparison.question.method.as_str(),
+        "path": comparison.question.path,
+        "request_content_bytes": comparison.question.content.as_ref().map_or(0, bytes::Bytes::len),
         "servers": comparison.contenders.iter().map(contender).collect::<Vec<_>>(),
         "left_out": comparison.left_out,
     })
@@ -46,7 +47,7 @@ fn contender(contender: &Contender) -> Value {
         "role": contender.role.as_str(),
         "about": contender.about,
         "command": contender.command,
-        "content_bytes": contender.content,
+        "content_bytes": contender.reply.content,
         "requests_per_second_median": contender.per_second(),
         "cpu_us_per_request_median": contender.cpu_micros(),
         "whole": numbers(&whole),

@@ -55,7 +55,7 @@ impl Look {
 pub(super) fn text(run: &Run<'_>, look: Look) -> String {
     let mut text = String::new();
     for comparison in &run.comparisons {
-        let _ = writeln!(text, "GET {} of {}", comparison.path, comparison.subject);
+        let _ = writeln!(text, "{} of {}", comparison.question.title(), comparison.subject);
         let _ = writeln!(text, "{}\n", load_line(run));
         text.push_str(&table::table(comparison));
         text.push('\n');

@@ -1,7 +1,9 @@
 use super::*;
 use crate::cli::bench::contender::{Contender, Role};
+use crate::cli::bench::question::Question;
 use crate::cli::bench::response::{Persistence, Reply};
 use crate::cli::bench::tally::Tally;
+use http::Method;
 use std::time::Duration;
 
 fn contender(role: Role, name: &str, answers: u64, latency_ms: u64) -> Contender {
@@ -26,7 +28,7 @@ fn run() -> Run<'static> {
         fields: &[],
         comparisons: vec![Comparison {
             subject: "m:app".into(),
-            path: "/x".into(),
+            question: Question { method: Method::GET, path: "/x".into(), fields: Vec::new(), content: None },
             contenders: vec![
                 contender(Role::Ferricorn, "ferricorn, 2 workers", 400, 1),
                 contender(Role::SingleThreaded, "wsgiref, 1 thread", 100, 10),
