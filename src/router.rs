@@ -1,5 +1,7 @@
 //! Host and path to app: the most specific host, and for it the longest mount that ends on a segment boundary.
 
+pub use crate::app::Place;
+
 use crate::app::App;
 use crate::config::HostPattern;
 use crate::protocol::{Noting, is_below};
@@ -13,15 +15,6 @@ pub struct Router {
     mounts: Vec<Mounted>,
     /// Every app once, however many hosts it has.
     apps: Vec<Arc<dyn App>>,
-}
-
-/// Where an app is to be mounted; from a prefix alone: on every host.
-#[derive(Debug, Clone, Default)]
-pub struct Place {
-    /// Hosts the app is for; empty: all.
-    pub hosts: Vec<HostPattern>,
-    /// URL prefix as configured ("/", "/static/").
-    pub prefix: String,
 }
 
 /// An app and where it is mounted.
@@ -80,12 +73,6 @@ impl Router {
     /// Every app once.
     pub fn apps(&self) -> impl Iterator<Item = &Arc<dyn App>> {
         self.apps.iter()
-    }
-}
-
-impl From<String> for Place {
-    fn from(prefix: String) -> Self {
-        Self { hosts: Vec::new(), prefix }
     }
 }
 

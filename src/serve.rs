@@ -1,7 +1,7 @@
 //! Puts master and workers together: configuration in, exit code out.
 #![forbid(unsafe_code)]
 
-use crate::app::MakeApp;
+use crate::app::MakeApps;
 use crate::config::Config;
 #[cfg(feature = "cli")]
 use crate::config::{Loaded, Reloader};
@@ -87,17 +87,17 @@ pub(crate) struct Beginning {
     pub(crate) handover: Option<Handover>,
 }
 
-/// Becomes the master; `make` makes a program's own app, in each worker.
+/// Becomes the master; `make` makes a program's own apps, in each worker.
 pub(crate) fn supervise(
     beginning: Beginning,
     surroundings: Surroundings,
     reload_config: impl FnMut() -> Result<Config, String> + 'static,
-    make: Option<Arc<MakeApp>>,
+    make: Option<Arc<MakeApps>>,
 ) -> Result<(), MasterError> {
     if cfg!(panic = "abort") {
         tracing::warn!(
             "this program was built with panic = \"abort\": a panic in an app ends its worker and every request in \
-             it; build with panic = \"unwind\", and it costs one connection"
+             it; build with panic = \"unwind\", and it costs one request"
         );
     }
     let Beginning { config, file, text, handover } = beginning;

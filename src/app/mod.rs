@@ -8,6 +8,7 @@ pub mod collected;
 #[cfg(feature = "hyper")]
 mod hyper_upgrade;
 mod native;
+mod place;
 #[cfg(feature = "python")]
 pub mod python;
 mod service;
@@ -16,6 +17,7 @@ pub mod static_files;
 
 pub use body::Body;
 pub use native::{Status, native};
+pub use place::Place;
 pub use service::{ConnectInfo, ServiceApp};
 
 use crate::contract::metrics::Metrics;
@@ -74,8 +76,11 @@ impl WorkerInfo {
     }
 }
 
-/// Makes a program's own app: once in each worker, after the fork, on that worker's runtime.
-pub type MakeApp = dyn Fn(WorkerInfo) -> BoxFuture<'static, Result<Arc<dyn App>, BoxError>> + Send + Sync;
+/// A program's own apps, and where they are mounted.
+pub type OwnApps = Vec<(Place, Arc<dyn App>)>;
+
+/// Makes a program's own apps: once in each worker, after the fork, on that worker's runtime.
+pub type MakeApps = dyn Fn(WorkerInfo) -> BoxFuture<'static, Result<OwnApps, BoxError>> + Send + Sync;
 
 /// What a call may take.
 #[derive(Debug, Clone, Copy)]

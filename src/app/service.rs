@@ -13,7 +13,7 @@ use http_body::Body as HttpBody;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -42,6 +42,8 @@ pub struct ConnectInfo {
     pub scheme: Scheme,
     /// Says when this connection's worker has to leave: end streams and upgraded connections then.
     pub draining: Draining,
+    /// The prefix at which the service is mounted, which its paths are without; "" for "/".
+    pub mount: Arc<str>,
 }
 
 impl<S> ServiceApp<S> {
@@ -79,7 +81,7 @@ impl<S> ServiceApp<S> {
     /// The request in the ecosystem's types; `None` when its target is longer than they allow.
     fn translate(&self, request: Request) -> Option<http::Request<Body>> {
         let Request { head, content, context, upgrade } = request;
-        let uri = head.target.to_uri()?;
+        let uri = head.target.to_uri_below(context.mount.as_bytes())?;
         let mut translated = http::Request::new(Body::from(content));
         *translated.method_mut() = head.method;
         *translated.uri_mut() = uri;
@@ -91,6 +93,7 @@ impl<S> ServiceApp<S> {
             local: context.local,
             scheme: context.scheme,
             draining: self.draining.clone(),
+            mount: context.mount,
         });
         if let Some(identity) = context.identity {
             extensions.insert(identity);

@@ -5,7 +5,9 @@ use super::{AppError, Body, BoxError};
 use crate::protocol::{RequestId, Response};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
+use std::any::Any;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -62,7 +64,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut call = self.project();
-        let outcome = match advance(call.stage.as_mut(), cx) {
+        // A panic costs this one request: its client is told, and the connection serves the next one.
+        let advanced = catch_unwind(AssertUnwindSafe(|| advance(call.stage.as_mut(), cx)));
+        let outcome = match advanced.map_err(|panic| AppError::Failed(describe(&*panic)))? {
             Poll::Ready(outcome) => outcome,
             Poll::Pending if call.pace.limit.is_zero() => return Poll::Pending,
             Poll::Pending => {
@@ -94,6 +98,13 @@ fn advance<S: Service<http::Request<Body>>>(
             stage.set(Stage::Called { answer });
         }
     }
+}
+
+/// What a panic says, where it says something.
+fn describe(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
+    format!("the app panicked: {text}")
 }
 
 pub(super) fn failed(error: impl Into<BoxError>) -> AppError {

@@ -147,6 +147,12 @@ async fn a_failure_before_the_head_is_an_answer_and_later_it_is_none() {
 }
 
 #[tokio::test]
+async fn a_panic_is_a_failure_of_this_request() {
+    let failed = call(|| panic!("no {}", "luck")).await;
+    assert!(matches!(failed, Err(AppError::Failed(text)) if text == "the app panicked: no luck"));
+}
+
+#[tokio::test]
 async fn a_piece_that_does_not_come_ends_the_response() {
     let service = Answers(Arc::new(|_| {
         Script([Step::Data("a"), Step::Wait, Step::Data("b"), Step::Hang].into(), None)

@@ -17,7 +17,10 @@ pub enum HostPattern {
 
 impl HostPattern {
     /// Reads `a.example` or `*.a.example`.
-    fn parse(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What it should look like.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let lower = text.to_ascii_lowercase();
         let name = lower.strip_suffix('.').unwrap_or(&lower);
         if !text.is_ascii() {

@@ -66,6 +66,25 @@ impl Target {
         })
     }
 
+    /// The same for an app that is mounted at a prefix, which the path is below: without that prefix. "/" where
+    /// nothing is left of the path.
+    pub fn to_uri_below(&self, prefix: &[u8]) -> Option<http::Uri> {
+        if prefix.is_empty() {
+            return self.to_uri();
+        }
+        let rest = &self.path[encoded_length(&self.path, prefix.len())..];
+        let base =
+            absolute_form_authority(&self.raw).map_or(&b""[..], |authority| &self.raw[..authority.end]);
+        let mut raw = [base, b"/"].concat();
+        // The slash behind the prefix may be a percent-encoded one.
+        raw.extend_from_slice(rest.get(encoded_length(rest, 1)..).unwrap_or_default());
+        if !self.query.is_empty() {
+            raw.push(b'?');
+            raw.extend_from_slice(&self.query);
+        }
+        Self::parse(raw.into())?.to_uri()
+    }
+
     /// The authority of an absolute-form target.
     pub fn authority(&self) -> Option<&[u8]> {
         self.authority.as_deref()
@@ -75,6 +94,17 @@ impl Target {
     pub fn query(&self) -> &[u8] {
         &self.query
     }
+}
+
+/// How many bytes of a path as sent stand for so many of the path decoded.
+fn encoded_length(path: &[u8], decoded: usize) -> usize {
+    let mut length = 0;
+    for _ in 0..decoded {
+        let is_encoded = matches!(path.get(length..length + 3), Some([b'%', high, low])
+            if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
+        length += if is_encoded { 3 } else { 1 };
+    }
+    length.min(path.len())
 }
 
 /// Where the authority stands in `http://authority/path`; RFC 9112 3.2.2 has servers accept it.
@@ -150,6 +180,28 @@ mod tests {
         }
         let long = Bytes::from(vec![b'/'; 70_000]);
         assert!(Target::parse(long).unwrap().to_uri().is_none());
+    }
+
+    #[test]
+    fn an_app_below_a_prefix_sees_the_path_without_it() {
+        for (raw, expected) in [
+            ("/api", "/"),
+            ("/api/", "/"),
+            ("/api?x=1", "/?x=1"),
+            ("/api/a%20b//c/?d?e", "/a%20b//c/?d?e"),
+            ("/%61p%69/a", "/a"),
+            ("/api%2Fa%2Fb", "/a%2Fb"),
+            ("/api/%2Fa", "/%2Fa"),
+            ("/api//a", "//a"),
+            ("http://h:80/api/a?b", "http://h:80/a?b"),
+            ("http://h/api", "http://h/"),
+        ] {
+            let uri =
+                Target::parse(Bytes::from_static(raw.as_bytes())).unwrap().to_uri_below(b"/api").unwrap();
+            assert_eq!(uri.to_string(), expected, "{raw}");
+        }
+        let target = Target::parse(Bytes::from_static(b"/api/x")).unwrap();
+        assert_eq!(target.to_uri_below(b"").unwrap(), "/api/x");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod own;
 #[cfg(test)]
 mod tests;
 
 pub use error::ServerError;
 
-use crate::app::{App, Body, BoxError, MakeApp, ServiceApp, WorkerInfo};
+use crate::app::{App, Body, BoxError, ServiceApp, WorkerInfo};
 #[cfg(feature = "cli")]
 use crate::config::Flags;
 use crate::config::{BindAddress, Config, ControlSocket, Reloader, Threads, WorkerCount};
@@ -16,6 +17,7 @@ use crate::master::handover::Handover;
 use crate::net::accept::Acceptor;
 use crate::{serve, sys, worker};
 use http_body::Body as HttpBody;
+use own::{MakeApp, OwnMounts};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -42,14 +44,15 @@ use tower_service::Service;
 ///
 /// The constructor runs once in each worker, after the fork, on that worker's runtime: pools of connections, caches and
 /// background tasks belong there. Its error means that the worker is not ready: at the start the server does not
-/// run ([`ServerError::exit_code`] 3), at a reload (SIGHUP) the workers of before go on serving.
+/// run ([`ServerError::exit_code`] 3), at a reload (SIGHUP) the workers of before go on serving. Where others have got
+/// ready, it is tried again.
 ///
 /// What is set here are the program's defaults: a configuration file wins over them, and where they are asked
 /// for ([`main`](Self::main)) the environment and flags over both. Of itself a server reads no argument, no variable of
 /// the environment and no file, and sets no allocator, `tracing` subscriber or panic hook.
 #[must_use = "it serves once `run`, `main` or `serve_on` is called"]
 pub struct Server {
-    make: Arc<MakeApp>,
+    own: OwnMounts,
     config: Config,
     file: Option<PathBuf>,
     /// What another program has left to this one.
@@ -77,14 +80,38 @@ impl Server {
         S::Future: Send,
         B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        Self::of(Arc::new(move |worker: WorkerInfo| {
-            let draining = worker.draining.clone();
-            let making = make(worker);
-            Box::pin(async move {
-                let app: Arc<dyn App> = Arc::new(ServiceApp::new(making.await?, draining));
-                Ok(app)
-            })
-        }))
+        Self::empty().mounted(&[], "/", of_service(make))
+    }
+
+    /// Mounts a further service at a prefix such as "/api", on every host.
+    ///
+    /// The longest prefix that a path is below, on segment boundaries, decides. The service sees the path without it
+    /// ("/api/notes" as "/notes"); the prefix is in [`ConnectInfo::mount`](crate::ConnectInfo).
+    pub fn mount<M, F, S, B>(self, prefix: &str, make: M) -> Self
+    where
+        M: Fn(WorkerInfo) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<S, BoxError>> + Send + 'static,
+        S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        self.mounted(&[], prefix, of_service(make))
+    }
+
+    /// Mounts a further service for certain hosts: "a.example", or "*.a.example" for all below it.
+    ///
+    /// An exact host comes before one with a star, that before none, and only then the longest prefix.
+    pub fn mount_for<M, F, S, B>(self, hosts: &[&str], prefix: &str, make: M) -> Self
+    where
+        M: Fn(WorkerInfo) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<S, BoxError>> + Send + 'static,
+        S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send,
+        B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        self.mounted(hosts, prefix, of_service(make))
     }
 
     /// A server for an [`App`], which sees requests as the server does.
@@ -94,18 +121,28 @@ impl Server {
         F: Future<Output = Result<A, BoxError>> + Send + 'static,
         A: App,
     {
-        Self::of(Arc::new(move |worker| {
+        let make: Arc<MakeApp> = Arc::new(move |worker| {
             let making = make(worker);
             Box::pin(async move {
                 let app: Arc<dyn App> = Arc::new(making.await?);
                 Ok(app)
             })
-        }))
+        });
+        Self::empty().mounted(&[], "/", make)
     }
 
-    fn of(make: Arc<MakeApp>) -> Self {
+    fn empty() -> Self {
         let config = Config { apps: Vec::new(), ..Config::default() };
-        Self { make, config, file: None, handover: None, binds: Binds::Default, problem: None }
+        let (own, binds) = (OwnMounts::default(), Binds::Default);
+        Self { own, config, file: None, handover: None, binds, problem: None }
+    }
+
+    fn mounted(mut self, hosts: &[&str], prefix: &str, make: Arc<MakeApp>) -> Self {
+        let place = own::place(hosts.iter().copied(), prefix);
+        if let Err(problem) = place.and_then(|place| self.own.add(place, make)) {
+            self.problem.get_or_insert(problem);
+        }
+        self
     }
 
     /// Listens there too; the first call replaces the default, `127.0.0.1:8000`.
@@ -248,7 +285,7 @@ impl Server {
     ) -> Result<(), ServerError> {
         let mut reloader = self.reloader(BTreeMap::new())?.without_default_file();
         let config = self.load(&mut reloader)?;
-        worker::serve_in_place(&config, &*self.make, listener.into(), shutdown)
+        worker::serve_in_place(&config, &*self.own.into_make(), listener.into(), shutdown)
             .await
             .map_err(ServerError::App)
     }
@@ -278,7 +315,7 @@ impl Server {
         if let Some(problem) = &self.problem {
             return Err(ServerError::Config(problem.clone()));
         }
-        reload(reloader).map_err(ServerError::Config)
+        reload(reloader, &self.own).map_err(ServerError::Config)
     }
 
     fn supervise(self, mut reloader: Reloader) -> Result<(), ServerError> {
@@ -289,27 +326,40 @@ impl Server {
         let mut this = self;
         let config = this.load_first(&mut reloader)?;
         this.speak()?;
-        let Self { make, file, handover, .. } = this;
+        let Self { own, file, handover, .. } = this;
+        let make = own.clone().into_make();
         let text = reloader.last_read().cloned();
         let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
         let surroundings = Surroundings { directory: reloader.directory().to_owned(), programs: None };
         let beginning = serve::Beginning { config, file, text, handover };
-        Ok(serve::supervise(beginning, surroundings, move || reload(&mut reloader), Some(make))?)
+        Ok(serve::supervise(beginning, surroundings, move || reload(&mut reloader, &own), Some(make))?)
     }
 }
 
-/// The configuration, which must leave "/" to the program's own app.
-fn reload(reloader: &mut Reloader) -> Result<Config, String> {
+/// The configuration, which must leave the program's own apps their places.
+fn reload(reloader: &mut Reloader, own: &OwnMounts) -> Result<Config, String> {
     let config = reloader.reload().map_err(|errors| errors.to_string())?;
-    if config.apps.iter().any(|app| app.mount == "/" && app.hosts.is_empty()) {
-        return Err("\"/\" is the program's own app; give the [[app]] of the file another mount".into());
-    }
-    if config.has_python_app() {
-        return Err(
-            "a program with an app of its own cannot host Python apps; run ferricorn for those".into()
-        );
-    }
-    Ok(config)
+    own.agree_with(&config).map(|()| config)
+}
+
+/// The constructor of an app from that of a service.
+fn of_service<M, F, S, B>(make: M) -> Arc<MakeApp>
+where
+    M: Fn(WorkerInfo) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<S, BoxError>> + Send + 'static,
+    S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    Arc::new(move |worker: WorkerInfo| {
+        let draining = worker.draining.clone();
+        let making = make(worker);
+        Box::pin(async move {
+            let app: Arc<dyn App> = Arc::new(ServiceApp::new(making.await?, draining));
+            Ok(app)
+        })
+    })
 }
 
 impl fmt::Debug for Server {

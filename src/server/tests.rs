@@ -232,3 +232,85 @@ async fn read_head(client: &mut TcpStream) -> String {
 async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(std::time::Duration::from_secs(20), future).await.unwrap()
 }
+
+/// Says its name, where it is mounted, and what it is asked for.
+#[derive(Clone)]
+struct Named(&'static str);
+
+impl Service<http::Request<Body>> for Named {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let mount = &request.extensions().get::<ConnectInfo>().unwrap().mount;
+        let text = format!("{} {mount:?} {}", self.0, request.uri());
+        ready(Ok(http::Response::new(Body::from(crate::protocol::Content::Memory(text.into())))))
+    }
+}
+
+fn named(name: &'static str) -> impl Fn(WorkerInfo) -> Ready<Result<Named, BoxError>> + Send + Sync {
+    move |_| ready(Ok(Named(name)))
+}
+
+#[tokio::test]
+async fn services_are_mounted_by_host_and_prefix_and_see_paths_without_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::new(named("root"))
+        .mount("/api/", named("api"))
+        .mount("/api/v2", named("v2"))
+        .mount_for(&["a.example", "*.a.example"], "/", named("a"))
+        .mount_for(&["a.example"], "/api", named("a-api"));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve_on(listener, async { drop(stopped.await) }));
+    for (host, path, expected) in [
+        ("x", "/", "root \"\" /"),
+        ("x", "/apis?a", "root \"\" /apis?a"),
+        ("x", "/api", "api \"/api\" /"),
+        ("x", "/api/a%20b?c=d", "api \"/api\" /a%20b?c=d"),
+        ("x", "/%61pi/v2/", "v2 \"/api/v2\" /"),
+        ("A.Example:80", "/x", "a \"\" /x"),
+        ("b.a.example", "/api/x", "a \"\" /api/x"),
+        ("a.example", "/api/x", "a-api \"/api\" /x"),
+    ] {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within(client.read_to_string(&mut answer)).await.unwrap();
+        assert_eq!(answer.split_once("\r\n\r\n").unwrap().1, expected, "{host}{path}");
+    }
+    stop.send(()).unwrap();
+    within(serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn mounts_that_cannot_be_told_apart_are_refused() {
+    let two = |second: &str| echo().mount("/api", named("one")).mount(second, named("two"));
+    for (server, part) in [
+        (two("/api/"), "two apps of the program are mounted at \"/api\""),
+        (two("/"), "two apps of the program are mounted at \"/\""),
+        (two("api"), "write \"/api\""),
+        (echo().mount_for(&["a.example:80"], "/", named("a")), "the host \"a.example:80\""),
+        (
+            echo().mount_for(&["a", "b"], "/", named("a")).mount_for(&["b"], "/", named("b")),
+            "two apps of the program are mounted at \"/\" of a, b",
+        ),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let error = server.serve_on(listener, ready(())).await.unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains(part), "{error}");
+    }
+    let path = std::env::temp_dir().join(format!("ferricorn-mounts-{}.toml", std::process::id()));
+    std::fs::write(&path, "[[app]]\nmount = \"/api/\"\ntarget = \"hello\"\n").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = two("/other").config_file(&path).serve_on(listener, ready(())).await;
+    std::fs::remove_file(&path).unwrap();
+    let text = served.unwrap_err().to_string();
+    assert!(text.contains("\"/api\" is the program's own app"), "{text}");
+}

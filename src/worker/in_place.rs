@@ -3,7 +3,7 @@
 use super::BootFailure;
 use super::load::{self, Ties};
 use crate::app::calls::{CallQueue, Moves};
-use crate::app::{MakeApp, Status, WorkerInfo};
+use crate::app::{MakeApps, Status, WorkerInfo};
 use crate::config::Config;
 use crate::contract::inflight::Board;
 use crate::contract::metrics::Metrics;
@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 /// What the app's constructor, or the loading of the configured apps, says.
 pub async fn serve_in_place(
     config: &Config,
-    make: &MakeApp,
+    make: &MakeApps,
     acceptor: Acceptor,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
@@ -33,14 +33,8 @@ pub async fn serve_in_place(
         make(WorkerInfo::new((1, 1), drain.watch(), metrics)).await.map_err(|error| error.to_string())?;
     let calls = CallQueue::new(1, Moves::Never);
     let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
-    let loading = load::Loading {
-        slot: Slot(1),
-        workers: 1,
-        calls: &calls,
-        status: &status,
-        own: Some(own),
-        loaded: None,
-    };
+    let loading =
+        load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own, loaded: None };
     let board = Board::alone().map_err(|error| error.to_string())?;
     let ties = Ties {
         count_request: Box::new(|| {}),

@@ -5,7 +5,7 @@ use super::mold::Loaded;
 use crate::app::calls::CallQueue;
 use crate::app::collected::{Collection, Verdict};
 use crate::app::static_files::StaticFiles;
-use crate::app::{App, Status, native};
+use crate::app::{App, OwnApps, Status, native};
 use crate::config::{AppTarget, Config, FileRules, HostPattern};
 use crate::contract::exit::ExitReason;
 use crate::contract::inflight::Board;
@@ -63,8 +63,8 @@ pub(super) struct Loading<'a> {
     pub(super) workers: u16,
     pub(super) calls: &'a Arc<CallQueue>,
     pub(super) status: &'a Status,
-    /// The program's own app, at "/".
-    pub(super) own: Option<Arc<dyn App>>,
+    /// The program's own apps.
+    pub(super) own: OwnApps,
     /// What the mold of this process has loaded, if it has one.
     pub(super) loaded: Option<&'a Loaded>,
 }
@@ -72,8 +72,7 @@ pub(super) struct Loading<'a> {
 /// Loads every app.
 pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Router, BootFailure> {
     let Loading { slot, workers, calls, status, own, loaded } = loading;
-    let mut apps = Vec::with_capacity(config.apps.len() + 1);
-    apps.extend(own.map(|app| (Place { hosts: Vec::new(), prefix: "/".into() }, app)));
+    let mut apps = own;
     for mount in &config.apps {
         let app = match &mount.target {
             AppTarget::Native(name) => native(name, status).ok_or_else(|| {

@@ -16,7 +16,7 @@ pub use in_place::serve_in_place;
 pub use mold::Mold;
 
 use crate::app::calls::{CallQueue, Moves};
-use crate::app::{MakeApp, Status};
+use crate::app::{MakeApps, Status};
 use crate::config::Config;
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Report, Slot};
@@ -28,9 +28,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The life of a worker, in the child, after the fork; `make` makes the program's own app, if it has one, and `mold` has
+/// The life of a worker, in the child, after the fork; `make` makes the program's own apps, if it has any, and `mold` has
 /// what the process that it was forked from had loaded.
-pub fn main(mut handoff: Handoff, make: Option<&MakeApp>, mold: &Mold) -> ExitReason {
+pub fn main(mut handoff: Handoff, make: Option<&MakeApps>, mold: &Mold) -> ExitReason {
     take_name(&handoff);
     let prepared = match mold.loaded() {
         // Forked by a mold, it is who and where it should be.
@@ -53,8 +53,14 @@ pub fn main(mut handoff: Handoff, make: Option<&MakeApp>, mold: &Mold) -> ExitRe
 pub fn try_apps(config: &Config) -> Result<(), (ExitReason, String)> {
     let calls = CallQueue::new(1, Moves::Never);
     let status: Status = Arc::new(String::new);
-    let loading =
-        load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own: None, loaded: None };
+    let loading = load::Loading {
+        slot: Slot(1),
+        workers: 1,
+        calls: &calls,
+        status: &status,
+        own: Vec::new(),
+        loaded: None,
+    };
     prepare(config)
         .and_then(|()| load::apps(config, loading))
         .map(drop)

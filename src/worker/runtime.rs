@@ -8,7 +8,7 @@ use super::orders::Obedience;
 use super::retirement::Retirement;
 use super::{BootFailure, relay, warm_up};
 use crate::app::calls::{CallQueue, Interrupter, Moves, Overseer, Recycling};
-use crate::app::{App, BoxError, BoxFuture, MakeApp, WorkerInfo};
+use crate::app::{BoxError, BoxFuture, MakeApps, OwnApps, WorkerInfo};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, RetireReason};
 use crate::contract::scoreboard::{self, RecordIndex, Scoreboard};
@@ -30,7 +30,7 @@ use tokio::runtime::{Builder, Runtime};
 /// Loads the apps, says ready, serves until told to leave.
 pub(super) fn run(
     handoff: &mut Handoff,
-    make: Option<&MakeApp>,
+    make: Option<&MakeApps>,
     loaded: Option<&Loaded>,
 ) -> Result<ExitReason, BootFailure> {
     // There must be no further copy: what is closed one day has to be closed.
@@ -48,7 +48,7 @@ pub(super) fn run(
     let drain = Arc::new(Drain::default());
     let worker =
         WorkerInfo::new((handoff.slot.0, handoff.generation.0), drain.watch(), handoff.metrics.clone());
-    let own = make.map(|make| make_own(&runtime, make(worker))).transpose()?;
+    let own = make.map_or_else(|| Ok(OwnApps::new()), |make| make_own(&runtime, make(worker)))?;
     let pipeline = Arc::new(pipeline(handoff, &calls, &retirement, (own, loaded))?);
     if blocking {
         let retirement = Arc::clone(&retirement);
@@ -78,11 +78,11 @@ pub(super) fn run(
     }
 }
 
-/// The program's own app, made on the runtime that will call it. A panic of its constructor is a failure like others.
+/// The program's own apps, made on the runtime that will call them. A panic of a constructor is a failure like others.
 fn make_own(
     runtime: &Runtime,
-    making: BoxFuture<'static, Result<Arc<dyn App>, BoxError>>,
-) -> Result<Arc<dyn App>, BootFailure> {
+    making: BoxFuture<'static, Result<OwnApps, BoxError>>,
+) -> Result<OwnApps, BootFailure> {
     match runtime.block_on(runtime.spawn(making)) {
         Ok(made) => made.map_err(|error| load::failed(describe(&*error))),
         Err(panic) => Err(load::failed(format!("its constructor panicked: {panic}"))),
@@ -122,7 +122,7 @@ fn pipeline(
     handoff: &Handoff,
     calls: &Arc<CallQueue>,
     retirement: &Arc<Retirement>,
-    (own, loaded): (Option<Arc<dyn App>>, Option<&Loaded>),
+    (own, loaded): (OwnApps, Option<&Loaded>),
 ) -> Result<Pipeline, BootFailure> {
     let config = &handoff.config;
     let scoreboard = handoff.scoreboard.clone();

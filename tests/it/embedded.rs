@@ -1,21 +1,27 @@
-//! A program with an app of its own: `examples/axum.rs`, as a process.
+//! A program with an app of its own, as a process: `examples/axum.rs`, and a site with faults.
 
 use crate::support::server::{Folder, Server, run};
 use crate::support::{Address, Connection, Ended, until};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use std::path::PathBuf;
 use std::process::Command;
 
 /// The example's program.
 fn example(folder: &Folder, arguments: &str) -> Command {
+    program("axum", folder, arguments)
+}
+
+/// A program that cargo has built as an example.
+fn program(name: &str, folder: &Folder, arguments: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let folder_of_profile = tests.parent().and_then(std::path::Path::parent).unwrap();
-    let program: PathBuf = folder_of_profile.join("examples/axum");
-    assert!(program.exists(), "build it: cargo build --example axum --features hyper");
+    let program: PathBuf = folder_of_profile.join("examples").join(name);
+    assert!(program.exists(), "build it: cargo build --example {name} --features hyper");
     let mut command = Command::new(program);
     command.args(arguments.split_whitespace()).current_dir(folder.path("")).env("NO_COLOR", "1");
-    for name in ["PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "NOTES"] {
+    for name in ["PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "NOTES", "TOLD_BY"] {
         command.env_remove(name);
     }
     command
@@ -183,6 +189,54 @@ fn a_constructor_that_fails_is_an_app_that_did_not_load() {
             && errors.contains("cannot make /nowhere/notes.sqlite3.lock"),
         "{errors}"
     );
+}
+
+#[test]
+fn a_constructor_that_fails_in_one_worker_is_tried_again_while_the_others_serve() {
+    let folder = Folder::new();
+    let words = folder.path("words");
+    mkfifo(&words, Mode::S_IRWXU).unwrap();
+    let mut command = program("waiting", &folder, "-b 127.0.0.1:0 -w 3");
+    command.env("TOLD_BY", &words);
+    let mut server = Server::with_one_ready(command, folder);
+    server.wait_for_count("worker ready", 2);
+    std::fs::write(&words, "told to fail").unwrap();
+    server.wait_for("worker did not start, another try follows: told to fail");
+    assert_eq!(server.ask(&get("/quick")).status, 200);
+    std::fs::write(&words, "serve").unwrap();
+    server.wait_for("ready: 3 workers");
+    assert_eq!(server.stop(Signal::SIGTERM), Some(0));
+}
+
+#[test]
+fn a_panic_in_a_handler_costs_one_request() {
+    let folder = Folder::new();
+    let command = program("waiting", &folder, "-b 127.0.0.1:0 -w 1");
+    let server = Server::from_command(command, folder);
+    let mut client = server.address().connect().unwrap();
+    for (path, status) in [("/quick", 200), ("/panics", 500), ("/quick", 200)] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        assert_eq!(client.next_answer("GET").unwrap().status, status, "{path}");
+    }
+    server.wait_for("the app panicked: told to panic");
+}
+
+#[test]
+fn a_second_service_is_mounted_beside_the_first() {
+    let folder = Folder::new();
+    folder.write("ferricorn.toml", "[[app]]\nmount = \"/below/hello\"\ntarget = \"hello\"\n");
+    let command = program("waiting", &folder, "-b 127.0.0.1:0 -w 2");
+    let server = Server::from_command(command, folder);
+    for (path, expected) in [("/below/it?x", "/below/it"), ("/below/hello", "Hello, World!")] {
+        assert_eq!(server.ask(&get(path)).text(), expected);
+    }
+    assert_eq!(server.ask(&get("/below")).status, 404);
+    assert_eq!(server.ask(&get("/quick")).status, 200);
+    // A file that claims a place of the program's is refused, and the server goes on.
+    server.folder().write("ferricorn.toml", "[[app]]\nmount = \"/below\"\ntarget = \"hello\"\n");
+    server.signal(Signal::SIGHUP);
+    server.wait_for("\"/below\" is the program's own app");
+    assert_eq!(server.ask(&get("/below/it")).text(), "/below/it");
 }
 
 #[test]

@@ -1,9 +1,12 @@
-//! A site whose handlers wait for what never comes: for tests of requests in flight.
+//! A site for tests: handlers that wait for what never comes or panic, a constructor that fails when it is told to, and a
+//! second service at a prefix.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::Extension;
+use axum::http::Uri;
 use axum::routing::get;
-use ferricorn::Server;
+use ferricorn::{ConnectInfo, Server};
 use futures_core::Stream;
 use std::convert::Infallible;
 use std::future::pending;
@@ -18,13 +21,35 @@ fn main() -> ExitCode {
             .route("/waits", get(waits))
             .route("/streams", get(|| async { Body::from_stream(Begun { told: None }) }))
             .route("/blocks", get(|| async { blocks() }))
+            .route("/panics", get(|| async { panics() }))
     };
-    Server::new(move |_worker| async move { Ok(site()) }).main(std::env::args_os())
+    Server::new(move |worker| async move {
+        match std::env::var_os("TOLD_BY") {
+            // A FIFO: read once there is a writer.
+            Some(told_by) if worker.slot == 2 => match std::fs::read_to_string(told_by)?.as_str() {
+                "serve" => Ok(site()),
+                other => Err(other.into()),
+            },
+            _ => Ok(site()),
+        }
+    })
+    .mount("/below", |_| async { Ok(Router::new().route("/it", get(whole_path))) })
+    .main(std::env::args_os())
 }
 
 async fn waits() -> &'static str {
     let _told = Told("the handler was dropped");
     pending().await
+}
+
+#[expect(clippy::panic, reason = "a test wants to see what becomes of it")]
+fn panics() -> &'static str {
+    panic!("told to panic")
+}
+
+/// The path that the client asked for, from what is left of it.
+async fn whole_path(Extension(connection): Extension<ConnectInfo>, uri: Uri) -> String {
+    format!("{}{}", connection.mount, uri.path())
 }
 
 /// Blocks the thread that serves the connections.

@@ -73,7 +73,16 @@ impl Server {
     }
 
     /// Starts a command that is, or becomes, the server, and waits until it is ready.
-    pub(crate) fn from_command(mut command: Command, folder: Folder) -> Self {
+    pub(crate) fn from_command(command: Command, folder: Folder) -> Self {
+        Self::once_it_says("ready: ", command, folder)
+    }
+
+    /// The same, and waits only until a worker is ready.
+    pub(crate) fn with_one_ready(command: Command, folder: Folder) -> Self {
+        Self::once_it_says("worker ready", command, folder)
+    }
+
+    fn once_it_says(text: &str, mut command: Command, folder: Folder) -> Self {
         let mark = unique();
         command.env("FERRICORN_TEST_MARK", &mark).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -91,7 +100,7 @@ impl Server {
             sink.end();
         });
         let mut server = Self { child, exited: None, lines, mark, folder, addresses: Vec::new() };
-        server.wait_for("ready: ");
+        server.wait_for(text);
         server.addresses = server.listening();
         server
     }
