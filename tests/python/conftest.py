@@ -33,9 +33,9 @@ def serve(tmp_path):
     """Starts servers in a fresh directory that sees `apps/`; ends them, and checks that they end."""
     servers = []
 
-    def start(*arguments, directory=tmp_path, transport="tcp", environment=None):
+    def start(*arguments, directory=tmp_path, transport="tcp", environment=None, listener=None):
         arguments = [*arguments, "--pythonpath", str(HERE / "apps")]
-        server = Server(arguments, directory, transport, environment)
+        server = Server(arguments, directory, transport, environment, listener)
         servers.append(server)
         return server
 

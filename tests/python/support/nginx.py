@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -34,20 +35,25 @@ http {{
 """
 
 
-DEPLOYED = Path(__file__).resolve().parents[3] / "deploy" / "nginx.conf"
+ROOT = Path(__file__).resolve().parents[3]
 
 
-def deployed_site():
-    """The site in deploy/; only what a machine has one of is changed: ports, and the path of the socket."""
-    text = DEPLOYED.read_text()
-    for before, after, times in (
-        ("listen 80;", "listen 127.0.0.1:{port};", 1),
-        ("listen [::]:80;", "listen 127.0.0.1:{secure_port};", 1),
-        ("server unix:/run/ferricorn/http.sock ", "server {upstream} ", 5),
-    ):
-        assert text.count(f"\n    {before}") == times, before
-        text = text.replace(f"\n    {before}", f"\n    {after}")
-    return text
+def documented_sites():
+    """The sites that people copy; only what a machine has one of is changed: ports, and the path of the socket."""
+    page = (ROOT / "docs" / "nginx.md").read_text()
+    return {
+        "deploy": as_a_test((ROOT / "deploy" / "nginx.conf").read_text()),
+        "page": as_a_test(re.search(r"```nginx\n(.*?)```", page, re.DOTALL)[1]),
+    }
+
+
+def as_a_test(site):
+    """A site on the ports and the socket of a test."""
+    site = site.replace("\n    listen [::]:80;", "")
+    site, ports = re.subn(r"\n    listen 80;", "\n    listen 127.0.0.1:{port};\n    listen 127.0.0.1:{secure_port};", site)
+    site, sockets = re.subn(r"\n    server unix:/run/\w+/http.sock ", "\n    server {upstream} ", site)
+    assert ports == 1 and sockets > 1, site
+    return site
 
 
 def installed_nginx():

@@ -85,18 +85,31 @@ class Log:
                     raise AssertionError(f"{count} x {pattern!r} not in the log:\n" + "\n".join(self.lines))
 
 
-class Server:
-    """`ferricorn serve` with these arguments, on a TCP port of the kernel's choice or a UNIX socket."""
+# bash, since others know descriptors of one digit only.
+WITH_SOCKET = 'exec 3<&{number}; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
 
-    def __init__(self, arguments, directory, transport="tcp", environment=None):
+
+class Server:
+    """`ferricorn serve` with these arguments, on a TCP port of the kernel's choice or a UNIX socket.
+
+    With a `listener` it is handed that one as systemd does: as descriptor 3, by the number of the very process.
+    """
+
+    def __init__(self, arguments, directory, transport="tcp", environment=None, listener=None):
         self.mark = uuid.uuid4().hex
         self.path = Path(directory) / "http.sock"
         self.transport = transport
-        bind = "127.0.0.1:0" if transport == "tcp" else f"unix:{self.path}"
+        self.listener = listener
+        command = [FERRICORN, "serve", *arguments]
+        if listener is None:
+            command += ["--bind", "127.0.0.1:0" if transport == "tcp" else f"unix:{self.path}"]
+        else:
+            command = ["bash", "-c", WITH_SOCKET.format(number=listener.fileno()), "bash", *command]
         self.process = subprocess.Popen(
-            [FERRICORN, "serve", *arguments, "--bind", bind],
+            command,
             cwd=directory,
             env=clean_environment(**{MARK: self.mark}, **(environment or {})),
+            pass_fds=[] if listener is None else [listener.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -108,7 +121,9 @@ class Server:
     def ready(self):
         """Waits until the first generation serves; itself."""
         self.log.wait_for(r"ready: \d+ workers?, generation 1\b")
-        if self.transport == "tcp":
+        if self.listener and self.transport == "tcp":
+            self.port = self.listener.getsockname()[1]
+        elif self.transport == "tcp":
             self.port = int(self.log.wait_for(r"listening at http://127\.0\.0\.1:(\d+)")[0][1])
         return self
 
