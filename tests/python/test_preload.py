@@ -202,6 +202,55 @@ def test_a_django_projects_views_are_loaded_before_the_fork(serve, site):
     assert ask(server, "GET", "/who-loads").content == b"True"
 
 
+BARE_SITE = {
+    "bare_settings": """
+SECRET_KEY, ROOT_URLCONF, ALLOWED_HOSTS = "secret", "bare_urls", ["*"]
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
+AUTHENTICATION_BACKENDS = ["ending.Backend", "failing.Backend", "loaded.Backend"]
+# Of apps that the project does not have: nothing ever looks for them.
+SESSION_ENGINE = MESSAGE_STORAGE = "unwanted.Storage"
+TEMPLATES = [{"BACKEND": "no.such.Backend"}]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}, "other": {"ENGINE": "no.such"}}
+""",
+    "ending": "raise SystemExit(3)",
+    "failing": "1 / 0",
+    "loaded": "",
+    "unwanted": "",
+    "bare_urls": """
+import sys
+from django.db import connections
+from django.http import JsonResponse
+from django.urls import path
+from django.utils.translation import trans_real
+
+def state(request):
+    return JsonResponse({
+        "loaded": sorted({"ending", "failing", "loaded", "unwanted"} & set(sys.modules)),
+        "language": getattr(trans_real._active, "value", None) is not None,
+        "open": [one.alias for one in connections.all(initialized_only=True) if one.connection is not None],
+    })
+
+urlpatterns = [path("state", state)]
+""",
+    "bare_site": """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "bare_settings"
+from django.core.wsgi import get_wsgi_application
+application = get_wsgi_application()
+""",
+}
+
+
+def test_what_a_django_project_does_ahead_breaks_none_and_leaves_no_trace(serve, tmp_path):
+    for name, text in BARE_SITE.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    server = serve("bare_site", "-w", "1", "--preload=strict").ready()
+    told = json.loads(ask(server, "GET", "/state").content)
+    assert told == {"loaded": ["loaded"], "language": False, "open": []}
+    assert not (tmp_path / "db.sqlite3").exists()
+    assert "Error" not in server.log.text()
+
+
 def test_stuck_forks_end_with_the_mold(serve, tmp_path):
     # The hook runs in the mold, before each fork: from the second one on it never returns.
     hook = "forks = []\ndef before():\n    forks.append(1)\n    while len(forks) > 1: time.sleep(60)\nos.register_at_fork(before=before)"

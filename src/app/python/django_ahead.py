@@ -1,27 +1,38 @@
 """What a Django project imports and builds at its first requests, done before workers are forked: they share its memory then, and
 answer sooner.
 
-Nothing of the project itself is run, and no database is asked. What fails here fails at the first request as well, and is told
-there.
+Only what requests do anyway is done, by Django's own functions; no view, no middleware and no database is entered. What fails here
+fails at the first request as well, and is told there.
 """
 
 import contextlib
 from importlib import import_module
 
+# An app that ends the interpreter when it is imported ends a request by it, and must not end this process.
+SILENT = contextlib.suppress(Exception, SystemExit)
+
 
 def imports(settings):
-    """The modules that requests look up by their names in the settings."""
-    dotted = [*settings.AUTHENTICATION_BACKENDS, settings.SESSION_SERIALIZER, settings.MESSAGE_STORAGE]
-    names = [name.rpartition(".")[0] for name in dotted] + [settings.SESSION_ENGINE]
-    # The storage that is the default (django.contrib.messages.storage.fallback) tries these two in turn.
-    names += ["django.contrib.messages.storage.cookie", "django.contrib.messages.storage.session"]
-    names += ["django.contrib.staticfiles.storage", "django.core.cache.utils"]
+    """The modules that requests look up by their names in the settings, of those of Django's apps that the project has."""
+    from django.apps import apps
+
+    names = ["django.core.cache.utils"]
+    if apps.is_installed("django.contrib.auth"):
+        names += [backend.rpartition(".")[0] for backend in settings.AUTHENTICATION_BACKENDS]
+    if apps.is_installed("django.contrib.sessions"):
+        names += [settings.SESSION_ENGINE, settings.SESSION_SERIALIZER.rpartition(".")[0]]
+    if apps.is_installed("django.contrib.messages"):
+        # The storage that is the default (django.contrib.messages.storage.fallback) tries the other two in turn.
+        storages = "django.contrib.messages.storage.cookie", "django.contrib.messages.storage.session"
+        names += [settings.MESSAGE_STORAGE.rpartition(".")[0], *storages]
+    if apps.is_installed("django.contrib.staticfiles"):
+        names.append("django.contrib.staticfiles.storage")
     for name in names:
-        with contextlib.suppress(Exception):
+        with SILENT:
             import_module(name)
 
 
-def templates():
+def templates(settings):
     """The engines with their loaders, tags and context processors."""
     from django.template import engines
 
@@ -33,15 +44,14 @@ def templates():
 
 
 def language(settings):
-    """The catalogues and formats of the default language."""
+    """The catalogues and formats of the default language, which is not made the one of this thread."""
     from django.utils import formats, translation
 
-    with translation.override(settings.LANGUAGE_CODE):
-        translation.gettext("")
-        formats.get_format("DATE_FORMAT")
+    translation.gettext("Yes")
+    formats.get_format("DATE_FORMAT")
 
 
-def models():
+def models(settings):
     """What the models know of each other, and the compilers of queries."""
     from django.apps import apps
     from django.db import connections
@@ -55,11 +65,6 @@ def models():
 
 def build(settings):
     """All of it; `settings` are the project's."""
-    with contextlib.suppress(Exception):
-        imports(settings)
-    with contextlib.suppress(Exception):
-        templates()
-    with contextlib.suppress(Exception):
-        language(settings)
-    with contextlib.suppress(Exception):
-        models()
+    for part in (imports, templates, language, models):
+        with SILENT:
+            part(settings)
