@@ -20,7 +20,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 export PYO3_PYTHON := $(BIN)/python
 
 RUST_SOURCES  := Cargo.toml $(wildcard Cargo.lock) $(shell find src -type f)
-WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml $(shell find python -name '*.py')
+WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml $(shell find python -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -18,7 +18,8 @@
 //! - [`master`]: keeps workers alive. `supervisor`, `reload`, `mold`, `respawn` and `scale` are pure; `perform` and
 //!   `foundry` act.
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
-//!   [`contract::exit`] (death); [`contract::control`]: what is asked of the master, and what becomes of it.
+//!   [`contract::exit`] (death); [`contract::control`]: what is asked of the master, and what becomes of it;
+//!   [`contract::metrics`]: what apps count, in shared memory.
 //! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `inquiries` ends single requests, `relay` hands connections
 //!   to siblings and takes theirs; `in_place` serves in a runtime that is already there.
 //! - [`net`]: sockets, connections, the moment of draining.
@@ -113,7 +114,7 @@ pub mod worker;
 
 pub use app::{Body, BoxError, ConnectInfo, WorkerInfo};
 pub use config::{Config, Threads};
-pub use contract::metrics::{Counter, Gauge, MetricError, Metrics};
+pub use contract::metrics::{Counter, Gauge, Histogram, Merge, MetricError, Metrics};
 pub use net::Draining;
 pub use protocol::{Identity, NotUpgraded, OnUpgrade, Upgraded};
 pub use server::{Server, ServerError};

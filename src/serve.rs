@@ -113,7 +113,7 @@ pub(crate) fn supervise(
         reload_config: Box::new(reload_config),
         reopen_logs: Box::new(|| telemetry::reopen().map_err(|error| error.to_string())),
         worker_main: Box::new(move |handoff| worker::main(handoff, make.as_deref(), &workers_mold)),
-        load_apps: Box::new(move |config, directory| mold.load(config, directory)),
+        load_apps: Box::new(move |config, directory, metrics| mold.load(config, directory, metrics)),
         admin_main: admin_main(),
         fork_hooks: fork_hooks(),
     })

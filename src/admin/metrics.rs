@@ -4,7 +4,6 @@ use super::http::Site;
 use super::status::{seconds, state_word};
 use crate::contract::control::State;
 use crate::contract::figures::Figure;
-use crate::contract::metrics::{Family, MetricKind, MetricTable, Series};
 use crate::contract::scoreboard::{Scoreboard, WorkerState};
 use crate::sys::process;
 use std::fmt::{Display, Write};
@@ -56,23 +55,9 @@ pub(super) fn text(site: &Site) -> String {
     page.counter("worker_boot_failures_total", "Workers that did not get ready, outside reloads.", &failures);
     let starts = [("", figure(Figure::AdminStarts))];
     page.counter("admin_starts_total", "Starts of the process that tells this.", &starts);
-    apps(&mut page, metrics);
-    page.0
-}
-
-/// What the apps count; names and labels are in Prometheus's spelling since they were made.
-fn apps(page: &mut Page, metrics: &MetricTable) {
-    for (name, Family { help, kind, series }) in metrics.families() {
-        let kind = match kind {
-            MetricKind::Counter => "counter",
-            MetricKind::Gauge => "gauge",
-        };
-        // Writing to a String cannot fail.
-        let _ = writeln!(page.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for Series { labels, value } in series {
-            let _ = writeln!(page.0, "{name}{labels} {value}");
-        }
-    }
+    let refused = [("", metrics.refused())];
+    page.counter("metric_series_refused_total", "Series of the apps for which there was no room.", &refused);
+    page.0 + &metrics.page()
 }
 
 fn workers(page: &mut Page, scoreboard: &Scoreboard) {

@@ -203,7 +203,8 @@ impl Performer {
             return ExitReason::BootFailed;
         }
         let report = |report: &Report| channel::send(channel.as_fd(), &report.encode(), &[]);
-        if let Err((reason, text)) = (self.start.load_apps)(config, &self.surroundings.directory) {
+        let Ok(metrics) = self.shared.metrics.of_mold() else { return ExitReason::BootFailed };
+        if let Err((reason, text)) = (self.start.load_apps)(config, &self.surroundings.directory, metrics) {
             if report(&Report::Failed { reason, text: text.clone() }).is_err() {
                 error!("{text}");
             }

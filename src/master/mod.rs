@@ -52,7 +52,7 @@ pub use pid_file::PidFileError;
 use crate::config::{Config, Share, WorkerCount};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
-use crate::contract::metrics::MetricTable;
+use crate::contract::metrics::{MetricTable, Metrics};
 use crate::contract::scoreboard::{Scoreboard, Service};
 use crate::net::bind::{self, BindError};
 use crate::sys::signals::SignalPipe;
@@ -109,10 +109,10 @@ impl fmt::Debug for Start {
     }
 }
 
-/// Loads the apps of a configuration in a process that then forks workers, given where the server was started.
+/// Loads the apps of a configuration in a process that then forks workers, given where the server was started and what to count with.
 ///
 /// It becomes who and where the apps should be. An error is the reason in short, and what the operator should read.
-pub type LoadApps = dyn Fn(&Config, &Path) -> Result<(), (ExitReason, String)>;
+pub type LoadApps = dyn Fn(&Config, &Path, Metrics) -> Result<(), (ExitReason, String)>;
 
 /// The server has ended as it was asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

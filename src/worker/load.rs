@@ -9,6 +9,7 @@ use crate::app::{App, OwnApps, Status, native};
 use crate::config::{AppTarget, Config, FileRules, HostPattern};
 use crate::contract::exit::ExitReason;
 use crate::contract::inflight::Board;
+use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
 use crate::middleware::access_log::AccessLog;
 use crate::middleware::bearer::Authenticator;
@@ -134,6 +135,15 @@ fn collected(collection: &Collection, config: &Config, slot: Slot) -> Option<(Pl
 pub(super) fn failed(text: String) -> BootFailure {
     BootFailure { reason: ExitReason::AppLoadFailed, text }
 }
+
+/// Has Python apps count with these figures.
+#[cfg(feature = "python")]
+pub(super) fn adopt(metrics: Metrics) {
+    crate::app::python::adopt_metrics(metrics);
+}
+
+#[cfg(not(feature = "python"))]
+pub(super) fn adopt(_: Metrics) {}
 
 #[cfg(feature = "python")]
 fn python(

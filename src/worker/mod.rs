@@ -32,10 +32,12 @@ use std::sync::Arc;
 /// what the process that it was forked from had loaded.
 pub fn main(mut handoff: Handoff, make: Option<&MakeApps>, mold: &Mold) -> ExitReason {
     take_name(&handoff);
+    load::adopt(handoff.metrics.clone());
+    let config = &handoff.config;
     let prepared = match mold.loaded() {
         // Forked by a mold, it is who and where it should be.
         Some(_) => Ok(()),
-        None => join(&handoff.config, &handoff.directory).and_then(|()| prepare(&handoff.config)),
+        None => join(config, &handoff.directory).and_then(|()| prepare(config)),
     };
     match prepared.and_then(|()| runtime::run(&mut handoff, make, mold.loaded())) {
         Ok(reason) => reason,

@@ -1,8 +1,9 @@
 //! What a mold does before it forks workers: it loads the apps that can be loaded once for all of them.
 
-use super::{BootFailure, join, prepare};
+use super::{BootFailure, join, load, prepare};
 use crate::config::Config;
 use crate::contract::exit::ExitReason;
+use crate::contract::metrics::Metrics;
 use crate::sys;
 use std::cell::OnceCell;
 use std::path::Path;
@@ -25,9 +26,15 @@ impl Mold {
     ///
     /// # Errors
     /// The exit code and what the operator should read.
-    pub fn load(&self, config: &Config, directory: &Path) -> Result<(), (ExitReason, String)> {
+    pub fn load(
+        &self,
+        config: &Config,
+        directory: &Path,
+        metrics: Metrics,
+    ) -> Result<(), (ExitReason, String)> {
         // Only ps(1) is poorer without.
         let _ = sys::title::set("ferricorn-mold", "ferricorn: mold");
+        load::adopt(metrics);
         let loaded = join(config, directory).and_then(|()| prepare(config)).and_then(|()| load_all(config));
         let loaded = loaded.map_err(|failure| (failure.reason, failure.text))?;
         // A process becomes a mold once.
@@ -42,7 +49,6 @@ impl Mold {
 
 #[cfg(feature = "python")]
 fn load_all(config: &Config) -> Result<Loaded, BootFailure> {
-    use super::load;
     use crate::config::{AppTarget, Preload};
     let targets = config.apps.iter().filter_map(|mount| match &mount.target {
         AppTarget::Python(target) => Some(target.as_str()),

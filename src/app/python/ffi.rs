@@ -24,6 +24,7 @@ fn parent() {
 }
 
 fn child() {
+    super::metrics::leave_to_parent();
     // SAFETY: the one thread of the child holds the interpreter's lock; `before` ran before.
     unsafe { ffi::PyOS_AfterFork_Child() }
 }

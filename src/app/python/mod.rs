@@ -11,6 +11,7 @@ mod input;
 mod interrupt;
 mod kit;
 mod load;
+mod metrics;
 mod module;
 mod options;
 mod preload;
@@ -21,6 +22,7 @@ mod wsgi;
 pub use django::collection;
 pub use ffi::fork_hooks;
 pub use load::{load, programs};
+pub use metrics::adopt_metrics;
 pub use options::Options;
 pub use preload::{Loaded, describe_strays, preload};
 

@@ -16,6 +16,8 @@ mod extension {
     #[pymodule_export]
     use super::super::interrupt::try_interruptions;
     #[pymodule_export]
+    use super::super::metrics::{Figure, metrics_check, metrics_labels, metrics_page};
+    #[pymodule_export]
     use super::main;
 }
 
