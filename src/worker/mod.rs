@@ -17,7 +17,7 @@ pub use mold::Mold;
 
 use crate::app::calls::{CallQueue, Moves};
 use crate::app::{MakeApps, Status};
-use crate::config::Config;
+use crate::config::{Config, Preload};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Report, Slot};
 use crate::sys::channel;
@@ -37,7 +37,9 @@ pub fn main(mut handoff: Handoff, make: Option<&MakeApps>, mold: &Mold) -> ExitR
     let prepared = match mold.loaded() {
         // Forked by a mold, it is who and where it should be.
         Some(_) => Ok(()),
-        None => join(config, &handoff.directory).and_then(|()| prepare(config)),
+        None => join(config, &handoff.directory)
+            .and_then(|()| prepare(config))
+            .and_then(|()| if must_survive_forks(config) { mold.fill(config) } else { Ok(()) }),
     };
     match prepared.and_then(|()| runtime::run(&mut handoff, make, mold.loaded())) {
         Ok(reason) => reason,
@@ -46,6 +48,13 @@ pub fn main(mut handoff: Handoff, make: Option<&MakeApps>, mold: &Mold) -> ExitR
             failure.reason
         }
     }
+}
+
+/// Whether the apps may begin nothing that does not survive a fork.
+///
+/// A worker without a mold is one that proves the next program: what no mold would take must not get that far.
+fn must_survive_forks(config: &Config) -> bool {
+    config.preloads() && config.workers.preload == Preload::Strict
 }
 
 /// Loads the apps as a worker would, in this very process, which is then of no use for anything else.

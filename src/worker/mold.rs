@@ -35,10 +35,14 @@ impl Mold {
         // Only ps(1) is poorer without.
         let _ = sys::title::set("ferricorn-mold", "ferricorn: mold");
         load::adopt(metrics);
-        let loaded = join(config, directory).and_then(|()| prepare(config)).and_then(|()| load_all(config));
-        let loaded = loaded.map_err(|failure| (failure.reason, failure.text))?;
-        // A process becomes a mold once.
-        let _ = self.0.set(loaded);
+        let loaded = join(config, directory).and_then(|()| prepare(config)).and_then(|()| self.fill(config));
+        loaded.map_err(|failure| (failure.reason, failure.text))
+    }
+
+    /// Loads the apps.
+    pub(super) fn fill(&self, config: &Config) -> Result<(), BootFailure> {
+        // Once in the life of a process.
+        let _ = self.0.set(load_all(config)?);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from test_ctl import ctl
 
 from support.client import Load, ask
 
@@ -177,6 +178,24 @@ def test_strict_refuses_to_start_with_them_and_starts_without(serve, tmp_path):
     server = serve("site_app", "-w", "2", "--preload=strict").ready()
     assert len(told(server)) == 2
     assert "preload:" not in server.log.text()
+
+
+def test_strict_refuses_an_upgrade_to_what_it_would_not_start_with(serve, tmp_path):
+    write_app(tmp_path, "old")
+    server = serve("site_app", "-w", "2", "--preload=strict").ready()
+    before = told(server)
+    with Load(server) as load:
+        write_app(tmp_path, "never", STRAYS)
+        code, _, complaint = ctl(server, "upgrade", "--wait")
+        assert code == 1
+        named(complaint, tmp_path)
+        load.more()
+        assert told(server).keys() == before.keys()
+        write_app(tmp_path, "mended")
+        assert ctl(server, "upgrade", "--wait")[0] == 0
+        load.more()
+    assert load.failures == []
+    assert {worker["text"] for worker in told(server).values()} == {"mended"}
 
 
 def test_the_loading_leaves_no_trace_in_threading_and_socket(serve, tmp_path):

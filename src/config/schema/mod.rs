@@ -147,7 +147,7 @@ keys! {
          \"auto\": for native apps the CPUs of the cgroup, divided among the workers; for WSGI 1.";
     "workers.preload".workers.preload, Reload,
         "Whether Python apps are loaded once per generation, in a process from which the workers are forked, so that they share its memory. \
-         \"strict\": the start or the reload fails when the apps have begun threads or opened connections, which do not survive the fork; \
+         \"strict\": a start, a reload or an upgrade fails when the apps have begun threads or opened connections, which do not survive the fork; \
          with true the log names them. Native apps and static files are made in each worker all the same.";
     "workers.max_requests".workers.max_requests, Reload, "Recycle a worker after so many requests; 0 = never.";
     "workers.max_requests_jitter".workers.max_requests_jitter, Reload,
