@@ -10,6 +10,7 @@ use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::{RouteLimits, RouteTable};
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::request_id;
+use crate::middleware::times::Times;
 use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
     Admitted, Answer, Exchange, Handler, LengthRule, Parcel, Patience, Relayed, Request, RequestContext,
@@ -42,6 +43,8 @@ pub struct Pipeline {
     pub access_log: Option<AccessLog>,
     /// Says in the error log what was refused.
     pub refusals: RefusalLog,
+    /// Told how long apps take; `None` where nobody can ask.
+    pub times: Option<Times>,
     /// Told of every request, for counting.
     pub count_request: Box<dyn Fn() + Send + Sync>,
     /// Offers a connection to the other workers.
@@ -100,9 +103,9 @@ impl Handler for Pipeline {
     /// Once the content is complete.
     async fn respond(&self, route: Route, request: Request, patience: Patience) -> Answer<Route> {
         let Some(mounted) = self.router.mounted(route.mount) else { return Answer::Response(not_found()) };
-        let id = request.context.id;
+        let (id, received) = (request.context.id, request.context.received);
         let limits = CallLimits { time: route.limits.time, patience };
-        match mounted.app.call(request, limits).await {
+        let answer = match mounted.app.call(request, limits).await {
             Ok(response) => Answer::Response(response),
             Err(AppError::Busy(request)) => Answer::Busy(route, request),
             Err(AppError::TooSlow(limit)) => {
@@ -118,7 +121,11 @@ impl Handler for Pipeline {
                     "The application failed to answer.\n",
                 ))
             }
+        };
+        if let (Some(times), Answer::Response(response)) = (&self.times, &answer) {
+            times.note(response.status(), received.elapsed());
         }
+        answer
     }
 
     fn identify(&self) -> RequestId {

@@ -17,3 +17,4 @@ pub mod limits;
 pub mod policy;
 pub mod refusals;
 pub mod request_id;
+pub mod times;

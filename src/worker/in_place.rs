@@ -41,6 +41,7 @@ pub async fn serve_in_place(
         relay: Box::new(|_, _| Relayed::Stayed),
         is_ready: Box::new(|| true),
         board,
+        times: None,
     };
     let pipeline = load::apps(config, loading)
         .and_then(|router| load::pipeline(config, router, ties))

@@ -16,6 +16,7 @@ use crate::middleware::bearer::Authenticator;
 use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::RouteTable;
 use crate::middleware::refusals::RefusalLog;
+use crate::middleware::times::Times;
 use crate::pipeline::{Pipeline, Relay};
 use crate::protocol::forwarded::Forwarding;
 use crate::router::{Place, Router};
@@ -28,6 +29,7 @@ pub(super) struct Ties {
     /// Whether the whole server is ready.
     pub(super) is_ready: Box<dyn Fn() -> bool + Send + Sync>,
     pub(super) board: Arc<Board>,
+    pub(super) times: Option<Times>,
 }
 
 /// Everything a request passes through.
@@ -52,6 +54,7 @@ pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pi
         authenticator,
         access_log,
         refusals: RefusalLog::default(),
+        times: ties.times,
         count_request: ties.count_request,
         relay: ties.relay,
         board: ties.board,

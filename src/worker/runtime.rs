@@ -13,6 +13,7 @@ use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, RetireReason};
 use crate::contract::scoreboard::{self, RecordIndex, Scoreboard};
 use crate::middleware::request_id;
+use crate::middleware::times::Times;
 use crate::net::listeners::ListenerSet;
 use crate::net::{Connection, Drain, OpenConnection};
 use crate::pipeline::Pipeline;
@@ -147,6 +148,8 @@ fn pipeline(
         relay: Box::new(move |connection, parcel| relay::post(post.as_fd(), connection, parcel)),
         is_ready: Box::new(move || whole.is_ready()),
         board,
+        // Without room for it, as when apps have filled the registry, it is not told.
+        times: config.admin.address.as_ref().and_then(|_| Times::new(&handoff.metrics).ok()),
     };
     load::pipeline(config, router, ties)
 }

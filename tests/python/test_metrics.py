@@ -115,6 +115,16 @@ def test_any_worker_tells_the_figures_of_all(serve):
     assert page in admin_page(server)
 
 
+def test_the_server_tells_how_long_its_apps_take(serve):
+    server = serve("metered", "-w", "2", environment=AT_ANY_PORT).ready()
+    ask_often(server, 40)
+    figures = parsed(admin_page(server))
+    assert figures['ferricorn_response_seconds_count{code="2xx"}'] == 40
+    assert figures['ferricorn_response_seconds_bucket{code="2xx",le="+Inf"}'] == 40
+    assert figures['ferricorn_response_seconds_count{code="5xx"}'] == 0
+    assert figures['ferricorn_response_seconds_sum{code="2xx"}'] > 0
+
+
 def test_a_full_registry_fails_nobody_and_is_told_once(serve):
     server = serve("metered", "-w", "1", environment=AT_ANY_PORT).ready()
     assert ask(server, "GET", "/many?0-1500").status == 200

@@ -161,6 +161,17 @@ impl Metrics {
         Ok(Histogram(place, bounds.into()))
     }
 
+    /// A histogram of the server's own, whose name is one that no app can have.
+    ///
+    /// # Errors
+    /// [`MetricError::Full`], or a name that cannot be.
+    pub(crate) fn own_histogram(&self, definition: &Definition<'_>) -> Result<Histogram, MetricError> {
+        let Definition { kind, bounds, .. } = *definition;
+        let span = self.table.find_or_insert(&Text::new(definition)?, bounds)?;
+        let place = Place { table: self.table.clone(), row: self.row, span, kind };
+        Ok(Histogram(place, bounds.into()))
+    }
+
     /// The numbers of any series.
     ///
     /// # Errors
