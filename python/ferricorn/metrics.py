@@ -176,22 +176,33 @@ class _Metric(Generic[_Child]):
     def labels(self, *values: object, **named: object) -> _Child:
         """The series of these values, in the order of the names or by name; keep it where speed matters."""
         if named:
-            if values or named.keys() != set(self.label_names):
-                raise ValueError(f"{self.name} has the labels {self.label_names}")
-            values = tuple(named[name] for name in self.label_names)
-        key = tuple(map(str, values))
-        found = self._children.get(key)
-        if found is None:
-            if len(key) != len(self.label_names):
-                raise ValueError(f"{self.name} has the labels {self.label_names}")
-            labels = list(zip(self.label_names, key))
-            figure = Figure(self._kind, self.name, self.help, labels, self._bounds)
-            found = self._child(figure)
-            # Those without room are not kept: nobody knows how many they will be.
-            if not key or figure.is_told():
-                # Two threads may have made it at once: both count in the same place.
-                found = self._children.setdefault(key, found)
-        return found
+            if values or len(named) != len(self.label_names):
+                raise self._mislabelled()
+            try:
+                values = tuple([named[name] for name in self.label_names])
+            except KeyError:
+                raise self._mislabelled() from None
+        for value in values:
+            # Mostly they are text already, and need not be made so.
+            if type(value) is not str:
+                values = tuple(map(str, values))
+                break
+        found = self._children.get(values)  # type: ignore[arg-type]
+        return found if found is not None else self._made(values)  # type: ignore[arg-type]
+
+    def _made(self, values: tuple[str, ...]) -> _Child:
+        if len(values) != len(self.label_names):
+            raise self._mislabelled()
+        figure = Figure(self._kind, self.name, self.help, list(zip(self.label_names, values)), self._bounds)
+        child = self._child(figure)
+        # Those without room are not kept: nobody knows how many they will be.
+        if values and not figure.is_told():
+            return child
+        # Two threads may have made it at once: both count in the same place.
+        return self._children.setdefault(values, child)
+
+    def _mislabelled(self) -> ValueError:
+        return ValueError(f"{self.name} has the labels {self.label_names}")
 
     def _only(self) -> _Child:
         try:
