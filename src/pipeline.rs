@@ -4,6 +4,7 @@
 use crate::app::{AppError, CallLimits, CutOff};
 use crate::contract::entry::Stage;
 use crate::contract::inflight::{Arrival, Board, Flight};
+use crate::contract::tally::Ledger;
 use crate::middleware::access_log::{AccessLog, Entry};
 use crate::middleware::bearer::{self, Authenticator};
 use crate::middleware::health::HealthPaths;
@@ -22,7 +23,7 @@ use http::{Method, StatusCode};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Offers a connection to the other workers, with what belongs to it.
 pub type Relay = dyn Fn(BorrowedFd<'_>, Parcel<'_>) -> Relayed + Send + Sync;
@@ -51,6 +52,8 @@ pub struct Pipeline {
     pub relay: Box<Relay>,
     /// The requests in flight, for whoever asks and for the case of a crash.
     pub board: Arc<Board>,
+    /// What the answers come to; `None` where there is no other worker to compare with.
+    pub ledger: Option<Ledger>,
 }
 
 /// Where a request goes, and by which limits.
@@ -105,27 +108,28 @@ impl Handler for Pipeline {
         let Some(mounted) = self.router.mounted(route.mount) else { return Answer::Response(not_found()) };
         let (id, received) = (request.context.id, request.context.received);
         let limits = CallLimits { time: route.limits.time, patience };
-        let answer = match mounted.app.call(request, limits).await {
-            Ok(response) => Answer::Response(response),
-            Err(AppError::Busy(request)) => Answer::Busy(route, request),
+        let began = self.ledger.as_ref().and_then(Ledger::began);
+        let response = match mounted.app.call(request, limits).await {
+            Ok(response) => response,
+            Err(AppError::Busy(request)) => return Answer::Busy(route, request),
             Err(AppError::TooSlow(limit)) => {
                 self.say_too_slow(id, limit);
-                Answer::Response(too_slow())
+                too_slow()
             }
-            Err(AppError::CutOff(CutOff::TimeLimit)) => Answer::Response(too_slow()),
-            Err(AppError::CutOff(CutOff::Cancelled)) => Answer::Response(cancelled_response()),
+            Err(AppError::CutOff(CutOff::TimeLimit)) => too_slow(),
+            Err(AppError::CutOff(CutOff::Cancelled)) => cancelled_response(),
             Err(AppError::Failed(reason)) => {
                 tracing::error!(request = %id, traceback = reason, "the app failed");
-                Answer::Response(text_response(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "The application failed to answer.\n",
-                ))
+                text_response(StatusCode::INTERNAL_SERVER_ERROR, "The application failed to answer.\n")
             }
         };
-        if let (Some(times), Answer::Response(response)) = (&self.times, &answer) {
+        if let Some(times) = &self.times {
             times.note(response.status(), received.elapsed());
         }
-        answer
+        if let Some(ledger) = &self.ledger {
+            ledger.answered(began, response.status().is_server_error());
+        }
+        Answer::Response(response)
     }
 
     fn identify(&self) -> RequestId {
@@ -153,6 +157,10 @@ impl Handler for Pipeline {
             let refused = exchange.refused.map(|rejection| rejection.to_string());
             access_log.write(&entry(exchange, refused.as_deref()));
         }
+    }
+
+    fn lends(&self, stays: &mut Option<Instant>) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.lends(stays))
     }
 
     fn relay(&self, connection: BorrowedFd<'_>, parcel: Parcel<'_>) -> Relayed {

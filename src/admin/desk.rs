@@ -133,7 +133,7 @@ mod tests {
             let desk = Arc::clone(&desk);
             async move { desk.listen(admin).await }
         });
-        let first = desk.ask(Command::Reload).unwrap();
+        let first = desk.ask(Command::Reload { canary: None }).unwrap();
         let second = desk.ask(Command::Upgrade).unwrap();
         let third = desk.ask(Command::ReopenLogs).unwrap();
         let petitions = [petition(&master), petition(&master), petition(&master)];
@@ -162,6 +162,6 @@ mod tests {
         drop(master);
         assert!(third.await.is_err(), "there is nobody to answer");
         listening.await.unwrap().unwrap();
-        assert_eq!(desk.ask(Command::Reload).unwrap_err(), ENDED);
+        assert_eq!(desk.ask(Command::Reload { canary: None }).unwrap_err(), ENDED);
     }
 }

@@ -165,7 +165,7 @@ enum Wait {
 /// What a path and a query ask for; `None` when there is no such command.
 fn command(path: &str, query: &str) -> Option<Result<(Command, Wait), String>> {
     let mut command = match path {
-        "/reload" => Ok(Command::Reload),
+        "/reload" => Ok(Command::Reload { canary: None }),
         "/scale" => Err("say how many: ?to=4, ?by=1 or ?by=-1".to_owned()),
         "/reopen" => Ok(Command::ReopenLogs),
         "/upgrade" => Ok(Command::Upgrade),
@@ -178,6 +178,11 @@ fn command(path: &str, query: &str) -> Option<Result<(Command, Wait), String>> {
         match part.split_once('=') {
             Some(("wait", "yes")) => wait = Wait::Yes,
             Some(("wait", "no")) => wait = Wait::No,
+            Some(("canary_ms", time)) if path == "/reload" => {
+                let time: Result<u64, _> = time.parse();
+                let time = time.map_err(|_| "canary_ms is a number of milliseconds".to_owned());
+                command = time.map(|time| Command::Reload { canary: Some(Duration::from_millis(time)) });
+            }
             Some(("to", count)) if path == "/scale" => {
                 let count = count.parse().map_err(|_| format!("{count:?} is no number of workers"));
                 command = count.map(|count| Command::Scale(Scale::To(count)));
@@ -229,13 +234,22 @@ mod tests {
     #[test]
     fn commands_are_paths_with_their_arguments() {
         let taken = |path, query| command(path, query).unwrap().unwrap();
-        assert_eq!(taken("/reload", ""), (Command::Reload, Wait::Yes));
-        assert_eq!(taken("/reload", "wait=no"), (Command::Reload, Wait::No));
+        assert_eq!(taken("/reload", ""), (Command::Reload { canary: None }, Wait::Yes));
+        let canary = Some(Duration::from_secs(10));
+        assert_eq!(taken("/reload", "wait=yes&canary_ms=10000"), (Command::Reload { canary }, Wait::Yes));
+        assert_eq!(taken("/reload", "wait=no"), (Command::Reload { canary: None }, Wait::No));
         assert_eq!(taken("/scale", "to=3&wait=yes"), (Command::Scale(Scale::To(3)), Wait::Yes));
         assert_eq!(taken("/scale", "by=-2"), (Command::Scale(Scale::By(-2)), Wait::Yes));
         assert_eq!(taken("/quit", "wait=no"), (Command::Stop(Pace::Quick), Wait::No));
         assert!(command("/nonsense", "").is_none());
-        for (path, query) in [("/scale", ""), ("/scale", "to=-1"), ("/reload", "to=1"), ("/reload", "x")] {
+        for (path, query) in [
+            ("/scale", ""),
+            ("/scale", "to=-1"),
+            ("/reload", "to=1"),
+            ("/reload", "canary_ms=1s"),
+            ("/stop", "canary_ms=1"),
+            ("/reload", "x"),
+        ] {
             assert!(command(path, query).unwrap().is_err(), "{path}?{query}");
         }
     }

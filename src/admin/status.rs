@@ -3,6 +3,7 @@
 use super::http::Site;
 use crate::contract::control::{Stage, State, Unity};
 use crate::contract::scoreboard::{Record, WorkerState};
+use crate::contract::tally::{Part, Tally};
 use crate::sys::process;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -15,6 +16,10 @@ pub(super) fn value(site: &Site) -> Value {
     let now = seconds(SystemTime::now());
     let mut records: Vec<_> = scoreboard.records().filter(|record| record.pid().0 != 0).collect();
     records.sort_by_key(|record| (record.slot(), record.started(), record.pid()));
+    let canary = records.iter().find(|record| record.part() == Part::Canary).map(|record| {
+        let Tally { answers, errors, .. } = record.tally();
+        json!({ "pid": record.pid().0, "slot": record.slot().0, "answers": answers, "server_errors": errors })
+    });
     let workers: Vec<Value> = records.into_iter().map(|record| worker(record, now)).collect();
     let totals = scoreboard.totals();
     json!({
@@ -24,6 +29,7 @@ pub(super) fn value(site: &Site) -> Value {
         "ready": scoreboard.is_ready(),
         "generation": state.as_ref().map(|state| state.generation.0),
         "trouble": state.as_ref().and_then(|state| state.trouble.clone()),
+        "canary": canary,
         "workers_ready": state.as_ref().map(|state| state.ready),
         "workers_wanted": state.as_ref().map(|state| state.wanted),
         "started": seconds(facts.started),
@@ -60,6 +66,8 @@ fn worker(record: Record<'_>, now: u64) -> Value {
         "requests": record.requests_total().load(Ordering::Relaxed),
         "connections": record.connections_open().load(Ordering::Relaxed),
         "connections_total": record.connections_total().load(Ordering::Relaxed),
+        "server_errors": record.tally().errors,
+        "canary": record.part() == Part::Canary,
         "resident_bytes": process::resident_bytes(record.pid()),
     })
 }

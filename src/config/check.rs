@@ -115,6 +115,9 @@ fn workers(config: &Config, findings: &mut Findings<'_>) {
         let message = "has no effect while workers.max_age is 0s; set that too, or remove this";
         findings.add("workers.max_age_jitter", message);
     }
+    if workers.canary.requests == 0 {
+        findings.add("workers.canary_requests", "expected at least 1");
+    }
     if workers.max_requests_jitter > 0 && workers.max_requests == 0 {
         findings.add(
             "workers.max_requests_jitter",

@@ -5,6 +5,7 @@ mod access_pattern;
 mod admin;
 mod auth;
 mod build;
+mod canary;
 mod check;
 mod check_auth;
 mod counts;
@@ -35,6 +36,7 @@ pub use admin::{Admin, ControlSocket};
 pub use auth::{
     Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
 };
+pub use canary::{Canary, Ratio};
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
 pub use load::{Changes, Loaded, Reloader, Sources, load};
@@ -45,7 +47,7 @@ pub use preload::Preload;
 pub use print::{ShowOrigin, reference, to_json, to_toml};
 pub(crate) use schema::mount_prefix;
 pub use server::{ForwardedField, Server};
-pub use units::{BindAddress, ByteSize, Mode, Share, Threads, WorkerCount};
+pub use units::{BindAddress, ByteSize, Mode, Share, Threads, WorkerCount, parse_duration};
 pub use warm_up::{WarmUp, WarmUpScheme};
 
 use std::collections::BTreeMap;
@@ -136,6 +138,8 @@ pub struct Workers {
     pub preload: Preload,
     /// How many additional workers a reload may start at once. Default 25 %, at least one.
     pub max_surge: Share,
+    /// How the first worker of a new generation is tried. Default: not at all.
+    pub canary: Canary,
     /// Requests that a new worker answers itself before it is ready.
     pub warm_up: Vec<WarmUp>,
     /// Program and arguments, run before any worker of a generation is started; empty: nothing is run.

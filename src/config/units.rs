@@ -166,7 +166,11 @@ pub(super) fn show_duration(duration: Duration) -> String {
 }
 
 /// Parses `"30s"`, `"500ms"`, `"1m30s"`; at most ten years, so that deadlines cannot overflow.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+/// A time, from numbers with their units: `30s`, `1m30s`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err("a duration is a number and a unit: \"30s\"".into());

@@ -6,12 +6,16 @@ use crate::contract::inquiry::Inquiry;
 use crate::contract::message::Malformed;
 use crate::contract::slot::Generation;
 use crate::sys::process::Pid;
+use std::time::Duration;
 
 /// What the master can be asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Read the configuration and the apps anew.
-    Reload,
+    Reload {
+        /// How long its first worker is tried; `None`: as the configuration says.
+        canary: Option<Duration>,
+    },
     /// Have another number of workers.
     Scale(Scale),
     /// Open the log files anew.
@@ -127,7 +131,11 @@ impl Petition {
     pub fn encode(self) -> Vec<u8> {
         let mut bytes = self.ticket.0.to_le_bytes().to_vec();
         match self.command {
-            Command::Reload => bytes.push(1),
+            Command::Reload { canary: None } => bytes.push(1),
+            Command::Reload { canary: Some(time) } => {
+                bytes.push(9);
+                bytes.extend(u64::try_from(time.as_millis()).unwrap_or(u64::MAX).to_le_bytes());
+            }
             Command::Scale(Scale::To(count)) => {
                 bytes.push(2);
                 bytes.extend(count.to_le_bytes());
@@ -156,7 +164,11 @@ impl Petition {
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let (ticket, rest) = bytes.split_first_chunk().ok_or(Malformed)?;
         let command = match *rest {
-            [1] => Command::Reload,
+            [1] => Command::Reload { canary: None },
+            [9, ref time @ ..] => {
+                let time = u64::from_le_bytes(time.try_into().map_err(|_| Malformed)?);
+                Command::Reload { canary: Some(Duration::from_millis(time)) }
+            }
             [2, a, b] => Command::Scale(Scale::To(u16::from_le_bytes([a, b]))),
             [3, a, b] => Command::Scale(Scale::By(i16::from_le_bytes([a, b]))),
             [4] => Command::ReopenLogs,
@@ -292,7 +304,8 @@ mod tests {
     #[test]
     fn petitions_survive_the_journey() {
         let commands = [
-            Command::Reload,
+            Command::Reload { canary: None },
+            Command::Reload { canary: Some(Duration::from_millis(0x0102_0304_0506)) },
             Command::Scale(Scale::To(0x1234)),
             Command::Scale(Scale::By(-3)),
             Command::ReopenLogs,

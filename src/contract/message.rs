@@ -31,6 +31,8 @@ pub enum Order {
     },
     /// For a mold: fork a worker.
     Cast(Cast),
+    /// Serve this connection, on which nothing has been received that is not answered; its descriptor comes with the message.
+    Take,
     /// An address is not configured any more: take what waits in its queues, and close them.
     Close {
         /// Index in the `ListenerSet`.
@@ -81,6 +83,8 @@ pub enum Report {
     },
     /// It serves on but wants a successor.
     Retiring(RetireReason),
+    /// Another worker should serve this connection for a while; its descriptor comes with the message.
+    Lends,
     /// What became of [`Order::Inquire`].
     Answered {
         /// Who has asked.
@@ -113,6 +117,7 @@ impl Order {
             Self::Drain(DrainReason::Replaced) => vec![1],
             Self::Drain(DrainReason::ServerStop) => vec![2],
             Self::Announce => vec![8],
+            Self::Take => vec![10],
             Self::Stop => vec![3],
             Self::ReopenLogs => vec![4],
             Self::Vacancies => vec![5],
@@ -149,6 +154,7 @@ impl Order {
             [1] => Ok(Self::Drain(DrainReason::Replaced)),
             [2] => Ok(Self::Drain(DrainReason::ServerStop)),
             [8] => Ok(Self::Announce),
+            [10] => Ok(Self::Take),
             [3] => Ok(Self::Stop),
             [4] => Ok(Self::ReopenLogs),
             [5] => Ok(Self::Vacancies),
@@ -178,6 +184,7 @@ impl Report {
         match self {
             Self::Ready => vec![1],
             Self::Born => vec![20],
+            Self::Lends => vec![6],
             Self::Failed { reason, text } => {
                 let excess = text.len().saturating_sub(TEXT_MAX);
                 let start = (excess..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
@@ -204,6 +211,7 @@ impl Report {
         match bytes {
             [1] => Ok(Self::Ready),
             [20] => Ok(Self::Born),
+            [6] => Ok(Self::Lends),
             [2, status, text @ ..] => Ok(Self::Failed {
                 reason: ExitReason::from_status(i32::from(*status)).ok_or(Malformed)?,
                 text: String::from_utf8(text.to_vec()).map_err(|_| Malformed)?,
@@ -237,6 +245,7 @@ mod tests {
             Order::Drain(DrainReason::Replaced),
             Order::Drain(DrainReason::ServerStop),
             Order::Announce,
+            Order::Take,
             Order::Stop,
             Order::ReopenLogs,
             Order::Vacancies,
@@ -263,6 +272,7 @@ mod tests {
         let reports = [
             Report::Ready,
             Report::Born,
+            Report::Lends,
             failed(ExitReason::AppLoadFailed, "Traceback …\nImportError: no module named x"),
             failed(ExitReason::BootFailed, ""),
             Report::Retiring(RetireReason::MaxRequests),
@@ -291,7 +301,7 @@ mod tests {
         for bytes in [&b""[..], &[0], &[1, 1], &[6, 1, 2, 3], &[7, 1], &[9; 18], &[255; 9]] {
             assert_eq!(Order::decode(bytes), Err(Malformed), "{bytes:?}");
         }
-        for bytes in [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[6], &[64, 1], &[64; 12]] {
+        for bytes in [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[6, 1], &[64, 1], &[64; 12]] {
             assert_eq!(Report::decode(bytes), Err(Malformed), "{bytes:?}");
         }
     }

@@ -14,6 +14,7 @@ pub mod message;
 pub mod metrics;
 pub mod scoreboard;
 pub mod slot;
+pub mod tally;
 
 pub use entry::Entry;
 pub use exit::ExitReason;

@@ -239,6 +239,11 @@ impl<'a> Record<'a> {
         &self.fields[BEAT]
     }
 
+    /// What `tally` keeps.
+    pub(super) fn tally_words(self) -> &'a [AtomicU64] {
+        &self.fields[TALLY..]
+    }
+
     /// When the process was started, in seconds since 1970. Written by the master.
     pub fn started(self) -> u64 {
         self.load(STARTED)
@@ -299,6 +304,8 @@ const CONNECTIONS_OPEN: usize = 5;
 const CONNECTIONS_TOTAL: usize = 6;
 const STARTED: usize = 7;
 const BEAT: usize = 8;
+/// From here on they are `tally`'s. A program that has none of that leaves zeros.
+const TALLY: usize = 9;
 /// Two cache lines, so that workers do not write into each other's.
 const FIELDS: usize = 16;
 

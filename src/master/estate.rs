@@ -33,6 +33,9 @@ pub(super) struct Estate {
     scale_later: Option<(Option<u16>, i32)>,
     /// A reload was asked for that must wait.
     again: bool,
+    /// How its first worker is to be tried; a program that had none of that says nothing of it.
+    #[serde(default)]
+    canary: Option<Duration>,
 }
 
 /// A worker process.
@@ -71,6 +74,7 @@ impl Supervisor {
             scale: numbers(&tickets.scale),
             scale_later: self.scale_later.map(Deferred::parts),
             again: self.again,
+            canary: self.canary_wish.time(),
         }
     }
 
@@ -104,6 +108,9 @@ impl Supervisor {
         supervisor.tickets.scale = tickets(&estate.scale);
         supervisor.scale_later = estate.scale_later.map(Deferred::of_parts);
         supervisor.again = estate.again;
+        if estate.again {
+            supervisor.canary_wish.add(estate.canary);
+        }
         if supervisor.scale_later.is_none() {
             supervisor.scale_begins(now);
         }

@@ -4,13 +4,16 @@ use super::estate::Estate;
 use super::herald::Bulletin;
 use super::mold::Preload;
 use super::recycle::{MemoryLimits, Plan, Surfeit, Weights};
+use crate::config::Canary;
 use crate::contract::control::{Command, Pace, State, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{Order, Report, RetireReason};
 use crate::contract::scoreboard::{Service, WorkerState};
+use crate::contract::tally::Tally;
 use crate::sys::process::Pid;
 use crate::sys::wait::WaitOutcome;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Something that has happened.
@@ -40,6 +43,8 @@ pub(super) enum Event {
     Proof(ProofNews),
     /// The answer to [`Action::Weigh`].
     Weighed(Weights),
+    /// The answer to [`Action::Compare`]: what each worker has counted.
+    Compared(BTreeMap<Pid, Tally>),
     /// The answer to [`Action::Look`]: what each worker has counted to.
     Looked(Vec<(Pid, u64)>),
     /// A worker says something.
@@ -102,6 +107,10 @@ pub(super) enum Action {
     KillAdmin,
     /// See how much memory workers have; answered by `Weighed`.
     Weigh(MemoryLimits),
+    /// See what this canary and the other workers have counted; answered by `Compared`.
+    Compare { canary: Pid },
+    /// No canary is tried any more.
+    EndComparison,
     /// Open the master's own logs anew; answered by `LogsReopened`.
     ReopenLogs,
     /// Write a worker's state into the scoreboard.
@@ -175,6 +184,8 @@ pub(super) struct Pool {
     pub(super) drain: Duration,
     /// Time between being told to stop and stopping.
     pub(super) lame_duck: Duration,
+    /// How a reload tries its first worker.
+    pub(super) canary: Canary,
     /// Time from fork to ready.
     pub(super) boot: Duration,
     /// Whether a mold forks the workers.
@@ -264,6 +275,7 @@ pub(super) enum Note {
         old: usize,
         new: usize,
     },
+    Canary(CanaryNote),
     Scaled {
         workers: usize,
     },
@@ -278,6 +290,21 @@ pub(super) enum Note {
     AdminEnded(String),
     ControlSocketGone,
     Upgrade(UpgradeNote),
+}
+
+/// What is said of a canary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum CanaryNote {
+    Begun {
+        who: Who,
+        time: Duration,
+    },
+    /// It does as well as the others.
+    Passed(String),
+    /// It got too few requests to tell.
+    Unproven(String),
+    /// No old worker is left.
+    Alone,
 }
 
 /// What is said of an upgrade.

@@ -25,6 +25,7 @@ pub(super) fn of(note: &Note) -> Option<Figure> {
         | Note::NobodyServes
         | Note::ReloadPostponed
         | Note::ReloadStarted { .. }
+        | Note::Canary(_)
         | Note::Scaled { .. }
         | Note::NotScaled { .. }
         | Note::Announced(_)

@@ -270,6 +270,7 @@ impl Performer {
                 | Order::Drain(_)
                 | Order::Stop
                 | Order::Announce
+                | Order::Take
                 | Order::Inquire { .. }
                 | Order::Vacancies,
                 _,
@@ -283,7 +284,7 @@ fn news(generation: Generation, report: Report) -> Option<Event> {
     let news = match report {
         Report::Ready => MoldNews::Loaded,
         Report::Failed { reason, text } => MoldNews::Failed { reason, text },
-        Report::Born | Report::Retiring(_) | Report::Answered { .. } => return None,
+        Report::Born | Report::Lends | Report::Retiring(_) | Report::Answered { .. } => return None,
     };
     Some(Event::Mold { generation, news })
 }

@@ -7,6 +7,7 @@
 use super::crew::{Life, Worker};
 use super::event::{Action, Note};
 use super::supervisor::{Phase, Supervisor};
+use super::trouble::Blame;
 use crate::contract::message::DrainReason;
 use crate::sys::process::Pid;
 use std::collections::BTreeMap;
@@ -68,8 +69,13 @@ impl Supervisor {
     /// A successor comes first. It cannot be told to leave, so its time to do so is what it has left.
     fn stands_still(&mut self, now: Instant, pid: Pid) {
         let Some(who) = self.crew.who(pid) else { return };
-        let Some(worker) = self.crew.workers.get_mut(&pid) else { return };
         self.out.push(Action::Say(Note::StandsStill(who)));
+        if self.canary() == Some(pid) {
+            let text =
+                format!("canary: the event loop of worker pid {pid} stands still (timeouts.heartbeat)");
+            return self.fail_reload(now, text, Blame::Canary);
+        }
+        let Some(worker) = self.crew.workers.get_mut(&pid) else { return };
         if let Life::Ready { since } = worker.life {
             worker.life = Life::Retiring { since };
         }

@@ -157,6 +157,10 @@ impl Supervisor {
             {
                 self.pool.boot
             }
+            Stage::Reloading if self.does(|action| matches!(action, Action::Compare { .. })) => {
+                // Until it is looked at again, and to the end of what follows.
+                self.pool.boot
+            }
             Stage::Stopping if novelty == Novelty::New => self.pool.lame_duck + self.pool.drain,
             Stage::Starting | Stage::Reloading | Stage::Stopping | Stage::Serving => return None,
         };

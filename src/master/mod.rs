@@ -6,6 +6,7 @@
 mod adopt;
 mod attend;
 mod birth;
+mod canary;
 mod check;
 mod command;
 mod control;
@@ -20,7 +21,9 @@ pub mod handover;
 mod heartbeat;
 mod herald;
 mod inquiries;
+mod judgement;
 mod legacy;
+mod loans;
 mod manager;
 mod mold;
 mod notes;
@@ -302,6 +305,7 @@ fn pool(config: &Config) -> Pool {
             },
         },
         heartbeat: Some(timeouts.heartbeat).filter(|limit| !limit.is_zero()),
+        canary: config.workers.canary,
         preload: if config.preloads() { Preload::Yes } else { Preload::No },
     }
 }

@@ -1,6 +1,6 @@
 //! The master's log lines: one per event, in lower case. Scripts and tests wait for them.
 
-use super::event::{KillReason, MoldNote, Note, UpgradeNote, Who};
+use super::event::{CanaryNote, KillReason, MoldNote, Note, UpgradeNote, Who};
 use super::recycle::Surfeit;
 use crate::contract::control::Pace;
 use crate::contract::entry::{Entry, Stage};
@@ -74,6 +74,7 @@ pub(super) fn write(note: &Note) {
         Note::AdminEnded(how) => warn!("the admin process ended, another one follows: {how}"),
         Note::ControlSocketGone => info!("the control socket was removed; it is made anew"),
         Note::Upgrade(note) => write_upgrade(note),
+        Note::Canary(note) => write_canary(note),
     }
 }
 
@@ -87,6 +88,21 @@ fn write_upgrade(note: &UpgradeNote) {
             None => error!("upgrade failed: this program goes on; {reason}"),
         },
         UpgradeNote::Done { generation } => info!("upgrade done: generation {generation}"),
+    }
+}
+
+fn write_canary(note: &CanaryNote) {
+    match note {
+        CanaryNote::Begun { who: Who { slot, pid, generation }, time } => {
+            info!(%slot, %pid, %generation, "canary: one new worker serves for {time:?} beside the old ones, and is compared with them");
+        }
+        CanaryNote::Passed(text) => info!("canary passed: {text}"),
+        CanaryNote::Unproven(text) => {
+            warn!("canary: too few requests to tell, the reload goes on: {text}");
+        }
+        CanaryNote::Alone => {
+            warn!("canary: no old worker is left to compare with, the reload goes on");
+        }
     }
 }
 

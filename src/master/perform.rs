@@ -7,6 +7,7 @@ use super::foundry::Foundry;
 use super::handover::ConfigText;
 use super::herald::Bulletin;
 use super::legacy::Legacies;
+use super::loans::Loans;
 use super::pid_file::PidFile;
 use super::proof::Proof;
 use super::shelf::Shelf;
@@ -51,6 +52,7 @@ pub(super) struct Performer {
     /// What workers who have just died have left.
     pub(super) legacies: Legacies,
     pub(super) foundry: Foundry,
+    pub(super) loans: Loans,
     /// The check command that runs.
     pub(super) check: Option<Run>,
     /// The child in which the next program is proven.
@@ -144,6 +146,7 @@ impl Performer {
             office,
             legacies: Legacies::new(),
             foundry: Foundry::default(),
+            loans: Loans::default(),
             check: None,
             proof: None,
             proven_config: None,
@@ -193,6 +196,8 @@ impl Performer {
             }
             Action::Settle { generation } => self.settle(generation),
             Action::Check { generation } => return self.begin_check(generation),
+            Action::Compare { canary } => return Some(self.compare(canary)),
+            Action::EndComparison => self.end_comparison(),
             Action::Weigh(limits) => return Some(self.weigh(limits)),
             Action::EndCheck => {
                 if let Some(run) = &self.check {
@@ -271,11 +276,12 @@ impl Performer {
 
     /// Reads what a worker has reported.
     fn listen(&mut self, pid: Pid, events: &mut VecDeque<Event>) {
-        let Some(link) = self.links.get_mut(&pid) else { return };
         for _ in 0..REPORTS_AT_ONCE {
+            let Some(link) = self.links.get_mut(&pid) else { return };
             let Some(channel) = &link.channel else { return };
             match channel::receive(channel.as_fd()) {
-                Ok(Received::Message(bytes, _)) => match Report::decode(&bytes) {
+                Ok(Received::Message(bytes, descriptors)) => match Report::decode(&bytes) {
+                    Ok(Report::Lends) => descriptors.iter().for_each(|lent| self.pass_on(pid, lent)),
                     Ok(report) => events.push_back(Event::Reported { pid, report }),
                     Err(error) => warn!(%pid, "{error}"),
                 },
@@ -373,7 +379,7 @@ fn command(signal: Signal) -> Option<Command> {
         Signal::Child => None,
         Signal::Terminate => Some(Command::Stop(Pace::Graceful)),
         Signal::Interrupt | Signal::Quit => Some(Command::Stop(Pace::Quick)),
-        Signal::HangUp => Some(Command::Reload),
+        Signal::HangUp => Some(Command::Reload { canary: None }),
         Signal::User1 => Some(Command::ReopenLogs),
         Signal::User2 => Some(Command::Upgrade),
         Signal::More => Some(Command::Scale(Scale::By(1))),

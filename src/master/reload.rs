@@ -1,5 +1,6 @@
 //! A reload: new workers wave by wave, each proven before those it replaces are told to leave.
 
+use super::canary::Trying;
 use super::check::Trial;
 use super::crew::{Life, Seat};
 use super::event::{Action, Finish, Note, Pool};
@@ -10,7 +11,7 @@ use crate::contract::control::{Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
 use std::collections::{BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A reload on its way.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(super) struct Reload {
     pub(super) pool: Pool,
     /// Where it is with its check command.
     pub(super) trial: Trial,
+    /// Where it is with its canary.
+    pub(super) trying: Trying,
     /// When it has failed, if it is not done by then.
     deadline: Instant,
     /// How long the next wave waits for those to leave who were told to.
@@ -47,7 +50,9 @@ impl Reload {
             generation,
             pool,
             trial: Trial::new(pool.check),
-            deadline: now + pool.reload,
+            trying: Trying::new(pool.canary),
+            // A canary's time is its own.
+            deadline: now + pool.reload + pool.canary.longest(),
             patience: now + pool.drain,
             todo,
             wave: BTreeSet::new(),
@@ -59,6 +64,7 @@ impl Reload {
     pub(super) fn begun(now: Instant, generation: Generation, pool: Pool, ready: BTreeSet<Slot>) -> Self {
         let mut reload = Self::new(now, generation, pool);
         reload.trial = Trial::Passed;
+        reload.trying = Trying::Over;
         reload.todo.retain(|slot| !ready.contains(slot));
         reload.wave = ready;
         reload
@@ -66,7 +72,8 @@ impl Reload {
 
     /// Whether the reload will fill, or is filling, this slot.
     pub(super) fn claims(&self, slot: Slot) -> bool {
-        self.wave.contains(&slot) || self.todo.contains(&slot)
+        // Those that wait for the verdict on a canary would wait long.
+        self.wave.contains(&slot) || (self.todo.contains(&slot) && self.trying.watched().is_none())
     }
 
     /// Whether a worker's failure is the reload's.
@@ -77,11 +84,13 @@ impl Reload {
     /// When something must be done about it, if nothing else happens.
     pub(super) fn due(&self) -> Instant {
         let waits = self.wave.is_empty() && self.trial == Trial::Passed;
-        if waits { self.patience.min(self.deadline) } else { self.deadline }
+        let due = if waits { self.patience.min(self.deadline) } else { self.deadline };
+        self.trying.due().map_or(due, |look| look.min(due))
     }
 
     fn next_size(&self) -> usize {
-        usize::from(self.pool.surge.max(1)).min(self.todo.len())
+        let most = if self.trying.is_due() { 1 } else { usize::from(self.pool.surge.max(1)) };
+        most.min(self.todo.len())
     }
 
     fn next_wave(&mut self) {
@@ -91,8 +100,9 @@ impl Reload {
 
 impl Supervisor {
     /// One reload at a time; however many are asked for meanwhile, one more follows, which has what they all changed.
-    pub(super) fn ask_reload(&mut self, ticket: Option<Ticket>) {
+    pub(super) fn ask_reload(&mut self, ticket: Option<Ticket>, canary: Option<Duration>) {
         self.await_reload(ticket);
+        self.canary_wish.add(canary);
         if self.is_changing() || !self.has_served() {
             self.again = true;
             self.say(Note::ReloadPostponed);
@@ -109,8 +119,10 @@ impl Supervisor {
 
     /// The new configuration has been read, or not.
     pub(super) fn begin_reload(&mut self, now: Instant, loaded: Result<Pool, String>) {
+        let wish = std::mem::take(&mut self.canary_wish);
         match loaded {
-            Ok(pool) => {
+            Ok(mut pool) => {
+                pool.canary = wish.apply(pool.canary);
                 let generation = Generation(self.last_generation.0.saturating_add(1));
                 self.last_generation = generation;
                 self.molds.add(generation, pool.preload);
@@ -159,6 +171,9 @@ impl Supervisor {
                 for slot in absent {
                     self.start_in_wave(slot, generation);
                 }
+                return;
+            }
+            if !self.canary_is_over(now, generation, &wave) {
                 return;
             }
             self.commit_wave(now, generation, &wave);

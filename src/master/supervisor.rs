@@ -2,6 +2,7 @@
 //!
 //! [`Supervisor::step`] takes what has happened and gives what to do. It reads no clock and calls no system.
 
+use super::canary::CanaryWish;
 use super::check::{Check, Trial};
 use super::crew::{Crew, Life, Seat, Worker};
 use super::event::{Action, Event, KillReason, Note, Pool, Who};
@@ -45,6 +46,10 @@ pub(super) struct Supervisor {
     pub(super) reload: Option<Reload>,
     /// A reload was asked for that must wait.
     pub(super) again: bool,
+    /// How that one is to try its first worker.
+    pub(super) canary_wish: CanaryWish,
+    /// The workers have been told of a canary.
+    pub(super) compares: bool,
     /// Where the upgrade is, if one is under way.
     pub(super) upgrade: Upgrade,
     /// The number of workers to have after the reload, where one was asked for.
@@ -98,6 +103,8 @@ impl Supervisor {
             pending: BTreeMap::new(),
             reload: None,
             again: false,
+            canary_wish: CanaryWish::default(),
+            compares: false,
             upgrade: Upgrade::default(),
             scale_later: None,
             tickets: Tickets::default(),
@@ -134,6 +141,7 @@ impl Supervisor {
             Event::Looked(beats) => self.looked(now, beats),
             Event::Proof(news) => self.hear_of_proof(now, news),
             Event::Weighed(weights) => self.weighed(now, weights),
+            Event::Compared(tallies) => self.compared(now, tallies),
         }
         self.kill_overdue(now);
         self.end_overdue_check(now);
@@ -142,6 +150,7 @@ impl Supervisor {
         self.end_overdue_proof(now);
         self.end_overdue_inquiries(now);
         self.settle(now);
+        self.end_comparison();
         self.tend_molds(now);
         self.attend(now);
         self.tell_manager(now);
@@ -247,7 +256,8 @@ impl Supervisor {
             (Report::Retiring(reason), Life::Ready { .. }) => self.wants_to_retire(pid, reason),
             (Report::Answered { ticket, verdict }, _) => self.inquired(ticket, &verdict),
             // Said before it knew that it is to leave.
-            (Report::Born | Report::Ready | Report::Failed { .. } | Report::Retiring(_), _) => {}
+            (Report::Born | Report::Lends, _)
+            | (Report::Ready | Report::Failed { .. } | Report::Retiring(_), _) => {}
         }
     }
 
@@ -269,7 +279,10 @@ impl Supervisor {
             }
             Life::Ready { since } | Life::Retiring { since } => {
                 self.say(Note::Crashed { who, how: how.clone() });
-                if self.is_tried(who.slot, who.generation) {
+                if self.canary() == Some(pid) {
+                    let text = format!("canary: worker pid {pid} ended while it was tried: {how}");
+                    self.fail_reload(now, text, Blame::Canary);
+                } else if self.is_tried(who.slot, who.generation) {
                     let text = format!("worker pid {pid} ended just after it was ready: {how}");
                     self.fail_reload(now, text, Blame::Code);
                 } else if let Some(seat) = self.seats.get_mut(&who.slot) {

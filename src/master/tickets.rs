@@ -48,7 +48,7 @@ impl Supervisor {
             return self.answer(ticket, &Verdict::Failed(STOPPING.into()));
         }
         match command {
-            Command::Reload => self.ask_reload(ticket),
+            Command::Reload { canary } => self.ask_reload(ticket, canary),
             Command::Scale(scale) => self.ask_scale(now, ticket, scale),
             Command::Upgrade => self.ask_upgrade(ticket),
             Command::ReopenLogs | Command::Stop(_) | Command::Inquire { .. } => {}

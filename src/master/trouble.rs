@@ -3,7 +3,7 @@
 use super::event::Note;
 use super::respawn::Respawn;
 use super::supervisor::Supervisor;
-use crate::contract::handoff::Generation;
+use crate::contract::handoff::{Generation, Slot};
 use std::time::Instant;
 
 /// Why the last reload did not succeed; kept until one does.
@@ -30,6 +30,8 @@ pub(super) enum Extent {
 pub(super) enum Blame {
     /// It does not start, or has not passed its check.
     Code,
+    /// It starts, and does worse than that which serves.
+    Canary,
     /// Nothing: something else was wrong.
     Circumstances,
 }
@@ -43,6 +45,8 @@ enum Code {
     Broken {
         attempts: Respawn,
     },
+    /// Known to do worse. Nobody is replaced by it, and slots without a worker wait, as long as anybody serves.
+    Refused,
 }
 
 impl Supervisor {
@@ -55,6 +59,7 @@ impl Supervisor {
                 attempts.failed(now);
                 Code::Broken { attempts }
             }
+            (Extent::Undone, Blame::Canary, _) => Code::Refused,
             // Of another program nothing is known here.
             (Extent::NotUpgraded, _, before) => before.unwrap_or(Code::Unsuspected),
             (Extent::Undone, Blame::Circumstances, Some(code)) => code,
@@ -67,7 +72,7 @@ impl Supervisor {
     /// A worker has become ready, so the code on disk starts.
     pub(super) fn code_has_started(&mut self) {
         if let Some(trouble) = &mut self.trouble
-            && let Code::Broken { .. } = trouble.code
+            && matches!(trouble.code, Code::Broken { .. } | Code::Refused)
         {
             trouble.code = Code::Unsuspected;
             self.say(Note::CodeStarts);
@@ -81,13 +86,27 @@ impl Supervisor {
                 attempts.failed(now);
                 Delayed::All
             }
-            Some(Trouble { code: Code::Unsuspected, .. }) | None => Delayed::Slot,
+            Some(Trouble { code: Code::Unsuspected | Code::Refused, .. }) | None => Delayed::Slot,
         }
     }
 
-    /// Whether the code on disk is known not to start.
+    /// Whether the code on disk is known not to start, or to do worse than that which serves.
     pub(super) fn is_degraded(&self) -> bool {
-        matches!(&self.trouble, Some(Trouble { code: Code::Broken { .. }, .. }))
+        matches!(&self.trouble, Some(Trouble { code: Code::Broken { .. } | Code::Refused, .. }))
+    }
+
+    /// Whether a slot without a worker may have one of this generation, whatever code that would load.
+    ///
+    /// Code that may not start is tried one slot at a time. Code that does worse, or of which nobody knows yet what it does,
+    /// is better than nothing, and worse than siblings that serve the slot's sockets.
+    pub(super) fn may_load(&self, slot: Slot, generation: Generation) -> bool {
+        let is_from_disk = !self.molds.is_ready(generation);
+        let is_refused = matches!(&self.trouble, Some(Trouble { code: Code::Refused, .. }));
+        if is_from_disk && (self.canary().is_some() || is_refused) {
+            return self.crew.select(|worker| worker.life.serves()).is_empty() && !self.is_trying();
+        }
+        // Nobody is replaced who serves, and one attempt is enough to tell.
+        !self.lacks_code(generation) || (!self.crew.serves(slot) && !self.is_trying())
     }
 
     /// Whether a worker of this generation would load code that is known not to start.
@@ -99,7 +118,7 @@ impl Supervisor {
     pub(super) fn next_attempt(&self) -> Option<Instant> {
         match &self.trouble {
             Some(Trouble { code: Code::Broken { attempts }, .. }) => attempts.due(),
-            Some(Trouble { code: Code::Unsuspected, .. }) | None => None,
+            Some(Trouble { code: Code::Unsuspected | Code::Refused, .. }) | None => None,
         }
     }
 

@@ -43,9 +43,7 @@ impl Supervisor {
             && self.has_room(slot)
             && self.has_turn(slot)
             && !self.molds.delays(generation)
-            // With code that is known not to start: nobody is replaced who serves, and one attempt is enough to tell.
-            && (!self.lacks_code(generation)
-                || (!self.crew.serves(slot) && !self.is_trying()))
+            && self.may_load(slot, generation)
     }
 
     /// Whether the slot needs a worker that the reload will not bring.
@@ -57,7 +55,7 @@ impl Supervisor {
             && !self.crew.is_settled(slot)
     }
 
-    fn is_trying(&self) -> bool {
+    pub(super) fn is_trying(&self) -> bool {
         !self.pending.is_empty()
             || self.molds.comes()
             || self.crew.workers.values().any(|worker| worker.life.is_starting())

@@ -23,6 +23,7 @@ use crate::contract::inflight::Flight;
 use bytes::{Bytes, BytesMut};
 use std::future::Future;
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 /// What a connection asks of the layers above it, in the order it asks.
 pub trait Handler: Send + Sync + 'static {
@@ -65,6 +66,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Told of an exchange when it is over; always of refused ones.
     fn finish(&self, exchange: &Exchange<'_>);
+
+    /// Whether another worker should serve this connection for a while, now that a request is answered; `stays` is the
+    /// connection's own, nothing at first.
+    fn lends(&self, _stays: &mut Option<Instant>) -> bool {
+        false
+    }
 
     /// Offers a connection to the other workers, with the request that cannot be answered here and what was
     /// received after it.
@@ -192,6 +199,8 @@ pub enum Opening {
 pub enum Parcel<'a> {
     /// Nothing has been received that is not answered.
     Idle,
+    /// The same, for a while: see [`Handler::lends`].
+    Loan,
     /// A complete request, and what was received after it.
     Request(&'a Request, &'a [u8]),
 }

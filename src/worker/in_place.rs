@@ -42,6 +42,7 @@ pub async fn serve_in_place(
         is_ready: Box::new(|| true),
         board,
         times: None,
+        ledger: None,
     };
     let pipeline = load::apps(config, loading)
         .and_then(|router| load::pipeline(config, router, ties))

@@ -11,6 +11,7 @@ use crate::contract::exit::ExitReason;
 use crate::contract::inflight::Board;
 use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
+use crate::contract::tally::Ledger;
 use crate::middleware::access_log::AccessLog;
 use crate::middleware::bearer::Authenticator;
 use crate::middleware::health::HealthPaths;
@@ -30,6 +31,7 @@ pub(super) struct Ties {
     pub(super) is_ready: Box<dyn Fn() -> bool + Send + Sync>,
     pub(super) board: Arc<Board>,
     pub(super) times: Option<Times>,
+    pub(super) ledger: Option<Ledger>,
 }
 
 /// Everything a request passes through.
@@ -58,6 +60,7 @@ pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pi
         count_request: ties.count_request,
         relay: ties.relay,
         board: ties.board,
+        ledger: ties.ledger,
     })
 }
 

@@ -6,8 +6,9 @@ use super::retirement::Retirement;
 use super::{relay, reopen_logs};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{DrainReason, Order, Report, RetireReason};
-use crate::net::{Departure, Drain};
+use crate::net::{Departure, Drain, accept};
 use crate::pipeline::Pipeline;
+use crate::protocol::Opening;
 use crate::sys;
 use crate::sys::channel::{self, Received};
 use crate::sys::signals::SignalPipe;
@@ -96,8 +97,14 @@ impl Obedience {
             }
             Some((Order::Close { listener }, _)) => self.acceptors.give_up(listener),
             Some((Order::Inquire { ticket, inquiry }, _)) => self.inquiries.begin(ticket, inquiry),
+            Some((Order::Take, Some(connection))) => {
+                // Its client may have left meanwhile.
+                if let Ok(connection) = accept::adopt(connection) {
+                    (self.acceptors.serve)(connection, Opening::Idle);
+                }
+            }
             // The latter is a mold's.
-            Some((Order::Socket { .. }, None) | (Order::Cast(_), _)) => {}
+            Some((Order::Socket { .. } | Order::Take, None) | (Order::Cast(_), _)) => {}
         }
         Heard::Order
     }

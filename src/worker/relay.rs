@@ -5,6 +5,7 @@
 //! where it does not fit. Numbers are in the byte order of the machine, which both sides share.
 
 use crate::app::calls::CallQueue;
+use crate::contract::message::Report;
 use crate::net::{Connection, accept};
 use crate::protocol::{Begun, Content, Opening, Parcel, Relayed, Request};
 use crate::sys::channel::{self, MESSAGE_MAX, Received, Sent};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// Offers a connection, and the request that waits on it, to whoever is idle.
 pub(super) fn post(relay: BorrowedFd<'_>, connection: BorrowedFd<'_>, parcel: Parcel<'_>) -> Relayed {
     let sent = match parcel {
-        Parcel::Idle => channel::send(relay, &[0; LENGTHS], &[connection]),
+        Parcel::Idle | Parcel::Loan => channel::send(relay, &[0; LENGTHS], &[connection]),
         Parcel::Request(request, rest) => send(relay, connection, request, rest),
     };
     match sent {
@@ -27,6 +28,15 @@ pub(super) fn post(relay: BorrowedFd<'_>, connection: BorrowedFd<'_>, parcel: Pa
             tracing::warn!(%error, "a connection could not be handed to another worker; it waits here");
             Relayed::Stayed
         }
+    }
+}
+
+/// Has the master choose another worker, which serves an idle connection for a while.
+pub(super) fn lend(master: BorrowedFd<'_>, connection: BorrowedFd<'_>) -> Relayed {
+    match channel::send(master, &Report::Lends.encode(), &[connection]) {
+        Ok(Sent::Sent) => Relayed::Gone,
+        // It is as well served here.
+        Ok(Sent::WouldBlock | Sent::Closed) | Err(_) => Relayed::Stayed,
     }
 }
 

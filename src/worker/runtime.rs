@@ -12,17 +12,19 @@ use crate::app::{BoxError, BoxFuture, MakeApps, OwnApps, WorkerInfo};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, RetireReason};
 use crate::contract::scoreboard::{self, RecordIndex, Scoreboard};
+use crate::contract::tally::Ledger;
 use crate::middleware::request_id;
 use crate::middleware::times::Times;
 use crate::net::listeners::ListenerSet;
 use crate::net::{Connection, Drain, OpenConnection};
 use crate::pipeline::Pipeline;
+use crate::protocol::Parcel;
 use crate::protocol::h1::{self, Settings};
 use crate::sys::cpu;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -131,25 +133,29 @@ fn pipeline(
     let (slot, workers) = (handoff.slot, handoff.workers);
     let loading = load::Loading { slot, workers, calls, status: &status, own, loaded };
     let router = load::apps(config, loading)?;
-    let post = handoff
-        .relay
-        .post
-        .try_clone()
-        .map_err(|error| BootFailure::new("cannot duplicate the relay", &error))?;
+    let copy = |descriptor: &OwnedFd| {
+        descriptor.try_clone().map_err(|error| BootFailure::new("cannot duplicate the relay", &error))
+    };
+    let (post, master) = (copy(&handoff.relay.post)?, copy(&handoff.channel)?);
     let whole = handoff.scoreboard.clone();
     let (retirement, scoreboard, record) =
         (Arc::clone(retirement), handoff.scoreboard.clone(), handoff.record);
     let board = scoreboard.board(record);
+    let ledger = Some(Ledger::new(scoreboard.clone(), record));
     let ties = Ties {
         count_request: Box::new(move || {
             retirement.count();
             scoreboard.record(record).requests_total().fetch_add(1, Ordering::Relaxed);
         }),
-        relay: Box::new(move |connection, parcel| relay::post(post.as_fd(), connection, parcel)),
+        relay: Box::new(move |connection, parcel| match parcel {
+            Parcel::Loan => relay::lend(master.as_fd(), connection),
+            Parcel::Idle | Parcel::Request(..) => relay::post(post.as_fd(), connection, parcel),
+        }),
         is_ready: Box::new(move || whole.is_ready()),
         board,
         // Without room for it, as when apps have filled the registry, it is not told.
         times: config.admin.address.as_ref().and_then(|_| Times::new(&handoff.metrics).ok()),
+        ledger,
     };
     load::pipeline(config, router, ties)
 }

@@ -55,7 +55,11 @@ pub(super) enum Action {
         id: String,
     },
     /// Take configuration and apps anew
-    Reload,
+    Reload {
+        /// Try one new worker for so long beside the old ones, such as 10s, whatever workers.canary says; 0s: do not
+        #[arg(long, value_name = "TIME", value_parser = crate::config::parse_duration)]
+        canary: Option<Duration>,
+    },
     /// Have N workers, N more (+N) or N fewer (-N); waits until they are ready
     Scale {
         /// N, +N or -N
@@ -95,7 +99,10 @@ impl Action {
         match self {
             Self::Status | Self::Workers => ("GET", "/status".into()),
             Self::Requests => ("GET", "/requests".into()),
-            Self::Reload => ("POST", format!("/reload?wait={wait}")),
+            Self::Reload { canary: None } => ("POST", format!("/reload?wait={wait}")),
+            Self::Reload { canary: Some(time) } => {
+                ("POST", format!("/reload?wait={wait}&canary_ms={}", time.as_millis()))
+            }
             Self::Stop => ("POST", format!("/stop?wait={wait}")),
             Self::Quit => ("POST", format!("/quit?wait={wait}")),
             // It is known at once, or soon, whether these have taken effect.

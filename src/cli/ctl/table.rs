@@ -25,6 +25,13 @@ pub(super) fn status(status: &Value) -> String {
     if !text("trouble").is_empty() {
         lines.insert(1, ("because", text("trouble").to_owned()));
     }
+    if let Some(canary) = status.get("canary").filter(|canary| canary.is_object()) {
+        let number = |key: &str| canary.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let (pid, slot) = (number("pid"), number("slot"));
+        let (answers, errors) = (number("answers"), number("server_errors"));
+        let text = format!("pid {pid} in slot {slot}: {answers} answers, {errors} of them 5xx");
+        lines.insert(1, ("canary", text));
+    }
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     let head: String = lines.map(|(name, value)| format!("{name:<12}{}\n", harmless(&value))).collect();
     format!("{head}\n{}", workers(status))
@@ -41,7 +48,10 @@ pub(super) fn workers(status: &Value) -> String {
             count("slot"),
             count("pid"),
             count("generation"),
-            harmless(worker.get("state").and_then(Value::as_str).unwrap_or("-")),
+            match worker.get("canary") {
+                Some(Value::Bool(true)) => "canary".to_owned(),
+                _ => harmless(worker.get("state").and_then(Value::as_str).unwrap_or("-")),
+            },
             number("age").map_or_else(|| "-".into(), age),
             count("requests"),
             count("connections"),

@@ -14,8 +14,8 @@ pub(super) use auth::{AUTH_KEYS, KEY_KEYS, KeyDraft, PROVIDER_KEYS, RULE_KEYS, R
 use super::setting::Setting;
 use super::value::Value;
 use super::{
-    AccessFormat, Admin, AppTarget, BindAddress, ByteSize, Config, FileRules, ForwardedField, Limits, Log,
-    LogFormat, LogLevel, LogTarget, Mode, Mount, Preload, Python, Server, Share, Threads, Timeouts,
+    AccessFormat, Admin, AppTarget, BindAddress, ByteSize, Canary, Config, FileRules, ForwardedField, Limits,
+    Log, LogFormat, LogLevel, LogTarget, Mode, Mount, Preload, Python, Server, Share, Threads, Timeouts,
     WorkerCount, Workers,
 };
 use std::collections::BTreeMap;
@@ -166,6 +166,15 @@ keys! {
          have been left in disorder. One that could not be interrupted has its worker replaced in any case.";
     "workers.max_surge".workers.max_surge, Reload,
         "How many additional workers a reload may start at once: a part, rounded down, or a number; at least one.";
+    "workers.canary".workers.canary.time, Reload,
+        "Time that the first worker of a new generation serves beside the old ones, and is compared with them, before a reload goes on; when it does worse, \
+         the reload has failed. 0s: it is not compared. `ferricorn ctl reload --canary 10s` asks for it once.";
+    "workers.canary_requests".workers.canary.requests, Reload,
+        "Answers that it has to have given by then. With fewer it goes on for up to three times as long, and is then judged by those.";
+    "workers.canary_errors".workers.canary.errors, Reload,
+        "How much larger the part of its answers that are 5xx may be than that of the old workers' answers in the same time.";
+    "workers.canary_latency".workers.canary.latency, Reload,
+        "How long its answers may take (until their head), compared with the old workers' in the same time. Geometric means are compared; differences below a millisecond count little.";
     "workers.warm_up".workers.warm_up, Reload,
         "Requests that each new worker answers itself, in their order, before it is ready: a path, or { path, host, scheme, status }. \
          They pass through everything that a client's request passes through. Without host it is \"localhost\"; without scheme http; \
@@ -271,6 +280,7 @@ impl Default for Config {
                 recycle_after_timeout: true,
                 preload: Preload::Off,
                 max_surge: Share::Percent(25),
+                canary: Canary::default(),
                 warm_up: Vec::new(),
                 check_command: Vec::new(),
             },

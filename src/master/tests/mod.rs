@@ -1,5 +1,6 @@
 //! Every signal and race as a script in virtual time.
 
+mod canary;
 mod check;
 mod degraded;
 mod heartbeat;
@@ -15,6 +16,7 @@ mod successor;
 mod tickets;
 mod upgrade;
 
+use crate::config::Canary;
 use crate::contract::control::{Command, Pace, Scale, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::inquiry::{Inquiry, Wish};
@@ -36,7 +38,7 @@ const RELOAD_LIMIT: u64 = 500;
 
 const TERM: Event = by_signal(Command::Stop(Pace::Graceful));
 const QUIT: Event = by_signal(Command::Stop(Pace::Quick));
-const RELOAD: Event = by_signal(Command::Reload);
+const RELOAD: Event = by_signal(Command::Reload { canary: None });
 const REOPEN: Event = by_signal(Command::ReopenLogs);
 const UPGRADE: Event = by_signal(Command::Upgrade);
 const MORE: Event = by_signal(Command::Scale(Scale::By(1)));
@@ -75,6 +77,7 @@ fn pool(workers: u16) -> Pool {
         drain: graceful,
         lame_duck,
         boot,
+        canary: Canary::default(),
         preload: Preload::No,
         check: None,
         reload,
@@ -176,6 +179,8 @@ fn line(action: &Action) -> Option<String> {
         Action::Say(note) => Some(format!("say {note:?}")),
         Action::Tell(bulletin) => Some(format!("tell {}", told(bulletin))),
         Action::Exit(finish) => Some(format!("exit {finish:?}")),
+        Action::Compare { canary } => Some(format!("compare {canary}")),
+        Action::EndComparison => Some("end comparison".into()),
         Action::Fork { .. }
         | Action::Cast { .. }
         | Action::MakeMold { .. }

@@ -8,7 +8,7 @@ const STARTED: [&str; 2] = ["say ReloadStarted { generation: Generation(2) }", "
 #[test]
 fn a_reload_is_answered_when_the_new_generation_serves() {
     check_one(
-        &[(5, asks(1, Command::Reload)), (6, ready(102))],
+        &[(5, asks(1, Command::Reload { canary: None })), (6, ready(102))],
         &[&STARTED[..], &["drain 101", "ticket 1: generation 2", DONE]].concat(),
     );
 }
@@ -17,13 +17,13 @@ fn a_reload_is_answered_when_the_new_generation_serves() {
 fn a_failed_reload_is_answered_with_its_reason() {
     let note = "say ReloadFailed { reason: \"no module x\", serving: Generation(1) }";
     check_one(
-        &[(5, asks(1, Command::Reload)), (6, failed(102))],
+        &[(5, asks(1, Command::Reload { canary: None })), (6, failed(102))],
         &[&STARTED[..], &["ticket 1 fails: no module x", note]].concat(),
     );
     check(
         1,
         &Err("line 3: unknown key".into()),
-        &[(1, ready(101)), (5, asks(1, Command::Reload))],
+        &[(1, ready(101)), (5, asks(1, Command::Reload { canary: None }))],
         &[
             &ONE[..],
             &[
@@ -39,9 +39,9 @@ fn a_failed_reload_is_answered_with_its_reason() {
 fn who_asks_during_a_reload_gets_the_verdict_of_the_next() {
     check_one(
         &[
-            (5, asks(1, Command::Reload)),
-            (5, asks(2, Command::Reload)),
-            (5, asks(3, Command::Reload)),
+            (5, asks(1, Command::Reload { canary: None })),
+            (5, asks(2, Command::Reload { canary: None })),
+            (5, asks(3, Command::Reload { canary: None })),
             (6, ready(102)),
             (7, left(101)),
             (8, failed(103)),
@@ -69,10 +69,10 @@ fn who_asks_during_a_reload_gets_the_verdict_of_the_next() {
 fn term_aborts_a_reload_and_says_so() {
     check_one(
         &[
-            (5, asks(1, Command::Reload)),
-            (5, asks(2, Command::Reload)),
+            (5, asks(1, Command::Reload { canary: None })),
+            (5, asks(2, Command::Reload { canary: None })),
             (6, TERM),
-            (6, asks(3, Command::Reload)),
+            (6, asks(3, Command::Reload { canary: None })),
             (6, dies(102)),
             (7, left(101)),
         ],
@@ -152,7 +152,7 @@ fn a_scaling_whose_worker_does_not_start_fails() {
 fn a_scaling_during_a_reload_waits_for_its_end() {
     check_one(
         &[
-            (5, asks(1, Command::Reload)),
+            (5, asks(1, Command::Reload { canary: None })),
             (5, asks(2, Command::Scale(Scale::To(3)))),
             (5, asks(3, Command::Scale(Scale::By(-1)))),
             (6, ready(102)),

@@ -246,7 +246,7 @@ fn the_next_program_replaces_the_workers_that_are_left() {
 #[test]
 fn who_waits_is_answered_by_the_next_program() {
     let now = Instant::now();
-    let waiting = [asks(2, Command::Reload), asks(3, Command::Scale(Scale::To(2)))];
+    let waiting = [asks(2, Command::Reload { canary: None }), asks(3, Command::Scale(Scale::To(2)))];
     let forked = |slot, pid, generation| Event::Forked {
         slot: Slot(slot),
         generation: crate::contract::handoff::Generation(generation),

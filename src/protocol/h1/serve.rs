@@ -59,8 +59,14 @@ async fn serve_on<H: Handler>(
             exchange(&mut session, head, Some(content), (&ends, handler)).await
         }
     };
+    let mut stays = None;
     loop {
         match outcome {
+            Next::Head if session.is_between() && handler.lends(&mut stays) => {
+                if handler.relay(session.stream.as_fd(), Parcel::Loan) == Relayed::Gone {
+                    return;
+                }
+            }
             Next::Head => {}
             Next::Close => return,
             Next::Linger => return session.linger().await,

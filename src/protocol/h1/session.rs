@@ -114,6 +114,11 @@ impl<'a> Session<'a> {
         self.first = false;
     }
 
+    /// Whether a request has been answered here, or elsewhere, and nothing of the next one is there.
+    pub(super) fn is_between(&self) -> bool {
+        !self.first && self.buffer.is_empty()
+    }
+
     /// No other worker has taken the connection; it may be offered again.
     pub(super) fn stays(&mut self) {
         let limit = self.settings.timeouts.drain_idle;

@@ -2,7 +2,8 @@
 
 use super::{Model, World};
 use crate::contract::message::Order;
-use crate::master::event::{Action, Note};
+use crate::contract::tally::Tally;
+use crate::master::event::{Action, Event, Note};
 use crate::sys::process::Pid;
 use std::collections::BTreeSet;
 
@@ -24,6 +25,16 @@ impl World {
                 assert!(is_new || !serving_before.contains(pid), "a failed reload touches the new ones only");
             }
         }
+    }
+
+    /// A canary that gives so many answers, of which few or many are errors; the others give none.
+    pub(super) fn compare(&mut self, canary: Pid) -> Event {
+        assert!(self.processes.contains_key(&canary), "a canary that is there");
+        let errors = if self.below(8) == 0 { 50 } else { 0 };
+        let answers = if self.below(2) == 0 { 1000 } else { 10 };
+        self.answers = self.answers.wrapping_add(answers);
+        let tally = Tally { answers: self.answers, errors, ..Tally::default() };
+        Event::Compared([(canary, tally)].into())
     }
 
     /// With code that is known not to start, nobody is replaced who serves, and one attempt is made at a time.
