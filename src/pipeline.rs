@@ -4,11 +4,13 @@
 use crate::app::{AppError, CallLimits, CutOff};
 use crate::contract::entry::Stage;
 use crate::contract::inflight::{Arrival, Board, Flight};
+use crate::contract::quarantine::Suspect;
 use crate::contract::tally::Ledger;
 use crate::middleware::access_log::{AccessLog, Entry};
 use crate::middleware::bearer::{self, Authenticator};
 use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::{RouteLimits, RouteTable};
+use crate::middleware::quarantine::Quarantine;
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::request_id;
 use crate::middleware::times::Times;
@@ -42,6 +44,8 @@ pub struct Pipeline {
     pub authenticator: Option<Authenticator>,
     /// Told of every exchange; `None` when off.
     pub access_log: Option<AccessLog>,
+    /// Requests that have ended workers; `None` where they are let in like others.
+    pub quarantine: Option<Quarantine>,
     /// Says in the error log what was refused.
     pub refusals: RefusalLog,
     /// Told how long apps take; `None` where nobody can ask.
@@ -61,6 +65,7 @@ pub struct Pipeline {
 pub struct Route {
     mount: MountIndex,
     limits: RouteLimits,
+    suspect: Option<Suspect>,
 }
 
 impl Handler for Pipeline {
@@ -77,6 +82,7 @@ impl Handler for Pipeline {
         }
         (self.count_request)();
         self.forwarding.apply(head, context);
+        let suspect = self.judge(head, context)?;
         if head.target.path() == b"*" {
             return Err(Box::new(answer_for_the_server()));
         }
@@ -89,7 +95,7 @@ impl Handler for Pipeline {
         context.mount = Arc::clone(&mounted.prefix);
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
         let noting = mounted.noting;
-        Ok(Admitted { body_limit: limits.body, length, noting, route: Route { mount, limits } })
+        Ok(Admitted { body_limit: limits.body, length, noting, route: Route { mount, limits, suspect } })
     }
 
     fn enlist(&self, head: &RequestHead, context: &RequestContext, stage: Stage) -> Flight {
@@ -108,6 +114,13 @@ impl Handler for Pipeline {
         let Some(mounted) = self.router.mounted(route.mount) else { return Answer::Response(not_found()) };
         let (id, received) = (request.context.id, request.context.received);
         let limits = CallLimits { time: route.limits.time, patience };
+        let attempt = match (&self.quarantine, route.suspect) {
+            (Some(quarantine), Some(suspect)) => match quarantine.attempt(suspect).await {
+                Ok(attempt) => attempt,
+                Err(response) => return Answer::Response(response),
+            },
+            _ => None,
+        };
         let began = self.ledger.as_ref().and_then(Ledger::began);
         let response = match mounted.app.call(request, limits).await {
             Ok(response) => response,
@@ -128,6 +141,9 @@ impl Handler for Pipeline {
         }
         if let Some(ledger) = &self.ledger {
             ledger.answered(began, response.status().is_server_error());
+        }
+        if let Some(attempt) = attempt {
+            attempt.succeeded();
         }
         Answer::Response(response)
     }
@@ -189,6 +205,14 @@ impl Pipeline {
 }
 
 impl Pipeline {
+    /// Whether a request has ended workers before.
+    fn judge(&self, head: &RequestHead, context: &RequestContext) -> Result<Option<Suspect>, Box<Response>> {
+        let Some(quarantine) = &self.quarantine else { return Ok(None) };
+        quarantine.judge(head).inspect_err(|response| {
+            self.refusals.note(response.status(), "it has ended workers (workers.quarantine)", context);
+        })
+    }
+
     fn say_too_slow(&self, id: RequestId, limit: Duration) {
         let entry = self.board.entries().into_iter().find(|entry| entry.id == id.0);
         let what =

@@ -115,6 +115,10 @@ fn workers(config: &Config, findings: &mut Findings<'_>) {
         let message = "has no effect while workers.max_age is 0s; set that too, or remove this";
         findings.add("workers.max_age_jitter", message);
     }
+    if workers.quarantine == 1 {
+        let message = "expected 0, or at least 2: what one crash looks like may be chance";
+        findings.add("workers.quarantine", message);
+    }
     if workers.canary.requests == 0 {
         findings.add("workers.canary_requests", "expected at least 1");
     }

@@ -140,6 +140,10 @@ pub struct Workers {
     pub max_surge: Share,
     /// How the first worker of a new generation is tried. Default: not at all.
     pub canary: Canary,
+    /// How many workers a request may end before it is refused; 0 = any number. Default: 0.
+    pub quarantine: u16,
+    /// How long it is refused then. Default: 1 min.
+    pub quarantine_time: Duration,
     /// Requests that a new worker answers itself before it is ready.
     pub warm_up: Vec<WarmUp>,
     /// Program and arguments, run before any worker of a generation is started; empty: nothing is run.

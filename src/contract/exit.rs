@@ -113,6 +113,15 @@ pub fn cause(outcome: &WaitOutcome, progress: Progress) -> Cause {
     Cause { id, text, certainty }
 }
 
+/// Whether a worker that served was ended by what it did: a fault, an exit, memory. Who was killed from outside was not.
+pub fn is_of_its_own(outcome: &WaitOutcome) -> bool {
+    match outcome {
+        WaitOutcome::Exited(status) => *status != i32::from(ExitReason::Done.status()),
+        WaitOutcome::OutOfMemory => true,
+        WaitOutcome::Signalled { .. } => cause(outcome, Progress::Serving).id == "FC-W02",
+    }
+}
+
 /// A worker that is not ready and ends, or says that it cannot start.
 pub const DID_NOT_START: &str = "FC-W05";
 

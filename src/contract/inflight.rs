@@ -262,6 +262,11 @@ pub(super) fn clear(words: &[AtomicU64]) {
     }
 }
 
+/// Words of a worker that say nothing of its requests; `quarantine` keeps something there, and nobody clears them.
+pub(super) fn spare(words: &[AtomicU64]) -> &[AtomicU64] {
+    &words[UNNOTED + 1..HEADER]
+}
+
 /// What a cell holds; `None` while it is empty or being written.
 fn read(cell: &[AtomicU64]) -> Option<Entry> {
     let before = cell[SEQUENCE].load(Ordering::Acquire);

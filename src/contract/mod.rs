@@ -12,6 +12,7 @@ pub mod inflight;
 pub mod inquiry;
 pub mod message;
 pub mod metrics;
+pub mod quarantine;
 pub mod scoreboard;
 pub mod slot;
 pub mod tally;

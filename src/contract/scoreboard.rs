@@ -168,6 +168,11 @@ impl Scoreboard {
         inflight::clear(self.flight_words(index));
     }
 
+    /// What `quarantine` keeps in one of its places, of which there are as many as records.
+    pub(super) fn quarantine_words(&self, place: usize) -> &[AtomicU64] {
+        inflight::spare(self.flight_words(RecordIndex(place)))
+    }
+
     fn flight_words(&self, index: RecordIndex) -> &[AtomicU64] {
         let start = index.0 * inflight::WORDS;
         &self.flights.words()[start..start + inflight::WORDS]

@@ -5,18 +5,29 @@ use super::notes;
 use super::perform::Performer;
 use crate::contract::entry::Entry;
 use crate::contract::exit::{self, Progress};
+use crate::contract::quarantine::{self, Blamed};
 use crate::contract::scoreboard::RecordIndex;
 use crate::sys::clock;
 use crate::sys::memory_cgroup::{Claim, OomKills};
 use crate::sys::process::Pid;
 use crate::sys::wait::WaitOutcome;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What workers who have just died have left, until it has been said.
 #[derive(Debug)]
 pub(super) struct Legacies {
-    found: BTreeMap<Pid, (WaitOutcome, Vec<Entry>)>,
+    found: BTreeMap<Pid, Legacy>,
     oom_kills: OomKills,
+}
+
+/// What one of them has left.
+#[derive(Debug)]
+struct Legacy {
+    outcome: WaitOutcome,
+    entries: Vec<Entry>,
+    /// The request that is refused from now on, and for how long.
+    quarantined: Option<(Entry, Duration)>,
 }
 
 impl Legacies {
@@ -47,8 +58,31 @@ impl Performer {
         let outcome = self.legacies.find_cause(outcome);
         let entries = self.shared.scoreboard.in_flight(record);
         self.shared.scoreboard.forget_flights(record);
-        self.legacies.found.insert(pid, (outcome.clone(), entries));
+        let quarantined = self.blame(record, &outcome, &entries);
+        // Whoever waits for what comes of it can see that now.
+        self.shared.scoreboard.release_suspects(record);
+        self.legacies.found.insert(pid, Legacy { outcome: outcome.clone(), entries, quarantined });
         outcome
+    }
+
+    /// Notes the request that has ended a worker, if it is known which; gives it when it is refused from now on.
+    fn blame(
+        &self,
+        record: RecordIndex,
+        outcome: &WaitOutcome,
+        entries: &[Entry],
+    ) -> Option<(Entry, Duration)> {
+        let generation = self.shared.scoreboard.record(record).generation();
+        let config = self.configs.get(&generation).or_else(|| self.configs.values().next_back())?;
+        let rule = (config.workers.quarantine, config.workers.quarantine_time);
+        if rule.0 == 0 || !exit::is_of_its_own(outcome) {
+            return None;
+        }
+        let culprit = quarantine::culprit(entries)?;
+        match self.shared.scoreboard.blame(culprit, rule) {
+            Blamed::Counted(_) => None,
+            Blamed::Quarantined => Some((culprit.clone(), rule.1)),
+        }
     }
 
     /// Writes a note to the log; after one of a worker's violent end, what it was serving.
@@ -58,10 +92,13 @@ impl Performer {
             let Some(link) = self.links.get(&who.pid) else { return };
             notes::write_served(*who, &self.shared.scoreboard.in_flight(link.record), clock::monotonic_ns());
         } else if let Note::Crashed { who, .. } = note
-            && let Some((outcome, entries)) = self.legacies.found.get(&who.pid)
+            && let Some(Legacy { outcome, entries, quarantined }) = self.legacies.found.get(&who.pid)
         {
             notes::write_crashed(*who, &exit::cause(outcome, Progress::Serving));
             notes::write_served(*who, entries, clock::monotonic_ns());
+            if let Some((request, time)) = quarantined {
+                notes::write_quarantined(request, *time, clock::monotonic_ns());
+            }
         } else {
             notes::write(note);
         }

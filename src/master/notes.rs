@@ -156,6 +156,15 @@ pub(super) fn write_served(Who { slot, pid, generation }: Who, entries: &[Entry]
     }
 }
 
+/// Writes that a request is refused from now on.
+pub(super) fn write_quarantined(request: &Entry, time: Duration, now_ns: u64) {
+    let request = request.describe(now_ns);
+    error!(
+        id = "FC-Q01",
+        "request quarantined: it has ended as many workers as workers.quarantine says, and is refused for {time:?}: {request}"
+    );
+}
+
 fn write_retirement(Who { slot, pid, generation }: Who, reason: RetireReason) {
     match reason {
         RetireReason::MaxRequests => {

@@ -15,6 +15,7 @@ mod identity_fields;
 pub mod limits;
 #[cfg(feature = "jwt")]
 pub mod policy;
+pub mod quarantine;
 pub mod refusals;
 pub mod request_id;
 pub mod times;

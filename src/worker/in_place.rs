@@ -43,6 +43,7 @@ pub async fn serve_in_place(
         board,
         times: None,
         ledger: None,
+        quarantine: None,
     };
     let pipeline = load::apps(config, loading)
         .and_then(|router| load::pipeline(config, router, ties))

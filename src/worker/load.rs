@@ -16,6 +16,7 @@ use crate::middleware::access_log::AccessLog;
 use crate::middleware::bearer::Authenticator;
 use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::RouteTable;
+use crate::middleware::quarantine::Quarantine;
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::times::Times;
 use crate::pipeline::{Pipeline, Relay};
@@ -32,6 +33,7 @@ pub(super) struct Ties {
     pub(super) board: Arc<Board>,
     pub(super) times: Option<Times>,
     pub(super) ledger: Option<Ledger>,
+    pub(super) quarantine: Option<Quarantine>,
 }
 
 /// Everything a request passes through.
@@ -61,6 +63,7 @@ pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pi
         relay: ties.relay,
         board: ties.board,
         ledger: ties.ledger,
+        quarantine: ties.quarantine,
     })
 }
 

@@ -13,6 +13,7 @@ use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, RetireReason};
 use crate::contract::scoreboard::{self, RecordIndex, Scoreboard};
 use crate::contract::tally::Ledger;
+use crate::middleware::quarantine::Quarantine;
 use crate::middleware::request_id;
 use crate::middleware::times::Times;
 use crate::net::listeners::ListenerSet;
@@ -141,6 +142,7 @@ fn pipeline(
     let (retirement, scoreboard, record) =
         (Arc::clone(retirement), handoff.scoreboard.clone(), handoff.record);
     let board = scoreboard.board(record);
+    let quarantine = (config.workers.quarantine > 0).then(|| Quarantine::new(scoreboard.clone(), record));
     let ledger = Some(Ledger::new(scoreboard.clone(), record));
     let ties = Ties {
         count_request: Box::new(move || {
@@ -156,6 +158,7 @@ fn pipeline(
         // Without room for it, as when apps have filled the registry, it is not told.
         times: config.admin.address.as_ref().and_then(|_| Times::new(&handoff.metrics).ok()),
         ledger,
+        quarantine,
     };
     load::pipeline(config, router, ties)
 }

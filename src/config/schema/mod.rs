@@ -175,6 +175,11 @@ keys! {
         "How much larger the part of its answers that are 5xx may be than that of the old workers' answers in the same time.";
     "workers.canary_latency".workers.canary.latency, Reload,
         "How long its answers may take (until their head), compared with the old workers' in the same time. Geometric means are compared; differences below a millisecond count little.";
+    "workers.quarantine".workers.quarantine, Reload,
+        "Refuse a request (method and target, query included) with 503 once it has ended so many workers, 2 or more, without having been answered in between. \
+         It is blamed for a crash when it was the only request in an app. 0: none is refused.";
+    "workers.quarantine_time".workers.quarantine_time, Reload,
+        "How long it is refused. Then it is let in once more, and one more crash is enough.";
     "workers.warm_up".workers.warm_up, Reload,
         "Requests that each new worker answers itself, in their order, before it is ready: a path, or { path, host, scheme, status }. \
          They pass through everything that a client's request passes through. Without host it is \"localhost\"; without scheme http; \
@@ -281,6 +286,8 @@ impl Default for Config {
                 preload: Preload::Off,
                 max_surge: Share::Percent(25),
                 canary: Canary::default(),
+                quarantine: 0,
+                quarantine_time: Duration::from_secs(60),
                 warm_up: Vec::new(),
                 check_command: Vec::new(),
             },
