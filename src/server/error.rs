@@ -13,6 +13,12 @@ pub enum ServerError {
          #[tokio::main], before anything starts a thread; or serve in a runtime of your own, with serve_on"
     )]
     Threads(usize),
+    /// The caller runs in a tokio runtime, and the workers build theirs.
+    #[error(
+        "run() is called inside a tokio runtime, and has to fork workers that build their own: call it from a plain \
+         `fn main`, not under #[tokio::main]; or serve in the runtime that is there, with serve_on"
+    )]
+    InRuntime,
     /// What was set, or the file, is wrong; all that is wrong, a line each.
     #[error("{0}")]
     Config(String),
@@ -32,7 +38,7 @@ impl ServerError {
     /// was not bound.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Threads(_) | Self::System(_) => 1,
+            Self::Threads(_) | Self::InRuntime | Self::System(_) => 1,
             Self::Config(_) => 2,
             Self::App(_) => 3,
             Self::Master(error) => error.exit_code(),

@@ -319,6 +319,10 @@ impl Server {
     }
 
     fn supervise(self, mut reloader: Reloader) -> Result<(), ServerError> {
+        // A runtime of one thread (`flavor = "current_thread"`) has no threads that would give it away.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Err(ServerError::InRuntime);
+        }
         let threads = sys::process::thread_count().map_err(ServerError::System)?;
         if threads != 1 {
             return Err(ServerError::Threads(threads));

@@ -41,6 +41,17 @@ fn a_process_with_threads_cannot_become_a_master() {
 }
 
 #[tokio::test]
+async fn a_runtime_cannot_become_a_master() {
+    let error = echo().bind("127.0.0.1:0").run().unwrap_err();
+    assert!(matches!(error, ServerError::InRuntime), "{error}");
+    assert!(
+        error.to_string().contains("#[tokio::main]") && error.to_string().contains("serve_on"),
+        "{error}"
+    );
+    assert_eq!(error.exit_code(), 1);
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_told_before_anything_is_served() {
     let serve = |server: Server| async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
