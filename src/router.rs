@@ -57,9 +57,10 @@ impl Router {
 
     /// The app for a host as sent and a path with its percent-encoding undone.
     pub fn find(&self, host: Option<&[u8]>, path: &[u8]) -> Option<(MountIndex, &Mounted)> {
-        let name = host.map(name_of);
+        let name = host.map(HostPattern::name_in);
+        let is_for = |pattern: &HostPattern| name.is_some_and(|name| pattern.matches(name));
         let fits = |mounted: &Mounted| {
-            is_for(mounted.host.as_ref(), name) && is_below(path, mounted.prefix.as_bytes())
+            mounted.host.as_ref().is_none_or(is_for) && is_below(path, mounted.prefix.as_bytes())
         };
         let index = self.mounts.iter().position(fits)?;
         self.mounts.get(index).map(|mounted| (MountIndex(index), mounted))
@@ -91,39 +92,9 @@ impl fmt::Debug for Mounted {
     }
 }
 
-/// An exact host comes before one with a star, of those the longer domain first, and these before none.
+/// A mount for certain hosts comes before one for all.
 fn specificity(host: Option<&HostPattern>) -> (u8, usize) {
-    match host {
-        Some(HostPattern::Exact(_)) => (2, 0),
-        Some(HostPattern::Below(domain)) => (1, domain.len()),
-        None => (0, 0),
-    }
-}
-
-/// A host without its port and final dot. What the head's parser has let through has this form.
-fn name_of(host: &[u8]) -> &[u8] {
-    let end = if host.starts_with(b"[") {
-        memchr::memchr(b']', host).map_or(host.len(), |at| at + 1)
-    } else {
-        memchr::memchr(b':', host).unwrap_or(host.len())
-    };
-    let name = &host[..end];
-    name.strip_suffix(b".").unwrap_or(name)
-}
-
-/// RFC 9110 4.2.3: hosts are compared without case.
-fn is_for(pattern: Option<&HostPattern>, name: Option<&[u8]>) -> bool {
-    match (pattern, name) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some(HostPattern::Exact(host)), Some(name)) => name.eq_ignore_ascii_case(host.as_bytes()),
-        (Some(HostPattern::Below(domain)), Some(name)) => name
-            .len()
-            .checked_sub(domain.len() + 1)
-            // Something stands before the dot: ".a.example" is no host below "a.example".
-            .filter(|dot| *dot > 0 && name[*dot] == b'.')
-            .is_some_and(|dot| name[dot + 1..].eq_ignore_ascii_case(domain.as_bytes())),
-    }
+    host.map_or((0, 0), HostPattern::specificity)
 }
 
 #[cfg(test)]

@@ -54,6 +54,40 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// A Host field's value without its port and final dot. What the head's parser has let through has this form.
+    pub fn name_in(host: &[u8]) -> &[u8] {
+        let end = if host.starts_with(b"[") {
+            memchr::memchr(b']', host).map_or(host.len(), |at| at + 1)
+        } else {
+            memchr::memchr(b':', host).unwrap_or(host.len())
+        };
+        let name = &host[..end];
+        name.strip_suffix(b".").unwrap_or(name)
+    }
+
+    /// Whether it is for this name. RFC 9110 4.2.3: hosts are compared without case.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Exact(host) => name.eq_ignore_ascii_case(host.as_bytes()),
+            Self::Below(domain) => name
+                .len()
+                .checked_sub(domain.len() + 1)
+                // Something stands before the dot: ".a.example" is no host below "a.example".
+                .filter(|dot| *dot > 0 && name[*dot] == b'.')
+                .is_some_and(|dot| name[dot + 1..].eq_ignore_ascii_case(domain.as_bytes())),
+        }
+    }
+
+    /// The greater, the earlier it is asked: an exact host before one with a star, of those the longer domain first.
+    pub fn specificity(&self) -> (u8, usize) {
+        match self {
+            Self::Exact(_) => (2, 0),
+            Self::Below(domain) => (1, domain.len()),
+        }
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -131,6 +131,17 @@ def test_all_servers_have_the_configured_mount_environment_and_threads(bench, tm
     assert {server["content_bytes"] for server in servers.values()} == {len("/below|/x||hello")}
 
 
+def test_host_decides_which_app_is_compared(bench, tmp_path):
+    (tmp_path / "ferricorn.toml").write_text(
+        '[[app]]\ntarget = "hello"\n[[app]]\nhosts = ["*.site.example"]\ntarget = "site_app:app"\n'
+    )
+    comparison, servers = figures(bench("-w", "1", "-H", "Host: a.site.example:80", *LOAD))
+    assert (list(servers), comparison["left_out"]) == (["ferricorn", "single-threaded", "gunicorn"], [])
+    assert {server["content_bytes"] for server in servers.values()} == {len("|/||")}
+    comparison, servers = figures(bench("-w", "1", *LOAD))
+    assert servers["single-threaded"]["name"] == "accept loop, 1 thread"
+
+
 def test_server_that_answers_otherwise_is_left_out(bench):
     comparison, servers = figures(bench("site_app:moody", "-w", "1", *LOAD))
     assert "ferricorn" in servers and "single-threaded" not in servers

@@ -45,6 +45,12 @@ impl Question {
         bytes
     }
 
+    /// The Host that is asked for, where it is not the server's address.
+    pub(super) fn host(&self) -> Option<&[u8]> {
+        let host = self.fields.iter().find(|(name, _)| name == header::HOST);
+        host.map(|(_, value)| value.as_bytes())
+    }
+
     /// What the answer looks like.
     pub(super) fn expects(&self) -> Expects {
         if self.method == Method::HEAD { Expects::HeadAlone } else { Expects::Content }

@@ -8,7 +8,7 @@ use super::python::{self, Facts};
 use super::question::Question;
 use super::server::{Launch, Refusal, Server, free_address};
 use super::subject::{AppToServe, Running};
-use crate::config::{AppTarget, Loaded, Mount};
+use crate::config::{AppTarget, HostPattern, Loaded, Mount};
 use crate::sys;
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -168,7 +168,7 @@ fn others(
     workers: u16,
     interrupt: &Interrupt,
 ) -> (Vec<Candidate>, Vec<String>) {
-    let Some(mount) = mounted(&app.loaded, &question.path) else {
+    let Some(mount) = mounted(&app.loaded, question) else {
         return (
             Vec::new(),
             vec![format!("no app is mounted at {}, so there is nothing to compare", question.path)],
@@ -199,14 +199,22 @@ fn others(
     (candidates, left_out)
 }
 
-/// The app that answers a path: the longest mount that ends on a segment boundary.
-fn mounted<'a>(loaded: &'a Loaded, path: &str) -> Option<&'a Mount> {
-    let path = path.split('?').next().unwrap_or_default();
+/// The app that answers a question: the most specific host, then the longest mount that ends on a segment boundary.
+fn mounted<'a>(loaded: &'a Loaded, question: &Question) -> Option<&'a Mount> {
+    let path = question.path.split('?').next().unwrap_or_default();
+    let host = HostPattern::name_in(question.host().unwrap_or(b"127.0.0.1"));
     let is_below = |mount: &&Mount| {
         let rest = path.strip_prefix(mount.mount.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    loaded.config.apps.iter().filter(is_below).max_by_key(|mount| mount.mount.trim_end_matches('/').len())
+    let rank = |mount: &'a Mount| {
+        let for_it = mount.hosts.iter().filter(|pattern| pattern.matches(host)).map(HostPattern::specificity);
+        let everywhere = mount.hosts.is_empty().then_some((0, 0));
+        let specificity = for_it.max().or(everywhere)?;
+        Some(((specificity, mount.mount.trim_end_matches('/').len()), mount))
+    };
+    let ranked = loaded.config.apps.iter().filter(is_below).filter_map(rank);
+    ranked.max_by_key(|(rank, _)| *rank).map(|(_, mount)| mount)
 }
 
 /// Where a server says that it listens.
