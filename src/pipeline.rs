@@ -7,7 +7,7 @@ use crate::contract::inflight::{Arrival, Board, Flight};
 use crate::contract::quarantine::Suspect;
 use crate::contract::tally::Ledger;
 use crate::middleware::access_log::{AccessLog, Entry};
-use crate::middleware::bearer::{self, Authenticator};
+use crate::middleware::bearer::{self, Asked, Authenticator};
 use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::{RouteLimits, RouteTable};
 use crate::middleware::quarantine::Quarantine;
@@ -16,8 +16,9 @@ use crate::middleware::request_id;
 use crate::middleware::times::Times;
 use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
-    Admitted, Answer, Exchange, Handler, LengthRule, Parcel, Patience, Relayed, Request, RequestContext,
-    RequestHead, RequestId, Response, ResponseBody, WantedFields, cancelled_response, text_response,
+    Admitted, Answer, Attempt, Exchange, Halt, Handler, LengthRule, Parcel, Patience, Relayed, Request,
+    RequestContext, RequestHead, RequestId, Response, ResponseBody, WantedFields, cancelled_response,
+    text_response,
 };
 use crate::router::{MountIndex, Router};
 use crate::sys::clock;
@@ -76,22 +77,25 @@ impl Handler for Pipeline {
         &self,
         head: &mut RequestHead,
         context: &mut RequestContext,
-    ) -> Result<Admitted<Route>, Box<Response>> {
-        if let Some(response) = self.health.answer(head) {
-            return Err(Box::new(response));
+        attempt: Attempt,
+    ) -> Result<Admitted<Route>, Halt> {
+        if attempt == Attempt::First {
+            if let Some(response) = self.health.answer(head) {
+                return Err(Halt::Answer(Box::new(response)));
+            }
+            (self.count_request)();
+            self.forwarding.apply(head, context);
         }
-        (self.count_request)();
-        self.forwarding.apply(head, context);
-        let suspect = self.judge(head, context)?;
+        let suspect = self.judge(head, context).map_err(Halt::Answer)?;
         if head.target.path() == b"*" {
-            return Err(Box::new(answer_for_the_server()));
+            return Err(Halt::Answer(Box::new(answer_for_the_server())));
         }
         let path = head.target.decoded_path();
         let limits = self.routes.find(&head.method, &path);
         let found = self.router.find(head.host(), &path);
         drop(path);
-        self.authenticate(head, context)?;
-        let Some((mount, mounted)) = found else { return Err(Box::new(not_found())) };
+        self.authenticate(head, context, attempt)?;
+        let Some((mount, mounted)) = found else { return Err(Halt::Answer(Box::new(not_found()))) };
         context.mount = Arc::clone(&mounted.prefix);
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
         let noting = mounted.noting;
@@ -189,12 +193,21 @@ impl Pipeline {
         &self,
         head: &mut RequestHead,
         context: &mut RequestContext,
-    ) -> Result<(), Box<Response>> {
+        attempt: Attempt,
+    ) -> Result<(), Halt> {
         let Some(authenticator) = &self.authenticator else { return Ok(()) };
         // On every route, before anything else reads a field: nobody but the server says who a client is.
         authenticator.strip(&mut head.fields);
-        let identity = authenticator.authenticate(head, SystemTime::now()).inspect_err(|response| {
-            if let Some(reason) = bearer::reason(response) {
+        let asked = Asked {
+            method: &head.method,
+            target: &head.target,
+            fields: &head.fields,
+            scheme: context.scheme,
+        };
+        let identity = authenticator.authenticate(asked, SystemTime::now(), attempt).inspect_err(|halt| {
+            if let Halt::Answer(response) = halt
+                && let Some(reason) = bearer::reason(response)
+            {
                 self.refusals.note(response.status(), reason, context);
             }
         })?;

@@ -10,6 +10,7 @@ mod algorithm;
 mod cache;
 mod provider;
 mod reason;
+mod standing;
 
 pub mod jwt;
 pub mod keys;
@@ -21,6 +22,7 @@ pub use algorithm::{Algorithm, Family};
 pub use cache::{Cache, Fingerprint};
 pub use provider::{AuthConfigError, Provider, Verified, verify};
 pub use reason::{Reason, RefusalKind};
+pub use standing::{Bearer, LookUp, Standing, Standings};
 
 use std::time::{Duration, SystemTime};
 

@@ -9,8 +9,10 @@ pub enum Reason {
     CredentialRepeated,
     /// The Authorization field is not "scheme token".
     CredentialMalformed,
-    /// The path has a NUL: apps and rules could read different paths.
+    /// The path can be read in more than one way: apps and rules could read different paths.
     Path,
+    /// A token in a cookie came with a request that another site may have caused.
+    CrossSite,
     /// The token is longer than `max_token_bytes`.
     TooLarge,
     /// It is no compact JWS: three parts of base64url without padding.
@@ -61,6 +63,18 @@ pub enum Reason {
     Subject,
     /// It is bound to a key (`cnf`), which a bearer cannot prove.
     Bound,
+    /// Its session or its user's tokens have been revoked.
+    Revoked,
+    /// Its user may not log in any more.
+    Inactive,
+    /// There is no such user.
+    NoUser,
+    /// Its user's password has been changed since.
+    PasswordChanged,
+    /// No keys of its provider are to be had yet.
+    NoKeys,
+    /// It cannot be found out whether it has been revoked.
+    NoState,
     /// The token is good; a scope is missing.
     Scope,
     /// The token is good; a claim rule of the route is not met.
@@ -78,6 +92,10 @@ pub enum RefusalKind {
     Token,
     /// The token is good and does not suffice.
     Rights,
+    /// Another site may have caused the request.
+    CrossSite,
+    /// The client is not at fault: it cannot be judged now.
+    Unavailable,
 }
 
 impl Reason {
@@ -87,6 +105,8 @@ impl Reason {
             Self::NoCredential => RefusalKind::Missing,
             Self::CredentialRepeated | Self::CredentialMalformed | Self::Path => RefusalKind::Request,
             Self::Scope | Self::ClaimRule => RefusalKind::Rights,
+            Self::CrossSite => RefusalKind::CrossSite,
+            Self::NoKeys | Self::NoState => RefusalKind::Unavailable,
             Self::TooLarge
             | Self::Shape
             | Self::Encrypted
@@ -111,7 +131,11 @@ impl Reason {
             | Self::NoId
             | Self::MissingClaim
             | Self::Subject
-            | Self::Bound => RefusalKind::Token,
+            | Self::Bound
+            | Self::Revoked
+            | Self::Inactive
+            | Self::NoUser
+            | Self::PasswordChanged => RefusalKind::Token,
         }
     }
 
@@ -147,6 +171,13 @@ impl Reason {
             Self::MissingClaim => "missing_claim",
             Self::Subject => "subject",
             Self::Bound => "bound",
+            Self::CrossSite => "cross_site",
+            Self::Revoked => "revoked",
+            Self::Inactive => "inactive",
+            Self::NoUser => "no_user",
+            Self::PasswordChanged => "password_changed",
+            Self::NoKeys => "no_keys",
+            Self::NoState => "no_state",
             Self::Scope => "scope",
             Self::ClaimRule => "claim_rule",
         }
@@ -186,6 +217,12 @@ impl Reason {
             Self::MissingClaim => "Token lacks a required claim",
             Self::Subject => "Token contained no recognizable user identification",
             Self::Bound => "Token is bound to a key",
+            Self::CrossSite => "CSRF Failed: the request does not come from a page of this site",
+            Self::Revoked => "Token is revoked",
+            Self::Inactive => "User is inactive",
+            Self::NoUser => "User not found",
+            Self::PasswordChanged => "The user's password has been changed.",
+            Self::NoKeys | Self::NoState => "The token cannot be verified at present; try again",
             Self::Scope | Self::ClaimRule => "You do not have permission to perform this action.",
         }
     }

@@ -1,6 +1,8 @@
 //! `[auth]`: who may pass, and by which tokens.
 
+use super::{ByteSize, HostPattern};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +19,10 @@ pub struct Auth {
     pub detail: bool,
     /// Whether a CORS preflight passes unchecked. Default: "allow".
     pub preflight: bool,
+    /// What becomes of WebSockets and event streams when the token ends that opened them. Default: "close".
+    pub stream_expiry: StreamExpiry,
+    /// The close code that ends a WebSocket then. Default: 1008.
+    pub ws_close_code: u16,
     /// Longest token looked at. Default: 8192 bytes.
     pub max_token_bytes: u32,
     /// Verified tokens remembered per worker (asymmetric algorithms only); 0 = none. Default: 10000.
@@ -27,6 +33,8 @@ pub struct Auth {
     pub extract: Extract,
     /// What the app is told.
     pub forward: Forward,
+    /// Which pages of other origins may read refusals.
+    pub cors: Cors,
     /// Who issues tokens.
     pub providers: Vec<AuthProvider>,
     /// Who may pass where; the first match wins, the last rule covers "/".
@@ -47,6 +55,41 @@ pub enum Preset {
 pub struct Extract {
     /// Authorization schemes that carry a token, compared without case. Default: ["Bearer"].
     pub authorization: Vec<String>,
+    /// Cookies that carry a token. Default: none.
+    pub cookies: Vec<String>,
+    /// Query parameters that carry a token, on routes with `allow_query`. Default: none.
+    pub query: Vec<String>,
+    /// Whether a WebSocket's `Sec-WebSocket-Protocol` may hold "bearer.TOKEN". Default: false.
+    pub websocket_protocol: bool,
+    /// What a request needs beside a cookie. Default: "same-origin".
+    pub csrf: Csrf,
+    /// Further origins whose pages may send a cookie's token.
+    pub allowed_origins: Vec<String>,
+}
+
+/// What a request needs beside a token in a cookie, if it can change anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Csrf {
+    /// It says that a page of this very origin sent it.
+    SameOrigin,
+    /// Nothing: the app has its own defence.
+    Off,
+}
+
+/// What becomes of streams when the token ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamExpiry {
+    /// They are ended.
+    Close,
+    /// They go on.
+    Ignore,
+}
+
+/// `[auth.cors]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cors {
+    /// Origins whose pages may read refusals; "*" = all, without credentials. Default: none.
+    pub allowed_origins: Vec<String>,
 }
 
 /// `[auth.forward]`
@@ -58,6 +101,19 @@ pub struct Forward {
     pub keep_authorization: bool,
     /// Field name to claim, for apps that read identity from fields.
     pub headers: BTreeMap<String, String>,
+    /// How arrays are written into fields. Default: "comma".
+    pub arrays: ArrayFormat,
+    /// Longest value of such a field; a longer one is left out. Default: 4 KiB.
+    pub max_bytes: ByteSize,
+}
+
+/// How a claim that is an array is written into a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArrayFormat {
+    /// Its items joined by commas, a comma within one percent-encoded.
+    Comma,
+    /// As JSON in ASCII.
+    Json,
 }
 
 /// `[[auth.provider]]`
@@ -87,6 +143,31 @@ pub struct AuthProvider {
     pub keys: Vec<AuthKey>,
     /// A JWK set in a file.
     pub jwks_file: Option<PathBuf>,
+    /// A JWK set that is fetched: https, or http from this machine.
+    pub jwks_url: Option<String>,
+    /// Whether the issuer's OpenID configuration names the JWK set.
+    pub discovery: bool,
+    /// How the set is fetched.
+    pub jwks: JwksRules,
+}
+
+/// `jwks` of `[[auth.provider]]`: how a key set is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwksRules {
+    /// How often, where the answer's Cache-Control does not say. Default: 10 min.
+    pub refresh: Duration,
+    /// Least time between two fetches because of an unknown kid. Default: 30 s.
+    pub min_refetch: Duration,
+    /// For one fetch, from connecting to the last byte. Default: 5 s.
+    pub timeout: Duration,
+    /// How long a set is used after its last successful fetch. Default: 24 h.
+    pub stale_if_error: Duration,
+    /// Longest answer taken, in bytes. Default: 262144.
+    pub max_bytes: u32,
+    /// Most keys in a set. Default: 64.
+    pub max_keys: u16,
+    /// Certificate authorities in PEM, in place of the machine's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `[[auth.provider.key]]`
@@ -116,6 +197,12 @@ pub enum KeyUse {
 /// Where key material is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
+    /// The secret in the configuration itself.
+    Secret(Hidden),
+    /// PEM text in the configuration itself.
+    Pem(String),
+    /// A JWK in the configuration itself.
+    Jwk(String),
     /// An environment variable that holds the secret.
     SecretEnv(String),
     /// A file whose content, less one line end, is the secret.
@@ -130,15 +217,29 @@ pub enum KeySource {
     JwkFile(PathBuf),
 }
 
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
 /// `[[auth.route]]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuthRoute {
     /// Path prefix, on path segment boundaries.
     pub prefix: String,
+    /// Hosts it holds for; empty = all.
+    pub hosts: Vec<HostPattern>,
     /// Methods it holds for; empty = all.
     pub methods: Vec<String>,
     /// What a request needs to pass.
     pub require: Require,
+    /// Whether a token may stand in the query.
+    pub allow_query: bool,
     /// Scopes that must all be there.
     pub scopes_all: Vec<String>,
     /// Scopes of which one must be there; empty = not checked.
@@ -158,6 +259,8 @@ pub enum Require {
     Try,
     /// A good token of one of these providers.
     Any(Vec<String>),
+    /// Good tokens, one of each of these providers.
+    All(Vec<String>),
 }
 
 /// A rule on one claim.
@@ -169,4 +272,10 @@ pub enum ClaimRule {
     OneOf(Vec<serde_json::Value>),
     /// The claim is an array that holds this value.
     Contains(serde_json::Value),
+    /// The claim is an array that holds one of these values.
+    ContainsAny(Vec<serde_json::Value>),
+    /// The claim is an array that holds all of these values.
+    ContainsAll(Vec<serde_json::Value>),
+    /// The claim is there, and not null.
+    Present,
 }

@@ -1,6 +1,7 @@
 //! What parses in `[auth]` and still makes no sense.
 
 use super::check::{Findings, is_token, prefix_and_methods};
+use super::check_jwks;
 use super::suggest::nearest;
 use super::{Auth, AuthKey, AuthProvider, AuthRoute, KeySource, KeyUse, Require};
 use std::time::Duration;
@@ -49,6 +50,56 @@ fn general(auth: &Auth, findings: &mut Findings<'_>) {
     for scheme in schemes.iter().filter(|scheme| !is_token(scheme)) {
         findings.add(path, format!("{scheme:?} is no scheme; write a word such as \"Bearer\""));
     }
+    // RFC 6455 7.4.2: what applications may send.
+    if auth.ws_close_code != 1008 && !(3000..=4999).contains(&auth.ws_close_code) {
+        findings.add("auth.ws_close_code", "expected 1008, or a number from 3000 to 4999");
+    }
+    places(auth, findings);
+}
+
+/// Where else a token may stand, and which origins are trusted.
+fn places(auth: &Auth, findings: &mut Findings<'_>) {
+    for name in auth.extract.cookies.iter().filter(|name| !is_token(name)) {
+        findings.add("auth.extract.cookies", format!("{name:?} is no name of a cookie (RFC 6265 4.1.1)"));
+    }
+    let is_plain = |name: &String| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    for name in auth.extract.query.iter().filter(|name| !is_plain(name)) {
+        findings.add(
+            "auth.extract.query",
+            format!("{name:?} is no plain name of a parameter; write letters, digits, \"-\", \".\", \"_\""),
+        );
+    }
+    let asks = auth.routes.iter().position(|rule| rule.allow_query);
+    if let Some(number) = asks.filter(|_| auth.extract.query.is_empty()) {
+        let at = format!("auth.route[{number}].allow_query");
+        findings.add(&at, "no parameter carries a token; name one in auth.extract.query");
+    }
+    let origins = |path: &str, list: &[String], star: bool, findings: &mut Findings<'_>| {
+        for origin in list.iter().filter(|origin| !(is_origin(origin) || star && *origin == "*")) {
+            findings.add(path, format!("{origin:?} is no origin; write it as browsers do: \"https://app.example\", lower case, without a path"));
+        }
+    };
+    origins("auth.extract.allowed_origins", &auth.extract.allowed_origins, false, findings);
+    origins("auth.cors.allowed_origins", &auth.cors.allowed_origins, true, findings);
+    if auth.cors.allowed_origins.len() > 1 && auth.cors.allowed_origins.iter().any(|origin| origin == "*") {
+        findings.add("auth.cors.allowed_origins", "\"*\" stands beside origins; keep one or the others");
+    }
+}
+
+/// RFC 6454 6.2: scheme, host and, unless it is the usual one, port.
+fn is_origin(text: &str) -> bool {
+    let host = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let usual = text.starts_with("https://") && text.ends_with(":443")
+        || text.starts_with("http://") && text.ends_with(":80");
+    host.is_some_and(|host| {
+        !host.is_empty()
+            && !usual
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]_".contains(&byte))
+    })
 }
 
 fn fields(auth: &Auth, findings: &mut Findings<'_>) {
@@ -122,14 +173,11 @@ fn one_provider(at: &str, provider: &AuthProvider, findings: &mut Findings<'_>) 
     if !alone {
         findings.add(&path("audiences"), "\"*\" stands beside audiences; keep one or the others");
     }
-    let source = !provider.keys.is_empty() || provider.jwks_file.is_some();
-    if !source {
-        findings.add(at, "no key; write [[auth.provider.key]] or jwks_file");
-    }
+    check_jwks::sources(at, provider, findings);
     for alg in &provider.algorithms {
         if let Some(problem) = algorithm_problem(alg) {
             findings.add(&path("algorithms"), problem);
-        } else if provider.jwks_file.is_none() && !provider.keys.iter().any(|key| key.alg == *alg) {
+        } else if !check_jwks::has_set(provider) && !provider.keys.iter().any(|key| key.alg == *alg) {
             findings.add(&path("algorithms"), format!("no key is for {alg}; remove it or add a key"));
         }
     }
@@ -160,19 +208,27 @@ fn one_key(at: &str, provider: &AuthProvider, key: &AuthKey, findings: &mut Find
     // A public key taken for an HMAC secret lets anyone sign (CVE-2015-9235).
     let hmac = key.alg.starts_with("HS");
     match &key.source {
-        KeySource::PemFile(_) | KeySource::PemEnv(_) if hmac => {
+        KeySource::Pem(_) | KeySource::PemFile(_) | KeySource::PemEnv(_) if hmac => {
             findings
                 .add(&path, format!("{} is keyed by a secret, not by a PEM key; write secret_file", key.alg));
         }
-        KeySource::SecretEnv(_) | KeySource::SecretFile(_) | KeySource::SecretBase64File(_) if !hmac => {
-            findings
-                .add(&path, format!("{} is keyed by a key pair, not by a secret; write pem_file", key.alg));
-        }
-        KeySource::PemFile(_)
-        | KeySource::PemEnv(_)
+        KeySource::Secret(_)
         | KeySource::SecretEnv(_)
         | KeySource::SecretFile(_)
         | KeySource::SecretBase64File(_)
+            if !hmac =>
+        {
+            findings
+                .add(&path, format!("{} is keyed by a key pair, not by a secret; write pem_file", key.alg));
+        }
+        KeySource::Pem(_)
+        | KeySource::PemFile(_)
+        | KeySource::PemEnv(_)
+        | KeySource::Secret(_)
+        | KeySource::SecretEnv(_)
+        | KeySource::SecretFile(_)
+        | KeySource::SecretBase64File(_)
+        | KeySource::Jwk(_)
         | KeySource::JwkFile(_) => {}
     }
 }
@@ -199,7 +255,9 @@ fn rules(auth: &Auth, findings: &mut Findings<'_>) {
         prefix_and_methods(&at, (&rule.prefix, &rule.methods), findings);
         one_rule(&at, rule, &names, findings);
         let shadow = |other: &AuthRoute| {
-            other.prefix == rule.prefix && (other.methods.is_empty() || other.methods == rule.methods)
+            other.prefix == rule.prefix
+                && (other.methods.is_empty() || other.methods == rule.methods)
+                && (other.hosts.is_empty() || other.hosts == rule.hosts)
         };
         if auth.routes[..number].iter().any(shadow) {
             findings.add(&at, "an earlier rule takes all its requests; remove one");
@@ -211,9 +269,10 @@ fn rules(auth: &Auth, findings: &mut Findings<'_>) {
     let message = "write a last rule for everything else: prefix = \"/\", require = \"NAME\" (or \"none\")";
     match auth.routes.last() {
         None => findings.add("auth.route", format!("there is no rule; {message}")),
-        Some(rule) if rule.prefix != "/" || !rule.methods.is_empty() => {
+        Some(rule) if rule.prefix != "/" || !rule.methods.is_empty() || !rule.hosts.is_empty() => {
             let at = format!("auth.route[{}]", auth.routes.len() - 1);
-            findings.add(&at, format!("the last rule does not cover \"/\" for all methods; {message}"));
+            findings
+                .add(&at, format!("the last rule does not cover \"/\" for all methods and hosts; {message}"));
         }
         Some(_) => {}
     }
@@ -232,7 +291,7 @@ fn one_rule(at: &str, rule: &AuthRoute, names: &[&str], findings: &mut Findings<
             findings.add(&path, "there is no [[auth.provider]]")
         }
         Require::Optional | Require::Try => {}
-        Require::Any(wanted) => {
+        Require::Any(wanted) | Require::All(wanted) => {
             for name in wanted.iter().filter(|name| !names.contains(&name.as_str())) {
                 let near = nearest(name, names.iter().chain(&["none", "optional", "try"]).copied());
                 let advice = match near {

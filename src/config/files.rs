@@ -123,7 +123,11 @@ impl Look<'_> {
             KeySource::SecretBase64File(path) => ("secret_base64_file", Some(path)),
             KeySource::PemFile(path) => ("pem_file", Some(path)),
             KeySource::JwkFile(path) => ("jwk_file", Some(path)),
-            KeySource::SecretEnv(_) | KeySource::PemEnv(_) => ("", None),
+            KeySource::Secret(_)
+            | KeySource::SecretEnv(_)
+            | KeySource::Pem(_)
+            | KeySource::PemEnv(_)
+            | KeySource::Jwk(_) => ("", None),
         };
         self.readable(&format!("{at}.{name}"), path.map(PathBuf::as_path));
     }

@@ -8,6 +8,7 @@ mod build;
 mod canary;
 mod check;
 mod check_auth;
+mod check_jwks;
 mod counts;
 mod environment;
 mod errors;
@@ -34,7 +35,8 @@ mod warm_up;
 pub use access_pattern::{AccessPattern, Atom, Piece};
 pub use admin::{Admin, ControlSocket};
 pub use auth::{
-    Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
+    ArrayFormat, Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Cors, Csrf, Extract, Forward, Hidden,
+    JwksRules, KeySource, KeyUse, Preset, Require, StreamExpiry,
 };
 pub use canary::{Canary, Ratio};
 pub use errors::{ConfigErrors, Origin, Origins, Problem};

@@ -70,21 +70,10 @@ const UNSUPPORTED: &[&str] = &[
     "server.tls",
     "app.proxy",
     "route.concurrency",
-    "auth.stream_expiry",
-    "auth.ws_close_code",
     "auth.issue",
     "auth.users",
     "auth.store",
-    "auth.extract.cookies",
-    "auth.extract.query",
-    "auth.extract.websocket_protocol",
-    "auth.extract.csrf",
-    "auth.extract.allowed_origins",
-    "auth.provider.jwks_url",
-    "auth.provider.jwks",
-    "auth.provider.discovery",
     "auth.provider.user_state",
-    "auth.route.allow_query",
 ];
 
 /// Names that other servers use, and what to write here.
@@ -139,7 +128,7 @@ mod tests {
             ("backlog", "did you mean server.backlog?"),
             ("servr", "did you mean server?"),
             ("auth.provider[1].leway", "did you mean leeway?"),
-            ("auth.provider[0].jwks_url", "auth.provider.jwks_url is not supported in this version"),
+            ("auth.provider[0].user_state", "auth.provider.user_state is not supported in this version"),
             ("auth.issue.rotate", "auth.issue is not supported in this version"),
             ("zzz", "reference.toml"),
         ] {

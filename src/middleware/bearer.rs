@@ -1,38 +1,50 @@
 //! Bearer tokens, checked before any app is entered (RFC 6750).
 
-use super::challenge::{Challenge, is_scope};
+use super::bearer_check::check_settings;
+use super::challenge::Challenge;
+use super::extract::Extractor;
 use super::identity_fields::IdentityFields;
-use super::policy::{Policy, Requirement, Rule, claim};
+use super::policy::{Policy, Requirement, Rule};
+use super::rights::claim;
 use crate::auth::{
-    AuthConfigError, Cache, Family, Fingerprint, Provider, Reason, Verified, jwt, system_time, unix_seconds,
-    verify,
+    AuthConfigError, Bearer, Cache, Family, Fingerprint, LookUp, Provider, Reason, Standing, Standings,
+    Verified, jwt, system_time, unix_seconds, verify,
 };
 use crate::config::Auth;
-use crate::protocol::{Identity, RequestHead, Response};
-use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, ORIGIN,
-};
+use crate::protocol::{Attempt, Halt, Identity, Response};
+use arc_swap::ArcSwap;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, ORIGIN};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use super::extract::Asked;
+
 /// Decides who a client is and whether it may pass. Made once per worker; keys are parsed and tried in it.
 #[derive(Debug)]
 pub struct Authenticator {
-    providers: Vec<Provider>,
+    /// Replaced whole when keys change: a request sees the old keys or the new ones, and takes no lock.
+    keyring: ArcSwap<Keyring>,
+    standings: Option<Arc<dyn Standings>>,
     policy: Policy,
     challenge: Challenge,
+    extractor: Extractor,
     fields: IdentityFields,
-    cache: Cache<Session>,
     config: Settings,
     warnings: Vec<String>,
+}
+
+/// The keys of a moment, and the tokens that they have proven.
+#[derive(Debug)]
+struct Keyring {
+    providers: Vec<Provider>,
+    cache: Cache<Session>,
 }
 
 /// What is needed of the configuration while serving.
 #[derive(Debug)]
 struct Settings {
     max_token_bytes: usize,
-    schemes: Vec<String>,
     preflight: Preflight,
     remote_user: Option<String>,
     credential: Credential,
@@ -63,6 +75,18 @@ struct Session {
     key_until: Option<f64>,
 }
 
+/// Why a token does not pass now.
+enum Stop {
+    Refuse(Reason),
+    Wait(LookUp),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Self::Refuse(reason)
+    }
+}
+
 impl Authenticator {
     /// Reads all keys and prepares all rules; `check` calls it too.
     ///
@@ -84,16 +108,27 @@ impl Authenticator {
         let fields = IdentityFields::new(config).map_err(|more| errors.extend(more)).ok();
         match (policy, challenge, fields) {
             (Some(policy), Some(challenge), Some(fields)) if errors.is_empty() => Ok(Self {
-                providers,
+                keyring: ArcSwap::from_pointee(Keyring {
+                    providers,
+                    cache: Cache::new(usize::try_from(config.cache_entries).unwrap_or(usize::MAX)),
+                }),
+                standings: None,
                 policy,
                 challenge,
+                extractor: Extractor::new(config),
                 fields,
-                cache: Cache::new(usize::try_from(config.cache_entries).unwrap_or(usize::MAX)),
                 config: Settings::new(config),
                 warnings,
             }),
             _ => Err(errors),
         }
+    }
+
+    /// The same with somebody who knows which sessions were revoked and which users may not come in.
+    #[must_use]
+    pub fn with_standings(mut self, standings: Arc<dyn Standings>) -> Self {
+        self.standings = Some(standings);
+        self
     }
 
     /// What works but should not be so, for the log and for `check`.
@@ -114,28 +149,37 @@ impl Authenticator {
     /// Who the client has proven to be; `None` where it need not say.
     ///
     /// # Errors
-    /// The response to send instead of entering the app. Its extensions hold the [`Reason`], for the log.
+    /// The response to send instead of entering the app, its [`Reason`] in its extensions, for the log; or, at the first
+    /// attempt, what the request should wait for.
     pub fn authenticate(
         &self,
-        head: &RequestHead,
+        asked: Asked<'_>,
         now: SystemTime,
-    ) -> Result<Option<Arc<Identity>>, Box<Response>> {
-        if self.config.preflight == Preflight::Pass && is_preflight(head) {
+        attempt: Attempt,
+    ) -> Result<Option<Arc<Identity>>, Halt> {
+        if self.config.preflight == Preflight::Pass && is_preflight(&asked) {
             return Ok(None);
         }
-        let rules = self
-            .policy
-            .rules_for(&head.method, &head.target)
-            .map_err(|reason| self.challenge.refuse(reason, &[]))?;
+        let rules = match self.policy.rules_for(&asked) {
+            Ok(rules) => rules,
+            Err(reason) => return Err(Halt::Answer(self.challenge.refuse(reason, &[], asked.fields))),
+        };
         let now = unix_seconds(now);
         let mut identity = None;
-        for rule in rules {
-            match self.apply(rule, &head.fields, now) {
+        for rule in rules.iter() {
+            match self.apply(rule, &asked, now) {
                 Ok(Some(found)) => identity = Some(found),
                 Ok(None) => {}
-                Err(reason) => {
-                    let scopes = if rule.scopes_all.is_empty() { &rule.scopes_any } else { &rule.scopes_all };
-                    return Err(self.challenge.refuse(reason, scopes));
+                Err(Stop::Wait(what)) if attempt == Attempt::First => return Err(Halt::Wait(what)),
+                Err(Stop::Wait(_)) => {
+                    return Err(Halt::Answer(self.challenge.refuse(Reason::NoState, &[], asked.fields)));
+                }
+                Err(Stop::Refuse(reason)) => {
+                    return Err(Halt::Answer(self.challenge.refuse(
+                        reason,
+                        rule.rights.scopes(),
+                        asked.fields,
+                    )));
                 }
             }
         }
@@ -147,68 +191,122 @@ impl Authenticator {
         if let Some(identity) = identity {
             self.fields.assert(identity, fields);
         }
-        // Credentials of other schemes are the app's own business.
-        let ours =
-            |value: &HeaderValue| split_scheme(value).is_some_and(|(scheme, _)| self.config.handles(scheme));
-        if self.config.credential == Credential::Remove && fields.get_all(AUTHORIZATION).iter().any(ours) {
-            fields.remove(AUTHORIZATION);
+        if self.config.credential == Credential::Remove {
+            self.extractor.remove(fields);
         }
     }
 
-    fn apply(&self, rule: &Rule, fields: &HeaderMap, now: f64) -> Result<Option<Arc<Identity>>, Reason> {
+    fn apply(&self, rule: &Rule, asked: &Asked<'_>, now: f64) -> Result<Option<Arc<Identity>>, Stop> {
         if rule.requirement == Requirement::Nothing {
             return Ok(None);
         }
-        let outcome = self.config.token(fields).and_then(|token| match token {
-            Some(token) => {
-                let identity = self.identify(token, rule, now)?;
-                rule.judge_rights(&identity.claims)?;
-                Ok(identity)
-            }
-            None => Err(Reason::NoCredential),
+        let outcome = self.identify(rule, asked, now).and_then(|identity| {
+            rule.rights.judge(&identity.claims)?;
+            Ok(identity)
         });
         match (outcome, &rule.requirement) {
             (Ok(identity), _) => Ok(Some(identity)),
+            (Err(stop @ Stop::Wait(_)), _) => Err(stop),
             (Err(_), Requirement::Try | Requirement::Nothing) => Ok(None),
-            (Err(Reason::NoCredential), Requirement::Optional) => Ok(None),
-            (Err(reason), Requirement::Optional | Requirement::AnyOf(_)) => Err(reason),
+            (Err(Stop::Refuse(Reason::NoCredential)), Requirement::Optional) => Ok(None),
+            (Err(stop), Requirement::Optional | Requirement::AnyOf(_) | Requirement::AllOf(_)) => Err(stop),
         }
     }
 
-    fn identify(&self, token: &str, rule: &Rule, now: f64) -> Result<Arc<Identity>, Reason> {
-        let (positions, providers): (Vec<usize>, Vec<&Provider>) = self
-            .providers
-            .iter()
-            .enumerate()
-            .filter(|(position, _)| match &rule.requirement {
-                Requirement::AnyOf(allowed) => allowed.contains(position),
-                Requirement::Nothing | Requirement::Optional | Requirement::Try => true,
-            })
-            .unzip();
+    fn identify(&self, rule: &Rule, asked: &Asked<'_>, now: f64) -> Result<Arc<Identity>, Stop> {
+        let tokens = self.extractor.tokens(asked, rule.query)?;
+        let keyring = self.keyring.load();
+        let any = |token: Option<&str>, allowed: Option<&[usize]>| {
+            let session = self.prove(&keyring, token.ok_or(Reason::NoCredential)?, allowed, now)?;
+            self.judge_standing(&session.identity)?;
+            Ok(session)
+        };
+        match &rule.requirement {
+            Requirement::AnyOf(allowed) => any(tokens.only()?, Some(allowed)).map(|session| session.identity),
+            Requirement::AllOf(wanted) => {
+                let sessions: Vec<Session> =
+                    tokens.iter().map(|token| any(Some(token), Some(wanted))).collect::<Result<_, Stop>>()?;
+                if sessions.len() > wanted.len() {
+                    return Err(Reason::CredentialRepeated.into());
+                }
+                let of = |provider: &usize| sessions.iter().find(|session| session.provider == *provider);
+                // One of each, and none beside them; the app is told of the one that the rule names first.
+                let all =
+                    wanted.iter().map(of).collect::<Option<Vec<&Session>>>().ok_or(Reason::NoCredential)?;
+                let first = all.first().ok_or(Reason::NoCredential)?;
+                Ok(Arc::clone(&first.identity))
+            }
+            Requirement::Nothing | Requirement::Optional | Requirement::Try => {
+                any(tokens.only()?, None).map(|session| session.identity)
+            }
+        }
+    }
+
+    /// Proves a token by the providers allowed, or by any.
+    fn prove(
+        &self,
+        keyring: &Keyring,
+        token: &str,
+        allowed: Option<&[usize]>,
+        now: f64,
+    ) -> Result<Session, Reason> {
+        let is_allowed = |position: usize| allowed.is_none_or(|allowed| allowed.contains(&position));
+        let mut providers =
+            keyring.providers.iter().enumerate().filter(|(position, _)| is_allowed(*position));
         // An HMAC costs no more than the look-up would.
-        let worth_it = self.cache.is_enabled()
+        let worth_it = keyring.cache.is_enabled()
             && token.len() <= self.config.max_token_bytes
-            && providers.iter().any(|provider| provider.is_asymmetric());
+            && providers.clone().any(|(_, provider)| provider.is_asymmetric());
         let fingerprint = worth_it.then(|| Fingerprint::of(token));
-        if let Some(session) = fingerprint.and_then(|fingerprint| self.cache.get(&fingerprint))
-            && positions.contains(&session.provider)
+        if let Some(session) = fingerprint.and_then(|fingerprint| keyring.cache.get(&fingerprint))
+            && is_allowed(session.provider)
             && session.key_until.is_none_or(|until| now < until)
         {
             // The signature stays good; time goes on.
-            jwt::judge(&self.providers[session.provider].rules, &session.identity.claims, now)?;
-            return Ok(session.identity);
+            jwt::judge(&keyring.providers[session.provider].rules, &session.identity.claims, now)?;
+            return Ok(session);
         }
-        let verified = verify(token, self.config.max_token_bytes, &providers, now)?;
+        let verified = match (providers.next(), providers.next()) {
+            (Some((position, provider)), None) => {
+                (position, verify(token, self.config.max_token_bytes, &[provider], now)?)
+            }
+            (Some(first), Some(second)) => {
+                let (positions, several): (Vec<usize>, Vec<&Provider>) =
+                    [first, second].into_iter().chain(providers).unzip();
+                let verified = verify(token, self.config.max_token_bytes, &several, now)?;
+                (positions[verified.provider], verified)
+            }
+            (None, _) => return Err(Reason::UnknownIssuer),
+        };
+        let (provider, verified) = verified;
         let keep = verified.algorithm.family() != Family::Hmac;
-        let (provider, key_until) = (positions[verified.provider], verified.key_until);
-        let identity = Arc::new(self.identity(verified, provider)?);
+        let key_until = verified.key_until;
+        let identity = Arc::new(self.identity(verified, &keyring.providers[provider])?);
+        let session = Session { identity, provider, key_until };
         if let Some(fingerprint) = fingerprint.filter(|_| keep) {
-            self.cache.put(fingerprint, Session { identity: Arc::clone(&identity), provider, key_until });
+            // Claims are kept as text and as values, which take about four times as much.
+            keyring.cache.put(fingerprint, session.clone(), 512 + 5 * token.len());
         }
-        Ok(identity)
+        Ok(session)
     }
 
-    fn identity(&self, verified: Verified, provider: usize) -> Result<Identity, Reason> {
+    /// What the token cannot say itself. It is asked anew each time: a remembered token may have been revoked since.
+    fn judge_standing(&self, identity: &Identity) -> Result<(), Stop> {
+        let Some(standings) = &self.standings else { return Ok(()) };
+        let bearer = Bearer {
+            provider: &identity.provider,
+            subject: identity.subject.as_deref(),
+            claims: &identity.claims,
+        };
+        match standings.of(bearer) {
+            Standing::Good => Ok(()),
+            Standing::Refused(reason) => Err(Stop::Refuse(reason)),
+            Standing::Unavailable => Err(Stop::Refuse(Reason::NoState)),
+            Standing::Unknown => Err(Stop::Wait(standings.look_up(bearer))),
+        }
+    }
+
+    fn identity(&self, verified: Verified, provider: &Provider) -> Result<Identity, Reason> {
         let remote_user = match &self.config.remote_user {
             Some(path) => Some(remote_user(&verified.claims, path).ok_or(Reason::Subject)?),
             None => None,
@@ -217,11 +315,12 @@ impl Authenticator {
             claims_json: verified.claims_json,
             claims: verified.claims,
             header_json: verified.header_json,
-            provider: Arc::clone(&self.providers[provider].name),
+            provider: Arc::clone(&provider.name),
             kid: verified.kid,
             subject: verified.subject,
             remote_user,
             expires: system_time(verified.expires),
+            accepted_until: system_time(verified.expires + provider.rules.leeway),
         })
     }
 }
@@ -230,52 +329,18 @@ impl Settings {
     fn new(config: &Auth) -> Self {
         Self {
             max_token_bytes: usize::try_from(config.max_token_bytes).unwrap_or(usize::MAX),
-            schemes: config.extract.authorization.clone(),
             preflight: if config.preflight { Preflight::Pass } else { Preflight::Check },
             remote_user: config.forward.remote_user.clone().filter(|claim| !claim.is_empty()),
             credential: if config.forward.keep_authorization { Credential::Keep } else { Credential::Remove },
         }
     }
-
-    /// RFC 9110 11.1: schemes have no case.
-    fn handles(&self, scheme: &str) -> bool {
-        self.schemes.iter().any(|ours| ours.eq_ignore_ascii_case(scheme))
-    }
-
-    /// The one token of a request; `None` when it brings none, or a credential that is not for us.
-    fn token<'f>(&self, fields: &'f HeaderMap) -> Result<Option<&'f str>, Reason> {
-        let mut values = fields.get_all(AUTHORIZATION).iter();
-        let Some(value) = values.next() else { return Ok(None) };
-        // Which of the two an app reads is anybody's guess.
-        if values.next().is_some() {
-            return Err(Reason::CredentialRepeated);
-        }
-        let Some((scheme, rest)) = split_scheme(value) else { return Ok(None) };
-        if !self.handles(scheme) {
-            return Ok(None);
-        }
-        // A token of other bytes than ASCII is judged as one that is malformed.
-        let token = std::str::from_utf8(rest).map_err(|_| Reason::Shape)?;
-        if token.is_empty() || token.contains([' ', '\t', ',']) {
-            return Err(Reason::CredentialMalformed);
-        }
-        Ok(Some(token))
-    }
-}
-
-/// The scheme and what follows it, blanks taken away; `None` for an empty value.
-fn split_scheme(value: &HeaderValue) -> Option<(&str, &[u8])> {
-    let value = value.as_bytes().trim_ascii();
-    let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(value.len());
-    let scheme = std::str::from_utf8(&value[..end]).ok().filter(|scheme| !scheme.is_empty())?;
-    Some((scheme, value[end..].trim_ascii()))
 }
 
 /// A browser sends no credential in it (Fetch 3.2.2); the app must be able to answer.
-fn is_preflight(head: &RequestHead) -> bool {
-    head.method == http::Method::OPTIONS
-        && head.fields.contains_key(ORIGIN)
-        && head.fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+fn is_preflight(asked: &Asked<'_>) -> bool {
+    *asked.method == http::Method::OPTIONS
+        && asked.fields.contains_key(ORIGIN)
+        && asked.fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// It becomes a CGI variable: what is not visible ASCII cannot be told apart there from what it imitates.
@@ -289,50 +354,12 @@ fn remote_user(claims: &Map<String, Value>, path: &str) -> Option<String> {
     (visible && (1..=255).contains(&name.len())).then_some(name)
 }
 
-/// What no provider and no rule can see alone.
-fn check_settings(config: &Auth) -> Vec<AuthConfigError> {
-    let mut errors = Vec::new();
-    if config.providers.is_empty() {
-        errors.push(AuthConfigError::setting("provider", "there is none; add [[auth.provider]]"));
-    }
-    for (index, provider) in config.providers.iter().enumerate() {
-        let place = format!("provider {:?}", provider.name);
-        let earlier = &config.providers[..index];
-        if earlier.iter().any(|other| other.name == provider.name) {
-            errors.push(AuthConfigError::setting(&place, "the name is used twice"));
-        }
-        if config.providers.len() > 1 && provider.issuer.is_none() {
-            errors.push(AuthConfigError::setting(
-                &place,
-                "issuer is required where there are several providers",
-            ));
-        }
-        if provider.issuer.is_some() && earlier.iter().any(|other| other.issuer == provider.issuer) {
-            errors.push(AuthConfigError::setting(
-                &place,
-                "the issuer is used twice: it could not choose the provider",
-            ));
-        }
-    }
-    for route in &config.routes {
-        for scope in route.scopes_all.iter().chain(&route.scopes_any).filter(|scope| !is_scope(scope)) {
-            let place = format!("route (prefix {:?})", route.prefix);
-            errors.push(AuthConfigError::setting(place, format!("{scope:?} is no scope (RFC 6749 3.3)")));
-        }
-    }
-    let schemes = &config.extract.authorization;
-    if schemes.is_empty() || schemes.iter().any(|scheme| HeaderName::from_bytes(scheme.as_bytes()).is_err()) {
-        errors.push(AuthConfigError::setting(
-            "extract.authorization",
-            "it must name schemes, such as \"Bearer\"",
-        ));
-    }
-    errors
-}
-
 #[cfg(test)]
 #[path = "bearer_more_tests.rs"]
 mod more_tests;
+#[cfg(test)]
+#[path = "bearer_places_tests.rs"]
+mod places_tests;
 #[cfg(test)]
 #[path = "bearer_tests.rs"]
 mod tests;

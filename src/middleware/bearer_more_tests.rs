@@ -1,6 +1,6 @@
 //! Remembered tokens, fields that assert identity, several providers.
 
-use super::tests::{NOW, SECRET, ask, at, bearer, config, head, provider, route, site, token};
+use super::tests::{NOW, SECRET, ask, at, bearer, config, head, judge, provider, route, site, token};
 use super::*;
 use crate::auth::Algorithm;
 use crate::auth::jwt::encode_base64url;
@@ -15,10 +15,10 @@ fn remembered_token_still_expires() {
         let (site, key) = site(algorithm, |_| {});
         let token = bearer(&token(&key, algorithm, json!({})));
         let request = head(Method::GET, "/", &[("authorization", &token)]);
-        assert!(site.authenticator.authenticate(&request, at(NOW)).unwrap().is_some());
-        assert_eq!(site.authenticator.cache.len(), 1);
-        assert!(site.authenticator.authenticate(&request, at(NOW + 299)).unwrap().is_some());
-        let late = site.authenticator.authenticate(&request, at(NOW + 300)).unwrap_err();
+        assert!(judge(&site, &request, NOW).unwrap().is_some());
+        assert_eq!(site.authenticator.keyring.load().cache.len(), 1);
+        assert!(judge(&site, &request, NOW + 299).unwrap().is_some());
+        let late = judge(&site, &request, NOW + 300).unwrap_err();
         assert_eq!(late.extensions().get(), Some(&Reason::Expired));
     }
 }
@@ -28,8 +28,8 @@ fn remembered_token_ends_with_its_key() {
     let (site, key) = site(Algorithm::Es256, |auth| auth.providers[0].keys[0].until = Some(at(NOW + 10)));
     let token = bearer(&token(&key, Algorithm::Es256, json!({})));
     let request = head(Method::GET, "/", &[("authorization", &token)]);
-    assert!(site.authenticator.authenticate(&request, at(NOW + 9)).is_ok());
-    let late = site.authenticator.authenticate(&request, at(NOW + 10)).unwrap_err();
+    assert!(judge(&site, &request, NOW + 9).is_ok());
+    let late = judge(&site, &request, NOW + 10).unwrap_err();
     assert_eq!(late.extensions().get(), Some(&Reason::UnknownKey));
 }
 
@@ -38,7 +38,7 @@ fn refused_tokens_are_not_remembered() {
     let (site, key) = site(Algorithm::Es256, |_| {});
     let token = token(&key, Algorithm::Es256, json!({ "token_type": "refresh" }));
     assert!(ask(&site, "/", &[&bearer(&token)]).is_err());
-    assert!(site.authenticator.cache.is_empty());
+    assert!(site.authenticator.keyring.load().cache.is_empty());
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn claims_become_fields_that_nothing_can_break_out_of() {
     let claims = json!({ "name": "Zoë O\r\nX: y 100%", "roles": ["a,b", 1, true] });
     let token = bearer(&token(&key, Algorithm::Hs256, claims));
     let mut request = head(Method::GET, "/", &[("authorization", &token)]);
-    let identity = site.authenticator.authenticate(&request, at(NOW)).unwrap().unwrap();
+    let identity = judge(&site, &request, NOW).unwrap().unwrap();
     site.authenticator.forward(Some(&identity), &mut request.fields);
     assert_eq!(request.fields["x-auth-name"], "Zo%C3%AB%20O%0D%0AX:%20y%20100%25");
     assert_eq!(request.fields["x-auth-roles"], "a%2Cb,1,true");
@@ -181,7 +181,7 @@ fn token_remembered_on_one_route_does_not_open_another() {
     });
     let token = bearer(&token(&other, Algorithm::Es256, json!({ "iss": "https://two" })));
     assert!(ask(&site, "/both", &[&token]).is_ok());
-    assert_eq!(site.authenticator.cache.len(), 1);
+    assert_eq!(site.authenticator.keyring.load().cache.len(), 1);
     assert!(ask(&site, "/x", &[&token]).is_err());
     assert!(ask(&site, "/both", &[&token]).is_ok());
 }

@@ -1,11 +1,9 @@
 use super::*;
 use crate::auth::keys::SigningKey;
 use crate::auth::{Algorithm, jwt::encode_base64url};
-use crate::config::{
-    AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
-};
-use crate::protocol::{ResponseBody, Target};
-use http::{Method, StatusCode, Version};
+use crate::config::{AuthKey, AuthProvider, AuthRoute, ClaimRule, KeySource, KeyUse, Preset, Require};
+use crate::protocol::{RequestHead, ResponseBody, Scheme, Target};
+use http::{HeaderValue, Method, StatusCode, Version};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -20,27 +18,16 @@ pub(super) struct Site {
 }
 
 pub(super) fn provider(name: &str, keys: Vec<AuthKey>) -> AuthProvider {
-    AuthProvider {
-        name: name.into(),
-        issuer: None,
-        audiences: Vec::new(),
-        algorithms: Vec::new(),
-        leeway: Duration::ZERO,
-        max_lifetime: Duration::from_secs(30 * 86_400),
-        typ: vec!["JWT".into(), "at+jwt".into()],
-        token_type: Some("access".into()),
-        subject_claim: "user_id".into(),
-        require: vec!["exp".into(), "jti".into()],
-        keys,
-        jwks_file: None,
-    }
+    AuthProvider { name: name.into(), keys, ..AuthProvider::default() }
 }
 
 pub(super) fn route(prefix: &str, require: Require) -> AuthRoute {
     AuthRoute {
         prefix: prefix.into(),
+        hosts: Vec::new(),
         methods: Vec::new(),
         require,
+        allow_query: false,
         scopes_all: Vec::new(),
         scopes_any: Vec::new(),
         claims: BTreeMap::new(),
@@ -56,24 +43,12 @@ pub(super) fn config(keys: Vec<AuthKey>) -> Auth {
     admin.scopes_all = vec!["admin".into()];
     let mut staff = route("/staff", local());
     staff.claims = BTreeMap::from([("realm.roles".to_owned(), ClaimRule::Contains(json!("ops")))]);
+    let mut auth = Auth { cache_entries: 100, strip: vec!["X-Extra".into()], ..Auth::default() };
+    auth.forward.remote_user = Some("user_id".into());
+    auth.forward.keep_authorization = false;
+    auth.forward.headers =
+        BTreeMap::from([("X-Auth-Name".into(), "name".into()), ("X-Auth-Roles".into(), "roles".into())]);
     Auth {
-        enabled: true,
-        preset: Preset::SimpleJwt,
-        realm: "api".into(),
-        detail: true,
-        preflight: true,
-        max_token_bytes: 8192,
-        cache_entries: 100,
-        strip: vec!["X-Extra".into()],
-        extract: Extract { authorization: vec!["Bearer".into()] },
-        forward: Forward {
-            remote_user: Some("user_id".into()),
-            keep_authorization: false,
-            headers: BTreeMap::from([
-                ("X-Auth-Name".into(), "name".into()),
-                ("X-Auth-Roles".into(), "roles".into()),
-            ]),
-        },
         providers: vec![provider("local", keys)],
         routes: vec![
             route("/public", Require::None),
@@ -83,6 +58,7 @@ pub(super) fn config(keys: Vec<AuthKey>) -> Auth {
             staff,
             route("/", local()),
         ],
+        ..auth
     }
 }
 
@@ -148,7 +124,22 @@ pub(super) type Answer = Result<Option<Arc<Identity>>, Box<Response>>;
 
 pub(super) fn ask(site: &Site, path: &str, authorization: &[&str]) -> Answer {
     let fields: Vec<(&str, &str)> = authorization.iter().map(|value| ("authorization", *value)).collect();
-    site.authenticator.authenticate(&head(Method::GET, path, &fields), at(NOW))
+    judge(site, &head(Method::GET, path, &fields), NOW)
+}
+
+/// What becomes of a request at that time.
+pub(super) fn judge(site: &Site, head: &RequestHead, now: u64) -> Answer {
+    let RequestHead { method, target, fields, .. } = head;
+    let asked = Asked { method, target, fields, scheme: Scheme::Http };
+    site.authenticator.authenticate(asked, at(now), Attempt::Last).map_err(|halt| match halt {
+        Halt::Answer(response) => response,
+        Halt::Wait(_) => panic!("nobody waits twice"),
+    })
+}
+
+/// Why a request is refused at that time.
+pub(super) fn refused_for(site: &Site, head: &RequestHead, now: u64) -> Option<Reason> {
+    judge(site, head, now).err().map(|response| *response.extensions().get().unwrap())
 }
 
 pub(super) fn bearer(token: &str) -> String {
@@ -315,7 +306,7 @@ fn preflight_passes_only_where_configured_and_complete() {
         [(true, &full[..], true), (true, &full[..1], false), (false, &full[..], false)]
     {
         let (site, _) = site(Algorithm::Hs256, |auth| auth.preflight = preflight);
-        let answer = site.authenticator.authenticate(&head(Method::OPTIONS, "/api", fields), at(NOW));
+        let answer = judge(&site, &head(Method::OPTIONS, "/api", fields), NOW);
         assert_eq!(answer.is_ok(), passes);
     }
 }

@@ -1,7 +1,8 @@
 //! What stands in the place of the token checks in a build without the feature `jwt`.
 
 use crate::config::Auth;
-use crate::protocol::{Identity, RequestHead, Response};
+use crate::protocol::{Attempt, Halt, Identity, Response, Scheme, Target};
+use http::Method;
 use http::header::HeaderMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,6 +15,20 @@ pub enum Authenticator {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("[auth] needs the feature \"jwt\", which this program was built without")]
 pub struct WithoutJwt;
+
+/// What of a request would decide who may pass.
+#[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "nobody reads it in this build")]
+pub struct Asked<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The target, as the app gets it.
+    pub target: &'r Target,
+    /// The fields.
+    pub fields: &'r HeaderMap,
+    /// The scheme that the client used.
+    pub scheme: Scheme,
+}
 
 impl Authenticator {
     /// Refuses: what asks for tokens must not be served without their check.
@@ -40,9 +55,10 @@ impl Authenticator {
     /// None.
     pub fn authenticate(
         &self,
-        _: &RequestHead,
+        _: Asked<'_>,
         _: SystemTime,
-    ) -> Result<Option<Arc<Identity>>, Box<Response>> {
+        _: Attempt,
+    ) -> Result<Option<Arc<Identity>>, Halt> {
         match *self {}
     }
 

@@ -1,9 +1,10 @@
 //! Refusals in the words that clients know: RFC 6750 3, and the bodies of simplejwt or RFC 9457.
 
+use super::cors::Cors;
 use crate::auth::{AuthConfigError, Reason, RefusalKind};
 use crate::config::{Auth, Preset};
 use crate::protocol::{Response, text_response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
 /// Writes refusals.
@@ -13,6 +14,7 @@ pub(super) struct Challenge {
     /// `Bearer realm="…"`
     scheme_and_realm: String,
     detail: Detail,
+    cors: Cors,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +36,13 @@ impl Challenge {
             preset: config.preset,
             scheme_and_realm: format!("Bearer realm=\"{realm}\""),
             detail: if config.detail { Detail::Told } else { Detail::Withheld },
+            cors: Cors::new(&config.cors),
         })
     }
 
-    /// The refusal; `scopes` are what the route asks for. The reason travels as an extension, for the log.
-    pub(super) fn refuse(&self, reason: Reason, scopes: &[String]) -> Box<Response> {
+    /// The refusal of a request of these fields; `scopes` are what the route asks for. The reason travels as an
+    /// extension, for the log.
+    pub(super) fn refuse(&self, reason: Reason, scopes: &[String], request: &HeaderMap) -> Box<Response> {
         let status = self.status(reason);
         let mut response = text_response(status, self.body(reason, status));
         let media_type = match self.preset {
@@ -48,10 +52,16 @@ impl Challenge {
         let fields = response.headers_mut();
         fields.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // It cannot fail: the realm and the scopes were checked, all else is fixed.
-        if let Ok(challenge) = HeaderValue::try_from(self.challenge(reason, scopes)) {
-            fields.insert(WWW_AUTHENTICATE, challenge);
+        match self.challenge(reason, scopes).map(HeaderValue::try_from) {
+            // It cannot fail: the realm and the scopes were checked, all else is fixed.
+            Some(challenge) => fields.extend(challenge.ok().map(|challenge| (WWW_AUTHENTICATE, challenge))),
+            // A 401 would have every client drop its session for what is not its fault.
+            None if status == StatusCode::SERVICE_UNAVAILABLE => {
+                fields.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+            }
+            None => {}
         }
+        self.cors.permit(request, fields);
         response.extensions_mut().insert(reason);
         Box::new(response)
     }
@@ -66,15 +76,17 @@ impl Challenge {
             }
             RefusalKind::Request => StatusCode::BAD_REQUEST,
             RefusalKind::Missing | RefusalKind::Token => StatusCode::UNAUTHORIZED,
-            RefusalKind::Rights => StatusCode::FORBIDDEN,
+            RefusalKind::Rights | RefusalKind::CrossSite => StatusCode::FORBIDDEN,
+            RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    /// RFC 6750 3.1: without a credential no error is named.
-    fn challenge(&self, reason: Reason, scopes: &[String]) -> String {
+    /// RFC 6750 3.1: without a credential no error is named. `None` where another token would not help.
+    fn challenge(&self, reason: Reason, scopes: &[String]) -> Option<String> {
         let mut challenge = self.scheme_and_realm.clone();
         let error = match reason.kind() {
-            RefusalKind::Missing => return challenge,
+            RefusalKind::CrossSite | RefusalKind::Unavailable => return None,
+            RefusalKind::Missing => return Some(challenge),
             RefusalKind::Request => "invalid_request",
             RefusalKind::Token => "invalid_token",
             RefusalKind::Rights => "insufficient_scope",
@@ -86,7 +98,7 @@ impl Challenge {
         if reason == Reason::Scope && !scopes.is_empty() {
             challenge.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));
         }
-        challenge
+        Some(challenge)
     }
 
     /// JSON, its members in the order in which DRF writes them. All texts are fixed and need no escapes.
@@ -109,7 +121,10 @@ impl Challenge {
     fn simplejwt_body(&self, reason: Reason) -> String {
         let with_code = |detail: &str, code: &str| format!(r#"{{"detail":"{detail}","code":"{code}"}}"#);
         match reason.kind() {
-            RefusalKind::Missing | RefusalKind::Rights => {
+            RefusalKind::Missing
+            | RefusalKind::Rights
+            | RefusalKind::CrossSite
+            | RefusalKind::Unavailable => {
                 format!(r#"{{"detail":"{}"}}"#, reason.description())
             }
             RefusalKind::Request if reason == Reason::Path => with_code(reason.description(), "bad_path"),
@@ -118,6 +133,13 @@ impl Challenge {
             }
             RefusalKind::Token if reason == Reason::Subject => {
                 with_code(reason.description(), "token_not_valid")
+            }
+            RefusalKind::Token if USER_REASONS.contains(&reason) && self.detail == Detail::Told => {
+                let code = if reason == Reason::Inactive { "user_inactive" } else { reason.code() };
+                with_code(
+                    reason.description(),
+                    if reason == Reason::NoUser { "user_not_found" } else { code },
+                )
             }
             RefusalKind::Token => {
                 let known = SIMPLEJWT_MESSAGES.contains(&reason) && self.detail == Detail::Told;
@@ -135,8 +157,19 @@ impl Challenge {
 }
 
 /// What simplejwt has its own message for; it says of everything else that the token is invalid.
-const SIMPLEJWT_MESSAGES: [Reason; 5] =
-    [Reason::Expired, Reason::TokenType, Reason::NoTokenType, Reason::NoId, Reason::NoExpiry];
+const SIMPLEJWT_MESSAGES: [Reason; 6] = [
+    Reason::Expired,
+    Reason::TokenType,
+    Reason::NoTokenType,
+    Reason::NoId,
+    Reason::NoExpiry,
+    Reason::Revoked,
+];
+/// What it says in other bodies.
+const USER_REASONS: [Reason; 3] = [Reason::Inactive, Reason::NoUser, Reason::PasswordChanged];
+
+/// When it is worth trying again: keys that could not be had are asked for again within seconds.
+const RETRY_SECONDS: &str = "5";
 
 /// RFC 6749 3.3: what a scope is made of; anything else would break out of the challenge.
 pub(super) fn is_scope(scope: &str) -> bool {

@@ -1,8 +1,8 @@
 //! Request fields by which the server asserts an identity: nobody else may write them.
 
-use super::policy::claim;
+use super::rights::claim;
 use crate::auth::AuthConfigError;
-use crate::config::Auth;
+use crate::config::{ArrayFormat, Auth};
 use crate::protocol::Identity;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -14,6 +14,8 @@ pub(super) struct IdentityFields {
     asserted: Vec<(HeaderName, String)>,
     /// In lower case with `-`: these and their twins with `_` are removed.
     stripped: Vec<HeaderName>,
+    arrays: ArrayFormat,
+    max_bytes: usize,
 }
 
 impl IdentityFields {
@@ -40,7 +42,9 @@ impl IdentityFields {
         stripped.extend(config.strip.iter().filter_map(|name| parse("strip", name)));
         stripped.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         stripped.dedup();
-        if errors.is_empty() { Ok(Self { asserted, stripped }) } else { Err(errors) }
+        let max_bytes = usize::try_from(config.forward.max_bytes.0).unwrap_or(usize::MAX);
+        let arrays = config.forward.arrays;
+        if errors.is_empty() { Ok(Self { asserted, stripped, arrays, max_bytes }) } else { Err(errors) }
     }
 
     pub(super) fn stripped(&self) -> &[HeaderName] {
@@ -67,7 +71,9 @@ impl IdentityFields {
 
     pub(super) fn assert(&self, identity: &Identity, fields: &mut HeaderMap) {
         for (name, path) in &self.asserted {
-            let value = claim(&identity.claims, path).and_then(field_value);
+            let value = claim(&identity.claims, path).and_then(|value| field_value(value, self.arrays));
+            // Half of a list of roles is another list: what is too long is left out, as if it were not there.
+            let value = value.filter(|text| text.len() <= self.max_bytes);
             if let Some(value) = value.and_then(|text| HeaderValue::try_from(text).ok()) {
                 fields.insert(name.clone(), value);
             }
@@ -76,8 +82,9 @@ impl IdentityFields {
 }
 
 /// Strings, numbers and truth values as they are, arrays of them joined by commas; nothing for the rest.
-fn field_value(value: &Value) -> Option<String> {
+fn field_value(value: &Value, arrays: ArrayFormat) -> Option<String> {
     match value {
+        Value::Array(_) if arrays == ArrayFormat::Json => Some(ascii_json(value)),
         Value::Array(items) => {
             let items: Option<Vec<String>> = items.iter().map(|item| scalar(item, ITEM)).collect();
             items.map(|items| items.join(","))
@@ -85,6 +92,18 @@ fn field_value(value: &Value) -> Option<String> {
         Value::Null | Value::Object(_) => None,
         Value::Bool(_) | Value::Number(_) | Value::String(_) => scalar(value, TEXT),
     }
+}
+
+/// JSON without bytes that fields cannot hold (RFC 8259 7 has an escape for each).
+fn ascii_json(value: &Value) -> String {
+    let mut text = String::new();
+    for unit in value.to_string().encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() && !byte.is_ascii_control() => text.push(char::from(byte)),
+            Ok(_) | Err(_) => text.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    text
 }
 
 fn scalar(value: &Value, escaped: &'static AsciiSet) -> Option<String> {

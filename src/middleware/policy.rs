@@ -2,40 +2,56 @@
 //!
 //! The rules read the path that the app gets: decoded once, slashes as sent. Where an app behind it could
 //! take that path for another one (it collapses `//`, resolves `..`, takes `\` for `/`, decodes once more),
-//! the rules of all these readings hold together. So no rule is weaker than any reading, and nobody is
-//! refused for an odd path to a public place.
+//! the rules of all these readings hold together. If one of them asks for anything, a path with dot segments, empty
+//! segments, `\` or an encoded slash is refused. So no rule is weaker than any reading, and nobody is refused for an
+//! odd path to a public place.
 
+use super::extract::{Asked, Query};
+use super::rights::Rights;
 use crate::auth::{AuthConfigError, Reason};
-use crate::config::{AuthRoute, ClaimRule, Require};
-use crate::protocol::{Target, is_below};
+use crate::config::{AuthRoute, HostPattern, Require};
+use crate::protocol::is_below;
 use http::Method;
-use serde_json::{Map, Value};
+use http::header::{HOST, HeaderValue};
 use std::borrow::Cow;
 
 /// All rules, in order.
 #[derive(Debug)]
-pub struct Policy {
+pub(super) struct Policy {
     rules: Vec<Rule>,
 }
 
 /// One rule.
 #[derive(Debug)]
-pub struct Rule {
+pub(super) struct Rule {
     /// Without its trailing slashes: "" for "/".
     prefix: Vec<u8>,
+    hosts: Vec<HostPattern>,
     methods: Vec<Method>,
     /// What a request needs to pass.
-    pub requirement: Requirement,
-    /// Scopes that must all be there.
-    pub scopes_all: Vec<String>,
-    /// Scopes of which one must be there; empty = not checked.
-    pub scopes_any: Vec<String>,
-    claims: Vec<(String, ClaimRule)>,
+    pub(super) requirement: Requirement,
+    /// Whether the token may stand in the query.
+    pub(super) query: Query,
+    /// What the token must allow.
+    pub(super) rights: Rights,
+}
+
+/// The rules that hold for one request: hardly ever more than one.
+#[derive(Debug)]
+pub(super) struct Rules<'p> {
+    first: Option<&'p Rule>,
+    more: Vec<&'p Rule>,
+}
+
+impl<'p> Rules<'p> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'p Rule> + '_ {
+        self.first.iter().chain(&self.more).copied()
+    }
 }
 
 /// What a request needs to pass; providers are given by position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Requirement {
+pub(super) enum Requirement {
     /// Nothing.
     Nothing,
     /// A token may be missing, not bad.
@@ -44,6 +60,8 @@ pub enum Requirement {
     Try,
     /// A good token of one of these.
     AnyOf(Vec<usize>),
+    /// Good tokens, one of each of these.
+    AllOf(Vec<usize>),
 }
 
 impl Policy {
@@ -51,7 +69,7 @@ impl Policy {
     ///
     /// # Errors
     /// All rules that could never do what they say, at once.
-    pub fn new(routes: &[AuthRoute], providers: &[&str]) -> Result<Self, Vec<AuthConfigError>> {
+    pub(super) fn new(routes: &[AuthRoute], providers: &[&str]) -> Result<Self, Vec<AuthConfigError>> {
         let mut errors = Vec::new();
         let mut rules = Vec::new();
         for (index, route) in routes.iter().enumerate() {
@@ -62,10 +80,12 @@ impl Policy {
             }
         }
         // Without it a path that no rule names would be open, or closed, by accident.
-        if routes.last().is_none_or(|last| last.prefix != "/" || !last.methods.is_empty()) {
+        let is_whole =
+            |last: &AuthRoute| last.prefix == "/" && last.methods.is_empty() && last.hosts.is_empty();
+        if !routes.last().is_some_and(is_whole) {
             errors.push(AuthConfigError::setting(
                 "route",
-                "the last [[auth.route]] must cover everything: prefix = \"/\" without methods",
+                "the last [[auth.route]] must cover everything: prefix = \"/\" without methods and hosts",
             ));
         }
         if errors.is_empty() { Ok(Self { rules }) } else { Err(errors) }
@@ -74,17 +94,15 @@ impl Policy {
     /// The rules that hold for a request: one, or more where its path can be read in more than one way.
     ///
     /// # Errors
-    /// [`Reason::Path`] for a path with a NUL, which ends the path for some and not for others.
-    pub fn rules_for(&self, method: &Method, target: &Target) -> Result<Vec<&Rule>, Reason> {
-        let path = target.decoded_path();
-        if path.contains(&0) {
+    /// [`Reason::Path`] for a path with a NUL, which ends the path for some and not for others, and for other ambiguous
+    /// paths where any of their rules asks for anything.
+    pub(super) fn rules_for(&self, asked: &Asked<'_>) -> Result<Rules<'_>, Reason> {
+        let path = asked.target.decoded_path();
+        if memchr::memchr(0, &path).is_some() {
             return Err(Reason::Path);
         }
-        let mut found = Vec::with_capacity(1);
-        if let Some(first) = self.first_match(method, &path) {
-            found.push(first);
-        }
-        if is_plain(&path) {
+        let mut found = Rules { first: self.first_match(asked, &path), more: Vec::new() };
+        if is_plain(&path) && !has_encoded_slash(asked.target.path()) {
             return Ok(found);
         }
         let mut views = vec![collapse(&path), resolve(&path)];
@@ -93,18 +111,20 @@ impl Policy {
             views.extend([collapse(&again), resolve(&again)]);
         }
         for view in views {
-            let rule = self.first_match(method, &view);
-            found.extend(rule.filter(|rule| !found.iter().any(|other| std::ptr::eq(*other, *rule))));
+            let rule = self.first_match(asked, &view);
+            let is_new = |rule: &&Rule| !found.iter().any(|other| std::ptr::eq(other, *rule));
+            found.more.extend(rule.filter(is_new));
         }
-        Ok(found)
+        let asks = found.iter().any(|rule| rule.requirement != Requirement::Nothing);
+        if asks && is_ambiguous(asked.target.path(), &path) { Err(Reason::Path) } else { Ok(found) }
     }
 
-    fn first_match(&self, method: &Method, path: &[u8]) -> Option<&Rule> {
+    fn first_match(&self, asked: &Asked<'_>, path: &[u8]) -> Option<&Rule> {
         // `OPTIONS *` names the whole server: the last rule, which covers everything.
         if path == b"*" {
             return self.rules.last();
         }
-        self.rules.iter().find(|rule| rule.covers(method, path))
+        self.rules.iter().find(|rule| rule.covers(asked, path))
     }
 }
 
@@ -127,101 +147,73 @@ impl Rule {
             Require::None => Requirement::Nothing,
             Require::Optional => Requirement::Optional,
             Require::Try => Requirement::Try,
-            Require::Any(names) if names.is_empty() => return Err("require names no provider".into()),
-            Require::Any(names) => Requirement::AnyOf(
-                names
-                    .iter()
-                    .map(|name| {
-                        providers.iter().position(|provider| provider == name).ok_or_else(|| {
-                            format!("there is no provider {name:?}; known: {}", providers.join(", "))
-                        })
-                    })
-                    .collect::<Result<_, _>>()?,
-            ),
+            Require::Any(names) | Require::All(names) if names.is_empty() => {
+                return Err("require names no provider".into());
+            }
+            Require::Any(names) => Requirement::AnyOf(positions(names, providers)?),
+            Require::All(names) => Requirement::AllOf(positions(names, providers)?),
         };
-        let has_conditions =
-            !(route.scopes_all.is_empty() && route.scopes_any.is_empty() && route.claims.is_empty());
-        if requirement == Requirement::Nothing && has_conditions {
+        let rights = Rights::new(route);
+        if requirement == Requirement::Nothing && rights.are_asked_for() {
             return Err("scopes and claims need a token, but require is \"none\"".into());
         }
         let end = prefix.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
         Ok(Self {
             prefix: prefix[..end].to_vec(),
+            hosts: route.hosts.clone(),
             methods,
             requirement,
-            scopes_all: route.scopes_all.clone(),
-            scopes_any: route.scopes_any.clone(),
-            claims: route.claims.iter().map(|(path, rule)| (path.clone(), rule.clone())).collect(),
+            query: if route.allow_query { Query::Taken } else { Query::Ignored },
+            rights,
         })
     }
 
     /// "/admin" and "/admin/" both cover /admin, /admin/ and what is below, not /administrator.
-    fn covers(&self, method: &Method, path: &[u8]) -> bool {
+    fn covers(&self, asked: &Asked<'_>, path: &[u8]) -> bool {
         // Servers answer HEAD by the app's GET, and Django takes "get" for GET: a rule for one that did not
         // hold for the other would be a way around it.
         let names_method = |wanted: &Method| {
-            wanted.as_str().eq_ignore_ascii_case(method.as_str())
-                || (wanted == Method::GET && method.as_str().eq_ignore_ascii_case("HEAD"))
+            let method = asked.method.as_str();
+            wanted.as_str().eq_ignore_ascii_case(method)
+                || (wanted == Method::GET && method.eq_ignore_ascii_case("HEAD"))
         };
-        is_below(path, &self.prefix) && (self.methods.is_empty() || self.methods.iter().any(names_method))
-    }
-
-    /// Whether good claims give the rights that this rule asks for.
-    ///
-    /// # Errors
-    /// [`Reason::Scope`] or [`Reason::ClaimRule`].
-    pub fn judge_rights(&self, claims: &Map<String, Value>) -> Result<(), Reason> {
-        if !(self.scopes_all.is_empty() && self.scopes_any.is_empty()) {
-            let scopes = scopes(claims);
-            let has = |wanted: &String| scopes.contains(&wanted.as_str());
-            if !self.scopes_all.iter().all(has) {
-                return Err(Reason::Scope);
-            }
-            if !(self.scopes_any.is_empty() || self.scopes_any.iter().any(has)) {
-                return Err(Reason::Scope);
-            }
-        }
-        let met =
-            |(path, rule): &(String, ClaimRule)| claim(claims, path).is_some_and(|value| holds(rule, value));
-        if self.claims.iter().all(met) { Ok(()) } else { Err(Reason::ClaimRule) }
+        let host = || asked.fields.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
+        is_below(path, &self.prefix)
+            && (self.methods.is_empty() || self.methods.iter().any(names_method))
+            && (self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(HostPattern::name_in(host()))))
     }
 }
 
-/// The claim at a dotted path; a claim whose own name has dots is found first.
-pub(super) fn claim<'c>(claims: &'c Map<String, Value>, path: &str) -> Option<&'c Value> {
-    if let Some(value) = claims.get(path) {
-        return Some(value);
-    }
-    path.match_indices('.').find_map(|(at, _)| claim(claims.get(&path[..at])?.as_object()?, &path[at + 1..]))
+fn positions(names: &[String], providers: &[&str]) -> Result<Vec<usize>, String> {
+    let unknown = |name: &str| format!("there is no provider {name:?}; known: {}", providers.join(", "));
+    let position =
+        |name: &String| providers.iter().position(|provider| provider == name).ok_or_else(|| unknown(name));
+    names.iter().map(position).collect()
 }
 
-fn holds(rule: &ClaimRule, value: &Value) -> bool {
-    match rule {
-        ClaimRule::Equals(wanted) => value == wanted,
-        ClaimRule::OneOf(wanted) => wanted.contains(value),
-        ClaimRule::Contains(wanted) => value.as_array().is_some_and(|array| array.contains(wanted)),
-    }
+/// Whether a path has what readers disagree about: given as sent, and decoded once.
+fn is_ambiguous(raw: &[u8], path: &[u8]) -> bool {
+    has_encoded_slash(raw)
+        || memchr::memchr(b'\\', path).is_some()
+        || memchr::memmem::find(path, b"//").is_some()
+        || has_dot_segment(path)
 }
 
-/// RFC 8693 4.2: `scope` is a string with blanks; others write `scp` or `scopes`, as array or string.
-fn scopes(claims: &Map<String, Value>) -> Vec<&str> {
-    let mut found = Vec::new();
-    for value in ["scope", "scp", "scopes"].into_iter().filter_map(|name| claims.get(name)) {
-        match value {
-            Value::String(list) => found.extend(list.split(' ')),
-            Value::Array(list) => found.extend(list.iter().filter_map(Value::as_str)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
-        }
-    }
-    found
+/// `%2f` and `%5c`: a slash to some, part of a segment to others.
+fn has_encoded_slash(raw: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', raw)
+        .any(|at| matches!(raw.get(at + 1..at + 3), Some([b'2', b'f' | b'F'] | [b'5', b'c' | b'C'])))
+}
+
+fn has_dot_segment(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b".."))
 }
 
 /// Whether everybody reads this decoded path alike.
 fn is_plain(path: &[u8]) -> bool {
-    let dots = |segment: &[u8]| matches!(segment, b"." | b"..");
     memchr::memchr2(b'%', b'\\', path).is_none()
         && memchr::memmem::find(path, b"//").is_none()
-        && !path.split(|byte| *byte == b'/').any(dots)
+        && !has_dot_segment(path)
 }
 
 /// The path with `\` as `/` and each run of slashes as one.

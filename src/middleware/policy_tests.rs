@@ -1,11 +1,15 @@
 use super::*;
+use crate::protocol::{Scheme, Target};
+use http::HeaderMap;
 use std::collections::BTreeMap;
 
 fn route(prefix: &str, methods: &[&str], require: Require) -> AuthRoute {
     AuthRoute {
         prefix: prefix.into(),
+        hosts: Vec::new(),
         methods: methods.iter().map(|name| (*name).to_owned()).collect(),
         require,
+        allow_query: false,
         scopes_all: Vec::new(),
         scopes_any: Vec::new(),
         claims: BTreeMap::new(),
@@ -21,8 +25,9 @@ fn is_open(routes: &[AuthRoute], method: &str, path: &str) -> Option<bool> {
     let policy = Policy::new(routes, &["local"]).unwrap();
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let target = Target::parse(path.to_owned().into()).unwrap();
-    let rules = policy.rules_for(&method, &target).ok()?;
-    assert!(!rules.is_empty(), "{path}: some rule always holds");
+    let asked = Asked { method: &method, target: &target, fields: &HeaderMap::new(), scheme: Scheme::Http };
+    let rules = policy.rules_for(&asked).ok()?;
+    assert!(rules.first.is_some(), "{path}: some rule always holds");
     Some(rules.iter().all(|rule| rule.requirement == Requirement::Nothing))
 }
 
@@ -63,36 +68,66 @@ fn rule_for_get_holds_for_head_too() {
 }
 
 #[test]
-fn no_reading_of_a_path_leads_around_a_rule() {
+fn ambiguous_paths_are_refused_where_any_reading_of_them_has_a_rule() {
     let closed_inside = [route("/admin", &[], closed()), route("/", &[], Require::None)];
     for path in [
-        "/admin/x",
-        "/%61dmin/x",
         "/admin%2fx",
         "/admin%2Fx",
         "//admin/x",
         "///admin",
         "/./admin/x",
         "/%2e/admin",
+        "/admin//x",
+        "/admin/./x",
+        "/admin/x/..",
+        "/admin/%2E%2e/x",
+        "/admin/a%5Cb",
         "/public/../admin/x",
         "/public/%2e%2e/admin/x",
         "/public%2f..%2fadmin/x",
         "/public/..%2fadmin",
         "/\\admin",
         "/public%5c..%5cadmin",
-        "/%2561dmin/x",
-        "/public/%252e%252e/admin",
         "//admin/../public",
         "/../admin",
         "http://host//admin",
     ] {
-        assert_eq!(is_open(&closed_inside, "GET", path), Some(false), "{path}");
+        assert_eq!(is_open(&closed_inside, "GET", path), None, "{path}");
     }
     let open_inside = [route("/public", &[], Require::None), route("/", &[], closed())];
     for path in
         ["/public/../secret", "/public/%2e%2e/secret", "/public/..%2fsecret", "/public/..", "//public/../x"]
     {
-        assert_eq!(is_open(&open_inside, "GET", path), Some(false), "{path}");
+        assert_eq!(is_open(&open_inside, "GET", path), None, "{path}");
+    }
+}
+
+#[test]
+fn no_further_decoding_leads_around_a_rule() {
+    let routes = [route("/admin", &[], closed()), route("/", &[], Require::None)];
+    for path in ["/admin/x", "/%61dmin/x", "/%2561dmin/x", "/public/%252e%252e/admin", "/admin/100%25"] {
+        assert_eq!(is_open(&routes, "GET", path), Some(false), "{path}");
+    }
+}
+
+#[test]
+fn rule_with_hosts_holds_for_them_alone() {
+    let mut inside = route("/", &[], closed());
+    inside.hosts = vec![HostPattern::Exact("a.example".into()), HostPattern::Below("b.example".into())];
+    let policy = Policy::new(&[inside, route("/", &[], Require::None)], &["local"]).unwrap();
+    let target = Target::parse("/".into()).unwrap();
+    for (host, open) in [
+        ("a.example", false),
+        ("A.EXAMPLE:8000", false),
+        ("a.example.", false),
+        ("x.b.example", false),
+        ("b.example", true),
+        ("other.example", true),
+    ] {
+        let fields = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+        let asked = Asked { method: &Method::GET, target: &target, fields: &fields, scheme: Scheme::Http };
+        let first = policy.rules_for(&asked).unwrap().first.unwrap();
+        assert_eq!(first.requirement == Requirement::Nothing, open, "{host}");
     }
 }
 
@@ -149,7 +184,11 @@ fn rules_that_cannot_hold_are_configuration_errors() {
     ] {
         assert_eq!(Policy::new(&[bad.clone(), last()], &["local"]).unwrap_err().len(), 1, "{bad:?}");
     }
-    for routes in [vec![], vec![route("/a", &[], closed())], vec![route("/", &["GET"], closed())]] {
+    let mut one_host = last();
+    one_host.hosts = vec![HostPattern::Exact("a.example".into())];
+    for routes in
+        [vec![], vec![route("/a", &[], closed())], vec![route("/", &["GET"], closed())], vec![one_host]]
+    {
         assert!(Policy::new(&routes, &["local"]).is_err());
     }
 }

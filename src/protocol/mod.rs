@@ -21,24 +21,28 @@ pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};
 use crate::contract::entry::Stage;
 use crate::contract::inflight::Flight;
 use bytes::{Bytes, BytesMut};
+use std::fmt;
 use std::future::Future;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
+use std::pin::Pin;
 
 /// What a connection asks of the layers above it, in the order it asks.
 pub trait Handler: Send + Sync + 'static {
     /// What [`admit`](Self::admit) found out and [`respond`](Self::respond) needs.
     type Route: Send;
 
-    /// Judges a head before its content is read; the error is the answer.
+    /// Judges a head before its content is read.
     ///
     /// # Errors
-    /// The response for a request that is refused or that needs no app.
+    /// The response for a request that is refused or that needs no app; or, at the first attempt, what must happen before
+    /// it can be judged.
     fn admit(
         &self,
         head: &mut RequestHead,
         context: &mut RequestContext,
-    ) -> Result<Admitted<Self::Route>, Box<Response>>;
+        attempt: Attempt,
+    ) -> Result<Admitted<Self::Route>, Halt>;
 
     /// Notes a request that was admitted in the table of requests in flight; without a table there is nothing to do.
     fn enlist(&self, _head: &RequestHead, _context: &RequestContext, _stage: Stage) -> Flight {
@@ -76,6 +80,32 @@ pub trait Handler: Send + Sync + 'static {
     /// Offers a connection to the other workers, with the request that cannot be answered here and what was
     /// received after it.
     fn relay(&self, connection: BorrowedFd<'_>, parcel: Parcel<'_>) -> Relayed;
+}
+
+/// Whether a request may wait for what is not known yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// It may.
+    First,
+    /// It has waited.
+    Last,
+}
+
+/// Why a request does not go on.
+pub enum Halt {
+    /// This is its answer.
+    Answer(Box<Response>),
+    /// It is asked for again when this has ended, which it does in bounded time.
+    Wait(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl fmt::Debug for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(response) => f.debug_tuple("Answer").field(response).finish(),
+            Self::Wait(_) => f.write_str("Wait"),
+        }
+    }
 }
 
 /// A request that may go on, with the limits that hold for it.

@@ -178,6 +178,8 @@ pub struct Identity {
     pub remote_user: Option<String>,
     /// When the token ends.
     pub expires: SystemTime,
+    /// Until when it is taken: the same with the provider's tolerance for clocks.
+    pub accepted_until: SystemTime,
 }
 
 /// One response.

@@ -7,8 +7,8 @@ use crate::contract::inflight::Flight;
 use crate::pipeline::Pipeline;
 use crate::protocol::h1;
 use crate::protocol::{
-    Answer, BodyStream, Content, Handler, Local, Patience, Peer, Request, RequestContext, ResponseBody,
-    Scheme, StreamAborted,
+    Answer, Attempt, BodyStream, Content, Halt, Handler, Local, Patience, Peer, Request, RequestContext,
+    ResponseBody, Scheme, StreamAborted,
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -74,9 +74,11 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
         received: Instant::now(),
         flight: Flight::unnoted(),
     };
-    let admitted = match pipeline.admit(&mut head, &mut context) {
+    let admitted = match pipeline.admit(&mut head, &mut context, Attempt::Last) {
         Ok(admitted) => admitted,
-        Err(response) => return Ok(response.status()),
+        Err(Halt::Answer(response)) => return Ok(response.status()),
+        // Not reached: nobody waits at the last attempt.
+        Err(Halt::Wait(_)) => return Err("had to wait".into()),
     };
     let request = Request { head, content: Content::Empty, context, upgrade: None };
     match pipeline.respond(admitted.route, request, Patience::Wait).await {

@@ -51,16 +51,19 @@ fn load_key(key: &AuthKey, place: &str, loaded: &mut LoadedKeys) -> Result<(), K
         KeySource::SecretEnv(name) => (secret(variable(name)?), None),
         KeySource::SecretFile(path) => (secret(without_line_end(read_limited(path)?)), None),
         KeySource::SecretBase64File(path) => (secret(decode_base64(&read_limited(path)?)?), None),
+        KeySource::Secret(text) => {
+            loaded.warnings.push(format!("{place}: the secret stands in the configuration; secret_file keeps it from whoever may read that"));
+            (secret(text.0.clone().into_bytes()), None)
+        }
+        KeySource::Pem(text) => (parse_pem(text.as_bytes())?, None),
         KeySource::PemFile(path) => (parse_pem(&read_limited(path)?)?, None),
         KeySource::PemEnv(name) => (parse_pem(&variable(name)?)?, None),
-        KeySource::JwkFile(path) => {
-            let jwk = parse_jwk(&read_limited(path)?)?;
-            if jwk.algorithm.is_some_and(|own| own != algorithm) {
-                return Err(KeyProblem::Jwk(format!("its \"alg\" is not {algorithm}")));
-            }
-            (jwk.key, jwk.kid)
-        }
+        KeySource::Jwk(text) => one_jwk(text.as_bytes(), algorithm)?,
+        KeySource::JwkFile(path) => one_jwk(&read_limited(path)?, algorithm)?,
     };
+    if matches!(key.source, KeySource::Pem(_) | KeySource::Jwk(_)) && pair.signing.is_some() {
+        return Err(KeyProblem::InlinePrivate);
+    }
     if key.r#use == KeyUse::SignAndVerify && pair.signing.is_none() {
         return Err(KeyProblem::NoPrivateHalf);
     }
@@ -73,6 +76,14 @@ fn load_key(key: &AuthKey, place: &str, loaded: &mut LoadedKeys) -> Result<(), K
     self_test(&verifying, pair.signing.as_ref())?;
     add(verifying, place, loaded);
     Ok(())
+}
+
+fn one_jwk(text: &[u8], algorithm: Algorithm) -> Result<(KeyPair, Option<String>), KeyProblem> {
+    let jwk = parse_jwk(text)?;
+    if jwk.algorithm.is_some_and(|own| own != algorithm) {
+        return Err(KeyProblem::Jwk(format!("its \"alg\" is not {algorithm}")));
+    }
+    Ok((jwk.key, jwk.kid))
 }
 
 fn load_set(

@@ -76,6 +76,11 @@ pub enum KeyProblem {
     /// The key was to sign, but has no private half.
     #[error("use is \"sign+verify\", but the key has no private half")]
     NoPrivateHalf,
+    /// A private key stands where everybody reads.
+    #[error(
+        "a private key or secret does not belong into the configuration; give it as pem_file or jwk_file"
+    )]
+    InlinePrivate,
     /// The key failed its trial.
     #[error("the key failed its self-test: {0}")]
     SelfTest(&'static str),

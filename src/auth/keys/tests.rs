@@ -6,25 +6,11 @@ use crate::config::{AuthKey, AuthProvider, KeySource, KeyUse};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const LONG: &str = "a secret of more than sixty-four bytes, so that every HMAC can use it!";
 
 fn provider(keys: Vec<AuthKey>, jwks_file: Option<PathBuf>) -> AuthProvider {
-    AuthProvider {
-        name: "p".into(),
-        issuer: None,
-        audiences: Vec::new(),
-        algorithms: Vec::new(),
-        leeway: Duration::ZERO,
-        max_lifetime: Duration::from_secs(3600),
-        typ: Vec::new(),
-        token_type: None,
-        subject_claim: "sub".into(),
-        require: Vec::new(),
-        keys,
-        jwks_file,
-    }
+    AuthProvider { name: "p".into(), subject_claim: "sub".into(), keys, jwks_file, ..AuthProvider::default() }
 }
 
 fn key(alg: &str, source: KeySource) -> AuthKey {

@@ -9,8 +9,8 @@ use crate::config::{Config, Timeouts};
 use crate::net::{Connection, Drain, Local, Peer, Stream};
 use crate::protocol::h1::{self, Settings};
 use crate::protocol::{
-    Admitted, Answer, Exchange, Handler, LengthRule, Noting, Opening, Parcel, Patience, Relayed, Request,
-    RequestContext, RequestHead, RequestId, Response, text_response,
+    Admitted, Answer, Attempt, Exchange, Halt, Handler, LengthRule, Noting, Opening, Parcel, Patience,
+    Relayed, Request, RequestContext, RequestHead, RequestId, text_response,
 };
 use http::StatusCode;
 use std::io;
@@ -72,7 +72,7 @@ struct Alone {
 impl Handler for Alone {
     type Route = ();
 
-    fn admit(&self, _: &mut RequestHead, _: &mut RequestContext) -> Result<Admitted<()>, Box<Response>> {
+    fn admit(&self, _: &mut RequestHead, _: &mut RequestContext, _: Attempt) -> Result<Admitted<()>, Halt> {
         Ok(Admitted {
             route: (),
             body_limit: self.body_limit,

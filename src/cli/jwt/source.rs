@@ -72,6 +72,12 @@ pub(super) fn read(source: &KeySource, asked: Option<Algorithm>) -> Result<Found
         KeySource::SecretBase64File(path) => {
             (secret(read_limited(path).and_then(|text| decode_base64(&text)).map_err(usage)?), None, None)
         }
+        KeySource::Secret(text) => (secret(text.0.clone().into_bytes()), None, None),
+        KeySource::Pem(text) => (parse_pem(text.as_bytes()).map_err(usage)?, None, None),
+        KeySource::Jwk(text) => {
+            let jwk = parse_jwk(text.as_bytes()).map_err(usage)?;
+            (jwk.key, jwk.kid, jwk.algorithm)
+        }
         KeySource::PemFile(path) => {
             (read_limited(path).and_then(|text| parse_pem(&text)).map_err(usage)?, None, None)
         }

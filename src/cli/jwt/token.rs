@@ -113,12 +113,12 @@ impl Verify {
             leeway: Duration::from_secs(self.leeway.into()),
             // The life of a token is the server's policy; here the question is whether it is good.
             max_lifetime: Duration::from_secs(LAST_SECOND),
-            typ: vec!["JWT".into(), "at+jwt".into()],
             token_type: self.token_type.clone(),
             subject_claim: String::new(),
             require: vec!["exp".into()],
             keys,
             jwks_file: self.jwks.clone(),
+            ..AuthProvider::default()
         })
     }
 }

@@ -3,7 +3,8 @@
 use super::keys;
 use crate::config::setting::{Authorization, Preflight};
 use crate::config::{
-    Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Extract, Forward, KeySource, KeyUse, Preset, Require,
+    ArrayFormat, Auth, AuthKey, AuthProvider, AuthRoute, ByteSize, ClaimRule, Cors, Csrf, Extract, Forward,
+    Hidden, HostPattern, JwksRules, KeySource, KeyUse, Preset, Require, StreamExpiry,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,6 +21,9 @@ keys! {
     "detail".detail, Reload, "Whether answers say what was wrong.";
     "preflight".preflight as Preflight, Reload,
         "Whether a CORS preflight passes unchecked (\"allow\") or is treated as any request (\"check\").";
+    "stream_expiry".stream_expiry, Reload,
+        "What becomes of WebSockets and event streams when the token ends that opened them: \"close\" or \"ignore\".";
+    "ws_close_code".ws_close_code, Reload, "The close code that ends a WebSocket then.";
     "max_token_bytes".max_token_bytes, Reload, "Longest token looked at, in bytes.";
     "cache_entries".cache_entries, Reload,
         "Verified tokens remembered per worker (asymmetric algorithms only); 0 = none.";
@@ -27,11 +31,27 @@ keys! {
         "Further request fields removed, besides those that forward.headers asserts.";
     "extract.authorization".extract.authorization, Reload,
         "Authorization schemes that carry a token, compared without case.";
+    "extract.cookies".extract.cookies, Reload,
+        "Cookies that carry a token, such as \"__Host-access\".";
+    "extract.query".extract.query, Reload,
+        "Query parameters that carry a token, on routes with allow_query alone: URLs end up in logs and histories.";
+    "extract.websocket_protocol".extract.websocket_protocol, Reload,
+        "Whether a WebSocket's Sec-WebSocket-Protocol may hold \"bearer.TOKEN\".";
+    "extract.csrf".extract.csrf, Reload,
+        "What a request that can change anything needs beside a cookie: \"same-origin\" (a page of this origin sent it), \
+         or \"off\".";
+    "extract.allowed_origins".extract.allowed_origins, Reload,
+        "Further origins whose pages may send a cookie's token, such as \"https://app.example\".";
     "forward.remote_user".forward.remote_user, Reload, "Claim given to the app as REMOTE_USER. Empty: not given.";
     "forward.authorization".forward.keep_authorization as Authorization, Reload,
         "Whether the app still sees the Authorization field: \"keep\" or \"strip\".";
     "forward.headers".forward.headers, Reload,
         "Field name to claim, for apps that read identity from fields; clients' own fields of these names are removed.";
+    "forward.arrays".forward.arrays, Reload,
+        "How arrays are written into these fields: \"comma\" (joined, a comma within an item percent-encoded) or \"json\".";
+    "forward.max_bytes".forward.max_bytes, Reload, "Longest value of such a field; a longer one is left out.";
+    "cors.allowed_origins".cors.allowed_origins, Reload,
+        "Origins whose pages may read refusals, such as \"https://app.example\"; \"*\": all, without credentials.";
 }
 
 keys! {
@@ -48,6 +68,19 @@ keys! {
     "subject_claim".subject_claim, Reload, "Claim that names the user; \"sub\" for OpenID Connect.";
     "require".require, Reload, "Claims that must be there; exp always must.";
     "jwks_file".jwks_file, Reload, "A JWK set in a file. Empty: none.";
+    "jwks_url".jwks_url, Reload, "A JWK set that is fetched, by https or, from this machine, by http. Empty: none.";
+    "discovery".discovery, Reload,
+        "Whether issuer + \"/.well-known/openid-configuration\" names the JWK set, in place of jwks_url.";
+    "jwks.refresh".jwks.refresh, Reload,
+        "How often the set is fetched, where the answer's Cache-Control does not say (from 1m to 24h).";
+    "jwks.min_refetch".jwks.min_refetch, Reload, "Least time between two fetches because of an unknown kid.";
+    "jwks.timeout".jwks.timeout, Reload, "For one fetch, from connecting to the last byte.";
+    "jwks.stale_if_error".jwks.stale_if_error, Reload,
+        "How long a set is used after its last successful fetch while further ones fail.";
+    "jwks.max_bytes".jwks.max_bytes, Reload, "Longest answer taken, in bytes.";
+    "jwks.max_keys".jwks.max_keys, Reload, "Most keys in a set.";
+    "jwks.ca_file".jwks.ca_file, Reload,
+        "Certificate authorities in PEM, in place of the machine's. Empty: the machine's.";
 }
 
 keys! {
@@ -56,7 +89,11 @@ keys! {
     "kid".kid, Reload, "The kid that selects it.";
     "alg".alg, Reload, "Its one algorithm.";
     "use".r#use, Reload, "What it may be used for: \"verify\" or \"sign+verify\".";
-    "secret_env".secret_env, Reload, "Environment variable that holds the secret. One source per key.";
+    "secret".secret, Reload,
+        "The secret, in the configuration itself, which others may be able to read: secret_file is better. One source per key.";
+    "pem".pem, Reload, "A public key as PEM text, in the configuration itself.";
+    "jwk".jwk, Reload, "A public JWK as JSON text, in the configuration itself.";
+    "secret_env".secret_env, Reload, "Environment variable that holds the secret.";
     "secret_file".secret_file, Reload, "File whose content, less one line end, is the secret.";
     "secret_base64_file".secret_base64_file, Reload, "File that holds the secret in base64.";
     "pem_file".pem_file, Reload, "PEM file.";
@@ -70,14 +107,17 @@ keys! {
     RULE_KEYS: RuleDraft;
     "prefix".prefix, Reload, "Path prefix, on path segment boundaries; the first rule that matches wins.";
     "methods".methods, Reload, "Methods it holds for; empty = all.";
+    "hosts".hosts, Reload, "Hosts it holds for, \"a.example\" or \"*.a.example\"; empty = all.";
     "require".require, Reload,
         "What a request needs: \"none\", \"optional\" (a bad token is refused), \"try\" (a bad token counts as none), \
-         a provider's name, or { any = [\"NAME\", ...] }.";
+         a provider's name, { any = [\"NAME\", ...] }, or { all = [\"NAME\", ...] } (one token of each).";
+    "allow_query".allow_query, Reload, "Whether the token may stand in the query, under a name of auth.extract.query.";
     "scopes_all".scopes_all, Reload, "Scopes that must all be there.";
     "scopes_any".scopes_any, Reload, "Scopes of which one must be there; empty = not checked.";
     "claims".claims, Reload,
-        "Rules on single claims, by dotted path: { \"realm_access.roles\" = { contains = \"ops\" } }, a value alone \
-         (equals), or { one_of = [...] }.";
+        "Rules on single claims, by dotted path: { \"realm_access.roles\" = { contains = \"ops\" } }; a value alone or \
+         { equals = VALUE }, { in = [...] }, { contains = VALUE }, { contains_any = [...] }, { contains_all = [...] }, \
+         { present = true }.";
 }
 
 impl Default for Auth {
@@ -88,14 +128,50 @@ impl Default for Auth {
             realm: "api".into(),
             detail: true,
             preflight: true,
+            stream_expiry: StreamExpiry::Close,
+            ws_close_code: 1008,
             max_token_bytes: 8192,
             cache_entries: 10_000,
             strip: Vec::new(),
-            extract: Extract { authorization: vec!["Bearer".into()] },
-            forward: Forward { remote_user: None, keep_authorization: true, headers: BTreeMap::new() },
+            extract: Extract {
+                authorization: vec!["Bearer".into()],
+                cookies: Vec::new(),
+                query: Vec::new(),
+                websocket_protocol: false,
+                csrf: Csrf::SameOrigin,
+                allowed_origins: Vec::new(),
+            },
+            forward: Forward {
+                remote_user: None,
+                keep_authorization: true,
+                headers: BTreeMap::new(),
+                arrays: ArrayFormat::Comma,
+                max_bytes: ByteSize(4 << 10),
+            },
+            cors: Cors::default(),
             providers: Vec::new(),
             routes: Vec::new(),
         }
+    }
+}
+
+impl Default for JwksRules {
+    fn default() -> Self {
+        Self {
+            refresh: Duration::from_secs(10 * 60),
+            min_refetch: Duration::from_secs(30),
+            timeout: Duration::from_secs(5),
+            stale_if_error: Duration::from_secs(24 * 60 * 60),
+            max_bytes: 256 << 10,
+            max_keys: 64,
+            ca_file: None,
+        }
+    }
+}
+
+impl Default for AuthProvider {
+    fn default() -> Self {
+        blank_provider()
     }
 }
 
@@ -114,6 +190,9 @@ pub(in crate::config) fn blank_provider() -> AuthProvider {
         require: vec!["exp".into(), "jti".into()],
         keys: Vec::new(),
         jwks_file: None,
+        jwks_url: None,
+        discovery: false,
+        jwks: JwksRules::default(),
     }
 }
 
@@ -123,6 +202,9 @@ pub(in crate::config) struct KeyDraft {
     kid: Option<String>,
     alg: Option<String>,
     r#use: KeyUse,
+    secret: Option<Hidden>,
+    pem: Option<String>,
+    jwk: Option<String>,
     secret_env: Option<String>,
     secret_file: Option<PathBuf>,
     secret_base64_file: Option<PathBuf>,
@@ -138,6 +220,9 @@ impl Default for KeyDraft {
             kid: None,
             alg: None,
             r#use: KeyUse::Verify,
+            secret: None,
+            pem: None,
+            jwk: None,
             secret_env: None,
             secret_file: None,
             secret_base64_file: None,
@@ -154,6 +239,9 @@ impl From<&AuthKey> for KeyDraft {
         let mut draft = Self { kid: key.kid.clone(), alg: Some(key.alg.clone()), ..Self::default() };
         (draft.r#use, draft.until) = (key.r#use, key.until);
         match key.source.clone() {
+            KeySource::Secret(secret) => draft.secret = Some(secret),
+            KeySource::Pem(text) => draft.pem = Some(text),
+            KeySource::Jwk(text) => draft.jwk = Some(text),
             KeySource::SecretEnv(name) => draft.secret_env = Some(name),
             KeySource::SecretFile(path) => draft.secret_file = Some(path),
             KeySource::SecretBase64File(path) => draft.secret_base64_file = Some(path),
@@ -169,6 +257,9 @@ impl KeyDraft {
     /// The key, or the key of the file that is wrong and why.
     pub(in crate::config) fn finish(self) -> Result<AuthKey, (&'static str, String)> {
         let mut sources = [
+            ("secret", self.secret.map(KeySource::Secret)),
+            ("pem", self.pem.map(KeySource::Pem)),
+            ("jwk", self.jwk.map(KeySource::Jwk)),
             ("secret_env", self.secret_env.map(KeySource::SecretEnv)),
             ("secret_file", self.secret_file.map(KeySource::SecretFile)),
             ("secret_base64_file", self.secret_base64_file.map(KeySource::SecretBase64File)),
@@ -179,7 +270,8 @@ impl KeyDraft {
         .into_iter()
         .filter_map(|(name, source)| Some((name, source?)));
         let Some((_, source)) = sources.next() else {
-            let names = "secret_env, secret_file, secret_base64_file, pem_file, pem_env, jwk_file";
+            let names =
+                "secret_env, secret_file, secret_base64_file, pem_file, pem_env, jwk_file, secret, pem, jwk";
             return Err(("", format!("the key has no source; write one of {names}")));
         };
         if let Some((second, _)) = sources.next() {
@@ -196,8 +288,10 @@ impl KeyDraft {
 #[derive(Debug, Clone, Default)]
 pub(in crate::config) struct RuleDraft {
     prefix: Option<String>,
+    hosts: Vec<HostPattern>,
     methods: Vec<String>,
     require: Option<Require>,
+    allow_query: bool,
     scopes_all: Vec<String>,
     scopes_any: Vec<String>,
     claims: BTreeMap<String, ClaimRule>,
@@ -205,8 +299,10 @@ pub(in crate::config) struct RuleDraft {
 
 impl From<&AuthRoute> for RuleDraft {
     fn from(rule: &AuthRoute) -> Self {
-        let AuthRoute { prefix, methods, require, scopes_all, scopes_any, claims } = rule.clone();
-        Self { prefix: Some(prefix), methods, require: Some(require), scopes_all, scopes_any, claims }
+        let AuthRoute { prefix, hosts, methods, require, allow_query, scopes_all, scopes_any, claims } =
+            rule.clone();
+        let (prefix, require) = (Some(prefix), Some(require));
+        Self { prefix, hosts, methods, require, allow_query, scopes_all, scopes_any, claims }
     }
 }
 
@@ -224,8 +320,10 @@ impl RuleDraft {
         };
         Ok(AuthRoute {
             prefix,
+            hosts: self.hosts,
             methods: self.methods,
             require,
+            allow_query: self.allow_query,
             scopes_all: self.scopes_all,
             scopes_any: self.scopes_any,
             claims: self.claims,

@@ -6,7 +6,8 @@ use crate::config::{ClaimRule, Require};
 
 impl Setting for Require {
     fn takes() -> String {
-        "\"none\", \"optional\", \"try\", a provider's name, or { any = [\"NAME\"] }".into()
+        "\"none\", \"optional\", \"try\", a provider's name, { any = [\"NAME\"] } or { all = [\"NAME\"] }"
+            .into()
     }
 
     fn read(value: &Value) -> Result<Self, String> {
@@ -19,11 +20,12 @@ impl Setting for Require {
                 name => Ok(Self::Any(vec![name.into()])),
             },
             Value::Table(entries) => match entries.as_slice() {
-                [Entry { name, node }] if name == "any" => match Vec::read(&node.value)? {
+                [Entry { name, node }] if name == "any" || name == "all" => match Vec::read(&node.value)? {
                     names if names.is_empty() => {
-                        Err("any names no provider; for a public route write \"none\"".into())
+                        Err(format!("{name} names no provider; for a public route write \"none\""))
                     }
-                    names => Ok(Self::Any(names)),
+                    names if name == "any" || names.len() == 1 => Ok(Self::Any(names)),
+                    names => Ok(Self::All(names)),
                 },
                 _ => Err(mismatch::<Self>(value)),
             },
@@ -41,36 +43,58 @@ impl Setting for Require {
             Self::Try => "try".into(),
             Self::Any(names) => match names.as_slice() {
                 [name] => name.as_str().into(),
-                _ => toml::Value::Table([("any".to_owned(), names.show())].into_iter().collect()),
+                _ => table("any", names.show()),
             },
+            Self::All(names) => table("all", names.show()),
         }
     }
 }
 
 impl Setting for ClaimRule {
     fn takes() -> String {
-        "a value, { one_of = [...] } or { contains = VALUE }".into()
+        "a value, { equals = VALUE }, { in = [...] }, { contains = VALUE }, { contains_any = [...] }, \
+         { contains_all = [...] } or { present = true }"
+            .into()
     }
 
     fn read(value: &Value) -> Result<Self, String> {
         let Value::Table(entries) = value else { return json(value).map(Self::Equals) };
-        match entries.as_slice() {
-            [Entry { name, node }] if name == "contains" => json(&node.value).map(Self::Contains),
-            [Entry { name, node: Node { value: Value::List(items), .. } }] if name == "one_of" => {
-                items.iter().map(|item| json(&item.value)).collect::<Result<_, _>>().map(Self::OneOf)
-            }
+        let [Entry { name, node: Node { value: operand, .. } }] = entries.as_slice() else {
+            return Err(mismatch::<Self>(value));
+        };
+        match (name.as_str(), operand) {
+            ("equals", operand) => json(operand).map(Self::Equals),
+            ("contains", operand) => json(operand).map(Self::Contains),
+            ("in" | "one_of", Value::List(items)) => list(items).map(Self::OneOf),
+            ("contains_any", Value::List(items)) => list(items).map(Self::ContainsAny),
+            ("contains_all", Value::List(items)) => list(items).map(Self::ContainsAll),
+            ("present", Value::Boolean(true)) => Ok(Self::Present),
             _ => Err(mismatch::<Self>(value)),
         }
     }
 
     fn show(&self) -> toml::Value {
-        let table = |name: &str, value| toml::Value::Table([(name.to_owned(), value)].into_iter().collect());
+        let array = |values: &[serde_json::Value]| toml::Value::Array(values.iter().map(scalar).collect());
         match self {
             Self::Equals(value) => scalar(value),
-            Self::OneOf(values) => table("one_of", toml::Value::Array(values.iter().map(scalar).collect())),
+            Self::OneOf(values) => table("in", array(values)),
             Self::Contains(value) => table("contains", scalar(value)),
+            Self::ContainsAny(values) => table("contains_any", array(values)),
+            Self::ContainsAll(values) => table("contains_all", array(values)),
+            Self::Present => table("present", true.into()),
         }
     }
+}
+
+fn table(name: &str, value: toml::Value) -> toml::Value {
+    toml::Value::Table([(name.to_owned(), value)].into_iter().collect())
+}
+
+fn list(items: &[Node]) -> Result<Vec<serde_json::Value>, String> {
+    if items.is_empty() {
+        return Err("the list is empty: no claim would do".into());
+    }
+    items.iter().map(|item| json(&item.value)).collect()
 }
 
 /// A claim is compared with texts, whole numbers and booleans: fractions have no exact spelling.

@@ -12,6 +12,13 @@ preflight = "check"
 strip = ["X-User"]
 [auth.extract]
 authorization = ["Bearer", "JWT"]
+cookies = ["__Host-access"]
+query = ["access_token"]
+websocket_protocol = true
+csrf = "off"
+allowed_origins = ["https://app.example"]
+[auth.cors]
+allowed_origins = ["https://app.example", "http://localhost:3000"]
 [auth.forward]
 remote_user = "user_id"
 authorization = "strip"
@@ -40,7 +47,14 @@ issuer = "https://idp.example/"
 algorithms = ["RS256", "ES256"]
 token_type = ""
 subject_claim = "sub"
-jwks_file = "jwks.json"
+jwks_url = "https://idp.example/jwks.json"
+jwks = { refresh = "5m", ca_file = "ca.pem" }
+[[auth.route]]
+prefix = "/both/"
+hosts = ["*.a.example"]
+require = { all = ["local", "idp"] }
+allow_query = true
+claims = { a = { equals = 1 }, b = { contains_any = ["x"] }, c = { contains_all = ["x"] }, d = { present = true } }
 [[auth.route]]
 prefix = "/healthz"
 require = "none"
@@ -49,7 +63,7 @@ prefix = "/admin/"
 methods = ["GET", "POST"]
 require = { any = ["local", "idp"] }
 scopes_all = ["admin"]
-claims = { "realm_access.roles" = { contains = "ops" }, staff = true, level = { one_of = [1, 2] } }
+claims = { "realm_access.roles" = { contains = "ops" }, staff = true, level = { one_of = [1, 2] }, plan = { in = ["a"] } }
 [[auth.route]]
 prefix = "/blog/"
 require = "optional"
@@ -74,13 +88,18 @@ fn every_key_is_read() {
     assert_eq!(local.keys[1].until, Some(UNIX_EPOCH + Duration::from_secs(1_796_083_200)));
     assert_eq!((idp.token_type.as_deref(), idp.subject_claim.as_str()), (None, "sub"));
     assert_eq!(idp.typ, ["JWT", "at+jwt"]);
-    let require: Vec<&Require> = auth.routes.iter().map(|rule| &rule.require).collect();
+    assert_eq!(idp.jwks_url.as_deref(), Some("https://idp.example/jwks.json"));
+    assert_eq!((idp.jwks.refresh, idp.jwks.max_keys), (Duration::from_secs(300), 64));
+    let (both, routes) = auth.routes.split_first().unwrap();
+    assert_eq!(both.require, Require::All(vec!["local".into(), "idp".into()]));
+    assert!(both.allow_query && both.hosts.len() == 1 && both.claims.len() == 4);
+    let require: Vec<&Require> = routes.iter().map(|rule| &rule.require).collect();
     let any = |names: &[&str]| Require::Any(names.iter().map(|name| (*name).to_owned()).collect());
     assert_eq!(
         require,
         [&Require::None, &any(&["local", "idp"]), &Require::Optional, &Require::Try, &any(&["local"])]
     );
-    let claims = &auth.routes[1].claims;
+    let claims = &routes[1].claims;
     assert_eq!(claims["realm_access.roles"], ClaimRule::Contains("ops".into()));
     assert_eq!(claims["staff"], ClaimRule::Equals(true.into()));
     assert_eq!(claims["level"], ClaimRule::OneOf(vec![1.into(), 2.into()]));
@@ -140,12 +159,6 @@ fn contradictions_are_refused() {
             "x.toml:4: auth.provider[0].leeway",
             "300s",
         ),
-        (
-            "name = \"local\"",
-            "name = \"local\"\njwks_url = \"x\"",
-            "x.toml:4: auth.provider[0].jwks_url",
-            "not supported",
-        ),
         ("[auth]\n", "[auth]\nissue.enabled = true\n", "x.toml:2: auth.issue", "not supported"),
         ("[auth]\n", "[auth]\nstrip = [\"host\"]\n", "x.toml:2: auth.strip", "protocol"),
         (
@@ -157,13 +170,62 @@ fn contradictions_are_refused() {
         ("[auth]\n", "[auth]\nrealm = \"a\\\"b\"\n", "x.toml:2: auth.realm", "quotes"),
         ("name = \"local\"", "name = \"optional\"", "", ""),
     ] {
-        let text = RIGHT.replacen(old, new, 1);
-        assert_ne!(text, RIGHT, "{old}");
-        if place.is_empty() {
-            assert!(super::play(&text, &[], &[]).is_err(), "{new}");
-        } else {
-            refused(&text, &[(place, part)]);
-        }
+        contradicts(old, new, place, part);
+    }
+}
+
+#[test]
+fn sources_of_keys_and_tokens_are_checked() {
+    for (old, new, place, part) in [
+        (
+            "name = \"local\"",
+            "name = \"local\"\njwks_url = \"http://idp.example/jwks\"",
+            "x.toml:4: auth.provider[0].jwks_url",
+            "write https",
+        ),
+        (
+            "name = \"local\"",
+            "name = \"local\"\ndiscovery = true",
+            "x.toml:4: auth.provider[0].discovery",
+            "needs issuer",
+        ),
+        (
+            "name = \"local\"",
+            "name = \"local\"\njwks = { timeout = \"2m\" }",
+            "x.toml:4: auth.provider[0].jwks.timeout",
+            "1s to 60s",
+        ),
+        (
+            "[auth]\n",
+            "[auth]\nextract.cookies = [\"a b\"]\n",
+            "x.toml:2: auth.extract.cookies",
+            "name of a cookie",
+        ),
+        (
+            "[auth]\n",
+            "[auth]\ncors.allowed_origins = [\"https://app.example/\"]\n",
+            "x.toml:2: auth.cors.allowed_origins",
+            "without a path",
+        ),
+        (
+            "require = \"local\"",
+            "require = \"local\"\nallow_query = true",
+            "x.toml:10: auth.route[0].allow_query",
+            "auth.extract.query",
+        ),
+    ] {
+        contradicts(old, new, place, part);
+    }
+}
+
+/// With this change the section is refused.
+fn contradicts(old: &str, new: &str, place: &str, part: &str) {
+    let text = RIGHT.replacen(old, new, 1);
+    assert_ne!(text, RIGHT, "{old}");
+    if place.is_empty() {
+        assert!(super::play(&text, &[], &[]).is_err(), "{new}");
+    } else {
+        refused(&text, &[(place, part)]);
     }
 }
 

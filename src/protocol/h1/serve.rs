@@ -9,9 +9,9 @@ use crate::contract::entry::Stage;
 use crate::contract::inflight::Flight;
 use crate::net::{Connection, Drain, Local, Occupation, Occupied, Peer};
 use crate::protocol::{
-    Admitted, Answer, Begun, Content, Exchange, Handler, LengthRule, Noting, Opening, Parcel, Patience,
-    Record, Rejection, Relayed, Request, RequestContext, RequestHead, Response, Scheme, cancelled_response,
-    field_values, text_response, upgrade,
+    Admitted, Answer, Attempt, Begun, Content, Exchange, Halt, Handler, LengthRule, Noting, Opening, Parcel,
+    Patience, Record, Rejection, Relayed, Request, RequestContext, RequestHead, Response, Scheme,
+    cancelled_response, field_values, text_response, upgrade,
 };
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -158,10 +158,18 @@ async fn exchange<H: Handler>(
     };
     let ParsedHead { mut head, framing, persistence, expectation } = parsed;
     let mut context = ends.context(handler);
-    let admitted = handler.admit(&mut head, &mut context);
+    let admitted = match handler.admit(&mut head, &mut context, Attempt::First) {
+        Err(Halt::Wait(what)) => {
+            what.await;
+            handler.admit(&mut head, &mut context, Attempt::Last)
+        }
+        judged => judged,
+    };
     let turn = Turn { framing, persistence, expectation };
     match admitted {
-        Err(response) => {
+        // Nobody waits twice. Closing is the safe reading.
+        Err(Halt::Wait(_)) => Next::Close,
+        Err(Halt::Answer(response)) => {
             let record = record(&context, Some(&head), handler);
             answer_early(session, turn, *response, &record, handler).await
         }

@@ -1,0 +1,277 @@
+//! Where a token stands in a request, and what a browser must prove with one that it sends by itself.
+
+use crate::auth::Reason;
+use crate::config::{Auth, Csrf};
+use crate::protocol::{Scheme, Target};
+use http::Method;
+use http::header::{
+    AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
+
+/// What of a request decides who may pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The target, as the app gets it.
+    pub target: &'r Target,
+    /// The fields.
+    pub fields: &'r HeaderMap,
+    /// The scheme that the client used.
+    pub scheme: Scheme,
+}
+
+/// Finds tokens.
+#[derive(Debug)]
+pub(super) struct Extractor {
+    schemes: Vec<String>,
+    cookies: Vec<String>,
+    query: Vec<String>,
+    protocol: Protocol,
+    csrf: Csrf,
+    /// Further origins whose pages may send a cookie's token.
+    origins: Vec<String>,
+}
+
+/// Whether `Sec-WebSocket-Protocol` may hold a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Read,
+    Ignored,
+}
+
+/// Whether a route takes a token from the query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Query {
+    Taken,
+    Ignored,
+}
+
+/// The tokens of a request: hardly ever more than one.
+#[derive(Debug, Default)]
+pub(super) struct Tokens<'r> {
+    first: Option<&'r str>,
+    more: Vec<&'r str>,
+}
+
+impl<'r> Tokens<'r> {
+    fn add(&mut self, token: &'r str) {
+        match self.first {
+            None => self.first = Some(token),
+            Some(_) => self.more.push(token),
+        }
+    }
+
+    /// The only one.
+    ///
+    /// # Errors
+    /// [`Reason::CredentialRepeated`] where there are several: which of them an app reads is anybody's guess.
+    pub(super) fn only(&self) -> Result<Option<&'r str>, Reason> {
+        if self.more.is_empty() { Ok(self.first) } else { Err(Reason::CredentialRepeated) }
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'r str> + '_ {
+        self.first.iter().chain(&self.more).copied()
+    }
+}
+
+impl Extractor {
+    pub(super) fn new(config: &Auth) -> Self {
+        let extract = &config.extract;
+        Self {
+            schemes: extract.authorization.clone(),
+            cookies: extract.cookies.clone(),
+            query: extract.query.clone(),
+            protocol: if extract.websocket_protocol { Protocol::Read } else { Protocol::Ignored },
+            csrf: extract.csrf,
+            origins: extract.allowed_origins.clone(),
+        }
+    }
+
+    /// Every token in the places that are looked at.
+    pub(super) fn tokens<'r>(&self, asked: &Asked<'r>, query: Query) -> Result<Tokens<'r>, Reason> {
+        let mut tokens = Tokens::default();
+        if let Some(token) = self.authorization(asked.fields)? {
+            tokens.add(token);
+        }
+        if !self.cookies.is_empty() {
+            let mut found = cookies(asked.fields).filter(|(name, _)| self.is_cookie(name));
+            if let Some((_, value)) = found.next() {
+                if found.next().is_some() {
+                    return Err(Reason::CredentialRepeated);
+                }
+                tokens.add(text(value)?);
+                self.judge_sender(asked)?;
+            }
+        }
+        if query == Query::Taken {
+            for (_, value) in parameters(asked.target.query()).filter(|(name, _)| self.is_parameter(name)) {
+                tokens.add(text(value)?);
+            }
+        }
+        if self.protocol == Protocol::Read {
+            for protocol in protocols(asked.fields) {
+                if let Some(token) = protocol.strip_prefix(BEARER_PROTOCOL) {
+                    tokens.add(text(token)?);
+                }
+            }
+        }
+        Ok(tokens)
+    }
+
+    fn authorization<'r>(&self, fields: &'r HeaderMap) -> Result<Option<&'r str>, Reason> {
+        let mut values = fields.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(Reason::CredentialRepeated);
+        }
+        let Some((scheme, rest)) = split_scheme(value) else { return Ok(None) };
+        if !self.handles(scheme) {
+            return Ok(None);
+        }
+        text(rest).map(Some)
+    }
+
+    /// Whether another site may have made the browser send its cookie (RFC 6749 10.12, Fetch Metadata).
+    ///
+    /// Methods that change nothing pass, but not the opening of a WebSocket: the same-origin policy does not hold
+    /// for what is then sent on it.
+    fn judge_sender(&self, asked: &Asked<'_>) -> Result<(), Reason> {
+        let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(asked.method);
+        if self.csrf == Csrf::Off || is_safe && !asked.fields.contains_key(UPGRADE) {
+            return Ok(());
+        }
+        let origin = asked.fields.get(ORIGIN).map(HeaderValue::as_bytes);
+        if origin.is_some_and(|origin| self.origins.iter().any(|ours| ours.as_bytes() == origin)) {
+            return Ok(());
+        }
+        let site = asked.fields.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
+        let is_ours = match (site, origin) {
+            (Some(b"same-origin"), _) => true,
+            // Without a page: an address that was typed, a bookmark.
+            (Some(b"none"), None) => true,
+            (Some(_), _) => false,
+            // Browsers send the field above over TLS and from this machine alone.
+            (None, Some(origin)) => is_same_origin(origin, asked),
+            (None, None) => false,
+        };
+        if is_ours { Ok(()) } else { Err(Reason::CrossSite) }
+    }
+
+    /// Removes what the tokens stand in, and leaves everything else of these fields. A target stays as it is.
+    pub(super) fn remove(&self, fields: &mut HeaderMap) {
+        // Credentials of other schemes are the app's own business.
+        let ours = |value: &HeaderValue| split_scheme(value).is_some_and(|(scheme, _)| self.handles(scheme));
+        if fields.get_all(AUTHORIZATION).iter().any(ours) {
+            fields.remove(AUTHORIZATION);
+        }
+        let has_cookie = !self.cookies.is_empty() && cookies(fields).any(|(name, _)| self.is_cookie(name));
+        if has_cookie {
+            let kept =
+                pairs(fields).filter(|pair| !split_pair(pair).is_some_and(|(name, _)| self.is_cookie(name)));
+            let kept: Vec<Vec<u8>> = kept.map(<[u8]>::to_vec).collect();
+            replace(fields, &COOKIE, &kept.join(&b"; "[..]));
+        }
+        let is_ours = |protocol: &&[u8]| protocol.starts_with(BEARER_PROTOCOL);
+        if self.protocol == Protocol::Read && protocols(fields).any(|protocol| is_ours(&protocol)) {
+            let kept: Vec<Vec<u8>> =
+                protocols(fields).filter(|protocol| !is_ours(protocol)).map(<[u8]>::to_vec).collect();
+            replace(fields, &SEC_WEBSOCKET_PROTOCOL, &kept.join(&b", "[..]));
+        }
+    }
+
+    /// RFC 9110 11.1: schemes have no case.
+    fn handles(&self, scheme: &str) -> bool {
+        self.schemes.iter().any(|ours| ours.eq_ignore_ascii_case(scheme))
+    }
+
+    fn is_cookie(&self, name: &[u8]) -> bool {
+        self.cookies.iter().any(|ours| ours.as_bytes() == name)
+    }
+
+    fn is_parameter(&self, name: &[u8]) -> bool {
+        // An app may read "access%5Ftoken" as the parameter: it counts as one here, too.
+        let name = percent_encoding::percent_decode(name);
+        self.query.iter().any(|ours| name.clone().eq(ours.bytes()))
+    }
+}
+
+/// A token of other bytes than ASCII is judged as one that is malformed.
+fn text(token: &[u8]) -> Result<&str, Reason> {
+    let token = std::str::from_utf8(token).map_err(|_| Reason::Shape)?;
+    if token.is_empty() || token.contains([' ', '\t', ',']) {
+        return Err(Reason::CredentialMalformed);
+    }
+    Ok(token)
+}
+
+fn replace(fields: &mut HeaderMap, name: &HeaderName, value: &[u8]) {
+    fields.remove(name);
+    // It is made of what stood in a field.
+    if let Some(value) = HeaderValue::from_bytes(value).ok().filter(|value| !value.is_empty()) {
+        fields.insert(name, value);
+    }
+}
+
+/// The scheme and what follows it, blanks taken away; `None` for an empty value.
+fn split_scheme(value: &HeaderValue) -> Option<(&str, &[u8])> {
+    let value = value.as_bytes().trim_ascii();
+    let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(value.len());
+    let scheme = std::str::from_utf8(&value[..end]).ok().filter(|scheme| !scheme.is_empty())?;
+    Some((scheme, value[end..].trim_ascii()))
+}
+
+/// RFC 6265 5.4, read as servers read it: pairs between semicolons.
+fn pairs(fields: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = fields.get_all(COOKIE).iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii))
+}
+
+fn split_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
+    let equals = memchr::memchr(b'=', pair)?;
+    let value = pair[equals + 1..].trim_ascii_start();
+    let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    Some((pair[..equals].trim_ascii_end(), quoted.unwrap_or(value)))
+}
+
+fn cookies(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pairs(fields).filter_map(split_pair)
+}
+
+/// The parameters of a query, as sent.
+fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query.split(|byte| *byte == b'&').map(|pair| match memchr::memchr(b'=', pair) {
+        Some(equals) => (&pair[..equals], &pair[equals + 1..]),
+        None => (pair, &b""[..]),
+    })
+}
+
+/// What a WebSocket client offers to speak (RFC 6455 11.3.4).
+fn protocols(fields: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let is_websocket = fields
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"));
+    let values = fields.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter(move |_| is_websocket);
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
+}
+
+/// Whether an origin is that of the request. A server that does not know the scheme (behind a proxy that does not say
+/// it) sees http and takes both.
+fn is_same_origin(origin: &[u8], asked: &Asked<'_>) -> bool {
+    let (host, port): (&[u8], &[u8]) =
+        match (origin.strip_prefix(b"https://"), origin.strip_prefix(b"http://")) {
+            (Some(host), _) => (host, b":443"),
+            (None, Some(host)) if asked.scheme == Scheme::Http => (host, b":80"),
+            (None, _) => return false,
+        };
+    let bare = |host: &[u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+    asked.fields.get(HOST).is_some_and(|ours| bare(ours.as_bytes()) == bare(host))
+}
+
+const BEARER_PROTOCOL: &[u8] = b"bearer.";
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+#[cfg(test)]
+#[path = "extract_tests.rs"]
+mod tests;
