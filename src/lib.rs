@@ -116,5 +116,5 @@ pub use app::{Body, BoxError, ConnectInfo, WorkerInfo};
 pub use config::{Config, Threads};
 pub use contract::metrics::{Counter, Gauge, Histogram, Merge, MetricError, Metrics};
 pub use net::Draining;
-pub use protocol::{Identity, NotUpgraded, OnUpgrade, Upgraded};
+pub use protocol::{Identity, NotUpgraded, OnUpgrade, StreamEnd, Upgraded};
 pub use server::{Server, ServerError};

@@ -12,8 +12,8 @@ use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::{RouteLimits, RouteTable};
 use crate::middleware::quarantine::Quarantine;
 use crate::middleware::refusals::RefusalLog;
-use crate::middleware::request_id;
 use crate::middleware::times::Times;
+use crate::middleware::{request_id, stream_end};
 use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
     Admitted, Answer, Attempt, Exchange, Halt, Handler, LengthRule, Parcel, Patience, Relayed, Request,
@@ -42,7 +42,7 @@ pub struct Pipeline {
     /// Limits by route.
     pub routes: RouteTable,
     /// Tokens; `None` where nothing is checked.
-    pub authenticator: Option<Authenticator>,
+    pub authenticator: Option<Arc<Authenticator>>,
     /// Told of every exchange; `None` when off.
     pub access_log: Option<AccessLog>,
     /// Requests that have ended workers; `None` where they are let in like others.
@@ -113,6 +113,10 @@ impl Handler for Pipeline {
         })
     }
 
+    fn stream_end(&self, context: &RequestContext) -> Option<stream_end::End> {
+        self.authenticator.as_ref()?.stream_end(context.identity.as_ref()?)
+    }
+
     /// Once the content is complete.
     async fn respond(&self, route: Route, request: Request, patience: Patience) -> Answer<Route> {
         let Some(mounted) = self.router.mounted(route.mount) else { return Answer::Response(not_found()) };
@@ -125,9 +129,15 @@ impl Handler for Pipeline {
             },
             _ => None,
         };
+        let identity = request.context.identity.clone();
         let began = self.ledger.as_ref().and_then(Ledger::began);
         let response = match mounted.app.call(request, limits).await {
-            Ok(response) => response,
+            Ok(response) => match (&identity, &self.authenticator) {
+                (Some(identity), Some(authenticator)) => {
+                    stream_end::limit(response, || authenticator.stream_end(identity))
+                }
+                (None, _) | (_, None) => response,
+            },
             Err(AppError::Busy(request)) => return Answer::Busy(route, request),
             Err(AppError::TooSlow(limit)) => {
                 self.say_too_slow(id, limit);
@@ -201,6 +211,7 @@ impl Pipeline {
         let asked = Asked {
             method: &head.method,
             target: &head.target,
+            host: head.host(),
             fields: &head.fields,
             scheme: context.scheme,
         };

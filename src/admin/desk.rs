@@ -4,16 +4,18 @@ use crate::contract::control::{Command, Petition, State, Ticket, Tiding, Verdict
 use crate::sys::channel::{self, Received, Sent};
 use crate::sys::{process, watch};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::oneshot;
 
 /// The only way to the master.
-#[derive(Debug)]
 pub(super) struct Desk {
     channel: OwnedFd,
     book: Mutex<Book>,
+    /// Called when a worker wants keys.
+    wish: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,14 @@ impl Desk {
         // An answer to the process before this one must not be taken for one of ours.
         let next = u64::from(process::own_pid().0.unsigned_abs()) << 32;
         let book = Book { next, waiting: BTreeMap::new(), state: None, master: Master::Here };
-        Ok(Self { channel: channel.try_clone_to_owned()?, book: Mutex::new(book) })
+        Ok(Self { channel: channel.try_clone_to_owned()?, book: Mutex::new(book), wish: OnceLock::new() })
+    }
+
+    /// Says what is to happen when a worker wants keys.
+    #[cfg(feature = "jwt")]
+    pub(super) fn on_wish(&self, wish: Box<dyn Fn() + Send + Sync>) {
+        // It is said once.
+        let _ = self.wish.set(wish);
     }
 
     /// Passes a command on; its outcome comes later.
@@ -91,8 +100,13 @@ impl Desk {
     }
 
     fn take(&self, tiding: Tiding) {
+        if tiding == Tiding::KeysWanted {
+            return self.wish.get().map_or((), |wish| wish());
+        }
         let mut book = self.book();
         match tiding {
+            // Seen to above.
+            Tiding::KeysWanted => {}
             Tiding::State(state) => book.state = Some(state),
             Tiding::Answer { ticket, verdict } => {
                 if let Some(answer) = book.waiting.remove(&ticket) {
@@ -105,6 +119,12 @@ impl Desk {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("book", &self.book).finish_non_exhaustive()
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Site {
     pub(super) scoreboard: Scoreboard,
     pub(super) metrics: MetricTable,
     pub(super) facts: Facts,
+    #[cfg(feature = "jwt")]
+    pub(super) keys: super::keys::Keys,
 }
 
 /// Who asks.
@@ -105,6 +107,16 @@ impl Site {
             // What clients ask for is not for everybody.
             "/requests" if is_reading && *caller == Caller::Trusted => {
                 json(StatusCode::OK, &requests::value(&self.scoreboard))
+            }
+            #[cfg(feature = "jwt")]
+            "/reload-keys" if *caller == Caller::Trusted => {
+                if request.method() != Method::POST {
+                    return refuse(StatusCode::METHOD_NOT_ALLOWED, POST_ONLY);
+                }
+                match self.keys.reload().await {
+                    Ok(result) => json(StatusCode::OK, &serde_json::json!({ "result": result })),
+                    Err(reason) => refuse(StatusCode::CONFLICT, &reason),
+                }
             }
             "/cancel" if *caller == Caller::Trusted => self.inquire(Wish::Cancel, request).await,
             "/stack" if *caller == Caller::Trusted => self.inquire(Wish::Stack, request).await,

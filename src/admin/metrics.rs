@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 /// One page of figures.
 pub(super) fn text(site: &Site) -> String {
-    let Site { desk, scoreboard, metrics, facts } = site;
+    let Site { desk, scoreboard, metrics, facts, .. } = site;
     let state = desk.state();
     let mut page = Page::default();
     let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");

@@ -6,12 +6,18 @@
 mod desk;
 mod http;
 mod inquiries;
+#[cfg(feature = "jwt")]
+mod keys;
 mod metrics;
 mod requests;
 mod status;
 
+#[cfg(feature = "jwt")]
+use crate::auth::jwks::Upkeep;
 use crate::contract::admin::AdminHandoff;
 use crate::contract::exit::ExitReason;
+#[cfg(feature = "jwt")]
+use crate::contract::scoreboard::Scoreboard;
 use crate::sys::control_socket::ControlPlace;
 use crate::sys::{privileges, unix_socket};
 use desk::Desk;
@@ -46,9 +52,18 @@ async fn run(handoff: AdminHandoff) -> io::Result<ExitReason> {
     let AdminHandoff { channel, control, addresses, scoreboard, metrics, facts, .. } = handoff;
     let place = facts.place.clone();
     let desk = Arc::new(Desk::new(channel.as_fd())?);
-    let site = Arc::new(Site { desk: Arc::clone(&desk), scoreboard, metrics, facts });
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut tasks = JoinSet::new();
+    #[cfg(feature = "jwt")]
+    let keys = keep_keys(&desk, &scoreboard, &mut tasks);
+    let site = Arc::new(Site {
+        desk: Arc::clone(&desk),
+        scoreboard,
+        metrics,
+        facts,
+        #[cfg(feature = "jwt")]
+        keys,
+    });
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
     if let Some(control) = control {
         let listener = UnixListener::from_std(StdUnixListener::from(control))?;
         tasks.spawn(take_commands(listener, Arc::clone(&site), Arc::clone(&room)));
@@ -67,6 +82,17 @@ async fn run(handoff: AdminHandoff) -> io::Result<ExitReason> {
     let empty = room.acquire_many(u32::try_from(CONNECTIONS).unwrap_or(u32::MAX));
     let _ = tokio::time::timeout(LEAVING, empty).await;
     reason
+}
+
+/// Fetches key sets for the workers from now on.
+#[cfg(feature = "jwt")]
+fn keep_keys(desk: &Arc<Desk>, scoreboard: &Scoreboard, tasks: &mut JoinSet<()>) -> keys::Keys {
+    let upkeep = Upkeep::new(scoreboard.keys().clone());
+    let waker = Arc::clone(&upkeep);
+    desk.on_wish(Box::new(move || waker.wake()));
+    let keys = keys::Keys { desk: Arc::clone(desk), scoreboard: scoreboard.clone(), upkeep };
+    tasks.spawn(keys.clone().keep());
+    keys
 }
 
 /// Serves the control socket.

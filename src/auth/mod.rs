@@ -12,15 +12,17 @@ mod provider;
 mod reason;
 mod standing;
 
+pub mod jwks;
 pub mod jwt;
 pub mod keys;
 
 #[cfg(test)]
 mod vectors;
 
+pub use crate::middleware::auth_layer::{Answering, Authenticated, Layer, LayerError};
 pub use algorithm::{Algorithm, Family};
 pub use cache::{Cache, Fingerprint};
-pub use provider::{AuthConfigError, Provider, Verified, verify};
+pub use provider::{AuthConfigError, Provider, Refusal, Verified, verify};
 pub use reason::{Reason, RefusalKind};
 pub use standing::{Bearer, LookUp, Standing, Standings};
 

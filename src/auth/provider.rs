@@ -1,24 +1,54 @@
 //! A provider: whose tokens are taken, proven by which keys, saying what.
 
 use super::jwt::{Audiences, ClaimRules, Jws, judge, parse_object};
-use super::keys::{self, KeyProblem, KeySet};
+use super::keys::{self, KeyProblem, KeySet, load_fetched};
 use super::{Algorithm, Family, Reason};
 use crate::config::AuthProvider;
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// One provider, ready to judge.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Provider {
     /// The name that rules use.
     pub name: Arc<str>,
     /// What its tokens must say.
     pub rules: ClaimRules,
+    /// As configured; empty: those of the keys.
     algorithms: Vec<Algorithm>,
     /// Taken types, in lower case.
     typ: Vec<String>,
-    keys: KeySet,
+    /// Keys that were given.
+    given: Arc<KeySet>,
+    fetched: Fetched,
+    max_keys: usize,
+}
+
+/// Keys that come from somewhere else.
+#[derive(Debug, Clone)]
+enum Fetched {
+    /// There are none to come.
+    None,
+    /// They have not come yet, or are too old to be used.
+    Awaited,
+    /// They are here.
+    Here(Arc<KeySet>),
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// Position of the provider, among those asked, that a key of the token is missing of.
+    pub lacking: Option<usize>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, lacking: None }
+    }
 }
 
 /// What is wrong with `[auth]`: found at start and by `check`, never while serving.
@@ -98,16 +128,15 @@ impl Provider {
             place: key,
             problem,
         }));
-        if config.keys.is_empty() && config.jwks_file.is_none() {
+        let is_fetched = config.jwks_url.is_some() || config.discovery;
+        if config.keys.is_empty() && config.jwks_file.is_none() && !is_fetched {
             errors.push(AuthConfigError::setting(
                 &place,
-                "it has no key; add [[auth.provider.key]] or jwks_file",
+                "it has no key; add [[auth.provider.key]], jwks_file or jwks_url",
             ));
         }
-        if algorithms.is_empty() {
-            algorithms.extend(loaded.set.iter().map(|key| key.algorithm));
-        }
-        for key in loaded.set.iter().filter(|key| !algorithms.contains(&key.algorithm)) {
+        let is_left_out = |algorithm: &Algorithm| !algorithms.is_empty() && !algorithms.contains(algorithm);
+        for key in loaded.set.iter().filter(|key| is_left_out(&key.algorithm)) {
             let algorithm = key.algorithm;
             errors.push(AuthConfigError::setting(
                 &place,
@@ -127,25 +156,83 @@ impl Provider {
             rules: rules(config),
             algorithms,
             typ,
-            keys: loaded.set,
+            given: Arc::new(loaded.set),
+            fetched: if is_fetched { Fetched::Awaited } else { Fetched::None },
+            max_keys: config.jwks.max_keys.into(),
         })
+    }
+
+    /// The same with a set that has been fetched; with an empty one, without any.
+    #[must_use]
+    pub fn with_set(&self, text: &[u8]) -> Self {
+        let allowed = if self.algorithms.is_empty() { &FETCHED[..] } else { &self.algorithms };
+        // It was judged when it was fetched.
+        let set = load_fetched(text, self.max_keys, allowed).ok();
+        let fetched = set.map_or(Fetched::Awaited, |set| Fetched::Here(Arc::new(set)));
+        Self { fetched, ..self.clone() }
+    }
+
+    /// The same with the fetched set of another state of this provider.
+    #[must_use]
+    pub fn with_set_of(self, other: &Self) -> Self {
+        Self { fetched: other.fetched.clone(), ..self }
+    }
+
+    /// Whether both prove the same tokens.
+    pub fn has_keys_of(&self, other: &Self) -> bool {
+        let same_set = match (&self.fetched, &other.fetched) {
+            (Fetched::Here(one), Fetched::Here(other)) => one.is_same(other),
+            (Fetched::None, Fetched::None) | (Fetched::Awaited, Fetched::Awaited) => true,
+            (Fetched::None | Fetched::Awaited | Fetched::Here(_), _) => false,
+        };
+        same_set && self.given.is_same(&other.given)
     }
 
     /// Whether tokens of keys with a public half are taken.
     pub fn is_asymmetric(&self) -> bool {
-        self.algorithms.iter().any(|algorithm| algorithm.family() != Family::Hmac)
+        let mut given = self.given.iter();
+        !matches!(self.fetched, Fetched::None) || given.any(|key| key.algorithm.family() != Family::Hmac)
+    }
+
+    /// Whether an algorithm is taken; of no key where keys are still to come that could have it.
+    fn takes(&self, algorithm: Algorithm) -> Result<(), Reason> {
+        let is_named = if self.algorithms.is_empty() {
+            self.sets().iter().any(|set| set.iter().any(|key| key.algorithm == algorithm))
+        } else {
+            self.algorithms.contains(&algorithm)
+        };
+        match &self.fetched {
+            _ if is_named => Ok(()),
+            // The next set may have keys of it.
+            Fetched::Awaited | Fetched::Here(_)
+                if self.algorithms.is_empty() && FETCHED.contains(&algorithm) =>
+            {
+                Err(self.lack())
+            }
+            Fetched::None | Fetched::Awaited | Fetched::Here(_) => Err(Reason::Algorithm),
+        }
+    }
+
+    /// What it means that there is no key.
+    fn lack(&self) -> Reason {
+        if matches!(self.fetched, Fetched::Awaited) { Reason::NoKeys } else { Reason::UnknownKey }
+    }
+
+    fn sets(&self) -> [&KeySet; 2] {
+        let fetched: &KeySet = if let Fetched::Here(set) = &self.fetched { set } else { &NO_KEYS };
+        [&self.given, fetched]
     }
 
     /// Header, then signature, and nothing of the payload before both are good.
     fn prove(&self, jws: &Jws<'_>, now: f64) -> Result<(Option<Arc<str>>, Option<f64>), Reason> {
-        if !self.algorithms.contains(&jws.algorithm) {
-            return Err(Reason::Algorithm);
-        }
+        self.takes(jws.algorithm)?;
         // RFC 8725 3.11: an ID token or a logout token of the same issuer is no access token.
         if jws.typ.as_ref().is_some_and(|typ| !self.typ.contains(&bare_type(typ))) {
             return Err(Reason::HeaderType);
         }
-        let key = jws.verify(&self.keys, now)?;
+        let key = jws
+            .verify(&self.sets(), now)
+            .map_err(|reason| if reason == Reason::UnknownKey { self.lack() } else { reason })?;
         Ok((key.kid.clone(), key.until))
     }
 }
@@ -154,7 +241,7 @@ impl Provider {
 ///
 /// # Errors
 /// The first [`Reason`] why it is refused.
-pub fn verify(token: &str, max_bytes: usize, providers: &[&Provider], now: f64) -> Result<Verified, Reason> {
+pub fn verify(token: &str, max_bytes: usize, providers: &[&Provider], now: f64) -> Result<Verified, Refusal> {
     let jws = Jws::parse(token, max_bytes)?;
     let claims_json = jws.payload()?;
     // With one provider nothing of the payload is read before the signature is proven. With several its
@@ -167,7 +254,10 @@ pub fn verify(token: &str, max_bytes: usize, providers: &[&Provider], now: f64) 
         }
     };
     let judge_of = providers[provider];
-    let (kid, key_until) = judge_of.prove(&jws, now)?;
+    let (kid, key_until) = judge_of.prove(&jws, now).map_err(|reason| Refusal {
+        reason,
+        lacking: matches!(reason, Reason::UnknownKey | Reason::NoKeys).then_some(provider),
+    })?;
     let claims = match claims {
         Some(claims) => claims,
         None => parse_object(&claims_json).map_err(|_| Reason::Payload)?,
@@ -218,3 +308,9 @@ fn bare_type(typ: &str) -> String {
 }
 
 const MAX_LEEWAY: f64 = 300.0;
+
+/// Algorithms of fetched keys where the configuration names none. HMAC is never among them: a set is public.
+const FETCHED: [Algorithm; 5] =
+    [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
+
+static NO_KEYS: LazyLock<KeySet> = LazyLock::new(KeySet::default);

@@ -183,6 +183,82 @@ impl Reason {
         }
     }
 
+    /// Where in the order of checks it was found: for whoever debugs a token, never for the client.
+    pub fn step(self) -> &'static str {
+        match self {
+            Self::NoCredential | Self::CredentialRepeated | Self::CredentialMalformed | Self::CrossSite => {
+                "the credential"
+            }
+            Self::Path => "the path",
+            Self::TooLarge | Self::Shape | Self::Encrypted => "the shape",
+            Self::Header | Self::Algorithm | Self::Critical | Self::HeaderType | Self::KeyId => "the header",
+            Self::UnknownIssuer | Self::UnknownKey | Self::NoKeys => "the key",
+            Self::Signature => "the signature",
+            Self::Payload => "the payload",
+            Self::ClaimForm
+            | Self::NoExpiry
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Lifetime
+            | Self::Issuer
+            | Self::Audience
+            | Self::TokenType
+            | Self::NoTokenType
+            | Self::NoId
+            | Self::MissingClaim
+            | Self::Subject
+            | Self::Bound => "the claims",
+            Self::Revoked | Self::Inactive | Self::NoUser | Self::PasswordChanged | Self::NoState => {
+                "what is known of the user"
+            }
+            Self::Scope | Self::ClaimRule => "the rights",
+        }
+    }
+
+    /// What is wrong, for whoever debugs a token, never for the client: it says more than a forger should know.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::TooLarge => "it is longer than max_token_bytes",
+            Self::Shape => "it is not three parts of base64url, without padding, joined by dots",
+            Self::Encrypted => "it is encrypted or compressed (JWE), which is not supported",
+            Self::Header => "its header is no JSON object, or has a member twice",
+            Self::Algorithm => "its alg is none that the provider allows",
+            Self::Critical => "its header has crit or b64, and no such extension is supported",
+            Self::HeaderType => "its typ is none that the provider takes (typ)",
+            Self::KeyId => "its kid is no short, printable text",
+            Self::UnknownIssuer => "no provider has its iss",
+            Self::UnknownKey => "no key has its kid and alg (or the key's until has passed)",
+            Self::NoKeys => "the provider's key set has not been fetched",
+            Self::Signature => "no key has made this signature over this header and payload",
+            Self::Payload => "its payload is no JSON object, or has a member twice",
+            Self::ClaimForm => "exp, nbf, iat, iss, aud, sub or jti has the wrong type or is out of range",
+            Self::NoExpiry => "it has no exp",
+            Self::Expired => "its exp has passed",
+            Self::NotYetValid => "its nbf or iat lies in the future",
+            Self::Lifetime => "its exp is further away than max_lifetime",
+            Self::Issuer => "its iss is not the provider's issuer",
+            Self::Audience => "its aud is none of the provider's audiences",
+            Self::TokenType => "its token_type is another than the provider's",
+            Self::NoTokenType => "it has no token_type",
+            Self::NoId => "it has no jti, which the provider requires",
+            Self::MissingClaim => "it lacks a claim that the provider requires",
+            Self::Subject => "the subject_claim is missing, or no text or whole number",
+            Self::Bound => "it is bound to a key (cnf), which a bearer cannot prove",
+            Self::NoCredential
+            | Self::CredentialRepeated
+            | Self::CredentialMalformed
+            | Self::Path
+            | Self::CrossSite
+            | Self::Revoked
+            | Self::Inactive
+            | Self::NoUser
+            | Self::PasswordChanged
+            | Self::NoState
+            | Self::Scope
+            | Self::ClaimRule => self.description(),
+        }
+    }
+
     /// What the client may be told: fixed text within RFC 6750 3's characters, nothing of the token.
     ///
     /// As long as the signature is not proven, whoever sent the token may be guessing: it is told no more

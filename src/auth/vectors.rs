@@ -16,7 +16,7 @@ fn is_proven(jwk: &Value, token: &str) -> bool {
         Ok(key) => set.add(key),
         Err(_) => return false,
     };
-    jws.payload().is_ok() && jws.verify(&set, 0.0).is_ok()
+    jws.payload().is_ok() && jws.verify(&[&set], 0.0).is_ok()
 }
 
 #[test]

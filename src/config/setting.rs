@@ -4,8 +4,8 @@ use super::suggest::nearest;
 use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::{
-    ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, ForwardedField, Hidden, KeyUse,
-    LogFormat, LogLevel, LogTarget, Mode, Preload, Preset, StaticRoot, StreamExpiry, WarmUpScheme,
+    ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, ForwardedField, KeyUse, LogFormat,
+    LogLevel, LogTarget, Mode, Preload, Preset, StaticRoot, StreamExpiry, WarmUpScheme,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,21 +49,6 @@ impl Setting for String {
 
     fn show(&self) -> toml::Value {
         self.as_str().into()
-    }
-}
-
-/// It is read as any text, and printed as none.
-impl Setting for Hidden {
-    fn takes() -> String {
-        String::takes()
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
-        String::read(value).map(Self)
-    }
-
-    fn show(&self) -> toml::Value {
-        "(hidden)".into()
     }
 }
 

@@ -85,6 +85,8 @@ pub enum Tiding {
     },
     /// How the server is from now on.
     State(State),
+    /// A worker has put a wish for keys into the table of keys.
+    KeysWanted,
 }
 
 /// How the server is, as its master sees it.
@@ -194,6 +196,7 @@ impl Tiding {
                 put_answer(&mut bytes, *ticket, verdict);
                 bytes
             }
+            Self::KeysWanted => vec![4],
             Self::State(state) => {
                 let stage = match state.stage {
                     Stage::Starting => 0,
@@ -220,6 +223,7 @@ impl Tiding {
     /// [`Malformed`] when they are none of [`encode`](Self::encode)'s.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         match bytes {
+            [4] => Ok(Self::KeysWanted),
             [1 | 2, ..] => {
                 let (ticket, verdict) = answer_of(bytes)?;
                 Ok(Self::Answer { ticket, verdict })
@@ -346,6 +350,7 @@ mod tests {
         let trouble = Some("reload failed: x".into());
         tidings.push(Tiding::State(State { unity: Unity::Mixed, trouble, ..state.clone() }));
         tidings.push(Tiding::State(State { trouble: Some(String::new()), ..state }));
+        tidings.push(Tiding::KeysWanted);
         for tiding in tidings {
             assert_eq!(Tiding::decode(&tiding.encode()), Ok(tiding));
         }

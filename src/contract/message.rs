@@ -85,6 +85,8 @@ pub enum Report {
     Retiring(RetireReason),
     /// Another worker should serve this connection for a while; its descriptor comes with the message.
     Lends,
+    /// It has put a wish for keys into the table of keys; the master passes it on.
+    KeysWanted,
     /// What became of [`Order::Inquire`].
     Answered {
         /// Who has asked.
@@ -195,6 +197,7 @@ impl Report {
             Self::Retiring(RetireReason::MaxRequests) => vec![3],
             Self::Retiring(RetireReason::RequestTimeout) => vec![4],
             Self::Retiring(RetireReason::Terminated) => vec![5],
+            Self::KeysWanted => vec![7],
             Self::Answered { ticket, verdict } => {
                 let mut bytes = vec![ANSWERED];
                 control::put_answer(&mut bytes, *ticket, verdict);
@@ -219,6 +222,7 @@ impl Report {
             [3] => Ok(Self::Retiring(RetireReason::MaxRequests)),
             [4] => Ok(Self::Retiring(RetireReason::RequestTimeout)),
             [5] => Ok(Self::Retiring(RetireReason::Terminated)),
+            [7] => Ok(Self::KeysWanted),
             [ANSWERED, answer @ ..] => {
                 let (ticket, verdict) = control::answer_of(answer)?;
                 Ok(Self::Answered { ticket, verdict })
@@ -278,6 +282,7 @@ mod tests {
             Report::Retiring(RetireReason::MaxRequests),
             Report::Retiring(RetireReason::RequestTimeout),
             Report::Retiring(RetireReason::Terminated),
+            Report::KeysWanted,
             Report::Answered { ticket: Ticket(3), verdict: Verdict::Done("GET /".into()) },
             Report::Answered { ticket: Ticket(u64::MAX), verdict: Verdict::Failed(String::new()) },
         ];
@@ -301,7 +306,9 @@ mod tests {
         for bytes in [&b""[..], &[0], &[1, 1], &[6, 1, 2, 3], &[7, 1], &[9; 18], &[255; 9]] {
             assert_eq!(Order::decode(bytes), Err(Malformed), "{bytes:?}");
         }
-        for bytes in [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[6, 1], &[64, 1], &[64; 12]] {
+        for bytes in
+            [&b""[..], &[0], &[1, 1], &[2], &[2, 250], &[2, 3, 0xff], &[6, 1], &[250], &[64, 1], &[64; 12]]
+        {
             assert_eq!(Report::decode(bytes), Err(Malformed), "{bytes:?}");
         }
     }

@@ -10,6 +10,7 @@ pub mod figures;
 pub mod handoff;
 pub mod inflight;
 pub mod inquiry;
+pub mod key_table;
 pub mod message;
 pub mod metrics;
 pub mod quarantine;

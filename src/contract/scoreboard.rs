@@ -5,6 +5,7 @@
 use crate::contract::entry::Entry;
 use crate::contract::figures::FIGURES;
 use crate::contract::inflight::{self, Board};
+use crate::contract::key_table::KeyTable;
 use crate::contract::slot::{Generation, Slot};
 use crate::sys::process::Pid;
 use crate::sys::shared_memory::SharedWords;
@@ -21,6 +22,7 @@ pub struct Scoreboard {
     words: Arc<SharedWords>,
     /// The requests in flight of each record.
     flights: Arc<SharedWords>,
+    keys: KeyTable,
     slots_max: u16,
 }
 
@@ -71,7 +73,7 @@ impl Scoreboard {
     /// When memory has run out.
     pub fn new(slots_max: u16) -> io::Result<Self> {
         let [words, flights] = sizes(slots_max).map(SharedWords::new);
-        Ok(Self { words: Arc::new(words?), flights: Arc::new(flights?), slots_max })
+        Ok(Self { words: Arc::new(words?), flights: Arc::new(flights?), keys: KeyTable::new()?, slots_max })
     }
 
     /// The table that another program has made, by its [`files`](Self::files).
@@ -79,17 +81,22 @@ impl Scoreboard {
     /// # Errors
     /// When it is another table: that program keeps it differently.
     pub fn inherited(slots_max: u16, files: Vec<OwnedFd>) -> io::Result<Self> {
-        let [words, flights] = <[OwnedFd; 2]>::try_from(files)
-            .map_err(|files| io::Error::other(format!("{} files instead of two", files.len())))?;
+        let [words, flights, keys] = <[OwnedFd; 3]>::try_from(files)
+            .map_err(|files| io::Error::other(format!("{} files instead of three", files.len())))?;
         let [size, flights_size] = sizes(slots_max);
         let words = Arc::new(SharedWords::inherited(size, words)?);
         let flights = Arc::new(SharedWords::inherited(flights_size, flights)?);
-        Ok(Self { words, flights, slots_max })
+        Ok(Self { words, flights, keys: KeyTable::inherited(keys)?, slots_max })
     }
 
     /// The files behind it, for the program that takes this one's place.
     pub fn files(&self) -> Vec<BorrowedFd<'_>> {
-        vec![self.words.file(), self.flights.file()]
+        vec![self.words.file(), self.flights.file(), self.keys.file()]
+    }
+
+    /// The key sets that are fetched for all workers.
+    pub fn keys(&self) -> &KeyTable {
+        &self.keys
     }
 
     /// The highest slot there is room for.

@@ -5,7 +5,7 @@ use super::control::ControlSockets;
 use super::event::Event;
 use super::handover::{Luggage, WrittenOffice};
 use super::perform::{Performer, Shared};
-use crate::config::Config;
+use crate::config::{Auth, Config};
 use crate::contract::admin::{AdminHandoff, Facts};
 use crate::contract::control::{Petition, State, Tiding};
 use crate::contract::exit::ExitReason;
@@ -80,7 +80,11 @@ impl Office {
 
     /// Whether there is to be an admin process.
     pub(super) fn is_wanted(&self) -> bool {
-        self.main.is_some() && !self.sockets.is_empty()
+        let fetches = |auth: &Auth| {
+            auth.enabled
+                && auth.providers.iter().any(|provider| provider.jwks_url.is_some() || provider.discovery)
+        };
+        self.main.is_some() && (!self.sockets.is_empty() || self.config.auth.as_ref().is_some_and(fetches))
     }
 
     /// Readable when the admin process has said something or has ended.

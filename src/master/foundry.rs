@@ -284,7 +284,9 @@ fn news(generation: Generation, report: Report) -> Option<Event> {
     let news = match report {
         Report::Ready => MoldNews::Loaded,
         Report::Failed { reason, text } => MoldNews::Failed { reason, text },
-        Report::Born | Report::Lends | Report::Retiring(_) | Report::Answered { .. } => return None,
+        Report::Born | Report::Lends | Report::KeysWanted | Report::Retiring(_) | Report::Answered { .. } => {
+            return None;
+        }
     };
     Some(Event::Mold { generation, news })
 }

@@ -282,6 +282,8 @@ impl Performer {
             match channel::receive(channel.as_fd()) {
                 Ok(Received::Message(bytes, descriptors)) => match Report::decode(&bytes) {
                     Ok(Report::Lends) => descriptors.iter().for_each(|lent| self.pass_on(pid, lent)),
+                    // There is nothing to decide about it.
+                    Ok(Report::KeysWanted) => self.office.tell(Tiding::KeysWanted),
                     Ok(report) => events.push_back(Event::Reported { pid, report }),
                     Err(error) => warn!(%pid, "{error}"),
                 },

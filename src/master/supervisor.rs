@@ -256,7 +256,7 @@ impl Supervisor {
             (Report::Retiring(reason), Life::Ready { .. }) => self.wants_to_retire(pid, reason),
             (Report::Answered { ticket, verdict }, _) => self.inquired(ticket, &verdict),
             // Said before it knew that it is to leave.
-            (Report::Born | Report::Lends, _)
+            (Report::Born | Report::Lends | Report::KeysWanted, _)
             | (Report::Ready | Report::Failed { .. } | Report::Retiring(_), _) => {}
         }
     }

@@ -1,30 +1,33 @@
 //! Bearer tokens, checked before any app is entered (RFC 6750).
 
 use super::bearer_check::check_settings;
+use super::bearer_settings::{Credential, Preflight, Settings, remote_user};
 use super::challenge::Challenge;
 use super::extract::Extractor;
 use super::identity_fields::IdentityFields;
+use super::keyring::{Keyring, Keys, Session};
 use super::policy::{Policy, Requirement, Rule};
-use super::rights::claim;
+use super::stream_end::End;
 use crate::auth::{
-    AuthConfigError, Bearer, Cache, Family, Fingerprint, LookUp, Provider, Reason, Standing, Standings,
-    Verified, jwt, system_time, unix_seconds, verify,
+    AuthConfigError, Bearer, Family, Fingerprint, LookUp, Provider, Reason, Refusal, RefusalKind, Standing,
+    Standings, Verified, jwt, system_time, unix_seconds, verify,
 };
 use crate::config::Auth;
-use crate::protocol::{Attempt, Halt, Identity, Response};
-use arc_swap::ArcSwap;
+use crate::contract::key_table::KeyTable;
+use crate::protocol::{Attempt, Halt, Identity, Response, StreamEnd};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, ORIGIN};
-use serde_json::{Map, Value};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use super::extract::Asked;
+pub use super::keyring::Renewal;
+pub use super::tend::{LOOK, say, tend};
 
 /// Decides who a client is and whether it may pass. Made once per worker; keys are parsed and tried in it.
 #[derive(Debug)]
 pub struct Authenticator {
-    /// Replaced whole when keys change: a request sees the old keys or the new ones, and takes no lock.
-    keyring: ArcSwap<Keyring>,
+    keys: Keys,
     standings: Option<Arc<dyn Standings>>,
     policy: Policy,
     challenge: Challenge,
@@ -34,51 +37,16 @@ pub struct Authenticator {
     warnings: Vec<String>,
 }
 
-/// The keys of a moment, and the tokens that they have proven.
-#[derive(Debug)]
-struct Keyring {
-    providers: Vec<Provider>,
-    cache: Cache<Session>,
-}
-
-/// What is needed of the configuration while serving.
-#[derive(Debug)]
-struct Settings {
-    max_token_bytes: usize,
-    preflight: Preflight,
-    remote_user: Option<String>,
-    credential: Credential,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Preflight {
-    Pass,
-    Check,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Credential {
-    Keep,
-    Remove,
-}
-
 /// Why a response refuses a token, for the log.
 pub fn reason(response: &Response) -> Option<&'static str> {
     response.extensions().get::<Reason>().map(|reason| reason.code())
 }
 
-/// A token that was verified before.
-#[derive(Debug, Clone)]
-struct Session {
-    identity: Arc<Identity>,
-    provider: usize,
-    key_until: Option<f64>,
-}
-
 /// Why a token does not pass now.
 enum Stop {
     Refuse(Reason),
-    Wait(LookUp),
+    /// The reason is for those who have waited.
+    Wait(LookUp, Reason),
 }
 
 impl From<Reason> for Stop {
@@ -108,10 +76,7 @@ impl Authenticator {
         let fields = IdentityFields::new(config).map_err(|more| errors.extend(more)).ok();
         match (policy, challenge, fields) {
             (Some(policy), Some(challenge), Some(fields)) if errors.is_empty() => Ok(Self {
-                keyring: ArcSwap::from_pointee(Keyring {
-                    providers,
-                    cache: Cache::new(usize::try_from(config.cache_entries).unwrap_or(usize::MAX)),
-                }),
+                keys: Keys::new(config, providers),
                 standings: None,
                 policy,
                 challenge,
@@ -129,6 +94,41 @@ impl Authenticator {
     pub fn with_standings(mut self, standings: Arc<dyn Standings>) -> Self {
         self.standings = Some(standings);
         self
+    }
+
+    /// The same with keys that somebody else fetches and publishes in `table`; `wake` tells them that there is a wish.
+    /// Paths are relative to `directory`.
+    ///
+    /// # Errors
+    /// When there are more key sets to be fetched than the table holds.
+    pub fn fetching(
+        mut self,
+        table: KeyTable,
+        directory: &Path,
+        wake: Box<dyn Fn() + Send + Sync>,
+    ) -> Result<Self, AuthConfigError> {
+        self.keys.fetch_by(table, directory, wake)?;
+        Ok(self)
+    }
+
+    /// Whether there are keys to be fetched.
+    pub fn needs_sets(&self) -> bool {
+        self.keys.are_fetched()
+    }
+
+    /// Looks whether key files have changed or key sets have come. To be called every few seconds.
+    pub fn look(&self) -> Renewal {
+        self.keys.look()
+    }
+
+    /// Takes over the key sets that have been fetched.
+    pub fn take_sets(&self) -> Renewal {
+        self.keys.take_sets()
+    }
+
+    /// Reads all key files anew.
+    pub fn read_files(&self) -> Renewal {
+        self.keys.read_files()
     }
 
     /// What works but should not be so, for the log and for `check`.
@@ -170,11 +170,8 @@ impl Authenticator {
             match self.apply(rule, &asked, now) {
                 Ok(Some(found)) => identity = Some(found),
                 Ok(None) => {}
-                Err(Stop::Wait(what)) if attempt == Attempt::First => return Err(Halt::Wait(what)),
-                Err(Stop::Wait(_)) => {
-                    return Err(Halt::Answer(self.challenge.refuse(Reason::NoState, &[], asked.fields)));
-                }
-                Err(Stop::Refuse(reason)) => {
+                Err(Stop::Wait(what, _)) if attempt == Attempt::First => return Err(Halt::Wait(what)),
+                Err(Stop::Wait(_, reason) | Stop::Refuse(reason)) => {
                     return Err(Halt::Answer(self.challenge.refuse(
                         reason,
                         rule.rights.scopes(),
@@ -184,6 +181,24 @@ impl Authenticator {
             }
         }
         Ok(identity)
+    }
+
+    /// Ready when what this identity has opened must end: its token has, or was revoked. `None`: nothing ends it.
+    pub fn stream_end(self: &Arc<Self>, identity: &Arc<Identity>) -> Option<End> {
+        let StreamEnd { at, .. } = identity.stream_end?;
+        let (authenticator, identity) = (Arc::clone(self), Arc::clone(identity));
+        Some(Box::pin(async move {
+            while let Ok(left) = at.duration_since(SystemTime::now()) {
+                // Nobody tells of a revocation: it is looked for.
+                let pause = if authenticator.standings.is_some() { left.min(LOOK) } else { left };
+                tokio::time::sleep(pause.max(Duration::from_millis(1))).await;
+                if let Err(Stop::Refuse(reason)) = authenticator.judge_standing(&identity)
+                    && reason.kind() != RefusalKind::Unavailable
+                {
+                    return;
+                }
+            }
+        }))
     }
 
     /// Adds the fields that are made from the claims, and removes our credential if so configured.
@@ -206,7 +221,7 @@ impl Authenticator {
         });
         match (outcome, &rule.requirement) {
             (Ok(identity), _) => Ok(Some(identity)),
-            (Err(stop @ Stop::Wait(_)), _) => Err(stop),
+            (Err(stop @ Stop::Wait(..)), _) => Err(stop),
             (Err(_), Requirement::Try | Requirement::Nothing) => Ok(None),
             (Err(Stop::Refuse(Reason::NoCredential)), Requirement::Optional) => Ok(None),
             (Err(stop), Requirement::Optional | Requirement::AnyOf(_) | Requirement::AllOf(_)) => Err(stop),
@@ -215,7 +230,7 @@ impl Authenticator {
 
     fn identify(&self, rule: &Rule, asked: &Asked<'_>, now: f64) -> Result<Arc<Identity>, Stop> {
         let tokens = self.extractor.tokens(asked, rule.query)?;
-        let keyring = self.keyring.load();
+        let keyring = self.keys.load();
         let any = |token: Option<&str>, allowed: Option<&[usize]>| {
             let session = self.prove(&keyring, token.ok_or(Reason::NoCredential)?, allowed, now)?;
             self.judge_standing(&session.identity)?;
@@ -249,7 +264,7 @@ impl Authenticator {
         token: &str,
         allowed: Option<&[usize]>,
         now: f64,
-    ) -> Result<Session, Reason> {
+    ) -> Result<Session, Stop> {
         let is_allowed = |position: usize| allowed.is_none_or(|allowed| allowed.contains(&position));
         let mut providers =
             keyring.providers.iter().enumerate().filter(|(position, _)| is_allowed(*position));
@@ -268,15 +283,15 @@ impl Authenticator {
         }
         let verified = match (providers.next(), providers.next()) {
             (Some((position, provider)), None) => {
-                (position, verify(token, self.config.max_token_bytes, &[provider], now)?)
+                (position, self.verify(token, (&[provider], &[position]), now)?)
             }
             (Some(first), Some(second)) => {
                 let (positions, several): (Vec<usize>, Vec<&Provider>) =
                     [first, second].into_iter().chain(providers).unzip();
-                let verified = verify(token, self.config.max_token_bytes, &several, now)?;
+                let verified = self.verify(token, (&several, &positions), now)?;
                 (positions[verified.provider], verified)
             }
-            (None, _) => return Err(Reason::UnknownIssuer),
+            (None, _) => return Err(Reason::UnknownIssuer.into()),
         };
         let (provider, verified) = verified;
         let keep = verified.algorithm.family() != Family::Hmac;
@@ -288,6 +303,22 @@ impl Authenticator {
             keyring.cache.put(fingerprint, session.clone(), 512 + 5 * token.len());
         }
         Ok(session)
+    }
+
+    /// A token whose key is not there may be worth a wait: its provider may have a new one.
+    fn verify(
+        &self,
+        token: &str,
+        (providers, positions): (&[&Provider], &[usize]),
+        now: f64,
+    ) -> Result<Verified, Stop> {
+        verify(token, self.config.max_token_bytes, providers, now).map_err(|Refusal { reason, lacking }| {
+            let provider = lacking.and_then(|lacking| positions.get(lacking));
+            match provider.and_then(|provider| self.keys.wait(*provider)) {
+                Some(what) => Stop::Wait(what, reason),
+                None => Stop::Refuse(reason),
+            }
+        })
     }
 
     /// What the token cannot say itself. It is asked anew each time: a remembered token may have been revoked since.
@@ -302,7 +333,7 @@ impl Authenticator {
             Standing::Good => Ok(()),
             Standing::Refused(reason) => Err(Stop::Refuse(reason)),
             Standing::Unavailable => Err(Stop::Refuse(Reason::NoState)),
-            Standing::Unknown => Err(Stop::Wait(standings.look_up(bearer))),
+            Standing::Unknown => Err(Stop::Wait(standings.look_up(bearer), Reason::NoState)),
         }
     }
 
@@ -320,19 +351,11 @@ impl Authenticator {
             subject: verified.subject,
             remote_user,
             expires: system_time(verified.expires),
-            accepted_until: system_time(verified.expires + provider.rules.leeway),
+            stream_end: self.config.ws_close_code.map(|close_code| StreamEnd {
+                at: system_time(verified.expires + provider.rules.leeway),
+                close_code,
+            }),
         })
-    }
-}
-
-impl Settings {
-    fn new(config: &Auth) -> Self {
-        Self {
-            max_token_bytes: usize::try_from(config.max_token_bytes).unwrap_or(usize::MAX),
-            preflight: if config.preflight { Preflight::Pass } else { Preflight::Check },
-            remote_user: config.forward.remote_user.clone().filter(|claim| !claim.is_empty()),
-            credential: if config.forward.keep_authorization { Credential::Keep } else { Credential::Remove },
-        }
     }
 }
 
@@ -343,17 +366,6 @@ fn is_preflight(asked: &Asked<'_>) -> bool {
         && asked.fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// It becomes a CGI variable: what is not visible ASCII cannot be told apart there from what it imitates.
-fn remote_user(claims: &Map<String, Value>, path: &str) -> Option<String> {
-    let name = match claim(claims, path)? {
-        Value::String(text) => text.clone(),
-        Value::Number(number) if !number.is_f64() => number.to_string(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    let visible = name.bytes().all(|byte| byte.is_ascii_graphic());
-    (visible && (1..=255).contains(&name.len())).then_some(name)
-}
-
 #[cfg(test)]
 #[path = "bearer_more_tests.rs"]
 mod more_tests;
@@ -362,4 +374,4 @@ mod more_tests;
 mod places_tests;
 #[cfg(test)]
 #[path = "bearer_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -16,7 +16,7 @@ fn remembered_token_still_expires() {
         let token = bearer(&token(&key, algorithm, json!({})));
         let request = head(Method::GET, "/", &[("authorization", &token)]);
         assert!(judge(&site, &request, NOW).unwrap().is_some());
-        assert_eq!(site.authenticator.keyring.load().cache.len(), 1);
+        assert_eq!(site.authenticator.keys.load().cache.len(), 1);
         assert!(judge(&site, &request, NOW + 299).unwrap().is_some());
         let late = judge(&site, &request, NOW + 300).unwrap_err();
         assert_eq!(late.extensions().get(), Some(&Reason::Expired));
@@ -38,7 +38,7 @@ fn refused_tokens_are_not_remembered() {
     let (site, key) = site(Algorithm::Es256, |_| {});
     let token = token(&key, Algorithm::Es256, json!({ "token_type": "refresh" }));
     assert!(ask(&site, "/", &[&bearer(&token)]).is_err());
-    assert!(site.authenticator.keyring.load().cache.is_empty());
+    assert!(site.authenticator.keys.load().cache.is_empty());
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn token_remembered_on_one_route_does_not_open_another() {
     });
     let token = bearer(&token(&other, Algorithm::Es256, json!({ "iss": "https://two" })));
     assert!(ask(&site, "/both", &[&token]).is_ok());
-    assert_eq!(site.authenticator.keyring.load().cache.len(), 1);
+    assert_eq!(site.authenticator.keys.load().cache.len(), 1);
     assert!(ask(&site, "/x", &[&token]).is_err());
     assert!(ask(&site, "/both", &[&token]).is_ok());
 }

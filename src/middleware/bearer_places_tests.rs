@@ -6,7 +6,7 @@ use crate::auth::Algorithm;
 use crate::auth::keys::SigningKey;
 use crate::config::{AuthKey, Hidden, KeySource, KeyUse, Require};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Mutex;
 
 const OTHER: &str = "another secret of more than 32 bytes!!";
@@ -121,6 +121,7 @@ fn request_waits_once_for_what_is_not_known() {
     let asked = Asked {
         method: &request.method,
         target: &request.target,
+        host: None,
         fields: &request.fields,
         scheme: crate::protocol::Scheme::Http,
     };

@@ -4,24 +4,24 @@ use crate::auth::{Algorithm, jwt::encode_base64url};
 use crate::config::{AuthKey, AuthProvider, AuthRoute, ClaimRule, KeySource, KeyUse, Preset, Require};
 use crate::protocol::{RequestHead, ResponseBody, Scheme, Target};
 use http::{HeaderValue, Method, StatusCode, Version};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-pub(super) const SECRET: &[u8] = b"a secret of more than thirty-two bytes!";
-pub(super) const NOW: u64 = 1_800_000_000;
+pub(in crate::middleware) const SECRET: &[u8] = b"a secret of more than thirty-two bytes!";
+pub(in crate::middleware) const NOW: u64 = 1_800_000_000;
 
-pub(super) struct Site {
-    pub(super) authenticator: Authenticator,
+pub(in crate::middleware) struct Site {
+    pub(in crate::middleware) authenticator: Authenticator,
     _files: tempfile::TempDir,
 }
 
-pub(super) fn provider(name: &str, keys: Vec<AuthKey>) -> AuthProvider {
+pub(in crate::middleware) fn provider(name: &str, keys: Vec<AuthKey>) -> AuthProvider {
     AuthProvider { name: name.into(), keys, ..AuthProvider::default() }
 }
 
-pub(super) fn route(prefix: &str, require: Require) -> AuthRoute {
+pub(in crate::middleware) fn route(prefix: &str, require: Require) -> AuthRoute {
     AuthRoute {
         prefix: prefix.into(),
         hosts: Vec::new(),
@@ -34,11 +34,11 @@ pub(super) fn route(prefix: &str, require: Require) -> AuthRoute {
     }
 }
 
-pub(super) fn local() -> Require {
+pub(in crate::middleware) fn local() -> Require {
     Require::Any(vec!["local".into()])
 }
 
-pub(super) fn config(keys: Vec<AuthKey>) -> Auth {
+pub(in crate::middleware) fn config(keys: Vec<AuthKey>) -> Auth {
     let mut admin = route("/admin/", local());
     admin.scopes_all = vec!["admin".into()];
     let mut staff = route("/staff", local());
@@ -63,7 +63,10 @@ pub(super) fn config(keys: Vec<AuthKey>) -> Auth {
 }
 
 /// A site with a key of that algorithm, and the key.
-pub(super) fn site(algorithm: Algorithm, change: impl FnOnce(&mut Auth)) -> (Site, SigningKey) {
+pub(in crate::middleware) fn site(
+    algorithm: Algorithm,
+    change: impl FnOnce(&mut Auth),
+) -> (Site, SigningKey) {
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("key");
     let (key, text) = if algorithm == Algorithm::Hs256 {
@@ -89,7 +92,7 @@ pub(super) fn site(algorithm: Algorithm, change: impl FnOnce(&mut Auth)) -> (Sit
 
 /// The access token of simplejwt 5.5, with these claims changed.
 #[expect(clippy::needless_pass_by_value, reason = "rows are written with json!")]
-pub(super) fn token(key: &SigningKey, algorithm: Algorithm, changes: Value) -> String {
+pub(in crate::middleware) fn token(key: &SigningKey, algorithm: Algorithm, changes: Value) -> String {
     let mut claims = json!({
         "token_type": "access", "exp": NOW + 300, "iat": NOW, "jti": "0123456789abcdef0123456789abcdef", "user_id": "1",
     });
@@ -102,7 +105,7 @@ pub(super) fn token(key: &SigningKey, algorithm: Algorithm, changes: Value) -> S
     format!("{message}.{signature}")
 }
 
-pub(super) fn head(method: Method, path: &str, fields: &[(&str, &str)]) -> RequestHead {
+pub(in crate::middleware) fn head(method: Method, path: &str, fields: &[(&str, &str)]) -> RequestHead {
     let mut map = HeaderMap::new();
     for (name, value) in fields {
         map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
@@ -116,21 +119,21 @@ pub(super) fn head(method: Method, path: &str, fields: &[(&str, &str)]) -> Reque
     }
 }
 
-pub(super) fn at(seconds: u64) -> SystemTime {
+pub(in crate::middleware) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-pub(super) type Answer = Result<Option<Arc<Identity>>, Box<Response>>;
+pub(in crate::middleware) type Answer = Result<Option<Arc<Identity>>, Box<Response>>;
 
-pub(super) fn ask(site: &Site, path: &str, authorization: &[&str]) -> Answer {
+pub(in crate::middleware) fn ask(site: &Site, path: &str, authorization: &[&str]) -> Answer {
     let fields: Vec<(&str, &str)> = authorization.iter().map(|value| ("authorization", *value)).collect();
     judge(site, &head(Method::GET, path, &fields), NOW)
 }
 
 /// What becomes of a request at that time.
-pub(super) fn judge(site: &Site, head: &RequestHead, now: u64) -> Answer {
+pub(in crate::middleware) fn judge(site: &Site, head: &RequestHead, now: u64) -> Answer {
     let RequestHead { method, target, fields, .. } = head;
-    let asked = Asked { method, target, fields, scheme: Scheme::Http };
+    let asked = Asked { method, target, host: head.host(), fields, scheme: Scheme::Http };
     site.authenticator.authenticate(asked, at(now), Attempt::Last).map_err(|halt| match halt {
         Halt::Answer(response) => response,
         Halt::Wait(_) => panic!("nobody waits twice"),
@@ -138,16 +141,16 @@ pub(super) fn judge(site: &Site, head: &RequestHead, now: u64) -> Answer {
 }
 
 /// Why a request is refused at that time.
-pub(super) fn refused_for(site: &Site, head: &RequestHead, now: u64) -> Option<Reason> {
+pub(in crate::middleware) fn refused_for(site: &Site, head: &RequestHead, now: u64) -> Option<Reason> {
     judge(site, head, now).err().map(|response| *response.extensions().get().unwrap())
 }
 
-pub(super) fn bearer(token: &str) -> String {
+pub(in crate::middleware) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
 /// Status, challenge and body of a refusal.
-pub(super) fn refusal(answer: Answer) -> (StatusCode, String, Value) {
+pub(in crate::middleware) fn refusal(answer: Answer) -> (StatusCode, String, Value) {
     let response = answer.unwrap_err();
     assert_eq!(response.headers()[http::header::CACHE_CONTROL], "no-store");
     assert!(response.extensions().get::<Reason>().is_some());

@@ -1,11 +1,14 @@
 //! What stands in the place of the token checks in a build without the feature `jwt`.
 
+use super::stream_end::End;
 use crate::config::Auth;
+use crate::contract::key_table::KeyTable;
 use crate::protocol::{Attempt, Halt, Identity, Response, Scheme, Target};
 use http::Method;
 use http::header::HeaderMap;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Nobody: it cannot be made.
 #[derive(Debug)]
@@ -16,6 +19,23 @@ pub enum Authenticator {}
 #[error("[auth] needs the feature \"jwt\", which this program was built without")]
 pub struct WithoutJwt;
 
+/// What came of a look for other keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Renewal {
+    /// There are none.
+    Same,
+    /// They are in use; what has changed.
+    Changed(String),
+    /// They cannot be used, for this reason; the old ones are still in use.
+    Kept(String),
+}
+
+/// Never called.
+pub fn say(_: Renewal) {}
+
+/// Between two looks that nobody takes.
+pub const LOOK: Duration = Duration::from_secs(3600);
+
 /// What of a request would decide who may pass.
 #[derive(Debug, Clone, Copy)]
 #[expect(dead_code, reason = "nobody reads it in this build")]
@@ -24,6 +44,8 @@ pub struct Asked<'r> {
     pub method: &'r Method,
     /// The target, as the app gets it.
     pub target: &'r Target,
+    /// The host that it is for, as sent.
+    pub host: Option<&'r [u8]>,
     /// The fields.
     pub fields: &'r HeaderMap,
     /// The scheme that the client used.
@@ -59,6 +81,39 @@ impl Authenticator {
         _: SystemTime,
         _: Attempt,
     ) -> Result<Option<Arc<Identity>>, Halt> {
+        match *self {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn fetching(self, _: KeyTable, _: &Path, _: Box<dyn Fn() + Send + Sync>) -> Result<Self, WithoutJwt> {
+        match self {}
+    }
+
+    /// Never called.
+    pub fn needs_sets(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn look(&self) -> Renewal {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn take_sets(&self) -> Renewal {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn read_files(&self) -> Renewal {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn stream_end(&self, _: &Arc<Identity>) -> Option<End> {
         match *self {}
     }
 

@@ -5,7 +5,7 @@ use crate::config::{Auth, Csrf};
 use crate::protocol::{Scheme, Target};
 use http::Method;
 use http::header::{
-    AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+    AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 
 /// What of a request decides who may pass.
@@ -15,6 +15,8 @@ pub struct Asked<'r> {
     pub method: &'r Method,
     /// The target, as the app gets it.
     pub target: &'r Target,
+    /// The host that it is for, as sent.
+    pub host: Option<&'r [u8]>,
     /// The fields.
     pub fields: &'r HeaderMap,
     /// The scheme that the client used.
@@ -266,7 +268,7 @@ fn is_same_origin(origin: &[u8], asked: &Asked<'_>) -> bool {
             (None, _) => return false,
         };
     let bare = |host: &[u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
-    asked.fields.get(HOST).is_some_and(|ours| bare(ours.as_bytes()) == bare(host))
+    asked.host.is_some_and(|ours| bare(ours) == bare(host))
 }
 
 const BEARER_PROTOCOL: &[u8] = b"bearer.";

@@ -11,7 +11,6 @@ struct Sent {
 
 fn sent(method: &str, target: &str, fields: &[(&'static str, &str)]) -> Sent {
     let mut map = HeaderMap::new();
-    map.insert(HOST, HeaderValue::from_static("site.example"));
     for (name, value) in fields {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }
@@ -35,8 +34,13 @@ fn extractor(change: impl FnOnce(&mut Extract)) -> Extractor {
 
 /// The tokens of a request.
 fn found(sent: &Sent, query: Query) -> Result<Vec<String>, Reason> {
-    let asked =
-        Asked { method: &sent.method, target: &sent.target, fields: &sent.fields, scheme: sent.scheme };
+    let asked = Asked {
+        method: &sent.method,
+        target: &sent.target,
+        host: Some(b"site.example"),
+        fields: &sent.fields,
+        scheme: sent.scheme,
+    };
     Ok(extractor(|_| {}).tokens(&asked, query)?.iter().map(str::to_owned).collect())
 }
 
@@ -146,7 +150,13 @@ fn what_carried_a_token_is_removed_and_nothing_else() {
 #[test]
 fn places_that_are_not_configured_are_left_alone() {
     let all = sent("POST", "/", &[("cookie", "__Host-access=t"), ("cookie", "sessionid=x")]);
-    let asked = Asked { method: &all.method, target: &all.target, fields: &all.fields, scheme: all.scheme };
+    let asked = Asked {
+        method: &all.method,
+        target: &all.target,
+        host: None,
+        fields: &all.fields,
+        scheme: all.scheme,
+    };
     let none = extractor(|extract| extract.cookies.clear());
     assert!(none.tokens(&asked, Query::Ignored).unwrap().only().unwrap().is_none());
     let mut fields = all.fields.clone();

@@ -3,12 +3,16 @@
 
 pub mod access_log;
 #[cfg(feature = "jwt")]
+pub mod auth_layer;
+#[cfg(feature = "jwt")]
 pub mod bearer;
 #[cfg(not(feature = "jwt"))]
 #[path = "bearer_without_jwt.rs"]
 pub mod bearer;
 #[cfg(feature = "jwt")]
 mod bearer_check;
+#[cfg(feature = "jwt")]
+mod bearer_settings;
 #[cfg(feature = "jwt")]
 mod challenge;
 #[cfg(feature = "jwt")]
@@ -18,12 +22,19 @@ mod extract;
 pub mod health;
 #[cfg(feature = "jwt")]
 mod identity_fields;
+#[cfg(feature = "jwt")]
+mod key_files;
+#[cfg(feature = "jwt")]
+mod keyring;
 pub mod limits;
 #[cfg(feature = "jwt")]
 mod policy;
 pub mod quarantine;
 pub mod refusals;
 pub mod request_id;
-pub mod times;
 #[cfg(feature = "jwt")]
 mod rights;
+pub mod stream_end;
+#[cfg(feature = "jwt")]
+mod tend;
+pub mod times;

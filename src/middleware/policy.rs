@@ -12,7 +12,6 @@ use crate::auth::{AuthConfigError, Reason};
 use crate::config::{AuthRoute, HostPattern, Require};
 use crate::protocol::is_below;
 use http::Method;
-use http::header::{HOST, HeaderValue};
 use std::borrow::Cow;
 
 /// All rules, in order.
@@ -177,10 +176,13 @@ impl Rule {
             wanted.as_str().eq_ignore_ascii_case(method)
                 || (wanted == Method::GET && method.eq_ignore_ascii_case("HEAD"))
         };
-        let host = || asked.fields.get(HOST).map_or(&b""[..], HeaderValue::as_bytes);
         is_below(path, &self.prefix)
             && (self.methods.is_empty() || self.methods.iter().any(names_method))
-            && (self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(HostPattern::name_in(host()))))
+            && (self.hosts.is_empty()
+                || self
+                    .hosts
+                    .iter()
+                    .any(|pattern| pattern.matches(HostPattern::name_in(asked.host.unwrap_or_default()))))
     }
 }
 

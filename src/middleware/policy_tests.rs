@@ -25,7 +25,13 @@ fn is_open(routes: &[AuthRoute], method: &str, path: &str) -> Option<bool> {
     let policy = Policy::new(routes, &["local"]).unwrap();
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let target = Target::parse(path.to_owned().into()).unwrap();
-    let asked = Asked { method: &method, target: &target, fields: &HeaderMap::new(), scheme: Scheme::Http };
+    let asked = Asked {
+        method: &method,
+        target: &target,
+        host: None,
+        fields: &HeaderMap::new(),
+        scheme: Scheme::Http,
+    };
     let rules = policy.rules_for(&asked).ok()?;
     assert!(rules.first.is_some(), "{path}: some rule always holds");
     Some(rules.iter().all(|rule| rule.requirement == Requirement::Nothing))
@@ -124,8 +130,13 @@ fn rule_with_hosts_holds_for_them_alone() {
         ("b.example", true),
         ("other.example", true),
     ] {
-        let fields = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
-        let asked = Asked { method: &Method::GET, target: &target, fields: &fields, scheme: Scheme::Http };
+        let asked = Asked {
+            method: &Method::GET,
+            target: &target,
+            host: Some(host.as_bytes()),
+            fields: &HeaderMap::new(),
+            scheme: Scheme::Http,
+        };
         let first = policy.rules_for(&asked).unwrap().first.unwrap();
         assert_eq!(first.requirement == Requirement::Nothing, open, "{host}");
     }

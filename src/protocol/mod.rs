@@ -13,7 +13,7 @@ pub use body_stream::{BodyStream, Piece, Pieces, StreamAborted};
 pub use rejection::Rejection;
 pub use request::{
     Client, Content, Forwarded, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead,
-    RequestId, Response, ResponseBody, Scheme, cancelled_response, text_response,
+    RequestId, Response, ResponseBody, Scheme, StreamEnd, cancelled_response, text_response,
 };
 pub use target::{Target, is_below};
 pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};
@@ -24,8 +24,8 @@ use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::future::Future;
 use std::os::fd::BorrowedFd;
-use std::time::Instant;
 use std::pin::Pin;
+use std::time::Instant;
 
 /// What a connection asks of the layers above it, in the order it asks.
 pub trait Handler: Send + Sync + 'static {
@@ -47,6 +47,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Notes a request that was admitted in the table of requests in flight; without a table there is nothing to do.
     fn enlist(&self, _head: &RequestHead, _context: &RequestContext, _stage: Stage) -> Flight {
         Flight::unnoted()
+    }
+
+    /// What ends a connection that this request turns into one of another protocol; `None`: nothing does.
+    fn stream_end(&self, _context: &RequestContext) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        None
     }
 
     /// Answers a complete request.

@@ -178,8 +178,17 @@ pub struct Identity {
     pub remote_user: Option<String>,
     /// When the token ends.
     pub expires: SystemTime,
-    /// Until when it is taken: the same with the provider's tolerance for clocks.
-    pub accepted_until: SystemTime,
+    /// When what is still open must end; `None` where it may go on (`auth.stream_expiry`).
+    pub stream_end: Option<StreamEnd>,
+}
+
+/// When a WebSocket or an event stream must end that a token has opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// The end of the token, with the provider's tolerance for clocks.
+    pub at: SystemTime,
+    /// The code to close a WebSocket with (RFC 6455 7.4), `auth.ws_close_code`.
+    pub close_code: u16,
 }
 
 /// One response.

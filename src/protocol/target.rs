@@ -41,6 +41,12 @@ impl Target {
         Some(Self { raw, path, query, authority })
     }
 
+    /// The path "/".
+    pub fn root() -> Self {
+        let slash = Bytes::from_static(b"/");
+        Self { raw: slash.clone(), path: slash, query: Bytes::new(), authority: None }
+    }
+
     /// As the client sent it.
     pub fn raw(&self) -> &[u8] {
         &self.raw

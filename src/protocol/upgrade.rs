@@ -121,20 +121,44 @@ impl AsyncWrite for Upgraded {
 }
 
 /// The server's side of an [`OnUpgrade`].
-#[derive(Debug)]
-pub(crate) struct Handover(oneshot::Sender<Upgraded>);
+pub(crate) struct Handover {
+    sender: oneshot::Sender<Upgraded>,
+    /// When the server ends the connection; `None`: it does not.
+    end: Option<End>,
+}
+
+/// Ready when a connection must end.
+type End = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Handover {
+    /// The same for a connection that must end at some time.
+    pub(crate) fn until(self, end: Option<End>) -> Self {
+        Self { end, ..self }
+    }
+
     /// Gives the connection to the app, and waits until the app is done with it.
     pub(crate) async fn complete(self, stream: Stream, received: BytesMut) {
         let (open, closed) = oneshot::channel();
         // Dropped with this call, be it that the app is done or that the server ends the wait.
         let (_allows, allowed) = oneshot::channel();
         // An app that does not want the connection any more ends it.
-        if self.0.send(Upgraded { stream, received, _open: open, allowed }).is_ok() {
-            // Nothing is ever sent: this ends when the other half does.
-            let _ended = closed.await;
+        if self.sender.send(Upgraded { stream, received, _open: open, allowed }).is_err() {
+            return;
         }
+        match self.end {
+            // Nothing is ever sent: this ends when the other half does.
+            None => drop(closed.await),
+            Some(end) => tokio::select! {
+                _ended = closed => {}
+                () = end => {}
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handover").finish_non_exhaustive()
     }
 }
 
@@ -142,7 +166,7 @@ impl Handover {
 pub(crate) fn offer(head: &RequestHead) -> Option<(Handover, OnUpgrade)> {
     asks(head).then(|| {
         let (sender, receiver) = oneshot::channel();
-        (Handover(sender), OnUpgrade(Arc::new(Mutex::new(receiver))))
+        (Handover { sender, end: None }, OnUpgrade(Arc::new(Mutex::new(receiver))))
     })
 }
 
@@ -226,6 +250,21 @@ pub(crate) mod tests {
         serving.abort();
         let ended = (Err(io::ErrorKind::UnexpectedEof), Err(io::ErrorKind::BrokenPipe));
         assert_eq!(reading.await.unwrap(), ended);
+    }
+
+    #[tokio::test]
+    async fn connection_ends_when_its_time_is_over() {
+        let (handover, upgrade) = offered();
+        let (expire, expired) = oneshot::channel::<()>();
+        let handover = handover.until(Some(Box::pin(async move { drop(expired.await) })));
+        let (ours, _theirs) = tokio::net::UnixStream::pair().unwrap();
+        let serving = tokio::spawn(handover.complete(Stream::Unix(ours), BytesMut::new()));
+        let mut upgraded = upgrade.await.unwrap();
+        upgraded.write_all(b"still").await.unwrap();
+        drop(expire);
+        serving.await.unwrap();
+        assert_eq!(upgraded.read_u8().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(upgraded.write_u8(1).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[tokio::test]

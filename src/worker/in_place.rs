@@ -1,11 +1,13 @@
 //! Serving in a runtime that is already there: no fork, no master.
 
 use super::BootFailure;
+use super::keys::Keeper;
 use super::load::{self, Ties};
 use crate::app::calls::{CallQueue, Moves};
 use crate::app::{MakeApps, Status, WorkerInfo};
 use crate::config::Config;
 use crate::contract::inflight::Board;
+use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
 use crate::net::accept::{self, Acceptor};
@@ -36,6 +38,8 @@ pub async fn serve_in_place(
     let loading =
         load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own, loaded: None };
     let board = Board::alone().map_err(|error| error.to_string())?;
+    let keys = KeyTable::new().map_err(|error| error.to_string())?;
+    let looked_after = Keeper::of(&keys);
     let ties = Ties {
         count_request: Box::new(|| {}),
         relay: Box::new(|_, _| Relayed::Stayed),
@@ -44,10 +48,13 @@ pub async fn serve_in_place(
         times: None,
         ledger: None,
         quarantine: None,
+        keys,
+        want_keys: looked_after.waker(),
     };
     let pipeline = load::apps(config, loading)
         .and_then(|router| load::pipeline(config, router, ties))
         .map_err(|failure: BootFailure| failure.to_string())?;
+    let tending = looked_after.begin(pipeline.authenticator.as_ref());
     let service = Connections {
         settings: Arc::new(Settings { limits: config.limits.clone(), timeouts: config.timeouts.clone() }),
         drain: Arc::clone(&drain),
@@ -74,6 +81,7 @@ pub async fn serve_in_place(
         tracing::warn!(connections = drain.open(), "cut off what had not ended in time");
         service.running().abort_all();
     }
+    tending.abort();
     for app in service.pipeline.router.apps() {
         app.stop().await;
     }

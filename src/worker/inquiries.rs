@@ -1,11 +1,13 @@
 //! What an operator wants of one request: that it ends, or where its thread is.
 
+use super::keys;
 use crate::app::calls::{CallQueue, Cancelled};
 use crate::contract::control::{Ticket, Verdict};
 use crate::contract::entry::{Entry, Stage};
 use crate::contract::handoff::Report;
 use crate::contract::inflight::Board;
 use crate::contract::inquiry::{Inquiry, Wish};
+use crate::middleware::bearer::Authenticator;
 use crate::sys::{channel, clock};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -18,6 +20,9 @@ pub(super) struct Inquiries {
     pub(super) board: Arc<Board>,
     /// To the master.
     pub(super) channel: OwnedFd,
+    pub(super) authenticator: Option<Arc<Authenticator>>,
+    /// Whether this worker says what all find alike.
+    pub(super) speaks: bool,
 }
 
 impl Inquiries {
@@ -28,12 +33,21 @@ impl Inquiries {
             let verdict = match inquiry.wish {
                 Wish::Cancel => inquiries.cancel(inquiry.request).await,
                 Wish::Stack => inquiries.stack(inquiry.request).await,
+                Wish::TakeKeys => inquiries.of_keys(keys::take),
+                Wish::ReadKeys => inquiries.of_keys(keys::read),
             };
             let report = Report::Answered { ticket, verdict };
             if let Err(error) = channel::send(inquiries.channel.as_fd(), &report.encode(), &[]) {
                 tracing::error!(%error, "the master cannot be told what has come of an inquiry");
             }
         });
+    }
+
+    fn of_keys(&self, see_to: impl Fn(&Authenticator, bool) -> Verdict) -> Verdict {
+        match &self.authenticator {
+            Some(authenticator) => see_to(authenticator, self.speaks),
+            None => Verdict::Done(String::new()),
+        }
     }
 
     async fn cancel(&self, id: u64) -> Verdict {

@@ -6,9 +6,10 @@ use crate::app::calls::CallQueue;
 use crate::app::collected::{Collection, Verdict};
 use crate::app::static_files::StaticFiles;
 use crate::app::{App, OwnApps, Status, native};
-use crate::config::{AppTarget, Config, FileRules, HostPattern};
+use crate::config::{AppTarget, Auth, Config, FileRules, HostPattern};
 use crate::contract::exit::ExitReason;
 use crate::contract::inflight::Board;
+use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
 use crate::contract::tally::Ledger;
@@ -34,20 +35,18 @@ pub(super) struct Ties {
     pub(super) times: Option<Times>,
     pub(super) ledger: Option<Ledger>,
     pub(super) quarantine: Option<Quarantine>,
+    /// Where fetched keys are.
+    pub(super) keys: KeyTable,
+    /// Says that keys are wanted.
+    pub(super) want_keys: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Everything a request passes through.
 pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pipeline, BootFailure> {
     let authenticator = match config.auth.as_ref().filter(|auth| auth.enabled) {
-        Some(auth) => Some(Authenticator::new(auth).map_err(|errors| {
-            let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            BootFailure { reason: ExitReason::BootFailed, text: text.join("\n") }
-        })?),
+        Some(auth) => Some(Arc::new(authenticator(auth, ties.keys, ties.want_keys)?)),
         None => None,
     };
-    for warning in authenticator.iter().flat_map(Authenticator::warnings) {
-        tracing::warn!("{warning}");
-    }
     let access_log = AccessLog::open(&config.log)
         .map_err(|error| BootFailure::new("cannot open the access log", &error))?;
     Ok(Pipeline {
@@ -65,6 +64,22 @@ pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pi
         ledger: ties.ledger,
         quarantine: ties.quarantine,
     })
+}
+
+fn authenticator(
+    auth: &Auth,
+    keys: KeyTable,
+    want_keys: Box<dyn Fn() + Send + Sync>,
+) -> Result<Authenticator, BootFailure> {
+    let failed = |text| BootFailure { reason: ExitReason::BootFailed, text };
+    let authenticator = Authenticator::new(auth)
+        .map_err(|errors| failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    for warning in authenticator.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let directory =
+        std::env::current_dir().map_err(|error| failed(format!("no working directory: {error}")))?;
+    authenticator.fetching(keys, &directory, want_keys).map_err(|error| failed(error.to_string()))
 }
 
 /// What the apps of a configuration are loaded with.

@@ -4,6 +4,7 @@
 mod acceptors;
 mod in_place;
 mod inquiries;
+mod keys;
 mod load;
 mod mold;
 mod orders;

@@ -6,12 +6,13 @@ use super::load::{self, Ties};
 use super::mold::Loaded;
 use super::orders::Obedience;
 use super::retirement::Retirement;
-use super::{BootFailure, relay, warm_up};
+use super::{BootFailure, keys, relay, warm_up};
 use crate::app::calls::{CallQueue, Interrupter, Moves, Overseer, Recycling};
 use crate::app::{BoxError, BoxFuture, MakeApps, OwnApps, WorkerInfo};
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::{Handoff, RetireReason};
+use crate::contract::handoff::{Handoff, Report, RetireReason};
 use crate::contract::scoreboard::{self, RecordIndex, Scoreboard};
+use crate::contract::slot::Slot;
 use crate::contract::tally::Ledger;
 use crate::middleware::quarantine::Quarantine;
 use crate::middleware::request_id;
@@ -21,7 +22,7 @@ use crate::net::{Connection, Drain, OpenConnection};
 use crate::pipeline::Pipeline;
 use crate::protocol::Parcel;
 use crate::protocol::h1::{self, Settings};
-use crate::sys::cpu;
+use crate::sys::{channel, cpu};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -144,6 +145,11 @@ fn pipeline(
     let board = scoreboard.board(record);
     let quarantine = (config.workers.quarantine > 0).then(|| Quarantine::new(scoreboard.clone(), record));
     let ledger = Some(Ledger::new(scoreboard.clone(), record));
+    let keys = scoreboard.keys().clone();
+    let to_master = handoff
+        .channel
+        .try_clone()
+        .map_err(|error| BootFailure::new("cannot duplicate the channel to the master", &error))?;
     let ties = Ties {
         count_request: Box::new(move || {
             retirement.count();
@@ -159,6 +165,11 @@ fn pipeline(
         times: config.admin.address.as_ref().and_then(|_| Times::new(&handoff.metrics).ok()),
         ledger,
         quarantine,
+        keys,
+        want_keys: Box::new(move || {
+            // Whoever fetches looks by himself now and then; a master who does not hear is busy with worse.
+            let _ = channel::send(to_master.as_fd(), &Report::KeysWanted.encode(), &[]);
+        }),
     };
     load::pipeline(config, router, ties)
 }
@@ -215,6 +226,8 @@ fn serve(
         calls: Arc::clone(calls),
         board: Arc::clone(&pipeline.board),
         channel: handoff.channel.try_clone()?,
+        authenticator: pipeline.authenticator.clone(),
+        speaks: handoff.slot == Slot(1),
     });
     let obedience = Obedience {
         acceptors,
@@ -229,11 +242,15 @@ fn serve(
     let (pipeline, config) = (Arc::clone(pipeline), Arc::clone(config));
     let counters = (handoff.scoreboard.clone(), handoff.record);
     let beating = beat(counters.clone(), config.timeouts.heartbeat);
+    let speaks = handoff.slot == Slot(1);
     Ok(async move {
         warm_up::answer_all(&pipeline, &config).await?;
         // These were no client's.
         counters.0.record(counters.1).requests_total().store(0, Ordering::Relaxed);
         let (taking, beating) = (tokio::spawn(taking), tokio::spawn(beating));
+        if let Some(authenticator) = &pipeline.authenticator {
+            tokio::spawn(keys::keep(Arc::clone(authenticator), speaks));
+        }
         let reason = obedience.obey(channel).await;
         taking.abort();
         beating.abort();

@@ -73,9 +73,10 @@ impl<'t> Jws<'t> {
     ///
     /// # Errors
     /// [`Reason::UnknownKey`] when no usable key fits, [`Reason::Signature`] when none of them made it.
-    pub fn verify<'k>(&self, keys: &'k KeySet, now: f64) -> Result<&'k VerifyingKey, Reason> {
+    pub fn verify<'k>(&self, sets: &[&'k KeySet], now: f64) -> Result<&'k VerifyingKey, Reason> {
         let mut refusal = Reason::UnknownKey;
-        for key in keys.candidates(self.kid.as_deref(), self.algorithm, now) {
+        let candidates = |set: &&'k KeySet| set.candidates(self.kid.as_deref(), self.algorithm, now);
+        for key in sets.iter().flat_map(candidates) {
             if key.verify(self.signing_input.as_bytes(), self.signature) {
                 return Ok(key);
             }

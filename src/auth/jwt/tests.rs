@@ -37,7 +37,7 @@ fn hs256(header: &str) -> String {
 /// Parses and proves by the HS256 key "k1".
 fn prove(token: &str) -> Result<(), Reason> {
     let set = keys(&secret(), Algorithm::Hs256, Some("k1"));
-    Jws::parse(token, 8192)?.verify(&set, NOW).map(drop)
+    Jws::parse(token, 8192)?.verify(&[&set], NOW).map(drop)
 }
 
 fn check(token: &str, wanted: Result<(), Reason>) {
@@ -79,7 +79,7 @@ fn every_algorithm_proves_its_own_tokens_and_no_others() {
         let key = if algorithm.family() == Family::Rsa { &rsa } else { &made.unwrap() };
         let set = keys(key, algorithm, None);
         let good = token(&format!(r#"{{"alg":"{algorithm}"}}"#), "{}", key, algorithm);
-        assert!(Jws::parse(&good, 8192).unwrap().verify(&set, NOW).is_ok(), "{algorithm}");
+        assert!(Jws::parse(&good, 8192).unwrap().verify(&[&set], NOW).is_ok(), "{algorithm}");
         let (message, signature) = good.rsplit_once('.').unwrap();
         let other = if signature.starts_with('A') { "B" } else { "A" };
         for forged in [
@@ -88,7 +88,7 @@ fn every_algorithm_proves_its_own_tokens_and_no_others() {
             format!("{message}.{signature}AAAA"),
             format!("{message}.{}", encode_base64url(vec![0; decode_base64url(signature).unwrap().len()])),
         ] {
-            let outcome = Jws::parse(&forged, 8192).and_then(|jws| jws.verify(&set, NOW).map(drop));
+            let outcome = Jws::parse(&forged, 8192).and_then(|jws| jws.verify(&[&set], NOW).map(drop));
             assert!(outcome.is_err(), "{algorithm}: {forged}");
         }
     }
@@ -115,7 +115,7 @@ fn public_key_does_not_serve_as_secret() {
     let pem = SigningKey::Secret(rsa.public().to_public_pem().unwrap().into_bytes());
     let confused = token(r#"{"alg":"HS256"}"#, "{}", &pem, Algorithm::Hs256);
     let set = keys(&rsa, Algorithm::Rs256, None);
-    assert_eq!(Jws::parse(&confused, 8192).unwrap().verify(&set, NOW).map(drop), Err(Reason::UnknownKey));
+    assert_eq!(Jws::parse(&confused, 8192).unwrap().verify(&[&set], NOW).map(drop), Err(Reason::UnknownKey));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn key_in_the_header_is_not_used() {
         header["alg"] = "ES256".into();
         let forged = token(&header.to_string(), "{}", &own, Algorithm::Es256);
         let set = keys(&forged_by, Algorithm::Es256, None);
-        assert_eq!(Jws::parse(&forged, 8192).unwrap().verify(&set, NOW).map(drop), Err(Reason::Signature));
+        assert_eq!(Jws::parse(&forged, 8192).unwrap().verify(&[&set], NOW).map(drop), Err(Reason::Signature));
     }
 }
 
@@ -240,9 +240,9 @@ fn without_kid_at_most_four_keys_are_tried() {
     for (n, good) in [(0, true), (3, true), (4, false)] {
         let key = SigningKey::Secret(format!("secret number {n} of more than 32 bytes").into_bytes());
         let unnamed = token(r#"{"alg":"HS256"}"#, "{}", &key, Algorithm::Hs256);
-        assert_eq!(Jws::parse(&unnamed, 8192).unwrap().verify(&set, NOW).is_ok(), good, "{n}");
+        assert_eq!(Jws::parse(&unnamed, 8192).unwrap().verify(&[&set], NOW).is_ok(), good, "{n}");
         let named = token(&format!(r#"{{"alg":"HS256","kid":"k{n}"}}"#), "{}", &key, Algorithm::Hs256);
-        assert!(Jws::parse(&named, 8192).unwrap().verify(&set, NOW).is_ok(), "{n}");
+        assert!(Jws::parse(&named, 8192).unwrap().verify(&[&set], NOW).is_ok(), "{n}");
     }
 }
 
@@ -254,8 +254,8 @@ fn key_ends_with_its_time() {
     set.add(key);
     let good = hs256(r#"{"alg":"HS256"}"#);
     let jws = Jws::parse(&good, 8192).unwrap();
-    assert!(jws.verify(&set, NOW - 1.0).is_ok());
-    assert_eq!(jws.verify(&set, NOW).map(drop), Err(Reason::UnknownKey));
+    assert!(jws.verify(&[&set], NOW - 1.0).is_ok());
+    assert_eq!(jws.verify(&[&set], NOW).map(drop), Err(Reason::UnknownKey));
 }
 
 #[test]
@@ -272,10 +272,10 @@ fn signatures_without_a_key_behind_them_are_refused() {
         [(&zero, &zero), (&zero, &one), (&one, &zero), (&order, &one), (&one, &order), (&order, &order)]
     {
         let forged = format!("{message}.{}", encode_base64url([&r[..], s].concat()));
-        assert_eq!(Jws::parse(&forged, 8192).unwrap().verify(&set, NOW).map(drop), Err(Reason::Signature));
+        assert_eq!(Jws::parse(&forged, 8192).unwrap().verify(&[&set], NOW).map(drop), Err(Reason::Signature));
     }
     let der = format!("{message}.{}", encode_base64url([0x30, 6, 2, 1, 1, 2, 1, 1]));
-    assert_eq!(Jws::parse(&der, 8192).unwrap().verify(&set, NOW).map(drop), Err(Reason::Signature));
+    assert_eq!(Jws::parse(&der, 8192).unwrap().verify(&[&set], NOW).map(drop), Err(Reason::Signature));
 }
 
 #[test]

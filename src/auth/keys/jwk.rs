@@ -50,21 +50,29 @@ pub fn parse_jwk(text: &[u8]) -> Result<Jwk, KeyProblem> {
 /// # Errors
 /// [`KeyProblem::Jwk`] when the whole is no set.
 pub fn parse_jwk_set(text: &[u8]) -> Result<Vec<JwkSetKey>, KeyProblem> {
-    let set = parse_object_within(text, MAX_SET_MEMBERS)
+    parse_jwk_set_within(text, MAX_SET_KEYS)
+}
+
+/// The same with another limit on keys.
+///
+/// # Errors
+/// [`KeyProblem::Jwk`] likewise.
+pub fn parse_jwk_set_within(text: &[u8], max_keys: usize) -> Result<Vec<JwkSetKey>, KeyProblem> {
+    let set = parse_object_within(text, max_keys.saturating_mul(MEMBERS_OF_KEY))
         .map_err(|error| problem(&format!("it is no JWK set: {error}")))?;
     let Some(keys) = set.get("keys").and_then(Value::as_array) else {
         return Err(problem("it is no JWK set: there is no array \"keys\""));
     };
-    if keys.len() > MAX_SET_KEYS {
-        return Err(problem("it has more than 64 keys"));
+    if keys.len() > max_keys {
+        return Err(problem(&format!("it has more than {max_keys} keys")));
     }
     Ok(keys.iter().map(read_set_key).collect())
 }
 
 /// More keys than any provider rotates through.
 const MAX_SET_KEYS: usize = 64;
-/// Members of all its keys together.
-const MAX_SET_MEMBERS: usize = 64 * 32;
+/// Members of a key, on average.
+const MEMBERS_OF_KEY: usize = 32;
 
 fn problem(text: &str) -> KeyProblem {
     KeyProblem::Jwk(text.to_owned())

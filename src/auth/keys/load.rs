@@ -1,6 +1,6 @@
 //! From configuration to a provider's keys.
 
-use super::jwk::{Jwk, JwkSetKey, parse_jwk, parse_jwk_set};
+use super::jwk::{Jwk, JwkSetKey, parse_jwk, parse_jwk_set, parse_jwk_set_within};
 use super::material::{KeyPair, decode_base64, read_limited};
 use super::pem::{parse_pem, with_private};
 use super::signing::self_test;
@@ -104,6 +104,23 @@ fn load_set(
         return Err(KeyProblem::Jwk("it holds no key that an allowed algorithm could use".into()));
     }
     Ok(())
+}
+
+/// The keys of a set that has been fetched: public ones alone, and of each kind what `allowed` names.
+///
+/// A key that has no place there, such as a secret, costs itself and not the set: else an identity provider's slip
+/// would lock everybody out.
+///
+/// # Errors
+/// When the whole is no set, or a key takes forged signatures.
+pub fn load_fetched(text: &[u8], max_keys: usize, allowed: &[Algorithm]) -> Result<KeySet, KeyProblem> {
+    let mut loaded = LoadedKeys::default();
+    for key in parse_jwk_set_within(text, max_keys)? {
+        if let JwkSetKey::Usable(jwk) = key {
+            add_from_set(&jwk, "the fetched set", allowed, &mut loaded)?;
+        }
+    }
+    Ok(loaded.set)
 }
 
 /// A key without `alg` serves each allowed algorithm of its kind; without a list, an RSA key serves RS256,

@@ -12,12 +12,12 @@ mod signing;
 mod tests;
 
 pub use generate::random_id;
-pub use load::{LoadedKeys, load};
+pub use load::{LoadedKeys, load, load_fetched};
 pub use material::{KeyPair, PublicKey, check_fit, decode_base64, read_limited};
 pub use problem::KeyProblem;
 pub use signing::SigningKey;
 
-pub use jwk::{Jwk, JwkSetKey, parse_jwk, parse_jwk_set};
+pub use jwk::{Jwk, JwkSetKey, parse_jwk, parse_jwk_set, parse_jwk_set_within};
 pub use pem::{parse_pem, to_pem};
 
 use crate::auth::Algorithm;
@@ -33,6 +33,8 @@ pub struct VerifyingKey {
     pub algorithm: Algorithm,
     /// From then on it proves nothing, in Unix seconds.
     pub until: Option<f64>,
+    /// Of the material: tells keys apart without showing them.
+    digest: [u8; 32],
     backend: DecodingKey,
 }
 
@@ -52,7 +54,7 @@ impl VerifyingKey {
         // A second backend compiled in by some other crate would make the choice of one panic at its
         // first use. Somebody may have installed one before: the self-test shows whether it works.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        Ok(Self { kid, algorithm, until: None, backend })
+        Ok(Self { kid, algorithm, until: None, digest: key.digest(), backend })
     }
 
     /// Whether `signature` (base64url) over `message` was made by this key's owner.
@@ -89,6 +91,17 @@ impl KeySet {
             self.keys.push(key);
         }
         !taken
+    }
+
+    /// Whether both hold the same keys, for the same uses.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |(one, other): (&VerifyingKey, &VerifyingKey)| {
+            let of = |key: &VerifyingKey| {
+                (key.kid.clone(), key.algorithm, key.until.map(f64::to_bits), key.digest)
+            };
+            of(one) == of(other)
+        };
+        self.keys.len() == other.keys.len() && self.keys.iter().zip(&other.keys).all(same)
     }
 
     /// All keys, in order of configuration.

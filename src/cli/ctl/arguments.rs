@@ -60,6 +60,8 @@ pub(super) enum Action {
         #[arg(long, value_name = "TIME", value_parser = crate::config::parse_duration)]
         canary: Option<Duration>,
     },
+    /// Read all keys of [auth] anew, fetched ones included
+    ReloadKeys,
     /// Have N workers, N more (+N) or N fewer (-N); waits until they are ready
     Scale {
         /// N, +N or -N
@@ -103,6 +105,7 @@ impl Action {
             Self::Reload { canary: Some(time) } => {
                 ("POST", format!("/reload?wait={wait}&canary_ms={}", time.as_millis()))
             }
+            Self::ReloadKeys => ("POST", "/reload-keys".into()),
             Self::Stop => ("POST", format!("/stop?wait={wait}")),
             Self::Quit => ("POST", format!("/quit?wait={wait}")),
             // It is known at once, or soon, whether these have taken effect.

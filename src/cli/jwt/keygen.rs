@@ -39,7 +39,7 @@ pub(super) struct Keygen {
 
 /// Form of the private key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// PEM (PKCS #8); a secret as plain text.
     Pem,
     /// JWK.
@@ -56,14 +56,7 @@ impl Keygen {
         }
         let key = SigningKey::generate(self.alg).map_err(usage)?;
         let kid = self.kid.as_deref();
-        let private = match self.format {
-            Format::Pem => key.to_private_text().map_err(usage)?,
-            Format::Jwk => {
-                let jwk = key.to_private_jwk(self.alg, kid).map_err(usage)?;
-                serde_json::to_string_pretty(&jwk).map_err(usage)?
-            }
-        };
-        let private = format!("{}\n", private.trim_end());
+        let private = written(&key, self.alg, (self.format, kid))?;
         let mut printed = String::new();
         if self.out == Path::new("-") {
             printed = private;
@@ -81,26 +74,47 @@ impl Keygen {
         Ok(printed)
     }
 
-    /// A file appears complete and with its mode, or not at all.
+    /// Writes a file, which must not be there unless it may be replaced.
     fn write(&self, path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
         if !self.force && path.symlink_metadata().is_ok() {
             return Err(usage(format!("{} is there already; --force replaces it", path.display())));
         }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}.new", std::process::id()));
-        let beside = PathBuf::from(beside);
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&beside)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-            // link(2) fails where a file is, rename(2) would replace one that came meanwhile.
-            .and_then(|()| {
-                if self.force { std::fs::rename(&beside, path) } else { std::fs::hard_link(&beside, path) }
-            });
-        // After a rename it is gone, and that is as well.
-        let _ = std::fs::remove_file(&beside);
-        written.map_err(|error| usage(format!("cannot write {}: {error}", path.display())))
+        put_in_place(path, text, mode, self.force)
     }
+}
+
+/// A private key as it is kept.
+pub(super) fn written(
+    key: &SigningKey,
+    algorithm: Algorithm,
+    (format, kid): (Format, Option<&str>),
+) -> Result<String, Failure> {
+    let text = match format {
+        Format::Pem => key.to_private_text().map_err(usage)?,
+        Format::Jwk => {
+            let jwk = key.to_private_jwk(algorithm, kid).map_err(usage)?;
+            serde_json::to_string_pretty(&jwk).map_err(usage)?
+        }
+    };
+    Ok(format!("{}\n", text.trim_end()))
+}
+
+/// A file appears complete and with its mode, or not at all.
+pub(super) fn put_in_place(path: &Path, text: &str, mode: u32, replaces: bool) -> Result<(), Failure> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&beside)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        // link(2) fails where a file is, rename(2) would replace one that came meanwhile.
+        .and_then(
+            |()| if replaces { std::fs::rename(&beside, path) } else { std::fs::hard_link(&beside, path) },
+        );
+    // After a rename it is gone, and that is as well.
+    let _ = std::fs::remove_file(&beside);
+    written.map_err(|error| usage(format!("cannot write {}: {error}", path.display())))
 }

@@ -1,7 +1,10 @@
-//! `ferricorn jwt`: make keys, sign tokens, look into them, verify them.
+//! `ferricorn jwt`: make keys and replace them, sign tokens, look into them, verify them.
 #![forbid(unsafe_code)]
 
+mod jwks;
+mod jws;
 mod keygen;
+mod rotate;
 mod sign;
 mod source;
 mod token;
@@ -10,7 +13,7 @@ mod token;
 mod tests;
 
 use clap::{Args, Subcommand};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// `ferricorn jwt …`
@@ -30,6 +33,12 @@ enum Command {
     Decode(token::Decode),
     /// Verify a token: exit 0 if it is good, 1 with the reason if not.
     Verify(token::Verify),
+    /// Verify one compact JWS a line: prints valid or invalid for each. Claims are not judged.
+    VerifyJws(jws::VerifyJws),
+    /// Print the public halves of keys as a JWK set.
+    Jwks(jwks::Jwks),
+    /// Put a new key in the place of one, which goes on verifying.
+    Rotate(rotate::Rotate),
 }
 
 /// What the command prints, or why it failed.
@@ -44,6 +53,9 @@ enum Failure {
     /// It was done, and the answer is no: exit 1.
     #[error("{0}")]
     Negative(String),
+    /// The same for whoever reads JSON, from standard output.
+    #[error("{0}")]
+    Json(serde_json::Value),
 }
 
 /// Runs the command; 0 done (verify: good), 1 not good, 2 wrong arguments or keys.
@@ -53,15 +65,30 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Sign(sign) => sign.run(),
         Command::Decode(decode) => decode.run(&mut io::stdin().lock()),
         Command::Verify(verify) => verify.run(&mut io::stdin().lock()),
+        Command::VerifyJws(verify) => verify.run(&mut io::stdin().lock(), &mut io::stdout().lock()),
+        Command::Jwks(jwks) => jwks.run(),
+        Command::Rotate(rotate) => rotate.run(),
     };
+    let outcome = outcome.map(|text| coloured(text, io::stdout().is_terminal()));
     let written = match &outcome {
         Ok(text) => io::stdout().write_all(text.as_bytes()),
+        Err(Failure::Json(value)) => writeln!(io::stdout(), "{value}"),
         Err(failure) => writeln!(io::stderr(), "ferricorn jwt: {failure}"),
     };
     match (outcome, written) {
         (Ok(_), Ok(())) => ExitCode::SUCCESS,
         (Err(Failure::Usage(_)), _) => ExitCode::from(2),
-        (Ok(_), Err(_)) | (Err(Failure::Negative(_)), _) => ExitCode::FAILURE,
+        (Ok(_), Err(_)) | (Err(Failure::Negative(_) | Failure::Json(_)), _) => ExitCode::FAILURE,
+    }
+}
+
+/// The word that matters in green, on a terminal whose user has not asked for none (no-color.org).
+fn coloured(text: String, is_terminal: bool) -> String {
+    match text.strip_prefix("good ") {
+        Some(rest) if is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) => {
+            format!("\x1b[32mgood\x1b[0m {rest}")
+        }
+        Some(_) | None => text,
     }
 }
 

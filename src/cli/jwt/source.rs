@@ -98,7 +98,7 @@ pub(super) fn read(source: &KeySource, asked: Option<Algorithm>) -> Result<Found
     Ok(Found { pair, kid, algorithm })
 }
 
-fn usual(key: &PublicKey) -> Algorithm {
+pub(super) fn usual(key: &PublicKey) -> Algorithm {
     match key.family().0 {
         Family::Hmac => Algorithm::Hs256,
         Family::Rsa => Algorithm::Rs256,

@@ -6,7 +6,7 @@ use crate::auth::jwt::decode_base64url;
 use crate::auth::{Algorithm, Provider, unix_seconds, verify};
 use crate::config::{AuthKey, AuthProvider, Flags, KeyUse, Reloader};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,9 @@ use std::time::{Duration, SystemTime};
 pub(super) struct Decode {
     /// The token; without it, it is read from standard input
     token: Option<String>,
+    /// Print one JSON object: {"header": …, "payload": …}
+    #[arg(long)]
+    json: bool,
 }
 
 /// Verify a token.
@@ -52,6 +55,9 @@ pub(super) struct Verify {
     /// Tolerance for clocks
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "0s")]
     leeway: u32,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Decode {
@@ -61,6 +67,16 @@ impl Decode {
         let (Some(header), Some(payload), true) = (parts.next(), parts.next(), parts.count() == 1) else {
             return Err(Failure::Negative("that is no signed token: it needs three parts".into()));
         };
+        if self.json {
+            let part = |part: &str| serde_json::from_slice::<Value>(&decode_base64url(part)?).ok();
+            let (Some(header), Some(payload)) = (part(header), part(payload)) else {
+                return Err(Failure::Negative("its header or payload is no JSON in base64url".into()));
+            };
+            return Ok(format!(
+                "{}\n",
+                printable(&json!({ "header": header, "payload": payload }).to_string())
+            ));
+        }
         let header =
             shown(header).ok_or_else(|| Failure::Negative("its header is no JSON in base64url".into()))?;
         let payload =
@@ -77,9 +93,23 @@ impl Verify {
             .map_err(|errors| usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
         let token = token(self.token.as_deref(), input)?;
         let now = unix_seconds(SystemTime::now());
-        let verified = verify(&token, MAX_TOKEN_BYTES, &[&provider], now).map_err(|reason| {
-            Failure::Negative(format!("refused ({}): {}", reason.code(), reason.description()))
+        let verified = verify(&token, MAX_TOKEN_BYTES, &[&provider], now).map_err(|refusal| {
+            let reason = refusal.reason;
+            let (code, step, explanation) = (reason.code(), reason.step(), reason.explanation());
+            if self.json {
+                return Failure::Json(
+                    json!({ "good": false, "step": step, "reason": code, "explanation": explanation }),
+                );
+            }
+            Failure::Negative(format!("refused at {step} ({code}): {explanation}"))
         })?;
+        if self.json {
+            let (algorithm, kid) = (verified.algorithm.name(), verified.kid.as_deref());
+            return Ok(format!(
+                "{}\n",
+                json!({ "good": true, "alg": algorithm, "kid": kid, "claims": verified.claims })
+            ));
+        }
         let claims = serde_json::to_string_pretty(&verified.claims).map_err(usage)?;
         let kid = verified.kid.as_deref().map_or_else(String::new, |kid| format!(", key {kid:?}"));
         Ok(format!("good ({}{kid})\n{}\n", verified.algorithm, printable(&claims)))

@@ -1,8 +1,8 @@
-//! `require` and `claims` of `[[auth.route]]`: values that have several shapes.
+//! Values of `[auth]` that have several shapes, or are not shown.
 
 use crate::config::setting::{Authorization, Preflight, Setting, mismatch};
 use crate::config::value::{Entry, Node, Value};
-use crate::config::{ClaimRule, Require};
+use crate::config::{ClaimRule, Hidden, Require};
 
 impl Setting for Require {
     fn takes() -> String {
@@ -142,5 +142,20 @@ impl From<bool> for Authorization {
 impl From<Authorization> for bool {
     fn from(authorization: Authorization) -> Self {
         authorization == Authorization::Keep
+    }
+}
+
+/// It is read as any text, and printed as none.
+impl Setting for Hidden {
+    fn takes() -> String {
+        String::takes()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        String::read(value).map(Self)
+    }
+
+    fn show(&self) -> toml::Value {
+        "(hidden)".into()
     }
 }

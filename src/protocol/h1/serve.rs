@@ -190,7 +190,7 @@ async fn exchange<H: Handler>(
                     }
                     let upgrade = upgrade::offer(&head);
                     let (handover, upgrade) = upgrade.unzip();
-                    session.handover = handover;
+                    session.handover = handover.map(|handover| handover.until(handler.stream_end(&context)));
                     let request = Request { head, content, context, upgrade };
                     answer(session, turn, admitted.route, request, handler).await
                 }

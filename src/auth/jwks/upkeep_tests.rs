@@ -1,0 +1,75 @@
+use super::super::client::tests::{ok, provider, source};
+use super::super::source::Place;
+use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::watch;
+
+const SET: &str =
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+/// Keeps a table in a task; what is told is counted.
+fn kept(table: &KeyTable) -> (Arc<Upkeep>, watch::Receiver<usize>) {
+    let upkeep = Upkeep::new(table.clone());
+    let (told, hears) = watch::channel(0);
+    let running = Arc::clone(&upkeep);
+    tokio::spawn(async move { running.run(|| told.send_modify(|count| *count += 1)).await });
+    (upkeep, hears)
+}
+
+#[tokio::test]
+async fn set_is_fetched_published_and_fetched_again_when_a_key_is_missing() {
+    let (origin, asked) = provider(|_, _| ok(SET, "")).await;
+    let table = KeyTable::new().unwrap();
+    let (upkeep, mut told) = kept(&table);
+    let index = table.claim(&source(Place::Set(format!("{origin}/set"))).describe()).unwrap();
+    upkeep.wake();
+    told.wait_for(|count| *count == 1).await.unwrap();
+    assert_eq!(table.read(index).text, SET.as_bytes());
+    assert!(table.want(index), "the first unknown key is asked about at once");
+    upkeep.wake();
+    told.wait_for(|count| *count == 2).await.unwrap();
+    assert_eq!((asked.load(Ordering::SeqCst), table.attempts(index)), (2, 2));
+    assert_eq!(table.version(index), 1, "the same set is not published twice");
+    assert!(!table.want(index), "the next one has to wait");
+    assert_eq!(upkeep.refresh().await.unwrap(), Refreshed::new(), "an operator has not");
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn bad_fetch_replaces_no_good_set_and_is_told() {
+    let fetches = AtomicUsize::new(0);
+    let answer = move |_: &str, _: &str| {
+        if fetches.fetch_add(1, Ordering::SeqCst) == 0 { ok(SET, "") } else { ok("{\"keys\":[]}", "") }
+    };
+    let (origin, _) = provider(answer).await;
+    let table = KeyTable::new().unwrap();
+    let (upkeep, mut told) = kept(&table);
+    let index = table.claim(&source(Place::Set(format!("{origin}/set"))).describe()).unwrap();
+    upkeep.wake();
+    told.wait_for(|count| *count == 1).await.unwrap();
+    let failures = upkeep.refresh().await.unwrap();
+    assert!(
+        matches!(failures.as_slice(), [one] if one.starts_with(&origin) && one.contains("no key")),
+        "{failures:?}"
+    );
+    assert_eq!(table.read(index).text, SET.as_bytes());
+}
+
+#[tokio::test]
+async fn set_that_is_too_old_is_put_away() {
+    let fetches = AtomicUsize::new(0);
+    let answer = move |_: &str, _: &str| {
+        if fetches.fetch_add(1, Ordering::SeqCst) == 0 { ok(SET, "") } else { String::new() }
+    };
+    let (origin, _) = provider(answer).await;
+    let table = KeyTable::new().unwrap();
+    let (upkeep, mut told) = kept(&table);
+    let mut source = source(Place::Set(format!("{origin}/set")));
+    (source.refresh, source.stale_if_error) = (Duration::from_millis(30), Duration::ZERO);
+    let index = table.claim(&source.describe()).unwrap();
+    upkeep.wake();
+    while table.version(index) != 2 {
+        told.changed().await.unwrap();
+    }
+    assert_eq!(table.read(index).text, b"");
+}

@@ -1,0 +1,127 @@
+//! `ferricorn jwt verify-jws`: many tokens, signatures alone.
+
+use super::{Failure, Outcome, usage};
+use crate::auth::Algorithm;
+use crate::auth::jwt::{Jws, parse_object};
+use crate::auth::keys::{KeySet, VerifyingKey, parse_jwk, parse_pem, read_limited};
+use clap::Args;
+use serde_json::Value;
+use std::io::{BufRead, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Verify one compact JWS a line: prints valid or invalid for each. Claims are not judged.
+#[derive(Debug, Args)]
+pub(super) struct VerifyJws {
+    /// The key: a JWK or a JWK set as JSON text, or a file that holds one, or a PEM file
+    #[arg(long, value_name = "JWK|FILE")]
+    key: String,
+    /// The one algorithm; "-": that of the key or, if it names none, any of its kind
+    #[arg(long, value_name = "ALG")]
+    alg: String,
+    /// Print the payload behind "valid": as it is, or as JSON text if it holds control characters
+    #[arg(long)]
+    payload: bool,
+}
+
+impl VerifyJws {
+    pub(super) fn run(&self, input: &mut dyn Read, output: &mut dyn Write) -> Outcome {
+        let asked = match self.alg.as_str() {
+            "-" => None,
+            name => Some(super::source::algorithm(name).map_err(usage)?),
+        };
+        let keys = keys(&self.key, asked)?;
+        let mut lines = std::io::BufReader::new(input);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line).map_err(usage)?;
+            if read == 0 {
+                return Ok(String::new());
+            }
+            if line.last() != Some(&b'\n') && read as u64 == MAX_LINE {
+                return Err(usage("a line is longer than 1 MiB"));
+            }
+            writeln!(output, "{}", self.judge(line.trim_ascii(), &keys)).map_err(usage)?;
+        }
+    }
+
+    fn judge(&self, token: &[u8], keys: &KeySet) -> String {
+        let payload = std::str::from_utf8(token).ok().and_then(|token| {
+            let jws = Jws::parse(token, usize::MAX).ok()?;
+            let payload = jws.payload().ok()?;
+            jws.verify(&[keys], 0.0).ok().map(|_| payload)
+        });
+        match payload {
+            None => "invalid".into(),
+            Some(payload) if self.payload => format!("valid {}", shown(&payload)),
+            Some(_) => "valid".into(),
+        }
+    }
+}
+
+/// On one line, whatever it is.
+fn shown(payload: &[u8]) -> String {
+    let text = String::from_utf8_lossy(payload);
+    if text.chars().any(char::is_control) {
+        Value::from(text.as_ref()).to_string()
+    } else {
+        text.into_owned()
+    }
+}
+
+/// The keys of a text: each is bound to its algorithm, as in the server.
+fn keys(text: &str, asked: Option<Algorithm>) -> Result<KeySet, Failure> {
+    let is_json = text.trim_start().starts_with('{');
+    let content =
+        if is_json { text.as_bytes().to_vec() } else { read_limited(Path::new(text)).map_err(usage)? };
+    let mut set = KeySet::default();
+    if !content.trim_ascii_start().starts_with(b"{") {
+        let pair = parse_pem(&content).map_err(usage)?;
+        add(&mut set, None, (None, asked), &pair.public)?;
+        return Ok(set);
+    }
+    let members = parse_object(&content).map_err(|error| usage(format!("the key is no JWK: {error}")))?;
+    let Some(many) = members.get("keys").and_then(Value::as_array) else {
+        let jwk = parse_jwk(&content).map_err(usage)?;
+        add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public)?;
+        return Ok(set);
+    };
+    for key in many {
+        // Sets commonly hold keys for something else.
+        if let Ok(jwk) = parse_jwk(key.to_string().as_bytes()) {
+            let _unfit = add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public);
+        }
+    }
+    Ok(set)
+}
+
+fn add(
+    set: &mut KeySet,
+    kid: Option<String>,
+    (own, asked): (Option<Algorithm>, Option<Algorithm>),
+    key: &crate::auth::keys::PublicKey,
+) -> Result<(), Failure> {
+    let kid: Option<Arc<str>> = kid.map(Arc::from);
+    let (family, _) = key.family();
+    let fitting = |algorithm: &Algorithm| match (own, asked) {
+        (Some(own), Some(asked)) => own == asked && asked == *algorithm,
+        (Some(one), None) | (None, Some(one)) => one == *algorithm,
+        (None, None) => algorithm.family() == family,
+    };
+    let mut problem = None;
+    let before = set.iter().count();
+    for algorithm in Algorithm::ALL.into_iter().filter(fitting) {
+        match VerifyingKey::new(kid.clone(), algorithm, key) {
+            Ok(key) => drop(set.add(key)),
+            Err(why) => problem = Some(why),
+        }
+    }
+    match problem {
+        // A secret may be long enough for some of its algorithms.
+        Some(why) if set.iter().count() == before => Err(usage(why)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+const MAX_LINE: u64 = 1 << 20;
