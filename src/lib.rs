@@ -54,7 +54,8 @@
 //! }
 //! ```
 //! The constructor runs in each worker, after the fork, on that worker's runtime. What it makes is any
-//! `tower_service::Service` over [`Body`]; `app/service.rs` translates. Handlers find in a request's extensions
+//! `tower_service::Service` over [`Body`]; `app/service.rs` translates. [`Server::mount`] and [`Server::mount_for`] add further ones by
+//! prefix and host; each sees paths without its prefix. Handlers find in a request's extensions
 //! [`ConnectInfo`] (with [`Draining`]: the worker has to leave, end your streams), `Arc<Identity>` of a verified token, and
 //! [`OnUpgrade`] where the client asks for another protocol. axum reads them with its `Extension` extractor; an
 //! extractor that wants axum's own `ConnectInfo` gets it from a layer:

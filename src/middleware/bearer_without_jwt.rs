@@ -38,7 +38,6 @@ pub const LOOK: Duration = Duration::from_secs(3600);
 
 /// What of a request would decide who may pass.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "nobody reads it in this build")]
 pub struct Asked<'r> {
     /// The method.
     pub method: &'r Method,
