@@ -11,6 +11,7 @@ use nix::sys::socket::{
 };
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What became of a message to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,11 +112,11 @@ pub fn set_signatures(channel: BorrowedFd<'_>, signatures: Signatures) -> io::Re
 /// # Errors
 /// As [`receive`]; `InvalidData` also when the kernel was not asked to name senders in time.
 pub fn receive_signed(channel: BorrowedFd<'_>) -> io::Result<Signed> {
-    let mut buffer = vec![0; MESSAGE_MAX];
+    let mut buffer = incoming();
     let mut control = cmsg_space!(UnixCredentials);
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
     loop {
-        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let mut parts = [IoSliceMut::new(&mut *buffer)];
         match recvmsg::<()>(channel.as_raw_fd(), &mut parts, Some(&mut control), flags) {
             Ok(message) if message.bytes == 0 => return Ok(Signed::Closed),
             Ok(message) => {
@@ -126,8 +127,7 @@ pub fn receive_signed(channel: BorrowedFd<'_>) -> io::Result<Signed> {
                 let unsigned = || io::Error::new(io::ErrorKind::InvalidData, "a message without a sender");
                 let sender = message.cmsgs()?.find_map(pid).ok_or_else(unsigned)?;
                 let length = message.bytes;
-                buffer.truncate(length);
-                return Ok(Signed::Message(buffer, sender));
+                return Ok(Signed::Message(buffer[..length].to_vec(), sender));
             }
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => return Ok(Signed::WouldBlock),
@@ -142,11 +142,11 @@ pub fn receive_signed(channel: BorrowedFd<'_>) -> io::Result<Signed> {
 /// # Errors
 /// `InvalidData` when the message was longer than [`MESSAGE_MAX`]; whatever recvmsg(2) says otherwise.
 pub fn receive(channel: BorrowedFd<'_>) -> io::Result<Received> {
-    let mut buffer = vec![0; MESSAGE_MAX];
+    let mut buffer = incoming();
     let mut control = cmsg_space!([RawFd; DESCRIPTORS_MAX]);
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
     let (length, descriptors, truncated) = loop {
-        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let mut parts = [IoSliceMut::new(&mut *buffer)];
         match recvmsg::<()>(channel.as_raw_fd(), &mut parts, Some(&mut control), flags) {
             Ok(message) => {
                 let descriptors = descriptors_of(message.cmsgs());
@@ -164,8 +164,16 @@ pub fn receive(channel: BorrowedFd<'_>) -> io::Result<Received> {
     if length == 0 {
         return Ok(Received::Closed);
     }
-    buffer.truncate(length);
-    Ok(Received::Message(buffer, descriptors))
+    Ok(Received::Message(buffer[..length].to_vec(), descriptors))
+}
+
+/// What messages are received into, by one thread at a time: nobody waits with it.
+///
+/// It is used again, as a buffer of its own for each message would have to be filled with zeros, most of them for nothing; and
+/// memory that no message has reached is never touched.
+fn incoming() -> MutexGuard<'static, [u8; MESSAGE_MAX]> {
+    static INCOMING: Mutex<[u8; MESSAGE_MAX]> = Mutex::new([0; MESSAGE_MAX]);
+    INCOMING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The longest message.
