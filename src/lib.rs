@@ -24,7 +24,7 @@
 //!   to siblings and takes theirs; `in_place` serves in a runtime that is already there.
 //! - [`net`]: sockets, connections, the moment of draining.
 //! - [`protocol`]: HTTP/1.x, byte by byte; [`protocol::Handler`] is its seam to what lies above.
-//! - `auth`: keys and tokens; `jwt` is pure.
+//! - `auth`: keys and tokens; `jwt` is pure. `auth/issue` issues them, `auth/store` remembers sessions, `auth/users` knows passwords.
 //! - [`middleware`]: what happens around an app: request ids, limits, tokens, access log.
 //! - [`app`]: the [`app::App`] trait and the apps; `service` makes one of any tower service. `app/python` alone
 //!   names pyo3.
@@ -73,7 +73,7 @@
 //! only hyper can make: the feature `hyper` has it make one (`app/hyper_upgrade.rs`). [`Server::serve_on`] serves
 //! in a runtime that is already there, without fork and master. `examples/axum.rs` has it all.
 //!
-//! Features: `cli` (the program, flags, [`Server::main`], the error log's writer) and `jwt` (`[auth]`) are on; `cli` brings `admin` (the process behind `ferricorn ctl`); `hyper`
+//! Features: `cli` (the program, flags, [`Server::main`], the error log's writer) and `jwt` (`[auth]`) are on, and with `issue` the server issues tokens itself; `cli` brings `admin` (the process behind `ferricorn ctl`); `hyper`
 //! and `python` are off. Without any there remain the server and its supervisor.
 //!
 //! # What must stay true

@@ -14,6 +14,8 @@ pub mod python;
 mod service;
 mod service_call;
 pub mod static_files;
+#[cfg(feature = "issue")]
+pub mod tokens;
 
 pub use body::Body;
 pub use native::{Status, native};

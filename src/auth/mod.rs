@@ -12,9 +12,16 @@ mod provider;
 mod reason;
 mod standing;
 
+#[cfg(feature = "issue")]
+pub mod issue;
 pub mod jwks;
 pub mod jwt;
 pub mod keys;
+pub mod revocations;
+#[cfg(feature = "issue")]
+pub mod store;
+#[cfg(feature = "issue")]
+pub mod users;
 
 #[cfg(test)]
 mod vectors;

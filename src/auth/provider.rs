@@ -178,6 +178,12 @@ impl Provider {
         Self { fetched: other.fetched.clone(), ..self }
     }
 
+    /// The same with the configuration's own keys as they are in another state of this provider.
+    #[must_use]
+    pub fn with_given_of(&self, other: &Self) -> Self {
+        Self { given: Arc::clone(&other.given), ..self.clone() }
+    }
+
     /// Whether both prove the same tokens.
     pub fn has_keys_of(&self, other: &Self) -> bool {
         let same_set = match (&self.fetched, &other.fetched) {
@@ -221,6 +227,16 @@ impl Provider {
     fn sets(&self) -> [&KeySet; 2] {
         let fetched: &KeySet = if let Fetched::Here(set) = &self.fetched { set } else { &NO_KEYS };
         [&self.given, fetched]
+    }
+
+    /// Signs claims (JSON text); `None` when no key is for signing now.
+    pub fn sign(&self, claims: &[u8], now: f64) -> Option<String> {
+        self.given.sign(claims, now)
+    }
+
+    /// The public keys of this configuration, for others to verify its tokens by.
+    pub fn public_jwks(&self, now: f64) -> Vec<Map<String, Value>> {
+        self.given.public_jwks(now)
     }
 
     /// Header, then signature, and nothing of the payload before both are good.

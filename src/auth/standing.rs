@@ -1,6 +1,6 @@
 //! What a token itself cannot say: whether its session was revoked, whether its user may still come in.
 
-use super::Reason;
+use super::{Provider, Reason};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::future::Future;
@@ -41,6 +41,9 @@ pub trait Standings: Send + Sync + fmt::Debug {
     /// Looks up one of whom nothing is known. The request waits for it, off the threads that serve connections, and
     /// asks once more; the answer to [`Standing::Unknown`] is then 503.
     fn look_up(&self, bearer: Bearer<'_>) -> LookUp;
+
+    /// Keys have changed: these are the providers from now on.
+    fn renewed(&self, _: &[Provider]) {}
 }
 
 /// Ends when there is something to know, or when it has taken too long.

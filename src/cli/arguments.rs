@@ -2,6 +2,8 @@
 
 #[cfg(feature = "jwt")]
 use super::jwt;
+#[cfg(feature = "issue")]
+use super::user;
 use super::{bench, ctl, gunicorn, print_config, systemd};
 use crate::config::Flags;
 use clap::Parser;
@@ -38,6 +40,9 @@ pub(super) enum Command {
     /// Make keys, sign and verify tokens
     #[cfg(feature = "jwt")]
     Jwt(jwt::Arguments),
+    /// Manage the users of auth.users with kind = "own", and end sessions
+    #[cfg(feature = "issue")]
+    User(user::Arguments),
     /// Load an app, beside a single-threaded server of the same app
     Bench(bench::Arguments),
 }
@@ -145,7 +150,7 @@ fn perhaps_a_module(error: &clap::Error) -> Option<String> {
     }
 }
 
-const COMMANDS: [&str; 7] = ["serve", "check", "print-config", "ctl", "systemd", "jwt", "bench"];
+const COMMANDS: [&str; 8] = ["serve", "check", "print-config", "ctl", "systemd", "jwt", "user", "bench"];
 
 /// Commands that take what Gunicorn's command line takes.
 const SERVING: [&str; 3] = ["serve", "check", "print-config"];

@@ -10,6 +10,8 @@ mod gunicorn;
 pub mod jwt;
 mod print_config;
 mod systemd;
+#[cfg(feature = "issue")]
+mod user;
 
 use crate::config::{Flags, Loaded, Reloader};
 use arguments::Command;
@@ -40,6 +42,8 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Command::Systemd(own) => systemd::run(&own, &words),
         #[cfg(feature = "jwt")]
         Command::Jwt(arguments) => jwt::run(arguments),
+        #[cfg(feature = "issue")]
+        Command::User(arguments) => user::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

@@ -1,6 +1,6 @@
 //! `[auth]`: who may pass, and by which tokens.
 
-use super::{ByteSize, HostPattern};
+use super::{AuthStore, AuthUsers, ByteSize, HostPattern, Issue};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -35,6 +35,12 @@ pub struct Auth {
     pub forward: Forward,
     /// Which pages of other origins may read refusals.
     pub cors: Cors,
+    /// Tokens that the server issues itself.
+    pub issue: Issue,
+    /// Where their sessions are kept.
+    pub store: AuthStore,
+    /// Whom it issues them to.
+    pub users: AuthUsers,
     /// Who issues tokens.
     pub providers: Vec<AuthProvider>,
     /// Who may pass where; the first match wins, the last rule covers "/".

@@ -1,9 +1,9 @@
 //! What parses and still makes no sense. Pure: the file system is not looked at.
 
 use super::build::Build;
-use super::check_auth;
 use super::errors::{Origins, Problem};
 use super::{Admin, BindAddress, ByteSize, Config, ForwardedField, HostPattern, Threads, Timeouts};
+use super::{check_auth, check_issue};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub(super) fn contradictions(build: &mut Build) {
     }
     if let Some(auth) = config.auth.as_ref().filter(|_| whole("auth")) {
         check_auth::contradictions(auth, &mut findings);
+        check_issue::contradictions(config, &mut findings);
     }
     build.problems.extend(findings.problems);
 }

@@ -15,9 +15,14 @@ pub(super) fn variable(path: &str) -> String {
     format!("{PREFIX}{}", path.to_ascii_uppercase().replace('.', "_"))
 }
 
+/// Whether a variable can set this key of `[auth]`: not those that are tables.
+pub(super) fn has_variable(auth_path: &str) -> bool {
+    !["forward.headers", "issue.extra_claims"].contains(&auth_path)
+}
+
 /// Every key that a variable can set.
 pub(super) fn paths() -> impl Iterator<Item = String> {
-    let auth = AUTH_KEYS.iter().filter(|key| key.path != "forward.headers");
+    let auth = AUTH_KEYS.iter().filter(|key| has_variable(key.path));
     ROOT_KEYS.iter().map(|key| key.path.to_owned()).chain(auth.map(|key| format!("auth.{}", key.path)))
 }
 

@@ -1,7 +1,7 @@
 //! `docs/settings.md`: every key, to be read.
 
 use super::build::join;
-use super::environment::variable;
+use super::environment::{has_variable, variable};
 use super::print::{blank_route, inline};
 use super::schema::{
     APP_KEYS, AUTH_KEYS, Change, KEY_KEYS, Key, KeyDraft, MountDraft, PROVIDER_KEYS, ROOT_KEYS, ROUTE_KEYS,
@@ -25,7 +25,7 @@ pub fn manual() -> String {
     text.push_str(&heading("[auth]", about::AUTH));
     for key in AUTH_KEYS {
         // A table has no form that a variable could have.
-        let named = (key.path != "forward.headers").then(|| variable(&join("auth", key.path)));
+        let named = has_variable(key.path).then(|| variable(&join("auth", key.path)));
         text.push_str(&entry(key, key.path, &Auth::default(), named.as_deref()));
     }
     text.push_str(&list("[[auth.provider]]", about::PROVIDER, PROVIDER_KEYS, &blank_provider()));

@@ -8,12 +8,14 @@ mod build;
 mod canary;
 mod check;
 mod check_auth;
+mod check_issue;
 mod check_jwks;
 mod counts;
 mod environment;
 mod errors;
 mod files;
 mod flags;
+mod issue;
 mod load;
 mod manual;
 mod patterns;
@@ -31,6 +33,7 @@ mod time;
 mod units;
 mod value;
 mod warm_up;
+mod words;
 
 pub use access_pattern::{AccessPattern, Atom, Piece};
 pub use admin::{Admin, ControlSocket};
@@ -41,6 +44,9 @@ pub use auth::{
 pub use canary::{Canary, Ratio};
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
+pub use issue::{
+    AuthStore, AuthUsers, DatabaseUrl, Issue, IssueLimits, JWKS_PATH, OnStoreError, Rate, Reuse, UserKind,
+};
 pub use load::{Changes, Loaded, Reloader, Sources, load};
 pub use manual::manual;
 pub use patterns::{HostPattern, NamePattern};

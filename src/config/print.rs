@@ -1,7 +1,7 @@
 //! Prints a configuration, and the reference of all keys.
 
 use super::build::join;
-use super::environment::variable;
+use super::environment::{has_variable, variable};
 use super::errors::Origin;
 use super::load::Loaded;
 use super::schema::{
@@ -85,7 +85,7 @@ pub fn reference() -> String {
     });
     list("[auth]", about::AUTH, {
         let env = |key: &Key<Auth>| variable(&join("auth", key.path));
-        let named = |key: &Key<Auth>| key.path != "forward.headers";
+        let named = |key: &Key<Auth>| has_variable(key.path);
         let auth = Auth::default();
         AUTH_KEYS
             .iter()

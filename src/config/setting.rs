@@ -1,8 +1,8 @@
 //! How each type of value is read from what was written, and printed again.
 
-use super::suggest::nearest;
 use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
+use super::words::words;
 use super::{
     ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, ForwardedField, KeyUse, LogFormat,
     LogLevel, LogTarget, Mode, Preload, Preset, StaticRoot, StreamExpiry, WarmUpScheme,
@@ -29,7 +29,10 @@ pub(super) fn mismatch<T: Setting>(value: &Value) -> String {
 }
 
 /// Reads a text through a parser, whose complaint is completed by what belongs here.
-fn parsed<T: Setting>(value: &Value, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+pub(super) fn parsed<T: Setting>(
+    value: &Value,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, String> {
     let text = value.text().ok_or_else(|| mismatch::<T>(value))?;
     parse(text).map_err(|problem| format!("{}: {problem}", mismatch::<T>(value)))
 }
@@ -333,34 +336,6 @@ impl<T: Setting> Setting for BTreeMap<String, T> {
     fn show(&self) -> toml::Value {
         toml::Value::Table(self.iter().map(|(name, value)| (name.clone(), value.show())).collect())
     }
-}
-
-/// A closed set of words.
-macro_rules! words {
-    ($($name:ident { $($variant:ident = $word:literal $(| $alias:literal)*),* })*) => { $(
-        impl Setting for $name {
-            fn takes() -> String {
-                ["one of", $(concat!("\"", $word, "\"")),*].join(" ")
-            }
-
-            fn read(value: &Value) -> Result<Self, String> {
-                match value.text() {
-                    $(Some($word $(| $alias)*) => Ok(Self::$variant),)*
-                    Some(text) => Err(match nearest(text, [$($word),*].into_iter()) {
-                        Some(word) => format!("{}; did you mean \"{word}\"?", mismatch::<Self>(value)),
-                        None => mismatch::<Self>(value),
-                    }),
-                    None => Err(mismatch::<Self>(value)),
-                }
-            }
-
-            fn show(&self) -> toml::Value {
-                match self {
-                    $(Self::$variant => $word.into(),)*
-                }
-            }
-        }
-    )* };
 }
 
 words! {

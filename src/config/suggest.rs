@@ -70,9 +70,8 @@ const UNSUPPORTED: &[&str] = &[
     "server.tls",
     "app.proxy",
     "route.concurrency",
-    "auth.issue",
-    "auth.users",
-    "auth.store",
+    "auth.issue.set_cookies",
+    "auth.users.rehash",
     "auth.provider.user_state",
 ];
 
@@ -129,7 +128,7 @@ mod tests {
             ("servr", "did you mean server?"),
             ("auth.provider[1].leway", "did you mean leeway?"),
             ("auth.provider[0].user_state", "auth.provider.user_state is not supported in this version"),
-            ("auth.issue.rotate", "auth.issue is not supported in this version"),
+            ("auth.issue.set_cookies", "auth.issue.set_cookies is not supported in this version"),
             ("zzz", "reference.toml"),
         ] {
             let message = unknown_key(path, &known);

@@ -71,7 +71,7 @@ impl Authenticator {
             }
         }
         let names: Vec<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
-        let policy = Policy::new(&config.routes, &names).map_err(|more| errors.extend(more)).ok();
+        let policy = Policy::new(&config.rules(), &names).map_err(|more| errors.extend(more)).ok();
         let challenge = Challenge::new(config).map_err(|error| errors.push(error)).ok();
         let fields = IdentityFields::new(config).map_err(|more| errors.extend(more)).ok();
         match (policy, challenge, fields) {
@@ -118,7 +118,7 @@ impl Authenticator {
 
     /// Looks whether key files have changed or key sets have come. To be called every few seconds.
     pub fn look(&self) -> Renewal {
-        self.keys.look()
+        self.told(self.keys.look())
     }
 
     /// Takes over the key sets that have been fetched.
@@ -128,7 +128,15 @@ impl Authenticator {
 
     /// Reads all key files anew.
     pub fn read_files(&self) -> Renewal {
-        self.keys.read_files()
+        self.told(self.keys.read_files())
+    }
+
+    /// Who issues tokens signs with the new keys.
+    fn told(&self, renewal: Renewal) -> Renewal {
+        if let (Renewal::Changed(_), Some(standings)) = (&renewal, &self.standings) {
+            standings.renewed(&self.keys.load().providers);
+        }
+        renewal
     }
 
     /// What works but should not be so, for the log and for `check`.

@@ -1,6 +1,6 @@
 //! Which limits hold for a request: those of the first matching `[[route]]`, else the general ones.
 
-use crate::config::{Config, Route};
+use crate::config::{Auth, ByteSize, Config, Route};
 use http::Method;
 use std::time::Duration;
 
@@ -27,7 +27,14 @@ impl RouteTable {
     pub fn new(config: &Config) -> Self {
         let general =
             RouteLimits { body: config.limits.body.0, time: config.timeouts.request, length_required: false };
-        Self { general, routes: config.routes.clone() }
+        let issuing = config.auth.iter().flat_map(Auth::issue_mounts).map(|prefix| Route {
+            prefix: prefix.into(),
+            methods: Vec::new(),
+            body: Some(CREDENTIALS),
+            timeout: None,
+            length_required: false,
+        });
+        Self { general, routes: issuing.chain(config.routes.iter().cloned()).collect() }
     }
 
     /// The limits for a method and a path with its percent-encoding undone.
@@ -48,10 +55,12 @@ fn matches(route: &Route, method: &Method, path: &[u8]) -> bool {
     method_matches && crate::protocol::is_below(path, route.prefix.trim_end_matches('/').as_bytes())
 }
 
+/// What is posted to be given a token: nobody needs more, and everybody may post it.
+const CREDENTIALS: ByteSize = ByteSize(64 << 10);
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ByteSize;
 
     #[test]
     fn the_first_matching_route_holds() {

@@ -29,6 +29,7 @@ pub mod shared_memory;
 pub mod signals;
 pub mod socket;
 pub mod systemd;
+pub mod terminal;
 pub mod thread_signal;
 pub mod title;
 pub mod transfer;

@@ -52,7 +52,7 @@ pub async fn serve_in_place(
         want_keys: looked_after.waker(),
     };
     let pipeline = load::apps(config, loading)
-        .and_then(|router| load::pipeline(config, router, ties))
+        .and_then(|apps| load::pipeline(config, apps, ties))
         .map_err(|failure: BootFailure| failure.to_string())?;
     let tending = looked_after.begin(pipeline.authenticator.as_ref());
     let service = Connections {

@@ -42,16 +42,24 @@ pub(super) struct Ties {
 }
 
 /// Everything a request passes through.
-pub(super) fn pipeline(config: &Config, router: Router, ties: Ties) -> Result<Pipeline, BootFailure> {
+pub(super) fn pipeline(config: &Config, apps: Apps, ties: Ties) -> Result<Pipeline, BootFailure> {
     let authenticator = match config.auth.as_ref().filter(|auth| auth.enabled) {
-        Some(auth) => Some(Arc::new(authenticator(auth, ties.keys, ties.want_keys)?)),
+        Some(auth) => {
+            let authenticator = authenticator(auth, ties.keys, ties.want_keys)?;
+            #[cfg(feature = "jwt")]
+            let authenticator = match apps.standings {
+                Some(standings) => authenticator.with_standings(standings),
+                None => authenticator,
+            };
+            Some(Arc::new(authenticator))
+        }
         None => None,
     };
     let access_log = AccessLog::open(&config.log)
         .map_err(|error| BootFailure::new("cannot open the access log", &error))?;
     Ok(Pipeline {
         health: HealthPaths::new(&config.admin, ties.is_ready),
-        router,
+        router: apps.router,
         forwarding: Forwarding::new(&config.server),
         routes: RouteTable::new(config),
         authenticator,
@@ -82,6 +90,14 @@ fn authenticator(
     authenticator.fetching(keys, &directory, want_keys).map_err(|error| failed(error.to_string()))
 }
 
+/// The apps, and what they have to say about tokens.
+pub(super) struct Apps {
+    pub(super) router: Router,
+    /// What a token cannot say, where this server issues them.
+    #[cfg(feature = "jwt")]
+    pub(super) standings: Option<Arc<dyn crate::auth::Standings>>,
+}
+
 /// What the apps of a configuration are loaded with.
 pub(super) struct Loading<'a> {
     pub(super) slot: Slot,
@@ -95,7 +111,7 @@ pub(super) struct Loading<'a> {
 }
 
 /// Loads every app.
-pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Router, BootFailure> {
+pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Apps, BootFailure> {
     let Loading { slot, workers, calls, status, own, loaded } = loading;
     let mut apps = own;
     for mount in &config.apps {
@@ -117,7 +133,20 @@ pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Router, Boot
     if let Some(collection) = django(config) {
         apps.extend(collected(&collection, config, slot));
     }
-    Ok(Router::new(apps))
+    #[cfg(feature = "issue")]
+    let issuing = super::issuing::begin(config, slot)?;
+    #[cfg(feature = "issue")]
+    let standings = issuing.map(|issuing| {
+        apps.extend(issuing.apps);
+        issuing.standings
+    });
+    #[cfg(all(feature = "jwt", not(feature = "issue")))]
+    let standings = None;
+    Ok(Apps {
+        router: Router::new(apps),
+        #[cfg(feature = "jwt")]
+        standings,
+    })
 }
 
 /// A Django project's collected files, as an app; nothing where something is mounted already.

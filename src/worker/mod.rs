@@ -4,6 +4,8 @@
 mod acceptors;
 mod in_place;
 mod inquiries;
+#[cfg(feature = "issue")]
+mod issuing;
 mod keys;
 mod load;
 mod mold;

@@ -134,7 +134,7 @@ fn pipeline(
     let status: crate::app::Status = Arc::new(move || status_text(&scoreboard));
     let (slot, workers) = (handoff.slot, handoff.workers);
     let loading = load::Loading { slot, workers, calls, status: &status, own, loaded };
-    let router = load::apps(config, loading)?;
+    let apps = load::apps(config, loading)?;
     let copy = |descriptor: &OwnedFd| {
         descriptor.try_clone().map_err(|error| BootFailure::new("cannot duplicate the relay", &error))
     };
@@ -171,7 +171,7 @@ fn pipeline(
             let _ = channel::send(to_master.as_fd(), &Report::KeysWanted.encode(), &[]);
         }),
     };
-    load::pipeline(config, router, ties)
+    load::pipeline(config, apps, ties)
 }
 
 /// The workers as JSON.

@@ -25,6 +25,8 @@ mod drain;
 mod embedded;
 mod files;
 mod hygiene;
+#[cfg(feature = "issue")]
+mod issue;
 mod lifecycle;
 mod limits;
 mod reload;

@@ -74,6 +74,8 @@ fn load_key(key: &AuthKey, place: &str, loaded: &mut LoadedKeys) -> Result<(), K
     let mut verifying = VerifyingKey::new(kid.map(Arc::from), algorithm, &pair.public)?;
     verifying.until = key.until.map(unix_seconds);
     self_test(&verifying, pair.signing.as_ref())?;
+    let signing = pair.signing.filter(|_| key.r#use == KeyUse::SignAndVerify);
+    verifying.pair = Some(KeyPair { public: pair.public, signing });
     add(verifying, place, loaded);
     Ok(())
 }

@@ -21,7 +21,9 @@ pub use jwk::{Jwk, JwkSetKey, parse_jwk, parse_jwk_set, parse_jwk_set_within};
 pub use pem::{parse_pem, to_pem};
 
 use crate::auth::Algorithm;
+use crate::auth::jwt::encode_base64url;
 use jsonwebtoken::DecodingKey;
+use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +37,8 @@ pub struct VerifyingKey {
     pub until: Option<f64>,
     /// Of the material: tells keys apart without showing them.
     digest: [u8; 32],
+    /// Its halves, where it is one of the configuration's own: for signing, and for being published.
+    pub(super) pair: Option<KeyPair>,
     backend: DecodingKey,
 }
 
@@ -54,7 +58,7 @@ impl VerifyingKey {
         // A second backend compiled in by some other crate would make the choice of one panic at its
         // first use. Somebody may have installed one before: the self-test shows whether it works.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        Ok(Self { kid, algorithm, until: None, digest: key.digest(), backend })
+        Ok(Self { kid, algorithm, until: None, digest: key.digest(), pair: None, backend })
     }
 
     /// Whether `signature` (base64url) over `message` was made by this key's owner.
@@ -63,6 +67,20 @@ impl VerifyingKey {
             jsonwebtoken::crypto::verify(signature, message, &self.backend, self.algorithm.backend()),
             Ok(true)
         )
+    }
+}
+
+impl VerifyingKey {
+    /// `None` when it is not for signing, or could not.
+    fn sign(&self, claims: &[u8]) -> Option<String> {
+        let signing = self.pair.as_ref()?.signing.as_ref()?;
+        // The members in the order in which PyJWT writes them.
+        let kid = self.kid.as_deref().map(|kid| format!(r#","kid":{}"#, Value::from(kid)));
+        let header =
+            format!(r#"{{"alg":"{}","typ":"JWT"{}}}"#, self.algorithm.name(), kid.unwrap_or_default());
+        let message = format!("{}.{}", encode_base64url(header), encode_base64url(claims));
+        let signature = signing.sign(self.algorithm, message.as_bytes()).ok()?;
+        Some(format!("{message}.{signature}"))
     }
 }
 
@@ -107,6 +125,21 @@ impl KeySet {
     /// All keys, in order of configuration.
     pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
         self.keys.iter()
+    }
+
+    /// Signs claims (JSON text) with the key that is for signing now; `None` when there is none, or it failed.
+    pub fn sign(&self, claims: &[u8], now: f64) -> Option<String> {
+        let good = |key: &&VerifyingKey| key.until.is_none_or(|until| now < until);
+        self.keys.iter().filter(good).find_map(|key| key.sign(claims))
+    }
+
+    /// What others verify our tokens by (RFC 7517 5): the public keys of this configuration that are good now.
+    pub fn public_jwks(&self, now: f64) -> Vec<Map<String, Value>> {
+        let good = self.keys.iter().filter(|key| key.until.is_none_or(|until| now < until));
+        let jwk = |key: &VerifyingKey| {
+            key.pair.as_ref()?.public.to_public_jwk(key.algorithm, key.kid.as_deref()).ok()
+        };
+        good.filter_map(jwk).collect()
     }
 
     /// The keys that may have signed a token of that header, now.

@@ -3,8 +3,9 @@
 use super::keys;
 use crate::config::setting::{Authorization, Preflight};
 use crate::config::{
-    ArrayFormat, Auth, AuthKey, AuthProvider, AuthRoute, ByteSize, ClaimRule, Cors, Csrf, Extract, Forward,
-    Hidden, HostPattern, JwksRules, KeySource, KeyUse, Preset, Require, StreamExpiry,
+    ArrayFormat, Auth, AuthKey, AuthProvider, AuthRoute, AuthStore, AuthUsers, ByteSize, ClaimRule, Cors,
+    Csrf, Extract, Forward, Hidden, HostPattern, Issue, JwksRules, KeySource, KeyUse, Preset, Require,
+    StreamExpiry,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,6 +53,51 @@ keys! {
     "forward.max_bytes".forward.max_bytes, Reload, "Longest value of such a field; a longer one is left out.";
     "cors.allowed_origins".cors.allowed_origins, Reload,
         "Origins whose pages may read refusals, such as \"https://app.example\"; \"*\": all, without credentials.";
+    "issue.enabled".issue.enabled, Reload, "Whether the server issues tokens itself, to the users of auth.users.";
+    "issue.prefix".issue.prefix, Reload,
+        "Where it does: the prefix itself takes a name and a password, below it are refresh/, verify/, blacklist/, logout/ and sessions/. \
+         The public keys of asymmetric algorithms are at /.well-known/jwks.json. No [[auth.route]] holds there.";
+    "issue.provider".issue.provider, Reload,
+        "The provider whose tokens are issued. Empty: the one that has a key with use = \"sign+verify\".";
+    "issue.access".issue.access, Reload, "Life of an access token.";
+    "issue.refresh".issue.refresh, Reload, "Life of a refresh token.";
+    "issue.session_max".issue.session_max, Reload,
+        "Longest life of a session: no refresh token lives on after it, however often it is exchanged.";
+    "issue.rotate".issue.rotate, Reload,
+        "Whether a refresh token is good for one refresh and replaced by it. Empty: by the preset, simplejwt no, strict yes.";
+    "issue.reuse".issue.reuse, Reload,
+        "What happens when a refresh token that was replaced comes again: \"revoke_family\" ends the session, since one of the \
+         two who hold it is a thief; \"refuse\" only refuses it.";
+    "issue.reuse_grace".issue.reuse_grace, Reload,
+        "How long a replaced refresh token gets the same successor once more, for clients that refresh twice at once or lose an answer.";
+    "issue.revoke_access".issue.revoke_access, Reload,
+        "Whether access tokens end with their session, within a second in every worker: they carry its name as the claim sid.";
+    "issue.legacy_adopt".issue.legacy_adopt, Reload,
+        "Whether a refresh token that was signed by this key and is in no session, as simplejwt's are, begins one, once.";
+    "issue.extra_claims".issue.extra_claims, Reload,
+        "Claim to column of the user table, put into both tokens: { email = \"email\", staff = \"is_staff\" }.";
+    "issue.hash_threads".issue.hash_threads, Reload, "Threads that compute password hashes, per worker.";
+    "issue.hash_queue".issue.hash_queue, Reload, "Logins that may wait for them, per worker. Past it: 503.";
+    "issue.limit.per_account".issue.limit.per_account, Reload,
+        "Failed logins of one account, in all workers together. Past it: 429. Empty: no limit.";
+    "issue.limit.per_ip".issue.limit.per_ip, Reload,
+        "Failed logins from one address (of IPv6, one network of 64 bits), likewise.";
+    "store.url".store.url, Reload,
+        "Where sessions are kept: \"sqlite:////absolute/file\" (several servers need one that they share). Empty: the file auth.db \
+         in systemd's StateDirectory, else in a directory of this server's own below XDG_STATE_HOME or ~/.local/state. A password is not shown.";
+    "store.on_error".store.on_error, Reload,
+        "What becomes of requests with a token when nothing has been heard of the store for stale_max: \"closed\" (503), or \"open\" \
+         (they pass by what was known last). Without it nobody logs in or refreshes in any case: 503.";
+    "store.stale_max".store.stale_max, Reload, "How long what was last heard of the store is good for.";
+    "users.kind".users.kind, Reload,
+        "Whom tokens are issued to: \"own\", a table in the store that `ferricorn user` fills; \"django\", the table of a Django project, which is only read.";
+    "users.url".users.url, Reload, "The database of that table: \"sqlite:////srv/app/db.sqlite3\". Empty: the store.";
+    "users.table".users.table, Reload, "Name of Django's table; another one with a custom AUTH_USER_MODEL.";
+    "users.id_column".users.id_column, Reload, "Its column that tokens name users by.";
+    "users.username_column".users.username_column, Reload,
+        "Its column that users log in by (USERNAME_FIELD); requests have it as the member of that name.";
+    "users.password_column".users.password_column, Reload, "Its column with the hash of the password.";
+    "users.active_column".users.active_column, Reload, "Its column that says whether a user may log in. Empty: there is none.";
 }
 
 keys! {
@@ -149,6 +195,9 @@ impl Default for Auth {
                 max_bytes: ByteSize(4 << 10),
             },
             cors: Cors::default(),
+            issue: Issue::default(),
+            store: AuthStore::default(),
+            users: AuthUsers::default(),
             providers: Vec::new(),
             routes: Vec::new(),
         }

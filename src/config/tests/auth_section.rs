@@ -159,7 +159,7 @@ fn contradictions_are_refused() {
             "x.toml:4: auth.provider[0].leeway",
             "300s",
         ),
-        ("[auth]\n", "[auth]\nissue.enabled = true\n", "x.toml:2: auth.issue", "not supported"),
+        ("[auth]\n", "[auth]\nissue.enabled = true\n", "x.toml:1: auth.issue.provider", "sign+verify"),
         ("[auth]\n", "[auth]\nstrip = [\"host\"]\n", "x.toml:2: auth.strip", "protocol"),
         (
             "[auth]\n",

@@ -2,6 +2,7 @@
 
 mod apps;
 mod auth_section;
+mod issue_section;
 mod reloading;
 
 use super::*;

@@ -1,0 +1,55 @@
+//! What comes of a request for tokens.
+
+use crate::auth::Reason;
+use crate::auth::store::{SessionId, StoreError};
+use std::time::Duration;
+
+/// What a client gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// The access token.
+    pub access: String,
+    /// The refresh token; `None`: the one it has stays good.
+    pub refresh: Option<String>,
+}
+
+/// Why a client gets nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its token is not good.
+    Token(Reason),
+    /// Its token was replaced or revoked, or its session has ended.
+    Blacklisted,
+    /// No user that may log in has this name and password.
+    NoAccount,
+    /// The user of the token is gone, or may not log in any more.
+    NoAccountForToken,
+    /// The user of the token has another password now.
+    PasswordChanged,
+    /// There were too many failed attempts; how long to wait.
+    TooMany(Duration),
+    /// It cannot be done now.
+    Unavailable,
+}
+
+/// Who asks about its sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The user.
+    pub user: String,
+    /// The session of the token that it has shown.
+    pub session: Option<SessionId>,
+}
+
+/// Everything that keeps the store from answering is one to a client.
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::debug!("tokens cannot be issued: {error}");
+        Self::Unavailable
+    }
+}
+
+/// Of a token whose session is looked up.
+pub(super) fn not_alive(reason: Reason) -> Refusal {
+    if reason == Reason::Revoked { Refusal::Blacklisted } else { Refusal::Unavailable }
+}

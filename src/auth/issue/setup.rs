@@ -1,0 +1,152 @@
+//! An issuer, made of a configuration in a worker that has just begun.
+
+use super::claims::Names;
+use super::hashing::Hashing;
+use super::limits::Limits;
+use super::{Issuer, Judges, Rules};
+use crate::auth::revocations::{Revocations, Silence};
+use crate::auth::store::pool::{Bounds, Open, Pool};
+use crate::auth::store::{Backend, StoreError, StorePlace, feed};
+use crate::auth::users::Users;
+use crate::auth::users::django::Table;
+use crate::auth::users::password::{PasswordHash, own_decoy};
+use crate::auth::{AuthConfigError, Provider};
+use crate::config::{Auth, AuthProvider, DatabaseUrl, OnStoreError, UserKind};
+use arc_swap::ArcSwap;
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why no tokens can be issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// A key, or a setting.
+    #[error("{}", list(.0))]
+    Config(Vec<AuthConfigError>),
+    /// The store of sessions, or the table of users.
+    #[error("[auth] {0}")]
+    Store(#[from] StoreError),
+    /// The system refuses a thread.
+    #[error("[auth.issue] no thread can be begun: {0}")]
+    Thread(#[from] io::Error),
+}
+
+impl Issuer {
+    /// Reads the keys, opens the store and the users, and hears what sessions have ended. To be called after the fork,
+    /// in the directory that the server works in.
+    ///
+    /// # Errors
+    /// [`IssueError`]; a store that is only away at the moment is none.
+    pub fn new(auth: &Auth, directory: &Path) -> Result<Self, IssueError> {
+        let issue = &auth.issue;
+        let provider = auth.issuing_provider().ok_or_else(|| {
+            let problem = "no provider can sign; give one a key with use = \"sign+verify\"";
+            IssueError::Config(vec![AuthConfigError::setting("issue.provider", problem)])
+        })?;
+        let rules = Rules {
+            access: seconds(issue.access),
+            refresh: seconds(issue.refresh),
+            session_max: seconds(issue.session_max),
+            rotates: auth.rotates(),
+            reuse: issue.reuse,
+            grace: issue.reuse_grace,
+            revokes_access: issue.revoke_access,
+            adopts: issue.legacy_adopt,
+            max_token_bytes: usize::try_from(auth.max_token_bytes).unwrap_or(usize::MAX),
+        };
+        let silence = match auth.store.on_error {
+            OnStoreError::Closed => Silence::ClosesAfter(auth.store.stale_max),
+            OnStoreError::Open => Silence::ChangesNothing,
+        };
+        let revocations = Arc::new(Revocations::new(silence));
+        let place = StorePlace::of(auth, directory)?;
+        feed::listen(&place, &revocations)?;
+        let store = store(&place)?;
+        let (users, decoy) = users(auth, &store)?;
+        let longest = issue.refresh.max(issue.session_max);
+        // A token is verified whomever it names.
+        let nameless = AuthProvider { subject_claim: String::new(), ..provider.clone() };
+        Ok(Self {
+            judges: ArcSwap::from_pointee(Judges {
+                refresh: with_type(provider, Some("refresh"), longest)?,
+                access: with_type(provider, Some("access"), provider.max_lifetime)?,
+                any: with_type(&nameless, None, longest)?,
+            }),
+            provider: provider.name.clone(),
+            names: Names::new(provider),
+            rules,
+            store,
+            users,
+            hashing: Hashing::new(issue.hash_threads, issue.hash_queue, decoy)?,
+            limits: Limits::new(issue.limit.clone()),
+            revocations,
+        })
+    }
+}
+
+/// The provider as it takes tokens of this type.
+fn with_type(
+    provider: &AuthProvider,
+    token_type: Option<&str>,
+    max_lifetime: Duration,
+) -> Result<Provider, IssueError> {
+    let mut provider = provider.clone();
+    provider.token_type = token_type.map(str::to_owned);
+    provider.max_lifetime = provider.max_lifetime.max(max_lifetime);
+    for claim in ["exp", "jti"] {
+        if !provider.require.iter().any(|required| required == claim) {
+            provider.require.push(claim.into());
+        }
+    }
+    // The authenticator has told the warnings.
+    Provider::new(&provider, &mut Vec::new()).map_err(IssueError::Config)
+}
+
+fn store(place: &StorePlace) -> Result<Arc<Pool<Box<dyn Backend>>>, IssueError> {
+    let opened = place.clone();
+    let open: Open<Box<dyn Backend>> = Arc::new(move || opened.open());
+    let bounds = Bounds { threads: place.threads(), queue: QUEUE, limit: LIMIT };
+    Ok(Arc::new(Pool::new("ferricorn-store", bounds, &open)?))
+}
+
+/// Where they are, and what a user that is not there costs.
+fn users(auth: &Auth, store: &Arc<Pool<Box<dyn Backend>>>) -> Result<(Users, PasswordHash), IssueError> {
+    let (users, claims) = (auth.users.clone(), auth.issue.extra_claims.clone());
+    match (users.kind, users.url.clone()) {
+        (UserKind::Django, Some(DatabaseUrl::Sqlite(path))) => {
+            let open: Open<Table> = Arc::new(move || Table::open(&path, &users, &claims));
+            // What is wrong with it is said at the start, not at the first login.
+            let decoy = open()?.sample()?.and_then(|stored| PasswordHash::parse(&stored).ok());
+            let bounds = Bounds { threads: 1, queue: QUEUE, limit: LIMIT };
+            let users = Users::Django(Pool::new("ferricorn-users", bounds, &open)?);
+            Ok((users, decoy.map_or_else(PasswordHash::usual, |hash| hash.decoy())))
+        }
+        (UserKind::Django, _) => {
+            let problem = "kind = \"django\" needs the database of the project; see auth.users.url";
+            Err(IssueError::Config(vec![AuthConfigError::setting("users", problem)]))
+        }
+        (UserKind::Own, _) => Ok((Users::Own(Arc::clone(store)), own_decoy())),
+    }
+}
+
+fn list(errors: &[AuthConfigError]) -> String {
+    let mut text = String::new();
+    for error in errors {
+        let gap = if text.is_empty() { "" } else { "\n" };
+        // A text takes whatever is written to it.
+        let _ = write!(text, "{gap}{error}");
+    }
+    text
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Requests that may wait for the store, or for the users.
+const QUEUE: usize = 256;
+
+/// From asking the store to its answer; more than it waits for whoever writes.
+const LIMIT: Duration = Duration::from_secs(3);

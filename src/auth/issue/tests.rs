@@ -1,0 +1,71 @@
+//! Tokens that are issued, read again.
+
+use super::claims::{Names, Token, TokenType, carried};
+use crate::auth::store::SessionId;
+use crate::auth::users::User;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+fn names(issuer: Option<&str>, audiences: &[&str]) -> Names {
+    let mut provider = provider();
+    provider.issuer = issuer.map(str::to_owned);
+    provider.audiences = audiences.iter().map(|audience| (*audience).to_owned()).collect();
+    Names::new(&provider)
+}
+
+fn provider() -> crate::config::AuthProvider {
+    let text = "[auth]\n[[auth.provider]]\nname = \"local\"\n[[auth.provider.key]]\nalg = \"HS256\"\n\
+                secret_env = \"X\"\n[[auth.route]]\nprefix = \"/\"\nrequire = \"none\"\n";
+    let sources = crate::config::Sources {
+        base: crate::config::Config::default(),
+        file: Some(("ferricorn.toml".into(), text.into())),
+        environment: BTreeMap::new(),
+        flags: crate::config::Flags::default(),
+        directory: "/".into(),
+    };
+    crate::config::load(&sources).unwrap().config.auth.unwrap().providers.remove(0)
+}
+
+#[test]
+fn claims_stand_in_the_order_of_simplejwt() {
+    let more = [("email".to_owned(), json!("a\"b"))];
+    let token =
+        |kind, session, more| Token { kind, id: "0123", issued: 10, expires: 20, session, user: "7", more };
+    let session = Some(SessionId([0xab; 16]));
+    let sid = "ab".repeat(16);
+    for (names, token, expected) in [
+        (
+            names(None, &["*"]),
+            token(TokenType::Access, None, &[][..]),
+            r#"{"token_type":"access","exp":20,"iat":10,"jti":"0123","user_id":"7"}"#.to_owned(),
+        ),
+        (
+            names(Some("us"), &["a"]),
+            token(TokenType::Refresh, session, &more),
+            format!(
+                r#"{{"token_type":"refresh","exp":20,"iat":10,"jti":"0123","user_id":"7","sid":"{sid}","email":"a\"b","aud":"a","iss":"us"}}"#
+            ),
+        ),
+        (
+            names(None, &["a", "b"]),
+            token(TokenType::Access, None, &[]),
+            r#"{"token_type":"access","exp":20,"iat":10,"jti":"0123","user_id":"7","aud":["a","b"]}"#
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(String::from_utf8(names.write(&token)).unwrap(), expected);
+    }
+}
+
+#[test]
+fn what_a_token_carries_on_is_the_user_as_it_is_now() {
+    let user = User {
+        id: "7".into(),
+        password: String::new(),
+        active: true,
+        extra: vec![("email".into(), json!("new"))],
+    };
+    let before = vec![("email".to_owned(), json!("old")), ("tenant".to_owned(), json!(1))];
+    let expected = [("tenant".to_owned(), json!(1)), ("email".to_owned(), json!("new"))];
+    assert_eq!(carried(before, &user), expected);
+}

@@ -1,0 +1,270 @@
+//! What every engine has to keep, played on each.
+
+use super::*;
+use std::collections::HashSet;
+use std::thread;
+
+/// A fresh store, and something that keeps it alive.
+fn sqlite() -> (tempfile::TempDir, StorePlace) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = StorePlace(DatabaseUrl::Sqlite(folder.path().join("deep/auth.db")));
+    (folder, place)
+}
+
+const NOW: i64 = 1_800_000_000;
+const HOUR: i64 = 3600;
+
+fn session(number: u8, user: &str) -> Session {
+    Session {
+        id: SessionId([number; 16]),
+        user: user.into(),
+        created: NOW,
+        used: NOW,
+        ends: NOW + 10 * HOUR,
+        access_until: NOW + 300,
+        credential: Some([7; 16]),
+    }
+}
+
+fn token(name: &str) -> RefreshToken {
+    RefreshToken { hash: TokenHash::of(name), expires: NOW + HOUR }
+}
+
+fn exchange(name: &str, now: i64, next: u8) -> Exchange {
+    Exchange {
+        token: TokenHash::of(name),
+        now,
+        access_until: now + 300,
+        successor: Some(Successor { id: TokenId([next; 16]), issued: now, expires: now + HOUR }),
+        grace: Duration::from_secs(10),
+        reuse: Reuse::RevokeFamily,
+        adopt: None,
+    }
+}
+
+fn next(number: u8) -> String {
+    TokenId([number; 16]).to_string()
+}
+
+fn ended(store: &mut dyn Backend) -> Vec<(SessionId, i64)> {
+    store.events(0, NOW).unwrap().into_iter().map(|event| (event.session, event.until)).collect()
+}
+
+#[test]
+fn a_token_is_replaced_once_and_its_reuse_ends_the_session() {
+    let (_folder, place) = sqlite();
+    let mut store = place.open().unwrap();
+    let first = session(1, "u");
+    store.begin(&first, token("a")).unwrap();
+    assert_eq!(store.look(TokenHash::of("a"), NOW).unwrap(), TokenState::Live);
+    let Exchanged::Good(found, Some(successor)) = store.exchange(&exchange("a", NOW + 5, 11)).unwrap() else {
+        panic!("it is good")
+    };
+    assert_eq!((found, successor.id), (first, TokenId([11; 16])));
+    assert_eq!(store.look(TokenHash::of("a"), NOW + 5).unwrap(), TokenState::Ended);
+    // Within the grace it is the same successor, whatever is proposed.
+    for now in [NOW + 5, NOW + 15] {
+        let Exchanged::Again(_, again) = store.exchange(&exchange("a", now, 12)).unwrap() else {
+            panic!("it is replaced already")
+        };
+        assert_eq!(again, successor);
+    }
+    assert_eq!(store.look(TokenHash::of(&next(12)), NOW).unwrap(), TokenState::Unknown);
+    assert_eq!(ended(store.as_mut()), []);
+    let reused = store.exchange(&exchange("a", NOW + 16, 13)).unwrap();
+    assert!(matches!(reused, Exchanged::Reused(_)), "{reused:?}");
+    assert_eq!(store.exchange(&exchange(&next(11), NOW + 16, 14)).unwrap(), Exchanged::Ended);
+    // Until the last access token that was given away: at NOW + 15, for 300 s.
+    assert_eq!(ended(store.as_mut()), [(SessionId([1; 16]), NOW + 315)]);
+}
+
+#[test]
+fn a_rule_that_only_refuses_leaves_the_session() {
+    let (_folder, place) = sqlite();
+    let mut store = place.open().unwrap();
+    store.begin(&session(1, "u"), token("a")).unwrap();
+    store.exchange(&exchange("a", NOW, 11)).unwrap();
+    let late = Exchange { reuse: Reuse::Refuse, ..exchange("a", NOW + 60, 12) };
+    assert!(matches!(store.exchange(&late).unwrap(), Exchanged::Reused(_)));
+    assert!(matches!(store.exchange(&exchange(&next(11), NOW + 60, 13)).unwrap(), Exchanged::Good(..)));
+}
+
+#[test]
+fn a_token_that_is_not_replaced_stays_good_until_it_expires() {
+    let (_folder, place) = sqlite();
+    let mut store = place.open().unwrap();
+    store.begin(&session(1, "u"), token("a")).unwrap();
+    let plain = |now| Exchange { successor: None, ..exchange("a", now, 0) };
+    for now in [NOW, NOW + 60, NOW + HOUR - 1] {
+        assert!(matches!(store.exchange(&plain(now)).unwrap(), Exchanged::Good(_, None)));
+    }
+    assert_eq!(store.exchange(&plain(NOW + HOUR)).unwrap(), Exchanged::Ended);
+    assert_eq!(store.exchange(&exchange("unknown", NOW, 1)).unwrap(), Exchanged::Unknown);
+}
+
+#[test]
+fn no_successor_outlives_its_session() {
+    let (_folder, place) = sqlite();
+    let mut store = place.open().unwrap();
+    let short = Session { ends: NOW + 90, ..session(1, "u") };
+    store.begin(&short, token("a")).unwrap();
+    let Exchanged::Good(_, Some(successor)) = store.exchange(&exchange("a", NOW + 30, 11)).unwrap() else {
+        panic!("it is good")
+    };
+    assert_eq!(successor.expires, NOW + 90);
+    assert_eq!(store.exchange(&exchange(&next(11), NOW + 90, 12)).unwrap(), Exchanged::Ended);
+}
+
+#[test]
+fn a_token_of_simplejwt_begins_one_session_and_none_after_a_logout() {
+    let (_folder, place) = sqlite();
+    let mut store = place.open().unwrap();
+    let adopting = |name: &str, number, now, next| Exchange {
+        adopt: Some((session(number, "u"), token(name))),
+        ..exchange(name, now, next)
+    };
+    assert!(matches!(store.exchange(&adopting("a", 1, NOW, 11)).unwrap(), Exchanged::Good(..)));
+    let Exchanged::Again(again, successor) = store.exchange(&adopting("a", 2, NOW + 1, 12)).unwrap() else {
+        panic!("it has begun a session already")
+    };
+    assert_eq!((again.id, successor.id), (SessionId([1; 16]), TokenId([11; 16])));
+    let out = (session(3, "u"), token("b"));
+    assert_eq!(store.end_by_token(TokenHash::of("b"), Some(&out), NOW).unwrap(), TokenState::Live);
+    assert_eq!(store.exchange(&adopting("b", 4, NOW, 13)).unwrap(), Exchanged::Ended);
+}
+
+#[test]
+fn sessions_are_listed_and_ended_by_user() {
+    let (_folder, place) = sqlite();
+    let mut store = place.open().unwrap();
+    for (number, user) in [(1, "u"), (2, "u"), (3, "v")] {
+        store.begin(&session(number, user), token(user_token(number))).unwrap();
+    }
+    let ids = |store: &mut dyn Backend, user: Option<&str>| -> Vec<u8> {
+        store.sessions(user, NOW).unwrap().iter().map(|session| session.id.0[0]).collect()
+    };
+    assert_eq!(ids(store.as_mut(), Some("u")), [1, 2]);
+    assert_eq!(ids(store.as_mut(), None), [1, 2, 3]);
+    let reason = (EndReason::Logout, NOW);
+    // Somebody else's is not ended.
+    assert_eq!(store.end("v", Some(SessionId([1; 16])), reason).unwrap(), 0);
+    assert_eq!(store.end("u", Some(SessionId([1; 16])), reason).unwrap(), 1);
+    assert_eq!(store.end("u", None, reason).unwrap(), 1);
+    assert_eq!(ids(store.as_mut(), None), [3]);
+    assert_eq!(store.end_by_token(TokenHash::of(user_token(3)), None, NOW).unwrap(), TokenState::Live);
+    assert_eq!(store.end_by_token(TokenHash::of(user_token(3)), None, NOW).unwrap(), TokenState::Ended);
+    let events: Vec<u8> = ended(store.as_mut()).iter().map(|(session, _)| session.0[0]).collect();
+    assert_eq!(events, [1, 2, 3]);
+    let last = store.events(0, NOW).unwrap()[1].number;
+    assert_eq!(store.events(last, NOW).unwrap().len(), 1);
+    assert_eq!(store.sessions(None, NOW + HOUR).unwrap(), []);
+}
+
+fn user_token(number: u8) -> &'static str {
+    ["", "a", "b", "c"][usize::from(number)]
+}
+
+#[test]
+fn what_has_expired_is_swept_and_nothing_else() {
+    let (_folder, place) = sqlite();
+    let mut store = place.open().unwrap();
+    store.begin(&session(1, "u"), token("a")).unwrap();
+    store.end("u", None, (EndReason::Logout, NOW)).unwrap();
+    store.begin(&session(2, "u"), token("b")).unwrap();
+    assert_eq!(store.sweep(NOW).unwrap(), 0);
+    // Two tokens and one event, then two sessions.
+    assert_eq!(store.sweep(NOW + HOUR).unwrap(), 3);
+    assert_eq!(store.sweep(NOW + 10 * HOUR).unwrap(), 2);
+    assert_eq!(store.sweep(NOW + 10 * HOUR).unwrap(), 0);
+}
+
+#[test]
+fn failures_of_all_connections_add_up() {
+    let (_folder, place) = sqlite();
+    let attempts = [Attempts { key: [1; 16], step: Duration::from_secs(10), room: Duration::from_secs(20) }];
+    let (mut one, mut other) = (place.open().unwrap(), place.open().unwrap());
+    for number in 0..3 {
+        let store = if number == 1 { &mut other } else { &mut one };
+        assert_eq!(store.wait(&attempts, 1_000).unwrap(), Duration::ZERO);
+        store.failed(&attempts, 1_000).unwrap();
+    }
+    assert_eq!(other.wait(&attempts, 1_000).unwrap(), Duration::from_secs(10));
+    assert_eq!(other.wait(&attempts, 11_000).unwrap(), Duration::ZERO);
+}
+
+#[test]
+fn users_of_our_own_are_kept() {
+    let (_folder, place) = sqlite();
+    let mut store = place.open().unwrap();
+    let mut change = |name: &str, change| store.change_user(name, change, NOW).unwrap();
+    assert!(change("demo", UserChange::Add("hash")));
+    assert!(!change("demo", UserChange::Add("other")), "there is one");
+    assert!(change("demo", UserChange::Password("new")));
+    assert!(change("demo", UserChange::Active(false)));
+    assert!(!change("nobody", UserChange::Active(false)));
+    let user = UserRow { id: 1, name: "demo".into(), password: "new".into(), active: false };
+    for key in [UserKey::Name("demo"), UserKey::Id("1")] {
+        assert_eq!(store.user(key).unwrap().as_ref(), Some(&user));
+    }
+    for key in [UserKey::Name("Demo"), UserKey::Id("2"), UserKey::Id("1 or 1")] {
+        assert_eq!(store.user(key).unwrap(), None);
+    }
+    assert_eq!(store.users().unwrap(), [user]);
+}
+
+#[test]
+fn of_eight_who_exchange_one_token_all_get_one_successor() {
+    let (_folder, place) = sqlite();
+    place.open().unwrap().begin(&session(1, "u"), token("start")).unwrap();
+    let mut stores: Vec<_> = (0..8).map(|_| place.open().unwrap()).collect();
+    let mut name = "start".to_owned();
+    for round in 0..100_u8 {
+        let taken: HashSet<String> = thread::scope(|threads| {
+            let running: Vec<_> = stores
+                .iter_mut()
+                .map(|store| {
+                    let exchange = Exchange {
+                        successor: Some(Successor {
+                            id: TokenId::random().unwrap(),
+                            issued: NOW,
+                            expires: NOW + HOUR,
+                        }),
+                        ..exchange(&name, NOW, 0)
+                    };
+                    threads.spawn(move || {
+                        let exchanged = store.exchange(&exchange).unwrap();
+                        let (Exchanged::Good(_, Some(successor)) | Exchanged::Again(_, successor)) =
+                            exchanged
+                        else {
+                            panic!("{exchanged:?}")
+                        };
+                        successor.id.to_string()
+                    })
+                })
+                .collect();
+            running.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(taken.len(), 1, "round {round}");
+        name = taken.into_iter().next().unwrap();
+    }
+}
+
+#[test]
+fn the_file_is_private_and_no_other_file_is_touched() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, place) = sqlite();
+    let mut store = place.open().unwrap();
+    let path = folder.path().join("deep/auth.db");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    std::fs::remove_file(&path).unwrap();
+    let lost = store.begin(&session(1, "u"), token("a"));
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "what is written there is lost: {lost:?}");
+    let text = folder.path().join("text");
+    std::fs::write(&text, "no database, for sure, and long enough to be seen as none").unwrap();
+    assert!(matches!(StorePlace(DatabaseUrl::Sqlite(text)).open(), Err(StoreError::Unusable(_))));
+    let foreign = folder.path().join("foreign.db");
+    rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE mine (a)").unwrap();
+    let place = StorePlace(DatabaseUrl::Sqlite(foreign));
+    assert!(matches!(place.open(), Err(StoreError::Unusable(_))));
+}

@@ -1,0 +1,111 @@
+//! How a worker hears of sessions that have ended: it asks the store, a thread of its own, twice a second.
+
+use super::{Backend, StoreError, StorePlace};
+use crate::auth::revocations::Revocations;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Between two questions: a session that has ended is refused everywhere within this time.
+pub const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Between two sweeps of what has expired.
+const SWEEPS: Duration = Duration::from_secs(60);
+
+/// Asks for events and adds them.
+#[derive(Debug)]
+struct Feed {
+    revocations: Weak<Revocations>,
+    place: StorePlace,
+    last: i64,
+    /// Said once until the store is heard again.
+    complained: bool,
+    next_sweep: Instant,
+}
+
+/// Hears what there is, then goes on listening in a thread until nobody wants to know any more.
+///
+/// A store that is away now is listened for all the same.
+///
+/// # Errors
+/// [`StoreError::Unusable`], or the system refuses a thread.
+pub fn listen(place: &StorePlace, revocations: &Arc<Revocations>) -> Result<(), StoreError> {
+    let mut feed = Feed {
+        revocations: Arc::downgrade(revocations),
+        place: place.clone(),
+        last: 0,
+        complained: false,
+        // Not all workers at once.
+        next_sweep: Instant::now() + SWEEPS / 2 + SWEEPS.mul_f64(fraction()) / 2,
+    };
+    let mut backend = match place.open() {
+        Ok(backend) => Some(backend),
+        Err(error @ StoreError::Unusable(_)) => return Err(error),
+        Err(error) => {
+            feed.complain(&error);
+            None
+        }
+    };
+    feed.round(&mut backend);
+    let begun = thread::Builder::new().name("ferricorn-feed".into()).spawn(move || feed.run(backend));
+    begun.map(drop).map_err(|error: io::Error| StoreError::Unavailable(error.to_string()))
+}
+
+impl Feed {
+    fn run(mut self, mut backend: Option<Box<dyn Backend>>) {
+        while self.revocations.strong_count() > 0 {
+            thread::park_timeout(INTERVAL);
+            if backend.is_none() {
+                backend = self.place.open().map_err(|error| self.complain(&error)).ok();
+            }
+            self.round(&mut backend);
+        }
+    }
+
+    fn round(&mut self, backend: &mut Option<Box<dyn Backend>>) {
+        let (Some(open), Some(revocations)) = (backend.as_mut(), self.revocations.upgrade()) else { return };
+        let now = unix_seconds();
+        match open.events(self.last, now) {
+            Ok(events) => {
+                for event in events {
+                    revocations.add(event.session.0, event.until);
+                    self.last = self.last.max(event.number);
+                }
+                revocations.heard(now);
+                if std::mem::take(&mut self.complained) {
+                    tracing::info!("the store of sessions is there again");
+                }
+            }
+            Err(error) => {
+                self.complain(&error);
+                *backend = None;
+                return;
+            }
+        }
+        if Instant::now() >= self.next_sweep {
+            self.next_sweep = Instant::now() + SWEEPS;
+            // What is not swept now is swept later.
+            if let Err(error) = open.sweep(now) {
+                tracing::debug!("the store of sessions cannot be swept: {error}");
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.complained, true) {
+            tracing::error!("the store of sessions cannot be used: {error}");
+        }
+    }
+}
+
+/// Now, in whole Unix seconds.
+pub fn unix_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// From 0 to 1, differently in each worker.
+fn fraction() -> f64 {
+    f64::from(std::process::id() % 64) / 64.0
+}

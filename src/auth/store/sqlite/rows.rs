@@ -1,0 +1,130 @@
+//! The rows of the store, read and written one by one.
+
+use crate::auth::store::{
+    EndReason, RefreshToken, Session, SessionId, StoreError, Successor, TokenHash, TokenId, TokenState,
+    UserRow,
+};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+/// A refresh token with its session.
+pub(super) struct Found {
+    pub(super) session: Session,
+    /// Whether the session has been ended.
+    pub(super) ended: bool,
+    pub(super) expires: i64,
+    pub(super) replaced: Option<(i64, Successor)>,
+}
+
+impl Found {
+    pub(super) fn state(&self, now: i64) -> TokenState {
+        let over = self.ended || self.replaced.is_some() || self.expires <= now || self.session.ends <= now;
+        if over { TokenState::Ended } else { TokenState::Live }
+    }
+}
+
+pub(super) fn find(connection: &Connection, token: TokenHash) -> Result<Option<Found>, StoreError> {
+    let text = "SELECT s.id, s.user, s.created, s.used, s.ends, s.access_until, s.credential, \
+                s.ended IS NOT NULL, t.expires, t.replaced, t.next, t.next_issued, t.next_expires \
+                FROM token t JOIN session s ON s.id = t.session WHERE t.hash = ?";
+    let found = connection.prepare_cached(text)?.query_row(params![token.bytes()], |row| {
+        let replaced = match row.get::<_, Option<i64>>(9)? {
+            Some(at) => Some((
+                at,
+                Successor { id: TokenId(row.get(10)?), issued: row.get(11)?, expires: row.get(12)? },
+            )),
+            None => None,
+        };
+        Ok(Found { session: session_of(row)?, ended: row.get(7)?, expires: row.get(8)?, replaced })
+    });
+    Ok(found.optional()?)
+}
+
+pub(super) fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
+    Ok(Session {
+        id: SessionId(row.get(0)?),
+        user: row.get(1)?,
+        created: row.get(2)?,
+        used: row.get(3)?,
+        ends: row.get(4)?,
+        access_until: row.get(5)?,
+        credential: row.get(6)?,
+    })
+}
+
+pub(super) fn user_of(row: &Row<'_>) -> rusqlite::Result<UserRow> {
+    Ok(UserRow { id: row.get(0)?, name: row.get(1)?, password: row.get(2)?, active: row.get(3)? })
+}
+
+pub(super) fn sessions(
+    connection: &Connection,
+    user: Option<&str>,
+    now: i64,
+) -> Result<Vec<Session>, StoreError> {
+    let text = "SELECT id, user, created, used, ends, access_until, credential FROM session \
+                WHERE (?1 IS NULL OR user = ?1) AND ended IS NULL AND ends > ?2 \
+                AND EXISTS (SELECT 1 FROM token WHERE session = session.id AND expires > ?2) ORDER BY created, id";
+    let mut statement = connection.prepare_cached(text)?;
+    Ok(statement.query_map(params![user, now], session_of)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn insert_session(transaction: &Transaction<'_>, session: &Session) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO session (id, user, created, used, ends, access_until, credential) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            session.id.0,
+            session.user,
+            session.created,
+            session.used,
+            session.ends,
+            session.access_until,
+            session.credential
+        ])?;
+    Ok(())
+}
+
+pub(super) fn insert_token(
+    transaction: &Transaction<'_>,
+    session: SessionId,
+    token: RefreshToken,
+) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached("INSERT INTO token (hash, session, expires) VALUES (?, ?, ?)")?
+        .execute(params![token.hash.bytes(), session.0, token.expires])?;
+    Ok(())
+}
+
+pub(super) fn touch(
+    transaction: &Transaction<'_>,
+    session: SessionId,
+    now: i64,
+    access_until: i64,
+) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached("UPDATE session SET used = ?, access_until = max(access_until, ?) WHERE id = ?")?
+        .execute(params![now, access_until, session.0])?;
+    Ok(())
+}
+
+/// Ends a session; its access tokens are refused everywhere by the event.
+pub(super) fn end_session(
+    transaction: &Transaction<'_>,
+    session: &Session,
+    (reason, now): (EndReason, i64),
+) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached("UPDATE session SET ended = ?, reason = ? WHERE id = ? AND ended IS NULL")?
+        .execute(params![now, reason.word(), session.id.0])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO event (session, until) SELECT id, access_until FROM session WHERE id = ?",
+        )?
+        .execute(params![session.id.0])?;
+    Ok(())
+}
+
+pub(super) fn taken_until(connection: &Connection, key: &[u8; 16]) -> Result<Option<i64>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT until_ms FROM attempt WHERE key = ?")?;
+    Ok(statement.query_row(params![key], |row| row.get(0)).optional()?)
+}

@@ -1,0 +1,98 @@
+//! Whom tokens are issued to.
+
+pub mod django;
+pub mod password;
+
+use crate::auth::store::pool::Pool;
+use crate::auth::store::{Backend, StoreError, UserKey, UserRow, short_hash};
+use django::Table;
+use serde_json::Value;
+use std::fmt;
+use std::sync::Arc;
+
+/// A user as logins and refreshes see it.
+#[derive(Clone)]
+pub struct User {
+    /// As tokens name it.
+    pub id: String,
+    /// The password's hash.
+    pub password: String,
+    /// Whether it may log in.
+    pub active: bool,
+    /// Further claims of its tokens.
+    pub extra: Vec<(String, Value)>,
+}
+
+/// Where users are looked up.
+#[derive(Debug)]
+pub enum Users {
+    /// In our own table, in the store.
+    Own(Arc<Pool<Box<dyn Backend>>>),
+    /// In Django's.
+    Django(Pool<Table>),
+}
+
+/// How a user is looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// As it logs in.
+    Name(String),
+    /// As tokens name it.
+    Id(String),
+}
+
+impl Users {
+    /// The user, whether it may log in or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be looked up now.
+    pub async fn find(&self, lookup: Lookup) -> Result<Option<User>, StoreError> {
+        match self {
+            Self::Own(store) => {
+                let found = store.run(move |store| store.user(lookup.key())).await?;
+                Ok(found.map(User::from))
+            }
+            Self::Django(table) => table.run(move |table| table.find(&lookup)).await,
+        }
+    }
+
+    /// Whether simplejwt has revoked a refresh token that it had issued.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that cannot be looked up now.
+    pub async fn is_blacklisted(&self, jti: String) -> Result<bool, StoreError> {
+        match self {
+            Self::Own(_) => Ok(false),
+            Self::Django(table) => table.run(move |table| table.is_blacklisted(&jti)).await,
+        }
+    }
+}
+
+impl Lookup {
+    fn key(&self) -> UserKey<'_> {
+        match self {
+            Self::Name(name) => UserKey::Name(name),
+            Self::Id(id) => UserKey::Id(id),
+        }
+    }
+}
+
+impl User {
+    /// What changes with the password and tells nothing of it.
+    pub fn credential(&self) -> [u8; 16] {
+        short_hash(&[b"credential", self.password.as_bytes()])
+    }
+}
+
+impl From<UserRow> for User {
+    fn from(row: UserRow) -> Self {
+        Self { id: row.id.to_string(), password: row.password, active: row.active, extra: Vec::new() }
+    }
+}
+
+/// Not the password, not even its hash.
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("id", &self.id).field("active", &self.active).finish_non_exhaustive()
+    }
+}

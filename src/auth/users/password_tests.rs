@@ -1,0 +1,70 @@
+use super::*;
+
+/// Written by Django 5.2, at the least cost that its hashers take.
+const STORED: [&str; 6] = [
+    "pbkdf2_sha256$2000$fHBr1q7x86zYjF4cNhg4fC$aCYhTf/yfuT2jh8La7cuwt3zQj99F6756JaP5XkArDk=",
+    "pbkdf2_sha1$2000$Q0k52G85nnS6QsDYBI8uW8$50aOQ/H5tYPquc2O7CYG4MtwJPw=",
+    "argon2$argon2id$v=19$m=256,t=2,p=8$T200MTNPUnRwUDRRemFQbXBwTlBHRQ$trYxabBDUPwi4tObZFJEjDL9bidtajIgRTK2e6QRcoo",
+    "bcrypt_sha256$$2b$04$5DASGS61eDJFOalxMURyzeS6VqbY04aW0LOcrkgkIuaeHeO0XtxEy",
+    "bcrypt$$2b$04$un3MJOqJKzTzbJFsuDSweOPWZAPi5CknNLE9Un2SgGdBCDOLAcKrm",
+    "scrypt$64$v90pMyO5qZze7DwQAIyZol$8$5$i48YJCJI8YPYUEuuJAJBI2Wt7bEPmqRom+zUPxnxUdC1Qt6TZdPqf/f6t0E8Y7N6hkI2/rEEA4e5zzs+DeEl6A==",
+];
+
+#[test]
+fn what_django_stores_is_verified() {
+    for stored in STORED {
+        let hash = PasswordHash::parse(stored).unwrap();
+        assert!(hash.verify("pässword 1".as_bytes()), "{stored}");
+        for wrong in ["", "pässword 2", "pässword 1 ", "password 1"] {
+            assert!(!hash.verify(wrong.as_bytes()), "{stored} by {wrong:?}");
+        }
+        assert!(!hash.decoy().verify("pässword 1".as_bytes()), "{stored}: nobody knows a decoy's password");
+        assert_eq!(hash.decoy().method, hash.method);
+    }
+}
+
+#[test]
+fn what_nobody_can_log_in_with_is_told_apart() {
+    for (stored, problem) in [
+        ("", HashProblem::Unusable),
+        ("!aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", HashProblem::Unusable),
+        ("plain", HashProblem::Unsupported),
+        ("md5$salt$8c27b1ee544fe1c27db5810ee8c9d41a", HashProblem::Unsupported),
+        ("pbkdf2_sha256$0$salt$aCYhTf/yfuT2jh8La7cuwt3zQj99F6756JaP5XkArDk=", HashProblem::Malformed),
+        ("pbkdf2_sha256$2000$salt$", HashProblem::Malformed),
+        ("pbkdf2_sha256$2000$salt", HashProblem::Malformed),
+        (
+            "pbkdf2_sha256$4000000000$salt$aCYhTf/yfuT2jh8La7cuwt3zQj99F6756JaP5XkArDk=",
+            HashProblem::TooCostly,
+        ),
+        (
+            "argon2$argon2id$v=19$m=4194304,t=2,p=8$c2FsdHNhbHQ$trYxabBDUPwi4tObZFJEjDL9bidtajIgRTK2e6QRcoo",
+            HashProblem::TooCostly,
+        ),
+        (
+            "argon2$argon2id$v=19$m=256,t=2,p=0$c2FsdHNhbHQ$trYxabBDUPwi4tObZFJEjDL9bidtajIgRTK2e6QRcoo",
+            HashProblem::TooCostly,
+        ),
+        (
+            "argon2$argon2id$v=19$t=2,m=256,p=8$c2FsdHNhbHQ$trYxabBDUPwi4tObZFJEjDL9bidtajIgRTK2e6QRcoo",
+            HashProblem::Malformed,
+        ),
+        ("bcrypt$$2b$31$un3MJOqJKzTzbJFsuDSweOPWZAPi5CknNLE9Un2SgGdBCDOLAcKrm", HashProblem::TooCostly),
+        ("bcrypt$$2x$04$un3MJOqJKzTzbJFsuDSweOPWZAPi5CknNLE9Un2SgGdBCDOLAcKrm", HashProblem::Malformed),
+        ("bcrypt$$2b$04$un3M", HashProblem::Malformed),
+        ("scrypt$1073741824$salt$8$5$i48YJCJI8YPYUEuuJAJBIw==", HashProblem::TooCostly),
+        ("scrypt$63$salt$8$5$i48YJCJI8YPYUEuuJAJBIw==", HashProblem::Malformed),
+    ] {
+        assert_eq!(PasswordHash::parse(stored).err(), Some(problem), "{stored}");
+    }
+}
+
+#[test]
+fn our_own_hash_is_read_back() {
+    let stored = hash(b"secret").unwrap();
+    assert!(stored.starts_with("argon2$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+    assert_ne!(hash(b"secret"), Some(stored.clone()), "each has a salt of its own");
+    let hash = PasswordHash::parse(&stored).unwrap();
+    assert!(hash.verify(b"secret") && !hash.verify(b"Secret"));
+    assert_eq!(own_decoy().method, hash.method);
+}

@@ -1,0 +1,216 @@
+//! `ferricorn user`: the users of our own table, and everybody's sessions.
+
+use crate::auth::store::feed::unix_seconds;
+use crate::auth::store::{Backend, EndReason, StorePlace, UserChange, UserKey};
+use crate::auth::users::password;
+use crate::config::{Auth, Flags, Reloader, UserKind};
+use crate::sys::terminal;
+use clap::{Args, Subcommand};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// `ferricorn user …`
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Configuration file; default: as for "serve"
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add a user; the password is asked for, or read from standard input
+    Add { name: String },
+    /// List the users
+    List,
+    /// Give a user another password, which ends its sessions
+    Passwd { name: String },
+    /// Let a user log in no more, and end its sessions
+    Disable { name: String },
+    /// Let a user log in again
+    Enable { name: String },
+    /// End all sessions of a user; with kind = "django", the user is named as tokens name it, by its id
+    Logout { name: String },
+}
+
+/// Why it failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Wrong arguments or configuration: exit 2.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no such user, or there is one already: exit 1.
+    #[error("{0}")]
+    Negative(String),
+}
+
+/// Runs the command; 0 done, 1 there is no such user, 2 wrong arguments or configuration.
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    let outcome = open(arguments.config)
+        .and_then(|(auth, mut store)| perform(&arguments.command, &auth, store.as_mut()));
+    match outcome {
+        Ok(text) => super::print(&text),
+        Err(failure) => {
+            super::complain(&format!("ferricorn user: {failure}"));
+            match failure {
+                Failure::Usage(_) => ExitCode::from(super::USAGE),
+                Failure::Negative(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// The store of a configuration, as its server opens it.
+fn open(config: Option<PathBuf>) -> Result<(Auth, Box<dyn Backend>), Failure> {
+    let flags = Flags { config, ..Flags::default() };
+    let loaded = Reloader::new(flags).map_err(usage)?.load().map_err(usage)?;
+    // The default place of the store, and relative ones, depend on it.
+    if let Some(directory) = &loaded.config.server.chdir {
+        std::env::set_current_dir(directory).map_err(|error| {
+            usage(format!("server.chdir: {} cannot be entered: {error}", directory.display()))
+        })?;
+    }
+    let auth = loaded.config.auth.filter(Auth::issues).ok_or_else(|| {
+        usage("this configuration issues no tokens; write [auth.issue] with enabled = true")
+    })?;
+    let directory = std::env::current_dir().map_err(usage)?;
+    let store = StorePlace::of(&auth, &directory).and_then(|place| place.open()).map_err(usage)?;
+    Ok((auth, store))
+}
+
+fn perform(command: &Command, auth: &Auth, store: &mut dyn Backend) -> Result<String, Failure> {
+    let own = auth.users.kind == UserKind::Own;
+    if !own && !matches!(command, Command::Logout { .. }) {
+        return Err(usage("the users are Django's (auth.users.kind); manage them there"));
+    }
+    let now = unix_seconds();
+    match command {
+        Command::Add { name } => {
+            check_name(name)?;
+            let hash = ask_password()?;
+            change(store, name, UserChange::Add(&hash), "there is a user of that name already")?;
+            Ok(format!("added {name}\n"))
+        }
+        Command::List => list(store),
+        Command::Passwd { name } => {
+            id_of(store, name)?;
+            let hash = ask_password()?;
+            change(store, name, UserChange::Password(&hash), NO_USER)?;
+            let id = id_of(store, name)?;
+            let ended = end_sessions(store, &id, now)?;
+            Ok(format!("changed the password of {name}, {ended} session(s) ended\n"))
+        }
+        Command::Disable { name } => {
+            change(store, name, UserChange::Active(false), NO_USER)?;
+            let id = id_of(store, name)?;
+            let ended = end_sessions(store, &id, now)?;
+            Ok(format!("disabled {name}, {ended} session(s) ended\n"))
+        }
+        Command::Enable { name } => {
+            change(store, name, UserChange::Active(true), NO_USER)?;
+            Ok(format!("enabled {name}\n"))
+        }
+        Command::Logout { name } => {
+            let id = if own { id_of(store, name)? } else { name.clone() };
+            let ended = end_sessions(store, &id, now)?;
+            Ok(format!("{ended} session(s) ended\n"))
+        }
+    }
+}
+
+fn list(store: &mut dyn Backend) -> Result<String, Failure> {
+    let users = store.users().map_err(negative)?;
+    let width = users.iter().map(|user| user.name.chars().count()).max().unwrap_or(0).max(4);
+    let mut text = format!("{:>6}  {:width$}  state\n", "id", "name");
+    for user in users {
+        let state = if user.active { "active" } else { "disabled" };
+        text.push_str(&format!("{:>6}  {:width$}  {state}\n", user.id, user.name));
+    }
+    Ok(text)
+}
+
+fn change(
+    store: &mut dyn Backend,
+    name: &str,
+    change: UserChange<'_>,
+    otherwise: &str,
+) -> Result<(), Failure> {
+    let changed = store.change_user(name, change, unix_seconds()).map_err(negative)?;
+    if changed { Ok(()) } else { Err(negative(otherwise)) }
+}
+
+/// As tokens name the user.
+fn id_of(store: &mut dyn Backend, name: &str) -> Result<String, Failure> {
+    let user = store.user(UserKey::Name(name)).map_err(negative)?;
+    user.map(|user| user.id.to_string()).ok_or_else(|| negative(NO_USER))
+}
+
+fn end_sessions(store: &mut dyn Backend, id: &str, now: i64) -> Result<usize, Failure> {
+    store.end(id, None, (EndReason::Operator, now)).map_err(negative)
+}
+
+/// A name has to come through a login as it is: blanks around it would not.
+fn check_name(name: &str) -> Result<(), Failure> {
+    if name.is_empty() || name.trim() != name || name.chars().any(char::is_control) || name.len() > 254 {
+        return Err(usage("a name has 1 to 254 bytes, no control characters and no blanks around it"));
+    }
+    Ok(())
+}
+
+/// A password, hashed: typed twice at a terminal, else the first line of standard input.
+fn ask_password() -> Result<String, Failure> {
+    let typed = io::stdin().is_terminal();
+    let password = ask("Password: ", typed)?;
+    if typed && ask("Once more: ", typed)? != password {
+        return Err(usage("that was not the same password twice"));
+    }
+    if password.trim() != password || password.is_empty() {
+        return Err(usage("the password is empty, or has blanks around it, which logins take away"));
+    }
+    password::hash(password.as_bytes()).ok_or_else(|| usage("the password could not be hashed: no memory"))
+}
+
+fn ask(question: &str, typed: bool) -> Result<String, Failure> {
+    if typed {
+        let mut errors = io::stderr().lock();
+        errors.write_all(question.as_bytes()).and_then(|()| errors.flush()).map_err(usage)?;
+    }
+    let line = terminal::without_echo(read_line).map_err(usage)?.map_err(usage)?;
+    if typed {
+        super::complain("");
+    }
+    Ok(line)
+}
+
+/// Up to the end of the line, and no byte further: what follows is somebody else's.
+fn read_line() -> io::Result<String> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    let mut input = io::stdin().lock();
+    while line.len() < LONGEST && input.read(&mut byte)? == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    String::from_utf8(line)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the password is no UTF-8"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is the function that map_err takes")]
+fn usage(problem: impl ToString) -> Failure {
+    Failure::Usage(problem.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is the function that map_err takes")]
+fn negative(problem: impl ToString) -> Failure {
+    Failure::Negative(problem.to_string())
+}
+
+const NO_USER: &str = "there is no user of that name";
+
+/// The longest password that a login takes.
+const LONGEST: usize = 4096;

@@ -1,0 +1,167 @@
+//! What parses in `[auth.issue]`, `[auth.store]` and `[auth.users]` and still makes no sense.
+
+use super::check::Findings;
+use super::{Auth, AuthProvider, Config, DatabaseUrl, KeyUse, UserKind, mount_prefix};
+use std::time::Duration;
+
+pub(super) fn contradictions(config: &Config, findings: &mut Findings<'_>) {
+    let Some(auth) = config.auth.as_ref().filter(|auth| auth.issues()) else { return };
+    if cfg!(not(feature = "issue")) {
+        let message =
+            "this program was built without the feature \"issue\"; build it with that feature, or set false";
+        findings.add("auth.issue.enabled", message);
+    }
+    place(config, auth, findings);
+    provider(auth, findings);
+    lives(auth, findings);
+    hashing(auth, findings);
+    databases(auth, findings);
+}
+
+impl Auth {
+    /// The provider whose tokens are issued; `None` when it is not clear which.
+    pub fn issuing_provider(&self) -> Option<&AuthProvider> {
+        match &self.issue.provider {
+            Some(name) => self.providers.iter().find(|provider| provider.name == *name),
+            None => {
+                let mut signing = self.providers.iter().filter(|provider| signs(provider));
+                signing.next().filter(|_| signing.next().is_none())
+            }
+        }
+    }
+}
+
+fn signs(provider: &AuthProvider) -> bool {
+    provider.keys.iter().any(|key| key.r#use == KeyUse::SignAndVerify)
+}
+
+fn place(config: &Config, auth: &Auth, findings: &mut Findings<'_>) {
+    let prefix = match mount_prefix(&auth.issue.prefix) {
+        Ok(prefix) if prefix == "/" => {
+            return findings
+                .add("auth.issue.prefix", "nothing of the site would be left; write \"/api/token/\"");
+        }
+        Ok(prefix) => prefix,
+        Err(problem) => return findings.add("auth.issue.prefix", problem),
+    };
+    if prefix.contains('%') {
+        findings.add("auth.issue.prefix", "write it decoded, without \"%\"");
+    }
+    if let Some(number) = config.apps.iter().position(|app| app.mount == prefix) {
+        let message = format!("app[{number}] is mounted there too; give one of them another prefix");
+        findings.add("auth.issue.prefix", message);
+    }
+}
+
+fn provider(auth: &Auth, findings: &mut Findings<'_>) {
+    let Some(provider) = auth.issuing_provider() else {
+        let signing = auth.providers.iter().filter(|provider| signs(provider)).count();
+        let message = match (&auth.issue.provider, signing) {
+            (Some(name), _) => format!("there is no provider {name:?}"),
+            (None, 0) => "no provider can sign; give one a key with use = \"sign+verify\"".into(),
+            (None, _) => "several providers can sign; name one".into(),
+        };
+        return findings.add("auth.issue.provider", message);
+    };
+    if !signs(provider) {
+        let message = format!("provider {:?} has no key with use = \"sign+verify\"", provider.name);
+        findings.add("auth.issue.provider", message);
+    }
+    if auth.issue.access > provider.max_lifetime {
+        findings
+            .add("auth.issue.access", "longer than the provider's max_lifetime, so no token would be taken");
+    }
+    let own = [
+        "token_type",
+        "exp",
+        "iat",
+        "nbf",
+        "jti",
+        "sid",
+        "iss",
+        "aud",
+        "cnf",
+        provider.subject_claim.as_str(),
+    ];
+    for claim in auth.issue.extra_claims.keys().filter(|claim| own.contains(&claim.as_str())) {
+        findings.add("auth.issue.extra_claims", format!("{claim} is a claim that the server itself sets"));
+    }
+    if auth.users.kind == UserKind::Own && !auth.issue.extra_claims.is_empty() {
+        findings.add("auth.issue.extra_claims", "the server's own table of users has no such columns");
+    }
+}
+
+fn lives(auth: &Auth, findings: &mut Findings<'_>) {
+    let issue = &auth.issue;
+    for (path, life) in [
+        ("auth.issue.access", issue.access),
+        ("auth.issue.refresh", issue.refresh),
+        ("auth.issue.session_max", issue.session_max),
+    ] {
+        if !(Duration::from_secs(1)..=LONGEST).contains(&life) {
+            findings.add(path, "expected a duration from 1s to 3650d");
+        }
+    }
+    if issue.access > issue.refresh {
+        findings
+            .add("auth.issue.refresh", "shorter than auth.issue.access; a refresh token has to live longer");
+    }
+    if issue.reuse_grace > Duration::from_secs(300) {
+        findings.add("auth.issue.reuse_grace", "more than 5m; a stolen token would be good for so long");
+    }
+    if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&auth.store.stale_max) {
+        findings.add("auth.store.stale_max", "expected a duration from 1s to 1d");
+    }
+}
+
+fn hashing(auth: &Auth, findings: &mut Findings<'_>) {
+    if !(1..=64).contains(&auth.issue.hash_threads) {
+        findings.add("auth.issue.hash_threads", "expected a number from 1 to 64");
+    }
+    if !(1..=10_000).contains(&auth.issue.hash_queue) {
+        findings.add("auth.issue.hash_queue", "expected a number from 1 to 10000");
+    }
+}
+
+fn databases(auth: &Auth, findings: &mut Findings<'_>) {
+    if let Some(DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_)) = auth.store.url {
+        findings.add("auth.store.url", "only sqlite:/// is known here");
+    }
+    let users = &auth.users;
+    match (users.kind, &users.url) {
+        (UserKind::Django, None) => {
+            findings.add(
+                "auth.users.url",
+                "missing; name the project's database: \"sqlite:////srv/app/db.sqlite3\"",
+            );
+        }
+        (UserKind::Django, Some(DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_))) => {
+            findings.add("auth.users.url", "only sqlite:/// is known here");
+        }
+        (UserKind::Own, Some(_)) => {
+            findings.add(
+                "auth.users.url",
+                "kind = \"own\" has its table in auth.store.url; remove this, or set kind = \"django\"",
+            );
+        }
+        (UserKind::Django | UserKind::Own, _) => {}
+    }
+    let columns = [
+        ("auth.users.table", &users.table),
+        ("auth.users.id_column", &users.id_column),
+        ("auth.users.username_column", &users.username_column),
+        ("auth.users.password_column", &users.password_column),
+    ];
+    let more = users.active_column.iter().map(|name| ("auth.users.active_column", name));
+    let claims = auth.issue.extra_claims.values().map(|name| ("auth.issue.extra_claims", name));
+    for (path, name) in columns.into_iter().chain(more).chain(claims) {
+        // It becomes part of a query, quoted.
+        let plain =
+            |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '$' || letter == '.';
+        if name.is_empty() || !name.chars().all(plain) {
+            findings.add(path, format!("{name:?} is no plain name of a table or column"));
+        }
+    }
+}
+
+const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);

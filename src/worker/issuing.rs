@@ -1,0 +1,45 @@
+//! The app that issues tokens, where the configuration asks for it.
+
+use super::BootFailure;
+use super::load::failed;
+use crate::app::App;
+use crate::app::tokens::{PublicKeys, Tokens};
+use crate::auth::Standings;
+use crate::auth::issue::Issuer;
+use crate::auth::store::StorePlace;
+use crate::config::{Config, JWKS_PATH};
+use crate::contract::slot::Slot;
+use crate::router::Place;
+use std::sync::Arc;
+
+/// What issuing adds to a worker.
+pub(super) struct Issuing {
+    /// Where it answers.
+    pub(super) apps: Vec<(Place, Arc<dyn App>)>,
+    /// What is known of those who come with its tokens.
+    pub(super) standings: Arc<dyn Standings>,
+}
+
+/// Opens the store and makes the apps; `None` where no tokens are issued.
+pub(super) fn begin(config: &Config, slot: Slot) -> Result<Option<Issuing>, BootFailure> {
+    let Some(auth) = config.auth.as_ref().filter(|auth| auth.issues()) else { return Ok(None) };
+    let directory = std::env::current_dir()
+        .map_err(|error| BootFailure::new("the directory that the server works in is gone", &error))?;
+    let issuer = Arc::new(Issuer::new(auth, &directory).map_err(|error| failed(error.to_string()))?);
+    if slot == Slot(1)
+        && let Ok(place) = StorePlace::of(auth, &directory)
+    {
+        tracing::info!(store = %place, prefix = auth.issue.prefix, "issuing tokens");
+    }
+    let apps = auth.issue_mounts().into_iter().map(|prefix| {
+        let place = Place { hosts: Vec::new(), prefix: prefix.into() };
+        let app: Arc<dyn App> = if prefix == JWKS_PATH {
+            Arc::new(PublicKeys::new(Arc::clone(&issuer)))
+        } else {
+            Arc::new(Tokens::new(auth, Arc::clone(&issuer)))
+        };
+        (place, app)
+    });
+    let apps = apps.collect();
+    Ok(Some(Issuing { apps, standings: issuer }))
+}

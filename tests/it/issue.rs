@@ -1,0 +1,280 @@
+//! Tokens that the server issues: from a login to its end, in several workers.
+
+use crate::support::client::Answer;
+use crate::support::server::{Folder, config, ferricorn, run};
+use crate::support::{Address, Server, Transport, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::collections::HashSet;
+use std::io::Write;
+use std::process::Stdio;
+use std::thread;
+
+const ISSUE: &str = r#"
+[auth]
+[auth.issue]
+enabled = true
+rotate = true
+[auth.store]
+url = "sqlite:///auth.db"
+[[auth.provider]]
+name = "local"
+[[auth.provider.key]]
+alg = "HS256"
+use = "sign+verify"
+secret_file = "jwt.key"
+[[auth.route]]
+prefix = "/"
+require = "local"
+"#;
+
+#[test]
+fn a_session_lives_from_login_to_logout_in_all_workers() {
+    let server = start(4, ISSUE);
+    let wrong = post(server.address(), "", r#"{"username":"demo","password":"wrong"}"#);
+    assert_eq!(wrong.status, 401);
+    assert_eq!(text(&wrong), r#"{"detail":"No active account found with the given credentials"}"#);
+    let pair = post(server.address(), "", r#"{"username":"demo","password":"correct horse"}"#);
+    assert_eq!((pair.status, pair.field("cache-control")), (200, Some("no-store")));
+    let (access, refresh) = (member(&pair, "access"), member(&pair, "refresh"));
+    assert_eq!(get(server.address(), "/", &access), 200);
+    assert_eq!(get(server.address(), "/", &refresh), 401, "a refresh token opens nothing");
+    let next = post_token(server.address(), "refresh/", "refresh", &refresh);
+    let (access, refresh) = (member(&next, "access"), member(&next, "refresh"));
+    assert_eq!(post_token(server.address(), "verify/", "token", &access).status, 200);
+    let out = post_token(server.address(), "blacklist/", "refresh", &refresh);
+    assert_eq!((out.status, text(&out).as_str()), (200, "{}"));
+    // Whichever worker takes the connection.
+    for _ in 0..3 {
+        until("every worker has heard of the logout", || {
+            (0..16).all(|_| get(server.address(), "/", &access) == 401)
+        });
+    }
+    for path in ["refresh/", "blacklist/"] {
+        let refused = post_token(server.address(), path, "refresh", &refresh);
+        assert_eq!(text(&refused), r#"{"detail":"Token is blacklisted","code":"token_not_valid"}"#);
+    }
+}
+
+#[test]
+fn of_eight_simultaneous_refreshes_of_one_token_all_get_one_successor() {
+    let server = start(4, ISSUE);
+    let mut refresh = member(&log_in(&server), "refresh");
+    for round in 0..100 {
+        let successors: HashSet<String> = thread::scope(|threads| {
+            let running: Vec<_> = (0..8)
+                .map(|_| threads.spawn(|| post_token(server.address(), "refresh/", "refresh", &refresh)))
+                .collect();
+            running.into_iter().map(|thread| member(&thread.join().unwrap(), "refresh")).collect()
+        });
+        assert_eq!(successors.len(), 1, "round {round}");
+        refresh = successors.into_iter().next().unwrap();
+    }
+}
+
+#[test]
+fn killed_workers_lose_no_session_and_bring_none_back() {
+    let server = start(2, ISSUE);
+    let mut chains: Vec<String> = (0..2).map(|_| member(&log_in(&server), "refresh")).collect();
+    let ended = member(&log_in(&server), "refresh");
+    assert_eq!(post_token(server.address(), "logout/", "refresh", &ended).status, 200);
+    for round in 0..10 {
+        chains = thread::scope(|threads| {
+            let running: Vec<_> = chains
+                .iter()
+                .map(|first| {
+                    threads.spawn(|| {
+                        let mut token = first.clone();
+                        for _ in 0..20 {
+                            token = persist(server.address(), &token);
+                        }
+                        token
+                    })
+                })
+                .collect();
+            let worker = &server.living_workers()[round % 2];
+            let _ = kill(Pid::from_raw(worker.pid), Signal::SIGKILL);
+            running.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        until("two workers live", || server.living_workers().len() == 2);
+        let refused = post_token(server.address(), "refresh/", "refresh", &ended);
+        assert_eq!(refused.status, 401, "an ended session came back");
+    }
+}
+
+#[test]
+fn too_many_failed_logins_have_to_wait_and_good_ones_do_not_count() {
+    let server =
+        start(2, &ISSUE.replace("rotate = true", "limit = { per_account = \"2/1h\", per_ip = \"\" }"));
+    for _ in 0..3 {
+        assert_eq!(log_in(&server).status, 200);
+    }
+    let wrong = r#"{"username":"demo","password":"wrong"}"#;
+    for _ in 0..2 {
+        assert_eq!(post(server.address(), "", wrong).status, 401);
+    }
+    let refused = post(server.address(), "", r#"{"username":"demo","password":"correct horse"}"#);
+    assert_eq!(refused.status, 429);
+    let wait: u64 = refused.field("retry-after").unwrap().parse().unwrap();
+    assert!((1..=1800).contains(&wait), "{wait}");
+    let other = post(server.address(), "", r#"{"username":"other","password":"wrong"}"#);
+    assert_eq!(other.status, 401, "another account is another matter");
+}
+
+#[test]
+fn users_are_managed_from_the_command_line() {
+    let server = start(1, ISSUE);
+    let access = member(&log_in(&server), "access");
+    let folder = server.folder();
+    assert!(user(folder, &["list"], "").1.contains("demo  active"));
+    assert_eq!(user(folder, &["add", "demo"], "x\n").0, Some(1), "there is one");
+    assert_eq!(user(folder, &["passwd", "demo"], "another\n").0, Some(0));
+    until("the session has ended with its password", || get(server.address(), "/", &access) == 401);
+    assert_eq!(log_in(&server).status, 401);
+    let credentials = r#"{"username":"demo","password":"another"}"#;
+    let access = member(&post(server.address(), "", credentials), "access");
+    assert_eq!(user(folder, &["disable", "demo"], "").0, Some(0));
+    until("the session of a disabled user has ended", || get(server.address(), "/", &access) == 401);
+    assert_eq!(post(server.address(), "", credentials).status, 401);
+    assert_eq!(user(folder, &["enable", "demo"], "").0, Some(0));
+    let refresh = member(&post(server.address(), "", credentials), "refresh");
+    assert_eq!(user(folder, &["logout", "demo"], "").1, "1 session(s) ended\n");
+    assert_eq!(post_token(server.address(), "refresh/", "refresh", &refresh).status, 401);
+    assert_eq!(user(folder, &["logout", "nobody"], "").0, Some(1));
+}
+
+#[test]
+fn a_new_key_signs_without_a_restart_and_the_old_one_is_believed() {
+    let rotating = ISSUE.replace(
+        "[[auth.provider.key]]\nalg",
+        "[[auth.provider.key]]\nalg = \"HS256\"\nsecret_file = \"old.key\"\n[[auth.provider.key]]\nalg",
+    );
+    let server = start(1, &rotating);
+    let before = log_in(&server);
+    let folder = server.folder();
+    // What was signed with goes on verifying.
+    folder.write("old.key", &folder.read("jwt.key"));
+    folder.write("jwt.key", "another key of thirty-two bytes and more!");
+    let signed = || {
+        let access = member(&log_in(&server), "access");
+        let mut verify = ferricorn(folder);
+        verify.args(["jwt", "verify", "--secret-file", "jwt.key", &access]);
+        run(verify).0 == Some(0)
+    };
+    until("the new key signs", signed);
+    assert_eq!(get(server.address(), "/", &member(&before, "access")), 200);
+    assert_eq!(post_token(server.address(), "refresh/", "refresh", &member(&before, "refresh")).status, 200);
+}
+
+#[test]
+fn sessions_are_listed_and_ended_by_their_user() {
+    let server = start(2, ISSUE);
+    let first = member(&log_in(&server), "access");
+    let second = log_in(&server);
+    let bearer = |method: &str, path: &str, token: &str| {
+        let fields = format!("Host: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n");
+        server.ask(&format!("{method} /api/token/{path} HTTP/1.1\r\n{fields}\r\n"))
+    };
+    let listed: Value = serde_json::from_str(&text(&bearer("GET", "sessions/", &first))).unwrap();
+    let sessions = listed["sessions"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2);
+    let others: Vec<&Value> = sessions.iter().filter(|session| session["current"] == false).collect();
+    let id = others[0]["id"].as_str().unwrap();
+    assert_eq!(bearer("DELETE", &format!("sessions/{id}/"), &first).status, 200);
+    assert_eq!(bearer("DELETE", &format!("sessions/{id}"), &first).status, 404);
+    assert_eq!(post_token(server.address(), "refresh/", "refresh", &member(&second, "refresh")).status, 401);
+    assert_eq!(bearer("GET", "sessions/", "nonsense").status, 401);
+    assert_eq!(bearer("DELETE", "sessions/", &first).status, 200);
+    until("all sessions have ended", || bearer("GET", "sessions/", &first).status == 401);
+}
+
+#[test]
+fn without_its_store_nobody_logs_in_and_access_closes_in_time() {
+    let closing = ISSUE.replace("[[auth.provider]]", "stale_max = \"1s\"\n[[auth.provider]]");
+    let server = start(1, &closing);
+    let pair = log_in(&server);
+    let folder = server.folder();
+    std::fs::rename(folder.path("auth.db"), folder.path("away.db")).unwrap();
+    std::fs::create_dir(folder.path("auth.db")).unwrap();
+    let refused = post_token(server.address(), "refresh/", "refresh", &member(&pair, "refresh"));
+    assert_eq!(refused.status, 503);
+    assert!(refused.field("retry-after").is_some() && refused.field("www-authenticate").is_none());
+    assert_eq!(log_in(&server).status, 503);
+    let access = member(&pair, "access");
+    until("the store is too long away", || get(server.address(), "/", &access) == 503);
+    server.wait_for("the store of sessions cannot be used");
+    std::fs::remove_dir(folder.path("auth.db")).unwrap();
+    std::fs::rename(folder.path("away.db"), folder.path("auth.db")).unwrap();
+    until("the store is there again", || get(server.address(), "/", &access) == 200);
+    assert_eq!(post_token(server.address(), "refresh/", "refresh", &member(&pair, "refresh")).status, 200);
+}
+
+/// Exchanges a token until there is an answer: what a client does whose connection has gone.
+fn persist(address: &Address, token: &str) -> String {
+    let mut successor = None;
+    until("the token is exchanged", || {
+        let request = posted("refresh/", "application/json", &format!(r#"{{"refresh":"{token}"}}"#));
+        successor = address.ask(&request).ok().filter(|answer| answer.status == 200);
+        successor.is_some()
+    });
+    member(&successor.unwrap(), "refresh")
+}
+
+/// A server with the user `demo`.
+fn start(workers: u16, more: &str) -> Server {
+    let folder = Folder::new();
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, workers, more));
+    let mut keygen = ferricorn(&folder);
+    keygen.args(["jwt", "keygen", "--alg", "HS256", "--out", "jwt.key"]);
+    assert_eq!(run(keygen).0, Some(0));
+    folder.write("old.key", "yesterday's key, of thirty-two bytes and more");
+    let added = user(&folder, &["add", "demo"], "correct horse\n");
+    assert_eq!(added.0, Some(0), "{added:?}");
+    Server::in_folder(folder)
+}
+
+fn user(folder: &Folder, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut command = ferricorn(folder);
+    command.arg("user").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &errors)
+}
+
+fn log_in(server: &Server) -> Answer {
+    post(server.address(), "", r#"{"username":"demo","password":"correct horse"}"#)
+}
+
+fn post_token(address: &Address, path: &str, name: &str, token: &str) -> Answer {
+    post(address, path, &format!(r#"{{"{name}":"{token}"}}"#))
+}
+
+#[track_caller]
+fn post(address: &Address, path: &str, json: &str) -> Answer {
+    address.ask(&posted(path, "application/json", json)).expect("an answer")
+}
+
+fn posted(path: &str, media_type: &str, content: &str) -> String {
+    let length = content.len();
+    let fields =
+        format!("Host: a\r\nConnection: close\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\n");
+    format!("POST /api/token/{path} HTTP/1.1\r\n{fields}\r\n{content}")
+}
+
+fn get(address: &Address, path: &str, token: &str) -> u16 {
+    let fields = format!("Host: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n");
+    address.ask(&format!("GET {path} HTTP/1.1\r\n{fields}\r\n")).expect("an answer").status
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.content.clone()).expect("text")
+}
+
+#[track_caller]
+fn member(answer: &Answer, name: &str) -> String {
+    let value: Value = serde_json::from_slice(&answer.content).expect("JSON");
+    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer:?}")).to_owned()
+}
