@@ -41,6 +41,10 @@
 //! ([`app::calls`], `worker/relay.rs`). So nothing waits behind a blocked call while any worker is idle, and Python
 //! code runs on the same few threads throughout.
 //!
+//! When no worker is idle a request waits where it is (`app/calls/waitlist.rs`), since only there it is known how old it
+//! is and whether its client has left; the workers tell each other through the scoreboard who is idle and where calls
+//! wait (`worker/siblings.rs`).
+//!
 //! # What a Rust program does
 //! It hands [`Server::new`] a constructor and calls [`Server::run`], which becomes the master:
 //! ```no_run

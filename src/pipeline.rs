@@ -1,7 +1,7 @@
 //! One request, told as a list: the order of the lines is the order of things.
 #![forbid(unsafe_code)]
 
-use crate::app::{AppError, CallLimits, CutOff};
+use crate::app::{AppError, CallLimits, CutOff, Shed};
 use crate::contract::entry::Stage;
 use crate::contract::inflight::{Arrival, Board, Flight};
 use crate::contract::quarantine::Suspect;
@@ -10,6 +10,7 @@ use crate::middleware::access_log::{AccessLog, Entry};
 use crate::middleware::bearer::{self, Asked, Authenticator};
 use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::{RouteLimits, RouteTable};
+use crate::middleware::overload::Overload;
 use crate::middleware::quarantine::Quarantine;
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::times::Times;
@@ -53,6 +54,8 @@ pub struct Pipeline {
     pub times: Option<Times>,
     /// Told of every request, for counting.
     pub count_request: Box<dyn Fn() + Send + Sync>,
+    /// Counts what is not served because there is too much, and says so.
+    pub overload: Overload,
     /// Offers a connection to the other workers.
     pub relay: Box<Relay>,
     /// The requests in flight, for whoever asks and for the case of a crash.
@@ -121,7 +124,7 @@ impl Handler for Pipeline {
     async fn respond(&self, route: Route, request: Request, patience: Patience) -> Answer<Route> {
         let Some(mounted) = self.router.mounted(route.mount) else { return Answer::Response(not_found()) };
         let (id, received) = (request.context.id, request.context.received);
-        let limits = CallLimits { time: route.limits.time, patience };
+        let limits = CallLimits { time: route.limits.time, queue: route.limits.queue, patience };
         let attempt = match (&self.quarantine, route.suspect) {
             (Some(quarantine), Some(suspect)) => match quarantine.attempt(suspect).await {
                 Ok(attempt) => attempt,
@@ -139,6 +142,8 @@ impl Handler for Pipeline {
                 (None, _) | (_, None) => response,
             },
             Err(AppError::Busy(request)) => return Answer::Busy(route, request),
+            // Neither the app nor a successor that is tried out can do anything for it.
+            Err(AppError::Shed(why, wait)) => return self.shed(why, wait),
             Err(AppError::TooSlow(limit)) => {
                 self.say_too_slow(id, limit);
                 too_slow()
@@ -235,6 +240,14 @@ impl Pipeline {
         quarantine.judge(head).inspect_err(|response| {
             self.refusals.note(response.status(), "it has ended workers (workers.quarantine)", context);
         })
+    }
+
+    fn shed<R>(&self, why: Shed, wait: Duration) -> Answer<R> {
+        self.overload.note(why);
+        match why {
+            Shed::Full | Shed::Late => Answer::Response(Overload::response(wait)),
+            Shed::Gone => Answer::Nothing,
+        }
     }
 
     fn say_too_slow(&self, id: RequestId, limit: Duration) {

@@ -22,6 +22,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "tests" / "python")]
 
 import disturb  # noqa: E402
 import endurance  # noqa: E402
+import overload  # noqa: E402
 import report  # noqa: E402
 from judge import judge  # noqa: E402
 from sites import Site  # noqa: E402
@@ -140,6 +141,15 @@ def run_long(options):
     return rows
 
 
+def play_all(options):
+    """What was asked for, as rows."""
+    if options.overload:
+        return overload.run(options, say)
+    if options.reloads or options.closes:
+        return run_long(options)
+    return disturb_all(options)
+
+
 def say(options, text):
     """To standard output, unless JSON goes there."""
     print(text, file=sys.stderr if options.json == "-" else sys.stdout, flush=True)
@@ -163,6 +173,9 @@ def arguments():
     parser.add_argument("--native", type=Path, default=ROOT / "target" / "release" / "ferricorn")
     parser.add_argument("--wheel", type=Path, default=Path(sysconfig.get_path("scripts")) / "ferricorn")
     parser.add_argument("--reloads", type=int, help="instead of all that: so many reloads, and what has grown")
+    parser.add_argument("--overload", action="store_true", help="instead of all that: three times what the server can do")
+    parser.add_argument("--deadline-ms", type=float, default=1000, help="how long clients of --overload wait")
+    parser.add_argument("--overload-config", metavar="TOML", default="", help="appended to the configuration of --overload")
     parser.add_argument("--closes", type=int, help="instead of all that: so many abrupt closes, and what has grown")
     return parser.parse_args()
 
@@ -175,10 +188,11 @@ def main():
     if options.realtime:
         # sched(7): inherited by everything that is started.
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    for app, _ in stages(options):
+    apps = ["wsgi"] if options.overload else [app for app, _ in stages(options)]
+    for app in apps:
         if not os.access(program(app, options), os.X_OK):
             raise SystemExit(f"{program(app, options)} is missing: run `make build`")
-    rows = run_long(options) if options.reloads or options.closes else disturb_all(options)
+    rows = play_all(options)
     if options.json == "-":
         print(json.dumps(rows))
     elif options.json:

@@ -60,8 +60,8 @@ os.execv(sys.argv[2], sys.argv[2:])
 class Site:
     """`ferricorn serve` in a directory of its own, listening on TCP and on UNIX."""
 
-    def __init__(self, program, app, sockets, workers):
-        self.app, self.sockets, self.count = app, sockets, workers
+    def __init__(self, program, app, sockets, workers, config=""):
+        self.app, self.sockets, self.count, self.config = app, sockets, workers, config
         self.directory = Path(tempfile.mkdtemp(prefix="ferricorn-stress-"))
         self.program, self.mark = Path(program).resolve(), uuid.uuid4().hex
         self.fronts, self.handed, self.process = [], [], None
@@ -137,7 +137,7 @@ class Site:
             jitter=max_requests // 4,
             app=NATIVE_APP if self.app == "native" else WSGI_APP,
         )
-        (self.directory / "ferricorn.toml").write_text(text + more)
+        (self.directory / "ferricorn.toml").write_text(text + self.config + more)
 
     def signal(self, number):
         """Sends a signal to the master."""

@@ -40,6 +40,13 @@ pub(super) fn text(site: &Site) -> String {
     page.counter("requests_total", "Requests received by workers.", &[("", totals.requests)]);
     page.counter("connections_total", "Connections taken by workers.", &[("", totals.connections)]);
     page.gauge("connections_open", "Connections open now.", &[("", totals.open)]);
+    page.gauge("requests_waiting", "Requests that wait for an app thread now.", &[("", totals.waiting)]);
+    let shed = [
+        ("reason=\"full\"", totals.shed_full),
+        ("reason=\"late\"", totals.shed_late),
+        ("reason=\"gone\"", totals.shed_gone),
+    ];
+    page.counter("requests_shed_total", "Requests that were not served because there were too many.", &shed);
     let figure = |figure| scoreboard.figure(figure).load(Ordering::Relaxed);
     let reloads = [
         ("outcome=\"done\"", figure(Figure::ReloadsDone)),

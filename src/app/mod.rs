@@ -18,6 +18,7 @@ pub mod static_files;
 pub mod tokens;
 
 pub use body::Body;
+pub use calls::Shed;
 pub use native::{Status, native};
 pub use place::Place;
 pub use service::{ConnectInfo, ServiceApp};
@@ -89,6 +90,8 @@ pub type MakeApps = dyn Fn(WorkerInfo) -> BoxFuture<'static, Result<OwnApps, Box
 pub struct CallLimits {
     /// Time in the app; zero: no limit.
     pub time: Duration,
+    /// Time that it may wait for the app; zero: no limit.
+    pub queue: Duration,
     /// Whether the request may come back as [`AppError::Busy`].
     pub patience: Patience,
 }
@@ -105,6 +108,9 @@ pub enum AppError {
     /// The call was ended from outside, which is in the log already.
     #[error("{0}")]
     CutOff(CutOff),
+    /// It was not tried: there is more to do than can be done. How long others have waited for their turn.
+    #[error("the server is overloaded")]
+    Shed(Shed, Duration),
     /// No thread was free to enter the app: the request comes back untouched, to be served elsewhere.
     #[error("no app thread is free")]
     Busy(Box<Request>),

@@ -80,7 +80,8 @@ fn request(content: Content) -> Request {
     request
 }
 
-const LIMITS: CallLimits = CallLimits { time: Duration::ZERO, patience: crate::protocol::Patience::Wait };
+const LIMITS: CallLimits =
+    CallLimits { time: Duration::ZERO, queue: Duration::ZERO, patience: crate::protocol::Patience::Wait };
 
 async fn call(script: impl Fn() -> Script + Send + Sync + 'static) -> Result<Response, AppError> {
     let service = Answers(Arc::new(move |_| script()));

@@ -121,6 +121,7 @@ impl Build {
             methods: Vec::new(),
             body: None,
             timeout: None,
+            queue: None,
             length_required: false,
         };
         let route = self.item(blank, ROUTE_KEYS, (&at, &[]), item)?;

@@ -175,6 +175,8 @@ pub struct Limits {
     pub response_buffer: ByteSize,
     /// Connections per worker. Default: 10000. Past it: connections wait in the queue.
     pub connections: u32,
+    /// Requests per worker that wait for an app thread. Default: 10000. Past it: 503.
+    pub queue: u32,
 }
 
 /// `[timeouts]`
@@ -189,6 +191,10 @@ pub struct Timeouts {
     /// Time a request may spend in the app: until the head of its response, then from piece to piece. Default: 30 s;
     /// 0 = no limit. Past it: 504, or the end of a response that has begun.
     pub request: Duration,
+    /// Time a request may wait for an app thread. Default: 30 s; 0 = no limit. Past it: 503.
+    pub queue: Duration,
+    /// From which wait on a long queue is served from its other end. Default: 500 ms; 0 = never.
+    pub overload: Duration,
     /// Between two writes that a client accepts. Default: 60 s.
     pub write: Duration,
     /// Time running requests have to end when a worker leaves. Default: 30 s.
@@ -373,6 +379,8 @@ pub struct Route {
     pub body: Option<ByteSize>,
     /// Replaces `timeouts.request`.
     pub timeout: Option<Duration>,
+    /// Replaces `timeouts.queue`.
+    pub queue: Option<Duration>,
     /// Requests with content must say its length beforehand, else 411.
     pub length_required: bool,
 }

@@ -169,7 +169,14 @@ fn item<T>((header, at): (&str, &str), keys: &[Key<T>], (value, blank): (&T, &T)
 }
 
 pub(super) fn blank_route() -> Route {
-    Route { prefix: String::new(), methods: Vec::new(), body: None, timeout: None, length_required: false }
+    Route {
+        prefix: String::new(),
+        methods: Vec::new(),
+        body: None,
+        timeout: None,
+        queue: None,
+        length_required: false,
+    }
 }
 
 /// A value on one line; TOML's own printer breaks long texts.

@@ -32,6 +32,12 @@ pub enum Figure {
     ReloadsStopped,
     /// Admin processes started.
     AdminStarts,
+    /// Requests that ended workers did not serve because too many waited.
+    ShedFullBefore,
+    /// The same because they had waited too long.
+    ShedLateBefore,
+    /// The same because their clients had left.
+    ShedGoneBefore,
 }
 
 /// What all workers have counted.
@@ -43,6 +49,14 @@ pub struct Totals {
     pub connections: u64,
     /// Connections open now.
     pub open: u64,
+    /// Requests that wait for an app thread now.
+    pub waiting: u64,
+    /// Requests that were not served because too many waited.
+    pub shed_full: u64,
+    /// The same because they had waited too long.
+    pub shed_late: u64,
+    /// The same because their clients had left.
+    pub shed_gone: u64,
 }
 
 impl Scoreboard {
@@ -88,6 +102,9 @@ impl Scoreboard {
         self.figure(Figure::Version).fetch_add(1, Ordering::AcqRel);
         keep(Figure::RequestsBefore, record.requests_total());
         keep(Figure::ConnectionsBefore, record.connections_total());
+        keep(Figure::ShedFullBefore, record.shed_full());
+        keep(Figure::ShedLateBefore, record.shed_late());
+        keep(Figure::ShedGoneBefore, record.shed_gone());
         record.set_state(WorkerState::Free);
         self.figure(Figure::Version).fetch_add(1, Ordering::AcqRel);
     }
@@ -100,12 +117,20 @@ impl Scoreboard {
             totals = Totals {
                 requests: self.figure(Figure::RequestsBefore).load(Ordering::Acquire),
                 connections: self.figure(Figure::ConnectionsBefore).load(Ordering::Acquire),
+                shed_full: self.figure(Figure::ShedFullBefore).load(Ordering::Acquire),
+                shed_late: self.figure(Figure::ShedLateBefore).load(Ordering::Acquire),
+                shed_gone: self.figure(Figure::ShedGoneBefore).load(Ordering::Acquire),
                 open: 0,
+                waiting: 0,
             };
             for record in self.records() {
                 totals.requests += record.requests_total().load(Ordering::Acquire);
                 totals.connections += record.connections_total().load(Ordering::Acquire);
                 totals.open += record.connections_open().load(Ordering::Acquire);
+                totals.waiting += record.waiting().load(Ordering::Acquire);
+                totals.shed_full += record.shed_full().load(Ordering::Acquire);
+                totals.shed_late += record.shed_late().load(Ordering::Acquire);
+                totals.shed_gone += record.shed_gone().load(Ordering::Acquire);
             }
             if before.is_multiple_of(2) && before == self.figure(Figure::Version).load(Ordering::Acquire) {
                 break;
@@ -117,7 +142,7 @@ impl Scoreboard {
 }
 
 /// Number of [`Figure`]s.
-pub(super) const FIGURES: usize = Figure::AdminStarts as usize + 1;
+pub(super) const FIGURES: usize = Figure::ShedGoneBefore as usize + 1;
 
 /// How often a reader tries to find the table at rest; the master needs a few instructions.
 const READING_TRIES: usize = 1000;
@@ -135,13 +160,14 @@ mod tests {
             board.record(index).claim(Slot(1), Generation(1));
             board.record(index).requests_total().fetch_add(requests, Ordering::Relaxed);
             board.record(index).connections_total().fetch_add(2, Ordering::Relaxed);
+            board.record(index).shed_late().fetch_add(1, Ordering::Relaxed);
             board.record(index).connections_open().fetch_add(1, Ordering::Relaxed);
             let with = board.totals();
             assert_eq!(with.open, 1);
             board.retire(index);
             assert_eq!(board.totals(), Totals { open: 0, ..with });
         }
-        assert_eq!(board.totals(), Totals { requests: 7, connections: 4, open: 0 });
+        assert_eq!(board.totals(), Totals { requests: 7, connections: 4, shed_late: 2, ..Totals::default() });
         assert_eq!(board.records().count(), 0);
     }
 

@@ -11,6 +11,7 @@ pub mod handoff;
 pub mod inflight;
 pub mod inquiry;
 pub mod key_table;
+mod load;
 pub mod message;
 pub mod metrics;
 pub mod quarantine;

@@ -46,7 +46,7 @@ pub enum WorkerState {
 /// One worker process.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
-    fields: &'a [AtomicU64],
+    pub(super) fields: &'a [AtomicU64],
 }
 
 impl RecordIndex {
@@ -253,7 +253,7 @@ impl<'a> Record<'a> {
 
     /// What `tally` keeps.
     pub(super) fn tally_words(self) -> &'a [AtomicU64] {
-        &self.fields[TALLY..]
+        &self.fields[TALLY..LOAD]
     }
 
     /// When the process was started, in seconds since 1970. Written by the master.
@@ -318,8 +318,10 @@ const STARTED: usize = 7;
 const BEAT: usize = 8;
 /// From here on they are `tally`'s. A program that has none of that leaves zeros.
 const TALLY: usize = 9;
-/// Two cache lines, so that workers do not write into each other's.
-const FIELDS: usize = 16;
+/// From here on they are `load`'s.
+pub(super) const LOAD: usize = 16;
+/// Three cache lines, so that workers do not write into each other's.
+const FIELDS: usize = 24;
 
 /// Values of a slot's word; 0: it has no sockets.
 const VACANT: u64 = 1;

@@ -18,6 +18,8 @@ pub struct RouteLimits {
     pub body: u64,
     /// Time in the app; zero: no limit.
     pub time: Duration,
+    /// Time that it may wait for the app; zero: no limit.
+    pub queue: Duration,
     /// Whether content must say its length beforehand.
     pub length_required: bool,
 }
@@ -25,13 +27,18 @@ pub struct RouteLimits {
 impl RouteTable {
     /// The limits of a configuration.
     pub fn new(config: &Config) -> Self {
-        let general =
-            RouteLimits { body: config.limits.body.0, time: config.timeouts.request, length_required: false };
+        let general = RouteLimits {
+            body: config.limits.body.0,
+            time: config.timeouts.request,
+            queue: config.timeouts.queue,
+            length_required: false,
+        };
         let issuing = config.auth.iter().flat_map(Auth::issue_mounts).map(|prefix| Route {
             prefix: prefix.into(),
             methods: Vec::new(),
             body: Some(CREDENTIALS),
             timeout: None,
+            queue: None,
             length_required: false,
         });
         Self { general, routes: issuing.chain(config.routes.iter().cloned()).collect() }
@@ -45,6 +52,7 @@ impl RouteTable {
         RouteLimits {
             body: route.body.map_or(self.general.body, |size| size.0),
             time: route.timeout.unwrap_or(self.general.time),
+            queue: route.queue.unwrap_or(self.general.queue),
             length_required: route.length_required,
         }
     }
@@ -69,12 +77,15 @@ mod tests {
             methods: methods.iter().map(ToString::to_string).collect(),
             body: Some(ByteSize(body)),
             timeout: None,
+            queue: Some(Duration::from_secs(body)),
             length_required: true,
         };
         let routes = vec![route("/a/", &["PUT"], 1), route("/a", &[], 2)];
         let table = RouteTable::new(&Config { routes, ..Config::default() });
         assert_eq!(table.find(&Method::PUT, b"/a/b").body, 1);
         assert_eq!(table.find(&Method::GET, b"/a").body, 2);
+        assert_eq!(table.find(&Method::GET, b"/a").queue, Duration::from_secs(2));
+        assert_eq!(table.find(&Method::GET, b"/").queue, Config::default().timeouts.queue);
         assert_eq!(table.find(&Method::GET, b"/ab").body, 1 << 30);
         assert!(!table.find(&Method::GET, b"/ab").length_required);
     }

@@ -27,6 +27,7 @@ mod key_files;
 #[cfg(feature = "jwt")]
 mod keyring;
 pub mod limits;
+pub mod overload;
 #[cfg(feature = "jwt")]
 mod policy;
 pub mod quarantine;

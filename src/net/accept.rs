@@ -134,8 +134,17 @@ fn accept_unix_now(listener: &UnixListener, path: &Arc<PathBuf>) -> Option<Conne
     Some(from_unix(UnixStream::from_std(stream).ok()?, Arc::clone(path)))
 }
 
-/// Accepts until the caller stops it, and gives each connection to `serve`; waits for `gate` before each.
-pub async fn run<G: Future<Output = ()>>(
+/// What a worker may take from a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// The next connection, when it comes.
+    Next,
+    /// Those that wait, none that comes later.
+    Waiting,
+}
+
+/// Accepts until the caller stops it, and gives each connection to `serve`; asks `gate` before.
+pub async fn run<G: Future<Output = Gate>>(
     acceptor: impl Borrow<Acceptor>,
     limit: u32,
     drain: Arc<Drain>,
@@ -145,7 +154,14 @@ pub async fn run<G: Future<Output = ()>>(
     let mut exhausted = false;
     loop {
         drain.wait_below(limit).await;
-        gate().await;
+        if gate().await == Gate::Waiting {
+            while drain.open() < limit
+                && let Some(connection) = acceptor.borrow().accept_now()
+            {
+                serve(connection);
+            }
+            continue;
+        }
         match acceptor.borrow().accept().await {
             Ok(connection) => {
                 exhausted = false;

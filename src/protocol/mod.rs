@@ -161,6 +161,8 @@ pub enum Answer<R> {
     Response(Response),
     /// Nobody here is free; the request, untouched.
     Busy(R, Box<Request>),
+    /// Nobody waits for the answer any more.
+    Nothing,
 }
 
 /// What is kept of a request for the logs while an app has it.
@@ -249,6 +251,8 @@ pub struct Begun {
     pub content: Content,
     /// Whatever followed.
     pub rest: BytesMut,
+    /// Since when it waits, in nanoseconds of [`monotonic_ns`](crate::sys::clock::monotonic_ns).
+    pub since_ns: u64,
 }
 
 /// Whether a connection went to another worker.

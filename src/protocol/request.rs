@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::fmt;
 use std::fs::File;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -102,6 +103,11 @@ pub struct RequestContext {
     pub mount: Arc<str>,
     /// When the head was complete.
     pub received: Instant,
+    /// When the request was complete, on the clock of all processes; `None`: when the head was.
+    pub waits_since: Option<u64>,
+    /// The connection's descriptor, to see whether the client is still there. Open for as long as somebody waits for the
+    /// answer; `None` where there is no connection.
+    pub socket: Option<RawFd>,
     /// Its place in the table of requests in flight.
     pub flight: Flight,
 }
@@ -266,6 +272,8 @@ impl Request {
             identity: None,
             mount: Arc::from(""),
             received: Instant::now(),
+            waits_since: None,
+            socket: None,
             flight: Flight::unnoted(),
         };
         Self { head: Box::new(head), content: Content::Empty, context, upgrade: None }

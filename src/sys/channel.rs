@@ -5,6 +5,7 @@
 use super::process::Pid;
 use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixCredentials,
     recvmsg, sendmsg, setsockopt, socketpair, sockopt,
@@ -95,6 +96,18 @@ pub fn send(channel: BorrowedFd<'_>, message: &[u8], descriptors: &[BorrowedFd<'
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Bytes of memory that the messages take which this end has sent and nobody has received yet (tcp(7), SIOCOUTQ, which
+/// UNIX sockets have as well).
+///
+/// # Errors
+/// None that ioctl(2) can give for such a socket.
+pub fn outstanding(channel: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (the same number as TIOCOUTQ) writes one int, which is ours.
+    let done = unsafe { libc::ioctl(channel.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if done == 0 { Ok(usize::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Has the kernel name the sender of each message that is received from now on, or not (SO_PASSCRED, unix(7)).
@@ -253,6 +266,21 @@ mod tests {
         }
         assert!(matches!(receive(other.as_fd()).unwrap(), Received::Closed));
         assert_eq!(send(other.as_fd(), b"x", &[]).unwrap(), Sent::Closed);
+    }
+
+    #[test]
+    fn what_nobody_has_received_is_outstanding() {
+        let (one, other) = pair().unwrap();
+        assert_eq!(outstanding(one.as_fd()).unwrap(), 0);
+        send(one.as_fd(), &[7; 100], &[]).unwrap();
+        let first = outstanding(one.as_fd()).unwrap();
+        assert!((100..4096).contains(&first), "{first}");
+        send(one.as_fd(), &[7; 100], &[]).unwrap();
+        assert_eq!(outstanding(one.as_fd()).unwrap(), 2 * first);
+        for _ in 0..2 {
+            receive(other.as_fd()).unwrap();
+        }
+        assert_eq!(outstanding(one.as_fd()).unwrap(), 0);
     }
 
     #[test]

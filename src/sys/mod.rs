@@ -20,6 +20,7 @@ pub mod memory_file;
 pub mod memory_use;
 pub mod openat;
 pub mod poll;
+pub mod presence;
 pub mod privileges;
 pub mod process;
 pub mod process_group;

@@ -3,7 +3,7 @@
 use crate::app::calls::CallQueue;
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::scoreboard::{Record, Scoreboard, WorkerState};
-use crate::net::accept::{self, Acceptor};
+use crate::net::accept::{self, Acceptor, Gate};
 use crate::net::listeners::{Listener, ListenerSet};
 use crate::net::{Connection, Drain};
 use crate::protocol::Opening;
@@ -119,16 +119,28 @@ impl Acceptors {
             Listener::PerSlot { sockets, .. } => {
                 let socket = sockets.get(&slot).ok_or(io::ErrorKind::NotFound)?;
                 let acceptor = Acceptor::tcp(socket.as_fd())?;
-                Ok(tokio::spawn(accept::run(acceptor, limit, drain, || std::future::ready(()), serve)))
+                Ok(tokio::spawn(accept::run(
+                    acceptor,
+                    limit,
+                    drain,
+                    || std::future::ready(Gate::Next),
+                    serve,
+                )))
             }
             Listener::Closed(_) => Err(io::ErrorKind::InvalidInput.into()),
             Listener::Shared { .. } => {
                 let acceptor = shared(listener)?;
                 let calls = Arc::clone(&self.calls);
-                // One queue for all: it is left to the others while no thread is free here.
+                // One queue for all: it is left to the others while no thread is free here. What none of them has taken after
+                // a while is taken all the same: nobody can see how old it is while the kernel has it.
                 let gate = move || {
                     let calls = Arc::clone(&calls);
-                    async move { calls.wait_free().await }
+                    async move {
+                        match tokio::time::timeout(LEFT_TO_OTHERS, calls.wait_free()).await {
+                            Ok(()) => Gate::Next,
+                            Err(_) => Gate::Waiting,
+                        }
+                    }
                 };
                 Ok(tokio::spawn(accept::run(acceptor, limit, drain, gate, serve)))
             }
@@ -167,6 +179,9 @@ fn shared(listener: &Listener) -> io::Result<Acceptor> {
         SocketName::Unix(path) => Acceptor::unix(socket.as_fd(), Arc::new(path.clone().unwrap_or_default())),
     }
 }
+
+/// How long a connection at a shared address waits at most for a worker with a free app thread.
+const LEFT_TO_OTHERS: Duration = Duration::from_millis(20);
 
 /// For handshakes whose last packet is still on its way when an address stops taking new ones: longer than a round trip.
 const ARRIVING: Duration = Duration::from_secs(1);

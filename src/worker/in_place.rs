@@ -3,14 +3,14 @@
 use super::BootFailure;
 use super::keys::Keeper;
 use super::load::{self, Ties};
-use crate::app::calls::{CallQueue, Moves};
+use crate::app::calls::{Alone, CallQueue};
 use crate::app::{MakeApps, Status, WorkerInfo};
 use crate::config::Config;
 use crate::contract::inflight::Board;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
-use crate::net::accept::{self, Acceptor};
+use crate::net::accept::{self, Acceptor, Gate};
 use crate::net::{Connection, Departure, Drain};
 use crate::pipeline::Pipeline;
 use crate::protocol::h1::{self, Settings};
@@ -33,7 +33,7 @@ pub async fn serve_in_place(
     let metrics = Metrics::alone().map_err(|error| error.to_string())?;
     let own =
         make(WorkerInfo::new((1, 1), drain.watch(), metrics)).await.map_err(|error| error.to_string())?;
-    let calls = CallQueue::new(1, Moves::Never);
+    let calls = CallQueue::new(1, load::queue_rules(config), Alone);
     let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
     let loading =
         load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own, loaded: None };
@@ -42,6 +42,7 @@ pub async fn serve_in_place(
     let looked_after = Keeper::of(&keys);
     let ties = Ties {
         count_request: Box::new(|| {}),
+        count_shed: Box::new(|_| {}),
         relay: Box::new(|_, _| Relayed::Stayed),
         is_ready: Box::new(|| true),
         board,
@@ -65,7 +66,7 @@ pub async fn serve_in_place(
         &acceptor,
         config.limits.connections,
         Arc::clone(&drain),
-        || std::future::ready(()),
+        || std::future::ready(Gate::Next),
         |connection| service.serve(connection),
     );
     tokio::select! {

@@ -2,10 +2,10 @@
 
 use super::BootFailure;
 use super::mold::Loaded;
-use crate::app::calls::CallQueue;
+use crate::app::calls::{CallQueue, QueueRules};
 use crate::app::collected::{Collection, Verdict};
 use crate::app::static_files::StaticFiles;
-use crate::app::{App, OwnApps, Status, native};
+use crate::app::{App, OwnApps, Shed, Status, native};
 use crate::config::{AppTarget, Auth, Config, FileRules, HostPattern};
 use crate::contract::exit::ExitReason;
 use crate::contract::inflight::Board;
@@ -17,6 +17,7 @@ use crate::middleware::access_log::AccessLog;
 use crate::middleware::bearer::Authenticator;
 use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::RouteTable;
+use crate::middleware::overload::Overload;
 use crate::middleware::quarantine::Quarantine;
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::times::Times;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 /// What ties a pipeline to the process around it.
 pub(super) struct Ties {
     pub(super) count_request: Box<dyn Fn() + Send + Sync>,
+    pub(super) count_shed: Box<dyn Fn(Shed) + Send + Sync>,
     pub(super) relay: Box<Relay>,
     /// Whether the whole server is ready.
     pub(super) is_ready: Box<dyn Fn() -> bool + Send + Sync>,
@@ -67,6 +69,7 @@ pub(super) fn pipeline(config: &Config, apps: Apps, ties: Ties) -> Result<Pipeli
         refusals: RefusalLog::default(),
         times: ties.times,
         count_request: ties.count_request,
+        overload: Overload::new(ties.count_shed),
         relay: ties.relay,
         board: ties.board,
         ledger: ties.ledger,
@@ -88,6 +91,12 @@ fn authenticator(
     let directory =
         std::env::current_dir().map_err(|error| failed(format!("no working directory: {error}")))?;
     authenticator.fetching(keys, &directory, want_keys).map_err(|error| failed(error.to_string()))
+}
+
+/// What may wait for app threads.
+pub(super) fn queue_rules(config: &Config) -> QueueRules {
+    let length = usize::try_from(config.limits.queue).unwrap_or(usize::MAX);
+    QueueRules { length, overload: config.timeouts.overload }
 }
 
 /// The apps, and what they have to say about tokens.

@@ -13,12 +13,13 @@ mod orders;
 mod relay;
 mod retirement;
 mod runtime;
+mod siblings;
 mod warm_up;
 
 pub use in_place::serve_in_place;
 pub use mold::Mold;
 
-use crate::app::calls::{CallQueue, Moves};
+use crate::app::calls::{Alone, CallQueue};
 use crate::app::{MakeApps, Status};
 use crate::config::{Config, Preload};
 use crate::contract::exit::ExitReason;
@@ -65,7 +66,7 @@ fn must_survive_forks(config: &Config) -> bool {
 /// # Errors
 /// The exit code and what the operator should read.
 pub fn try_apps(config: &Config) -> Result<(), (ExitReason, String)> {
-    let calls = CallQueue::new(1, Moves::Never);
+    let calls = CallQueue::new(1, load::queue_rules(config), Alone);
     let status: Status = Arc::new(String::new);
     let loading = load::Loading {
         slot: Slot(1),

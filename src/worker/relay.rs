@@ -1,6 +1,7 @@
 //! Connections that change hands between workers.
 //!
-//! A message is the length of a request's head (u32), of its content (u64), the head, the content where it fits, and
+//! A message is the length of a request's head (u32), of its content (u64), since when it waits (u64, nanoseconds of the
+//! clock of all processes), the head, the content where it fits, and
 //! whatever was received after it; without a head it is an idle connection. Two descriptors come with it: the connection's, and that of a file with the content
 //! where it does not fit. Numbers are in the byte order of the machine, which both sides share.
 
@@ -9,11 +10,13 @@ use crate::contract::message::Report;
 use crate::net::{Connection, accept};
 use crate::protocol::{Begun, Content, Opening, Parcel, Relayed, Request};
 use crate::sys::channel::{self, MESSAGE_MAX, Received, Sent};
+use crate::sys::clock;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Offers a connection, and the request that waits on it, to whoever is idle.
 pub(super) fn post(relay: BorrowedFd<'_>, connection: BorrowedFd<'_>, parcel: Parcel<'_>) -> Relayed {
@@ -41,6 +44,8 @@ pub(super) fn lend(master: BorrowedFd<'_>, connection: BorrowedFd<'_>) -> Relaye
 }
 
 /// Takes connections for as long as an app thread is free, one at a time, so that the others get theirs.
+///
+/// What nobody has been free for during [`STALE`] is taken all the same: here it is seen how long it has waited.
 pub(super) async fn take(
     relay: OwnedFd,
     calls: Arc<CallQueue>,
@@ -49,11 +54,23 @@ pub(super) async fn take(
     let relay = crate::sys::watch::readable(relay)?;
     loop {
         let mut ready = relay.readable().await?;
-        calls.wait_free().await;
-        match take_one(relay.get_ref().as_fd()) {
-            Taken::Connection(connection, opening) => serve(connection, *opening),
-            Taken::Nothing => ready.clear_ready(),
-            Taken::Unusable => {}
+        let is_free = tokio::time::timeout(STALE, calls.wait_free()).await.is_ok();
+        // One that gives its calls away, as it is about to be replaced, would have them back at once.
+        if !is_free && calls.is_overdue() {
+            calls.wait_free().await;
+        }
+        loop {
+            match take_one(relay.get_ref().as_fd()) {
+                Taken::Connection(connection, opening) => serve(connection, *opening),
+                Taken::Nothing => {
+                    ready.clear_ready();
+                    break;
+                }
+                Taken::Unusable => {}
+            }
+            if is_free {
+                break;
+            }
         }
         drop(ready);
         tokio::task::yield_now().await;
@@ -100,11 +117,17 @@ fn send(
     // A head too long for its number is too long for a message, which `channel::send` refuses.
     message.put_u32_ne(u32::try_from(head.len()).unwrap_or(u32::MAX));
     message.put_u64_ne(request.content.len());
+    message.put_u64_ne(since_ns(request));
     message.put_slice(head);
     message.put_slice(inline.map_or(&[], |bytes| bytes));
     message.put_slice(rest);
     let descriptors: Vec<BorrowedFd<'_>> = std::iter::once(connection).chain(file.map(AsFd::as_fd)).collect();
     channel::send(relay, &message, &descriptors)
+}
+
+fn since_ns(request: &Request) -> u64 {
+    let waited = || u64::try_from(request.context.received.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    request.context.waits_since.unwrap_or_else(|| clock::monotonic_ns().saturating_sub(waited()))
 }
 
 fn write(bytes: &[u8]) -> io::Result<File> {
@@ -140,6 +163,7 @@ fn take_one(relay: BorrowedFd<'_>) -> Taken {
 fn unpack(mut message: Bytes, content: Option<OwnedFd>) -> Option<Opening> {
     let head = usize::try_from(message.try_get_u32_ne().ok()?).ok()?;
     let length = message.try_get_u64_ne().ok()?;
+    let since_ns = message.try_get_u64_ne().ok()?;
     if head > message.len() {
         return None;
     }
@@ -155,11 +179,14 @@ fn unpack(mut message: Bytes, content: Option<OwnedFd>) -> Option<Opening> {
             Content::Memory(message.split_to(length))
         }
     };
-    Some(Opening::Begun(Begun { head, content, rest: BytesMut::from(message) }))
+    Some(Opening::Begun(Begun { head, content, rest: BytesMut::from(message), since_ns }))
 }
 
-/// Bytes of the two lengths.
-const LENGTHS: usize = 12;
+/// Bytes of the three numbers.
+const LENGTHS: usize = 20;
+
+/// Longer than a worker that is free takes to notice, and short for who waits.
+const STALE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
@@ -187,7 +214,8 @@ mod tests {
         };
         let (relay, taker) = channel::pair().unwrap();
         let (connection, _client) = std::os::unix::net::UnixStream::pair().unwrap();
-        let request = request(b"POST / HTTP/1.1\r\n\r\n", content);
+        let mut request = request(b"POST / HTTP/1.1\r\n\r\n", content);
+        request.context.waits_since = Some(77);
         let parcel = Parcel::Request(&request, rest);
         assert_eq!(post(relay.as_fd(), connection.as_fd(), parcel), Relayed::Gone);
 
@@ -198,6 +226,7 @@ mod tests {
             panic!("no request")
         };
         assert_eq!(begun.head, request.head.raw);
+        assert_eq!(begun.since_ns, 77);
         assert_eq!(&begun.rest[..], rest);
         assert_eq!(begun.content.len(), expected.len() as u64);
         let mut arrived = Vec::new();
@@ -253,7 +282,7 @@ mod tests {
             &[0; LENGTHS - 1],
             &[0; LENGTHS + 1],
             &[0xff; LENGTHS],
-            &[0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1],
+            &[0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
         ] {
             assert!(unpack(Bytes::copy_from_slice(message), None).is_none(), "{message:?}");
         }

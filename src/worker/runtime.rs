@@ -6,8 +6,9 @@ use super::load::{self, Ties};
 use super::mold::Loaded;
 use super::orders::Obedience;
 use super::retirement::Retirement;
+use super::siblings::{self, Neighbours};
 use super::{BootFailure, keys, relay, warm_up};
-use crate::app::calls::{CallQueue, Interrupter, Moves, Overseer, Recycling};
+use crate::app::calls::{CallQueue, Interrupter, Overseer, Recycling};
 use crate::app::{BoxError, BoxFuture, MakeApps, OwnApps, WorkerInfo};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Report, RetireReason};
@@ -42,9 +43,10 @@ pub(super) fn run(
     let listeners = std::mem::take(&mut handoff.listeners);
     let handoff = &*handoff;
     let config = &handoff.config;
-    let moves = if handoff.workers > 1 { Moves::Offered } else { Moves::Never };
     let threads = config.threads(handoff.workers, cpu::cgroup_cpus());
-    let calls = CallQueue::new(threads, moves);
+    let neighbours =
+        Neighbours::new(handoff).map_err(|error| BootFailure::new("cannot duplicate the relay", &error))?;
+    let calls = CallQueue::new(threads, load::queue_rules(config), neighbours);
     // WSGI calls block the thread that makes them.
     let blocking = config.has_python_app();
     let runtime = build_runtime(threads, blocking)
@@ -150,11 +152,13 @@ fn pipeline(
         .channel
         .try_clone()
         .map_err(|error| BootFailure::new("cannot duplicate the channel to the master", &error))?;
+    let shed = scoreboard.clone();
     let ties = Ties {
         count_request: Box::new(move || {
             retirement.count();
             scoreboard.record(record).requests_total().fetch_add(1, Ordering::Relaxed);
         }),
+        count_shed: Box::new(move |why| siblings::count_shed(shed.record(record), why)),
         relay: Box::new(move |connection, parcel| match parcel {
             Parcel::Loan => relay::lend(master.as_fd(), connection),
             Parcel::Idle | Parcel::Request(..) => relay::post(post.as_fd(), connection, parcel),
@@ -222,6 +226,7 @@ fn serve(
             serve(connection, opening)
         });
     let taking = take_until_replaced(taking, drain);
+    let giving = siblings::give(handoff.relay.post.try_clone()?, Arc::clone(calls));
     let inquiries = Arc::new(Inquiries {
         calls: Arc::clone(calls),
         board: Arc::clone(&pipeline.board),
@@ -247,12 +252,13 @@ fn serve(
         warm_up::answer_all(&pipeline, &config).await?;
         // These were no client's.
         counters.0.record(counters.1).requests_total().store(0, Ordering::Relaxed);
-        let (taking, beating) = (tokio::spawn(taking), tokio::spawn(beating));
+        let (taking, giving, beating) = (tokio::spawn(taking), tokio::spawn(giving), tokio::spawn(beating));
         if let Some(authenticator) = &pipeline.authenticator {
             tokio::spawn(keys::keep(Arc::clone(authenticator), speaks));
         }
         let reason = obedience.obey(channel).await;
         taking.abort();
+        giving.abort();
         beating.abort();
         reason.map_err(|error| BootFailure::new("cannot serve", &error))
     })

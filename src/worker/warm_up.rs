@@ -72,6 +72,8 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
         identity: None,
         mount: Arc::from(""),
         received: Instant::now(),
+        waits_since: None,
+        socket: None,
         flight: Flight::unnoted(),
     };
     let admitted = match pipeline.admit(&mut head, &mut context, Attempt::Last) {
@@ -90,7 +92,7 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
             Ok(parts.status)
         }
         // Not reached: a request that waits is answered.
-        Answer::Busy(..) => Err("found no thread".into()),
+        Answer::Busy(..) | Answer::Nothing => Err("found no thread".into()),
     }
 }
 

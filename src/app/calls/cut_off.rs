@@ -78,8 +78,8 @@ impl CallQueue {
         let (told, receiver) = oneshot::channel();
         let mut state = self.lock();
         let running = state.running.iter().find(|running| running.id.0 == id).cloned();
-        let position = state.waiting.iter().position(|call| call.ticket.id.0 == id);
-        let waiting = position.and_then(|position| state.waiting.remove(position));
+        let waiting = state.waiting.remove(|call| call.ticket.id.0 == id);
+        self.show(&mut state);
         drop(state);
         if let Some(ticket) = running {
             self.begin_cutting(&ticket, CutOff::Cancelled, Some(told));
@@ -189,7 +189,7 @@ impl CallQueue {
     fn give_away(&self) {
         let mut state = self.lock();
         state.is_overdue = true;
-        let given_back = self.take_movable(&mut state);
+        let given_back = self.take_movable(&mut state, usize::MAX);
         drop(state);
         given_back.into_iter().for_each(give_back);
     }

@@ -11,20 +11,23 @@ mod cut_off;
 mod moves;
 mod relief;
 mod ticket;
+mod turns;
+mod waitlist;
 
 pub use cut_off::{Cancelled, Interrupter, Overseer, Recycling};
-pub use moves::Moves;
-use moves::give_back;
+pub use moves::{Alone, Load, Room, Siblings};
 pub use ticket::{Answering, Left};
 use ticket::{Outcome, Ticket};
+use waitlist::Waitlist;
+pub use waitlist::{QueueRules, Shed};
 
-use super::AppError;
+use super::{AppError, CallLimits};
 use crate::contract::entry::Stage;
 use crate::protocol::{Patience, Request, Response};
-use crate::sys::process;
-use std::collections::VecDeque;
+use crate::sys::clock::Anchor;
 use std::fmt;
 use std::future::poll_fn;
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -59,17 +62,22 @@ pub struct CallQueue {
     cut_ended: Condvar,
     overseer: OnceLock<Overseer>,
     threads: usize,
-    moves: Moves,
+    siblings: Box<dyn Siblings>,
+    /// Told when calls wait that a sibling could make.
+    backlog: Notify,
+    clock: Anchor,
 }
 
 struct State {
-    waiting: VecDeque<Call>,
+    waiting: Waitlist<Call>,
     answered: Vec<Ended>,
     running: Vec<Arc<Ticket>>,
     /// A call has passed its time limit: another worker is on its way, and may have what waits here.
     is_overdue: bool,
     driver: Driver,
     closed: bool,
+    /// What the siblings have been told last.
+    shown: Load,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +93,7 @@ struct Call {
     request: Box<Request>,
     ticket: Arc<Ticket>,
     patience: Patience,
+    socket: Option<RawFd>,
 }
 
 /// A call that has ended.
@@ -96,15 +105,17 @@ struct Ended {
 
 impl CallQueue {
     /// A queue for `threads` app threads, the main thread being one of them.
-    pub fn new(threads: u16, moves: Moves) -> Arc<Self> {
+    pub fn new(threads: u16, rules: QueueRules, siblings: impl Siblings + 'static) -> Arc<Self> {
+        let threads = usize::from(threads.max(1));
         Arc::new(Self {
             state: Mutex::new(State {
-                waiting: VecDeque::new(),
+                waiting: Waitlist::new(rules, threads),
                 answered: Vec::new(),
                 running: Vec::new(),
                 is_overdue: false,
                 driver: Driver::Main,
                 closed: false,
+                shown: Load::default(),
             }),
             available: Condvar::new(),
             driver: Notify::new(),
@@ -114,8 +125,10 @@ impl CallQueue {
             relief: Mutex::new(None),
             cut_ended: Condvar::new(),
             overseer: OnceLock::new(),
-            threads: usize::from(threads.max(1)),
-            moves,
+            threads,
+            siblings: Box::new(siblings),
+            backlog: Notify::new(),
+            clock: Anchor::now(),
         })
     }
 
@@ -124,19 +137,22 @@ impl CallQueue {
     /// Dropping the future withdraws a call that no thread has begun.
     ///
     /// # Errors
-    /// What the app's failure stands for; [`AppError::Busy`] when no app thread is free and the request may
-    /// move.
+    /// What the app's failure stands for; [`AppError::Busy`] when no app thread is free here but one elsewhere, and the
+    /// request may move; [`AppError::Shed`] when it is not served because too many are.
     pub async fn call(
         &self,
         app: Arc<dyn BlockingApp>,
         request: Box<Request>,
-        limit: Duration,
-        patience: Patience,
+        limits: CallLimits,
     ) -> Result<Response, AppError> {
-        let ticket = Arc::new(Ticket::new(request.context.id, request.context.flight.clone(), limit));
+        let CallLimits { time, queue, patience } = limits;
+        let context = &request.context;
+        let ticket = Arc::new(Ticket::new(context.id, context.flight.clone(), time));
+        let since_ns = context.waits_since.unwrap_or_else(|| self.clock.ns(context.received));
+        let socket = context.socket;
         ticket.flight.set_stage(Stage::Queued);
         let mut waiting = Waiting { queue: self, ticket: Arc::clone(&ticket), answered: false };
-        self.submit(Call { app, request, ticket, patience });
+        self.submit(Call { app, request, ticket, patience, socket }, since_ns, queue);
         poll_fn(|cx| waiting.poll(cx)).await
     }
 
@@ -147,8 +163,12 @@ impl CallQueue {
 
     /// Whether a call made now would begin soon.
     pub fn is_free(&self) -> bool {
-        let state = self.lock();
-        state.driver == Driver::Main || state.running.len() < self.threads
+        self.has_thread(&self.lock())
+    }
+
+    /// Whether a call has passed its time limit, and this worker gives away what waits in it.
+    pub fn is_overdue(&self) -> bool {
+        self.lock().is_overdue
     }
 
     /// Waits until an app thread may be free.
@@ -236,33 +256,8 @@ impl CallQueue {
         }
     }
 
-    fn submit(&self, call: Call) {
-        let mut state = self.lock();
-        if state.driver != Driver::Main && self.gives_back(&state, &call) {
-            drop(state);
-            give_back(call);
-            return;
-        }
-        state.waiting.push_back(call);
-        let helper_is_free = self.threads > 1 && state.driver != Driver::Main;
-        let wakes_driver = state.driver == Driver::Main && state.waiting.len() == 1;
-        drop(state);
-        if helper_is_free {
-            self.available.notify_one();
-        }
-        if wakes_driver {
-            self.driver.notify_one();
-        }
-    }
-
-    /// Nobody waits for this call any more.
-    fn withdraw(&self, ticket: &Arc<Ticket>) {
-        let mut state = self.lock();
-        let position = state.waiting.iter().position(|call| Arc::ptr_eq(&call.ticket, ticket));
-        let withdrawn = position.and_then(|position| state.waiting.remove(position));
-        // Its content may be a file to close: not while others wait for the lock.
-        drop(state);
-        drop(withdrawn);
+    fn has_thread(&self, state: &State) -> bool {
+        state.driver == Driver::Main || state.running.len() < self.threads
     }
 
     /// Delivers the answer of the main thread's last call, and takes the next.
@@ -278,13 +273,12 @@ impl CallQueue {
                 overtaken = Some(ended);
             }
         }
-        let next = state.waiting.pop_front();
+        let next = self.take_next(&mut state);
         let hands_back = next.is_none() && state.driver == Driver::Relief;
-        if let Some(call) = &next {
-            start(&mut state, call);
-        } else if hands_back {
+        if hands_back {
             state.driver = Driver::HandingBack;
         }
+        self.show(&mut state);
         drop(state);
         if let Some(ended) = overtaken {
             ended.settle();
@@ -303,17 +297,6 @@ impl CallQueue {
         if ended.ticket.is_cut_off() {
             self.cut_ended.notify_all();
         }
-    }
-
-    /// Helpers work only while the main thread is held up: two threads that both want the interpreter's lock
-    /// for short calls are slower than one.
-    fn take_for_helper(&self, state: &mut State) -> Option<Call> {
-        if state.driver == Driver::Main && !state.closed {
-            return None;
-        }
-        let call = state.waiting.pop_front()?;
-        start(state, &call);
-        Some(call)
     }
 
     fn make(&self, call: Call) -> Ended {
@@ -371,13 +354,6 @@ impl Ended {
             self.ticket.settle(outcome);
         }
     }
-}
-
-/// Notes that the calling thread makes this call.
-fn start(state: &mut State, call: &Call) {
-    call.ticket.flight.enter_app(process::thread_id());
-    call.ticket.resume();
-    state.running.push(Arc::clone(&call.ticket));
 }
 
 fn deliver(answered: &mut Vec<Ended>) {

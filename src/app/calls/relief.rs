@@ -2,10 +2,13 @@
 
 use super::moves::give_back;
 use super::{CallQueue, Driver, TICK, deliver};
+use crate::app::AppError;
+use crate::sys::clock;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 impl CallQueue {
     /// The life of the relief thread; `drive` runs the given future on the worker's runtime.
@@ -52,20 +55,25 @@ impl CallQueue {
         let stuck = self.progress.load(Ordering::Acquire) == progress && state.driver == Driver::Main;
         if stuck && !state.closed {
             state.driver = Driver::Relief;
+            self.show(&mut state);
         }
         stuck && !state.closed
     }
 
     /// Driven by the relief, inside the runtime, until the main thread wants it back.
     async fn stand_in(self: &Arc<Self>) {
+        let room = self.siblings.room();
         let (mut answered, given_back) = {
             let mut state = self.lock();
-            let given_back = self.take_movable(&mut state);
+            let count = if state.is_overdue { usize::MAX } else { room };
+            let has_thread = self.has_thread(&state);
+            let given_back = if has_thread { Vec::new() } else { self.take_movable(&mut state, count) };
             (std::mem::take(&mut state.answered), given_back)
         };
         deliver(&mut answered);
         given_back.into_iter().for_each(give_back);
         self.available.notify_all();
+        self.backlog.notify_one();
         loop {
             let mut notified = std::pin::pin!(self.driver.notified());
             notified.as_mut().enable();
@@ -76,9 +84,10 @@ impl CallQueue {
         }
     }
 
-    /// Waits to be told something, or until a call is past its limit.
+    /// Waits to be told something, or until a call is past its limit, or has waited for too long.
     pub(super) async fn wait_and_oversee(self: &Arc<Self>, notified: impl Future<Output = ()>) {
         let next = if self.lock().running.is_empty() { None } else { self.oversee() };
+        let next = next.into_iter().chain(self.refuse_late()).min();
         match next {
             None => notified.await,
             Some(next) => {
@@ -87,9 +96,28 @@ impl CallQueue {
         }
     }
 
+    /// Refuses who has waited for too long; when somebody else may have.
+    fn refuse_late(&self) -> Option<Instant> {
+        let mut state = self.lock();
+        let due_ns = state.waiting.due_ns();
+        if due_ns == u64::MAX {
+            return None;
+        }
+        let now_ns = clock::monotonic_ns();
+        let (mut shed, wait) = (Vec::new(), state.waiting.oldest(now_ns));
+        state.waiting.expire(now_ns, &mut shed);
+        self.show(&mut state);
+        let due_ns = state.waiting.due_ns();
+        drop(state);
+        shed.into_iter().for_each(|(call, why)| call.ticket.settle(Err(AppError::Shed(why, wait))));
+        let left = Duration::from_nanos(due_ns.checked_sub(now_ns)?);
+        (due_ns < u64::MAX).then(|| Instant::now() + left.max(TICK))
+    }
+
     fn hand_over(&self) {
         let mut state = self.lock();
         state.driver = Driver::Main;
+        self.show(&mut state);
         drop(state);
         self.free.notify_waiters();
         self.driver.notify_one();

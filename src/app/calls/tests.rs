@@ -1,3 +1,7 @@
+//! A queue with its threads, as a worker has them, and an app that waits at a gate.
+
+mod shed;
+
 use super::*;
 use crate::app::CutOff;
 use crate::protocol::ResponseBody;
@@ -7,6 +11,39 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Longer than anything takes here.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const RULES: QueueRules = QueueRules { length: 1000, overload: Duration::ZERO };
+const WAITS: CallLimits =
+    CallLimits { time: Duration::ZERO, queue: Duration::ZERO, patience: Patience::Wait };
+const MOVES: CallLimits = CallLimits { patience: Patience::Move, ..WAITS };
+
+/// Siblings that would take so many calls, and what they were told.
+#[derive(Debug, Clone)]
+struct Idle {
+    room: Arc<AtomicU64>,
+    told: Arc<Mutex<Vec<Load>>>,
+    asked: Arc<AtomicU64>,
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self { room: Arc::new(AtomicU64::new(100)), told: Arc::default(), asked: Arc::default() }
+    }
+}
+
+impl Siblings for Idle {
+    fn room(&self) -> usize {
+        usize::try_from(self.room.load(Ordering::SeqCst)).unwrap()
+    }
+
+    fn show(&self, load: Load) {
+        self.told.lock().unwrap().push(load);
+    }
+
+    fn ask(&self) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+    }
+}
 
 /// "/gate" waits to be let through, "/panic" panics, anything else is answered at once.
 struct Gate {
@@ -39,8 +76,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(app_threads: u16, moves: Moves) -> Self {
-        let queue = CallQueue::new(app_threads, moves);
+    fn new(app_threads: u16) -> Self {
+        Self::with(app_threads, RULES, Alone)
+    }
+
+    fn with(app_threads: u16, rules: QueueRules, siblings: impl Siblings + 'static) -> Self {
+        let queue = CallQueue::new(app_threads, rules, siblings);
         let runtime = Arc::new(Builder::new_current_thread().enable_all().build().unwrap());
         let (entered_sender, entered) = channel();
         let (pass, pass_receiver) = channel();
@@ -63,16 +104,15 @@ impl Worker {
     }
 
     /// Makes a call from a task, as connections do.
-    fn call(
-        &self,
-        path: &'static str,
-        limit: Duration,
-        patience: Patience,
-    ) -> Receiver<Result<String, AppError>> {
+    fn call(&self, path: &'static str, limits: CallLimits) -> Receiver<Result<String, AppError>> {
+        self.make(Request::get(path), limits)
+    }
+
+    fn make(&self, request: Request, limits: CallLimits) -> Receiver<Result<String, AppError>> {
         let (sender, receiver) = channel();
         let (queue, app) = (Arc::clone(&self.queue), Arc::clone(&self.app));
         self.runtime.spawn(async move {
-            let outcome = queue.call(app, Box::new(Request::get(path)), limit, patience).await;
+            let outcome = queue.call(app, Box::new(request), limits).await;
             let _ = sender.send(outcome.map(|response| {
                 let ResponseBody::Full(bytes) = response.into_body() else { panic!("not what was given") };
                 String::from_utf8_lossy(&bytes).into_owned()
@@ -82,7 +122,7 @@ impl Worker {
     }
 
     fn wait(&self, path: &'static str) -> Receiver<Result<String, AppError>> {
-        self.call(path, Duration::ZERO, Patience::Wait)
+        self.call(path, WAITS)
     }
 }
 
@@ -101,14 +141,14 @@ fn answer(receiver: &Receiver<Result<String, AppError>>) -> Result<String, AppEr
 
 #[test]
 fn calls_are_answered_in_turn() {
-    let worker = Worker::new(1, Moves::Never);
+    let worker = Worker::new(1);
     let answers: Vec<_> = (0..100).map(|_| worker.wait("/a")).collect();
     assert!(answers.iter().all(|receiver| answer(receiver).unwrap() == "/a"));
 }
 
 #[test]
 fn tasks_run_on_while_a_call_blocks() {
-    let worker = Worker::new(1, Moves::Never);
+    let worker = Worker::new(1);
     let blocked = worker.wait("/gate");
     worker.entered.recv_timeout(PATIENCE).unwrap();
     let (sender, receiver) = channel();
@@ -122,10 +162,10 @@ fn tasks_run_on_while_a_call_blocks() {
 
 #[test]
 fn a_call_that_may_move_comes_back_while_every_thread_is_busy() {
-    let worker = Worker::new(1, Moves::Offered);
+    let worker = Worker::with(1, RULES, Idle::default());
     let blocked = worker.wait("/gate");
     worker.entered.recv_timeout(PATIENCE).unwrap();
-    let moved = worker.call("/a", Duration::ZERO, Patience::Move);
+    let moved = worker.call("/a", MOVES);
     assert!(matches!(answer(&moved), Err(AppError::Busy(request)) if request.head.target.path() == b"/a"));
     worker.pass.send(()).unwrap();
     assert_eq!(answer(&blocked).unwrap(), "/gate");
@@ -134,7 +174,7 @@ fn a_call_that_may_move_comes_back_while_every_thread_is_busy() {
 
 #[test]
 fn a_further_thread_answers_while_the_main_one_blocks_and_after() {
-    let worker = Worker::new(2, Moves::Offered);
+    let worker = Worker::with(2, RULES, Idle::default());
     let first = worker.wait("/gate");
     worker.entered.recv_timeout(PATIENCE).unwrap();
     assert_eq!(answer(&worker.wait("/a")).unwrap(), "/a");
@@ -149,8 +189,8 @@ fn a_further_thread_answers_while_the_main_one_blocks_and_after() {
 
 #[test]
 fn a_call_past_its_limit_is_answered_and_the_thread_goes_on() {
-    let worker = Worker::new(1, Moves::Never);
-    let late = worker.call("/gate", Duration::from_millis(5), Patience::Wait);
+    let worker = Worker::new(1);
+    let late = worker.call("/gate", CallLimits { time: Duration::from_millis(5), ..WAITS });
     worker.entered.recv_timeout(PATIENCE).unwrap();
     assert!(matches!(answer(&late), Err(AppError::CutOff(CutOff::TimeLimit))));
     worker.pass.send(()).unwrap();
@@ -159,21 +199,21 @@ fn a_call_past_its_limit_is_answered_and_the_thread_goes_on() {
 
 #[test]
 fn a_panic_costs_one_call() {
-    let worker = Worker::new(1, Moves::Never);
+    let worker = Worker::new(1);
     assert!(matches!(answer(&worker.wait("/panic")), Err(AppError::Failed(_))));
     assert_eq!(answer(&worker.wait("/a")).unwrap(), "/a");
 }
 
 #[test]
 fn a_call_nobody_waits_for_any_more_is_not_made() {
-    let worker = Worker::new(1, Moves::Never);
+    let worker = Worker::new(1);
     let blocked = worker.wait("/gate");
     worker.entered.recv_timeout(PATIENCE).unwrap();
     // Polled once, so that it is in the queue, and dropped.
     let (queue, app) = (Arc::clone(&worker.queue), Arc::clone(&worker.app));
     let left = worker.runtime.spawn(async move {
         let request = Box::new(Request::get("/gate"));
-        let mut call = std::pin::pin!(queue.call(app, request, Duration::ZERO, Patience::Wait));
+        let mut call = std::pin::pin!(queue.call(app, request, WAITS));
         assert!(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await.is_pending());
     });
     let (sender, receiver) = channel();

@@ -55,7 +55,12 @@ impl Ticket {
 
     /// The app begins to make the head or a piece.
     pub(super) fn resume(&self) {
-        self.began.store(clock::monotonic_ns(), Ordering::Relaxed);
+        self.resume_at(clock::monotonic_ns());
+    }
+
+    /// The same for who has just looked at the clock.
+    pub(super) fn resume_at(&self, now_ns: u64) {
+        self.began.store(now_ns, Ordering::Relaxed);
     }
 
     /// How long the app still has; `None` where nothing is to be limited.

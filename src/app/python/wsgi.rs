@@ -39,7 +39,7 @@ impl Wsgi {
 impl App for Wsgi {
     fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         let app: Arc<dyn BlockingApp> = Arc::clone(&self.callable) as _;
-        Box::pin(self.calls.call(app, Box::new(request), limits.time, limits.patience))
+        Box::pin(self.calls.call(app, Box::new(request), limits))
     }
 
     /// What Python does at its own end: threads are joined, exit handlers run, streams flushed.

@@ -82,13 +82,16 @@ impl Handler for Alone {
     }
 
     async fn respond(&self, (): (), request: Request, patience: Patience) -> Answer<()> {
-        let limits = CallLimits { time: Duration::ZERO, patience };
+        let limits = CallLimits { time: Duration::ZERO, queue: Duration::ZERO, patience };
         match self.app.call(request, limits).await {
             Ok(response) => Answer::Response(response),
             Err(AppError::Busy(request)) => Answer::Busy((), request),
-            Err(error @ (AppError::Failed(_) | AppError::TooSlow(_) | AppError::CutOff(_))) => {
-                Answer::Response(text_response(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
-            }
+            Err(
+                error @ (AppError::Failed(_)
+                | AppError::TooSlow(_)
+                | AppError::CutOff(_)
+                | AppError::Shed(..)),
+            ) => Answer::Response(text_response(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
         }
     }
 

@@ -148,6 +148,7 @@ keys! {
     "methods".methods, Reload, "Methods it holds for; empty = all.";
     "body".body, Reload, "Replaces limits.body.";
     "timeout".timeout, Reload, "Replaces timeouts.request.";
+    "queue".queue, Reload, "Replaces timeouts.queue.";
     "length_required".length_required, Reload,
         "Requests with content must say its length beforehand, else they are answered 411.";
 }

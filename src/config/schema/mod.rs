@@ -198,6 +198,8 @@ keys! {
         "Response content held for a slow client before the app has to wait.";
     "limits.connections".limits.connections, Reload,
         "Connections per worker. Past it: connections wait in the queue.";
+    "limits.queue".limits.queue, Reload,
+        "Requests per worker that wait for an app thread while all are in calls (Python apps). Past it: 503 with Retry-After, the app not entered.";
     "timeouts.head".timeouts.head, Reload, "From the first byte of a head to its end. Past it: 408.";
     "timeouts.body".timeouts.body, Reload, "Between two reads of request content. Past it: 408.";
     "timeouts.keep_alive".timeouts.keep_alive, Reload,
@@ -205,6 +207,11 @@ keys! {
     "timeouts.request".timeouts.request, Reload,
         "Time a request may spend in the app: until the head of its response, then from piece to piece; 0s = no limit. \
          Past it: 504, or the end of a response that has begun.";
+    "timeouts.queue".timeouts.queue, Reload,
+        "Time a request may wait for an app thread, counted from when it was complete; 0s = no limit. Past it: 503 with Retry-After, the app not entered.";
+    "timeouts.overload".timeouts.overload, Reload,
+        "When the oldest of more than ten waiting requests per app thread has waited so long, more come than can be served: from then on the \
+         newest is served first, as its client is still there, and every sixteenth time the oldest. 0s = never: first come, first served.";
     "timeouts.write".timeouts.write, Reload, "Between two writes that a client accepts.";
     "timeouts.graceful".timeouts.graceful, Reload, "Time running requests have to end when a worker leaves.";
     "timeouts.drain_streaming".timeouts.drain_streaming, Reload,
@@ -325,6 +332,7 @@ fn default_limits() -> Limits {
         body_memory: ByteSize(1 << 20),
         response_buffer: ByteSize(1 << 20),
         connections: 10_000,
+        queue: 10_000,
     }
 }
 
@@ -334,6 +342,8 @@ fn default_timeouts() -> Timeouts {
         body: Duration::from_secs(60),
         keep_alive: Duration::from_secs(75),
         request: Duration::from_secs(30),
+        queue: Duration::from_secs(30),
+        overload: Duration::from_millis(500),
         write: Duration::from_secs(60),
         graceful: Duration::from_secs(30),
         drain_streaming: None,

@@ -13,10 +13,11 @@ use crate::protocol::{
     Patience, Record, Rejection, Relayed, Request, RequestContext, RequestHead, Response, Scheme,
     cancelled_response, field_values, text_response, upgrade,
 };
+use crate::sys::clock;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{REFERER, USER_AGENT};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,7 +45,7 @@ async fn serve_on<H: Handler>(
     handler: &H,
 ) {
     let Connection { stream, peer, local } = connection;
-    let ends = Ends { peer, local, mount: Arc::from("") };
+    let ends = Ends { peer, local, mount: Arc::from(""), socket: stream.as_fd().as_raw_fd() };
     let mut session = Session::new(stream, settings, (drain, occupied));
     let mut outcome = match opening {
         Opening::Fresh => Next::Head,
@@ -52,11 +53,11 @@ async fn serve_on<H: Handler>(
             session.was_served();
             Next::Head
         }
-        Opening::Begun(Begun { head, content, rest }) => {
+        Opening::Begun(Begun { head, content, rest, since_ns }) => {
             occupied.with(Occupation::Request);
             session.was_served();
             session.buffer = rest;
-            exchange(&mut session, head, Some(content), (&ends, handler)).await
+            exchange(&mut session, head, Some((content, since_ns)), (&ends, handler)).await
         }
     };
     let mut stays = None;
@@ -108,6 +109,7 @@ struct Ends {
     peer: Peer,
     local: Local,
     mount: Arc<str>,
+    socket: RawFd,
 }
 
 impl Ends {
@@ -121,6 +123,8 @@ impl Ends {
             identity: None,
             mount: Arc::clone(&self.mount),
             received: Instant::now(),
+            waits_since: None,
+            socket: Some(self.socket),
             flight: Flight::unnoted(),
         }
     }
@@ -142,11 +146,12 @@ fn record<H: Handler>(context: &RequestContext, head: Option<&RequestHead>, hand
     }
 }
 
-/// One request and its answer; `received` is the content, where another worker has received it already.
+/// One request and its answer; `received` is the content, where another worker has received it already, and since when it
+/// has waited there.
 async fn exchange<H: Handler>(
     session: &mut Session<'_>,
     raw: Bytes,
-    received: Option<Content>,
+    received: Option<(Content, u64)>,
     (ends, handler): (&Ends, &H),
 ) -> Next {
     let parsed = match parse(raw, &session.settings.limits) {
@@ -158,6 +163,8 @@ async fn exchange<H: Handler>(
     };
     let ParsedHead { mut head, framing, persistence, expectation } = parsed;
     let mut context = ends.context(handler);
+    let (received, waits_since) = received.unzip();
+    context.waits_since = waits_since;
     let admitted = match handler.admit(&mut head, &mut context, Attempt::First) {
         Err(Halt::Wait(what)) => {
             what.await;
@@ -187,6 +194,8 @@ async fn exchange<H: Handler>(
                 Ok(content) => {
                     if stage == Stage::Reading {
                         context.flight.set_stage(Stage::App);
+                        // A client that takes its time does not wait for the app.
+                        context.waits_since = Some(clock::monotonic_ns());
                     }
                     let upgrade = upgrade::offer(&head);
                     let (handover, upgrade) = upgrade.unzip();
@@ -278,6 +287,7 @@ async fn answer<H: Handler>(
     let mut response = match answered {
         None => cancelled_response(),
         Some(Answer::Response(response)) => response,
+        Some(Answer::Nothing) => return Next::Close,
         Some(Answer::Busy(route, request)) => {
             let parcel = Parcel::Request(&request, &session.buffer);
             if handler.relay(session.stream.as_fd(), parcel) == Relayed::Gone {
@@ -287,8 +297,8 @@ async fn answer<H: Handler>(
             match flight.unless_cancelled(waiting).await {
                 None => cancelled_response(),
                 Some(Answer::Response(response)) => response,
-                // Not reached: a request that waits is answered. Closing is the safe reading.
-                Some(Answer::Busy(..)) => return Next::Close,
+                // That it is busy again is not reached: a request that waits is answered. Closing is the safe reading.
+                Some(Answer::Busy(..) | Answer::Nothing) => return Next::Close,
             }
         }
     };

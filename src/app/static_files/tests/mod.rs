@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, UNIX_EPOCH};
 
-const LIMITS: CallLimits = CallLimits { time: Duration::ZERO, patience: Patience::Wait };
+const LIMITS: CallLimits =
+    CallLimits { time: Duration::ZERO, queue: Duration::ZERO, patience: Patience::Wait };
 
 /// A directory of files with everything around it that must not be served.
 struct Site {
