@@ -18,7 +18,7 @@ use crate::middleware::{request_id, stream_end};
 use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
     Admitted, Answer, Attempt, Exchange, Halt, Handler, LengthRule, Parcel, Patience, Relayed, Request,
-    RequestContext, RequestHead, RequestId, Response, ResponseBody, WantedFields, cancelled_response,
+    RequestContext, RequestHead, RequestId, Response, ResponseBody, Target, WantedFields, cancelled_response,
     text_response,
 };
 use crate::router::{MountIndex, Router};
@@ -106,10 +106,11 @@ impl Handler for Pipeline {
     }
 
     fn enlist(&self, head: &RequestHead, context: &RequestContext, stage: Stage) -> Flight {
+        let shown = self.shown(&head.target);
         self.board.note(&Arrival {
             id: context.id.0,
             method: head.method.as_str(),
-            target: head.target.raw(),
+            target: shown.as_ref().unwrap_or(&head.target).raw(),
             client: context.client(),
             received: context.received,
             stage,
@@ -190,7 +191,8 @@ impl Handler for Pipeline {
             .is_some_and(|(method, target, _)| self.health.has(method, target.path()));
         if let Some(access_log) = self.access_log.as_ref().filter(|_| !is_health_check) {
             let refused = exchange.refused.map(|rejection| rejection.to_string());
-            access_log.write(&entry(exchange, refused.as_deref()));
+            let shown = exchange.record.line.as_ref().and_then(|(_, target, _)| self.shown(target));
+            access_log.write(&entry(exchange, refused.as_deref(), shown.as_ref()));
         }
     }
 
@@ -204,6 +206,11 @@ impl Handler for Pipeline {
 }
 
 impl Pipeline {
+    /// A target as logs may show it, where that is not as it was sent.
+    fn shown(&self, target: &Target) -> Option<Target> {
+        self.authenticator.as_ref()?.without_tokens(target)
+    }
+
     fn authenticate(
         &self,
         head: &mut RequestHead,
@@ -265,7 +272,7 @@ impl fmt::Debug for Pipeline {
 }
 
 /// An exchange as the access log has it.
-fn entry<'a>(exchange: &'a Exchange<'_>, refused: Option<&'a str>) -> Entry<'a> {
+fn entry<'a>(exchange: &'a Exchange<'_>, refused: Option<&'a str>, shown: Option<&'a Target>) -> Entry<'a> {
     let record = exchange.record;
     let line = record.line.as_ref();
     let identity = record.context.identity.as_ref();
@@ -277,7 +284,7 @@ fn entry<'a>(exchange: &'a Exchange<'_>, refused: Option<&'a str>) -> Entry<'a> 
         scheme: record.context.scheme,
         mount: &record.context.mount,
         method: line.map_or(b"", |(method, _, _)| method.as_str().as_bytes()),
-        target: line.map(|(_, target, _)| target),
+        target: shown.or_else(|| line.map(|(_, target, _)| target)),
         version: line.map(|(_, _, version)| *version),
         status: exchange.status,
         bytes: exchange.sent,

@@ -153,6 +153,28 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
+fn tests_that_the_threats_name_are_there() {
+    let page = read(Path::new("docs/threats.md"));
+    let mut sources: String = rust_files(Path::new("src")).iter().map(|file| read(file)).collect();
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python");
+    for entry in fs::read_dir(python).unwrap() {
+        sources += &fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| T"));
+    let mut named = 0;
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit('|').next().unwrap();
+        for name in tests.split('`').skip(1).step_by(2) {
+            named += 1;
+            let is_there =
+                [format!("fn {name}("), format!("def {name}(")].iter().any(|text| sources.contains(text));
+            assert!(is_there, "docs/threats.md names {name}, which is no test");
+        }
+    }
+    assert!(named > 40, "{named} tests are named");
+}
+
+#[test]
 fn scanner_sees_every_form_of_an_import() {
     let code = code_of(
         "use crate::{app::{App, Call}, net, protocol::h1::Head as H};\nlet x = crate::sys::f(); // crate::no\n",

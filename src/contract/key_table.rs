@@ -68,11 +68,15 @@ impl KeyTable {
             return None;
         }
         let name = name_of(description);
-        let found = (0..SOURCES).map(SourceIndex).find(|index| {
+        let indices = || (0..SOURCES).map(SourceIndex);
+        let is_its_own = |index: &SourceIndex| self.entry(*index)[CLAIM].load(Ordering::Acquire) == name;
+        let take = |index: &SourceIndex| {
             let claim = &self.entry(*index)[CLAIM];
             let claimed = claim.compare_exchange(0, name, Ordering::AcqRel, Ordering::Acquire);
+            // Another worker may have claimed it for the same source meanwhile.
             claimed.err().is_none_or(|other| other == name)
-        })?;
+        };
+        let found = indices().find(is_its_own).or_else(|| indices().find(take))?;
         let entry = self.entry(found);
         entry[USED].store(now_ms() / 1000, Ordering::Relaxed);
         if entry[DESCRIBED].load(Ordering::Acquire) == 0 {
@@ -276,6 +280,8 @@ mod tests {
         // The clock begins when the machine starts.
         if now_ms() / 1000 > UNUSED_SECONDS {
             assert!(table.release_unused(indices[3]));
+            let last = descriptions[SOURCES - 1].as_bytes();
+            assert_eq!(table.claim(last), Some(indices[SOURCES - 1]), "who has a place keeps it");
             assert_eq!(table.claim(b"one more"), Some(indices[3]));
             assert_eq!(table.read(indices[3]).version, 0, "another's set is not its own");
         }

@@ -14,7 +14,7 @@ use crate::auth::{
 };
 use crate::config::Auth;
 use crate::contract::key_table::KeyTable;
-use crate::protocol::{Attempt, Halt, Identity, Response, StreamEnd};
+use crate::protocol::{Attempt, Halt, Identity, Response, StreamEnd, Target};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, ORIGIN};
 use std::path::Path;
 use std::sync::Arc;
@@ -189,6 +189,11 @@ impl Authenticator {
             }
         }
         Ok(identity)
+    }
+
+    /// A target as logs may show it; `None`: as it is.
+    pub fn without_tokens(&self, target: &Target) -> Option<Target> {
+        self.extractor.without_tokens(target)
     }
 
     /// Ready when what this identity has opened must end: its token has, or was revoked. `None`: nothing ends it.

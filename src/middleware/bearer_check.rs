@@ -4,6 +4,7 @@ use super::challenge::is_scope;
 use crate::auth::AuthConfigError;
 use crate::config::Auth;
 use http::header::HeaderName;
+use std::time::{Duration, SystemTime};
 
 /// Everything that is wrong, at once.
 pub(super) fn check_settings(config: &Auth) -> Vec<AuthConfigError> {
@@ -43,5 +44,32 @@ pub(super) fn check_settings(config: &Auth) -> Vec<AuthConfigError> {
             "it must name schemes, such as \"Bearer\"",
         ));
     }
+    errors.extend(clock_problem(SystemTime::now()));
     errors
+}
+
+/// A clock that stands still in the past would take tokens that have long expired.
+fn clock_problem(now: SystemTime) -> Option<AuthConfigError> {
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(VERSION_SECONDS);
+    (now < written).then(|| {
+        AuthConfigError::setting(
+            "clock",
+            "the system's clock shows a time before this program was written; set it first",
+        )
+    })
+}
+
+/// 2026-01-01T00:00:00Z, the year of this version.
+const VERSION_SECONDS: u64 = 1_767_225_600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clock_that_stands_before_this_program_is_refused() {
+        assert!(clock_problem(SystemTime::UNIX_EPOCH).is_some());
+        assert!(clock_problem(SystemTime::UNIX_EPOCH + Duration::from_secs(VERSION_SECONDS)).is_none());
+        assert!(clock_problem(SystemTime::now()).is_none());
+    }
 }

@@ -183,6 +183,19 @@ impl Extractor {
         }
     }
 
+    /// A target without the tokens in its query, for logs; `None` where it holds none.
+    pub(super) fn without_tokens(&self, target: &Target) -> Option<Target> {
+        if self.query.is_empty() || !parameters(target.query()).any(|(name, _)| self.is_parameter(name)) {
+            return None;
+        }
+        let shown = parameters(target.query()).map(|(name, value)| {
+            let value = if self.is_parameter(name) { b"***" } else { value };
+            [name, b"=", value].concat()
+        });
+        let query: Vec<Vec<u8>> = shown.collect();
+        Target::parse([target.path(), b"?", &query.join(&b"&"[..])].concat().into())
+    }
+
     /// RFC 9110 11.1: schemes have no case.
     fn handles(&self, scheme: &str) -> bool {
         self.schemes.iter().any(|ours| ours.eq_ignore_ascii_case(scheme))

@@ -163,3 +163,22 @@ fn places_that_are_not_configured_are_left_alone() {
     none.remove(&mut fields);
     assert_eq!(fields, all.fields);
 }
+
+#[test]
+fn tokens_in_the_query_are_not_shown() {
+    for (target, shown) in [
+        ("/a?b=c&access_token=t.o.k&d", Some("/a?b=c&access_token=***&d=")),
+        ("/a?access%5Ftoken=t", Some("/a?access%5Ftoken=***")),
+        ("/a?b=access_token", None),
+        ("/a", None),
+    ] {
+        let sent = sent("GET", target, &[]);
+        let found = extractor(|_| {}).without_tokens(&sent.target);
+        assert_eq!(found.map(|target| String::from_utf8(target.raw().to_vec()).unwrap()).as_deref(), shown);
+    }
+    let off = extractor(|extract| extract.query.clear());
+    assert!(
+        off.without_tokens(&sent("GET", "/a?access_token=t", &[]).target).is_none(),
+        "there it is the app's own"
+    );
+}

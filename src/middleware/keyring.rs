@@ -63,9 +63,14 @@ struct Fetching {
 
 struct Fetched {
     description: Vec<u8>,
-    index: SourceIndex,
-    /// The version that is in use.
-    version: Mutex<u64>,
+    /// Where it stands, and the version of it that is in use.
+    place: Mutex<(SourceIndex, u64)>,
+}
+
+impl Fetched {
+    fn place(&self) -> MutexGuard<'_, (SourceIndex, u64)> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Keys {
@@ -99,7 +104,7 @@ impl Keys {
             let full =
                 || AuthConfigError::setting("provider", "there are more than 16 key sets to be fetched");
             let index = table.claim(&description).ok_or_else(full)?;
-            Ok(Some(Fetched { description, index, version: Mutex::new(0) }))
+            Ok(Some(Fetched { description, place: Mutex::new((index, 0)) }))
         };
         let sources =
             self.config.providers.iter().map(source).collect::<Result<Vec<_>, AuthConfigError>>()?;
@@ -162,16 +167,17 @@ impl Keys {
         let mut changed = Vec::new();
         for (provider, fetched) in providers.iter_mut().zip(&fetching.sources) {
             let Some(fetched) = fetched else { continue };
-            // It is still needed.
-            if fetching.table.claim(&fetched.description) != Some(fetched.index) {
+            // It is still needed; after a long sleep of the machine it may have lost its place.
+            let Some(index) = fetching.table.claim(&fetched.description) else { continue };
+            let mut place = fetched.place();
+            if place.0 != index {
+                *place = (index, 0);
+            }
+            if fetching.table.version(index) == place.1 {
                 continue;
             }
-            let mut version = fetched.version.lock().unwrap_or_else(PoisonError::into_inner);
-            if fetching.table.version(fetched.index) == *version {
-                continue;
-            }
-            let published = fetching.table.read(fetched.index);
-            *version = published.version;
+            let published = fetching.table.read(index);
+            place.1 = published.version;
             let with_set = provider.with_set(&published.text);
             if !with_set.has_keys_of(provider) {
                 changed.push(provider.name.to_string());
@@ -194,8 +200,8 @@ impl Keys {
     pub(super) fn wait(&self, provider: usize) -> Option<LookUp> {
         let fetching = self.fetched.as_ref()?;
         let fetched = fetching.sources.get(provider)?.as_ref()?;
-        let (table, index) = (fetching.table.clone(), fetched.index);
-        let version = *fetched.version.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = fetching.table.clone();
+        let (index, version) = *fetched.place();
         if table.version(index) != version {
             self.take_sets();
             return Some(Box::pin(std::future::ready(())));

@@ -38,7 +38,8 @@ impl Schedule {
     /// Somebody asks: an unknown key, of which there may be as many as attackers like. The first one is heard at once,
     /// whenever the last regular fetch was, and the next one after `min_refetch`.
     pub(super) fn wish(&mut self, now: u64, source: &Source) {
-        if self.next_wish <= now {
+        // One that is due or under way will bring what is there; it must not cost the next new key its turn.
+        if self.due > now && self.next_wish <= now {
             self.next_wish = now + millis(source.min_refetch);
             self.due = now;
         }
@@ -156,5 +157,10 @@ mod tests {
         assert!(!schedule.is_due(29_999));
         schedule.wish(30_001, &source());
         assert!(schedule.is_due(30_001));
+        let mut first = Schedule::new(0);
+        first.wish(0, &source());
+        first.succeeded(1, &source(), None, 0.5);
+        first.wish(2, &source());
+        assert!(first.is_due(2), "the first fetch was due anyway");
     }
 }

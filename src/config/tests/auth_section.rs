@@ -253,3 +253,12 @@ fn a_section_without_rules_lets_nobody_guess() {
     refused("[auth]\n", &[("x.toml:1: auth.route: ", "there is no rule")]);
     good("[auth]\nenabled = false\n");
 }
+
+#[test]
+fn secret_in_the_configuration_is_not_printed() {
+    let text = RIGHT.replacen("secret_env = \"S\"", "secret = \"only for us\"", 1);
+    let loaded = super::play(&text, &[], &[]).unwrap();
+    let printed =
+        format!("{:?} {}", loaded.config, crate::config::to_toml(&loaded, crate::config::ShowOrigin::No));
+    assert!(printed.contains("(hidden)") && !printed.contains("only for us"), "{printed}");
+}
