@@ -1,17 +1,17 @@
 //! Content that an app makes piece by piece, at the pace of its client.
 
+use super::piece_queue::{PieceReceiver, PieceSender, piece_queue};
 use bytes::Bytes;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::sync::mpsc;
 
 /// Pieces of a response, as the app makes them.
 pub struct BodyStream(Source);
 
 enum Source {
-    /// Made elsewhere, by a thread or a task.
-    Channel(mpsc::Receiver<Piece>),
+    /// Made by a thread, which waits where the client is slow.
+    Queue(PieceReceiver),
     /// Made when the connection asks for them.
     Asked(Pin<Box<dyn Pieces>>),
 }
@@ -31,10 +31,10 @@ pub trait Pieces: Send {
 }
 
 impl BodyStream {
-    /// A stream and its sending half; `pieces` of them fit in between before the sender waits.
-    pub fn channel(pieces: usize) -> (mpsc::Sender<Piece>, Self) {
-        let (sender, receiver) = mpsc::channel(pieces);
-        (sender, Self(Source::Channel(receiver)))
+    /// A stream and where its pieces come from; `limit` bytes fit in between before who makes them has to wait.
+    pub fn queue(limit: usize) -> (PieceSender, Self) {
+        let (sender, receiver) = piece_queue(limit);
+        (sender, Self(Source::Queue(receiver)))
     }
 
     /// A stream that makes each piece once the client has taken the ones before it.
@@ -45,7 +45,7 @@ impl BodyStream {
     /// The next piece; `None` at the end.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
         match &mut self.0 {
-            Source::Channel(receiver) => receiver.poll_recv(cx),
+            Source::Queue(receiver) => receiver.poll_next(cx),
             Source::Asked(pieces) => pieces.as_mut().poll_next(cx),
         }
     }

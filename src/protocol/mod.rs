@@ -4,12 +4,14 @@
 mod body_stream;
 pub mod forwarded;
 pub mod h1;
+mod piece_queue;
 pub mod rejection;
 mod request;
 mod target;
 pub(crate) mod upgrade;
 
 pub use body_stream::{BodyStream, Piece, Pieces, StreamAborted};
+pub use piece_queue::{Aborter, NotWanted, PieceSender};
 pub use rejection::Rejection;
 pub use request::{
     Client, Content, Forwarded, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead,

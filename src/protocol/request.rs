@@ -226,9 +226,10 @@ pub struct Reason(Bytes);
 
 impl Reason {
     /// A phrase; `None` when it holds a control character, which could forge a field.
-    pub fn new(phrase: &str) -> Option<Self> {
-        let is_plain = phrase.chars().all(|c| !c.is_control());
-        is_plain.then(|| Self(Bytes::copy_from_slice(phrase.as_bytes())))
+    pub fn new(phrase: impl Into<Bytes>) -> Option<Self> {
+        let phrase = phrase.into();
+        let is_plain = phrase.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~' | 0x80..));
+        is_plain.then_some(Self(phrase))
     }
 
     /// As sent.

@@ -218,6 +218,7 @@ fn python(
         path: &config.python.path,
         threads: config.threads(workers, crate::sys::cpu::cgroup_cpus()),
         workers,
+        response_buffer: usize::try_from(config.limits.response_buffer.0).unwrap_or(usize::MAX),
     };
     let app = crate::app::python::load(target, &options, Arc::clone(calls), loaded).map_err(failed)?;
     Ok(app)

@@ -350,8 +350,9 @@ impl fmt::Debug for CallQueue {
 
 impl Ended {
     fn settle(self) {
-        if let Some(outcome) = self.outcome {
-            self.ticket.settle(outcome);
+        match self.outcome {
+            Some(outcome) => self.ticket.settle(outcome),
+            None => self.ticket.tell(),
         }
     }
 }

@@ -68,6 +68,7 @@ impl CallQueue {
             let count = if state.is_overdue { usize::MAX } else { room };
             let has_thread = self.has_thread(&state);
             let given_back = if has_thread { Vec::new() } else { self.take_movable(&mut state, count) };
+            state.running.iter().for_each(|running| running.hurry());
             (std::mem::take(&mut state.answered), given_back)
         };
         deliver(&mut answered);

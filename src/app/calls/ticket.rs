@@ -2,14 +2,13 @@
 
 use crate::app::AppError;
 use crate::contract::inflight::Flight;
-use crate::protocol::{Piece, RequestId, Response, StreamAborted};
+use crate::protocol::{Aborter, RequestId, Response};
 use crate::sys::clock;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::sync::mpsc::WeakSender;
 
 pub(super) type Outcome = Result<Response, AppError>;
 
@@ -34,13 +33,15 @@ struct TicketState {
     outcome: Option<Outcome>,
     waker: Option<Waker>,
     settled: bool,
+    /// Whether the connection is told of an outcome at once, since nobody comes back to it soon.
+    hurries: bool,
     /// Where the rest of a response goes that has begun.
-    stream: Option<WeakSender<Piece>>,
+    stream: Option<Aborter>,
 }
 
 impl Ticket {
     pub(super) fn new(id: RequestId, flight: Flight, limit: Duration) -> Self {
-        let state = TicketState { outcome: None, waker: None, settled: false, stream: None };
+        let state = TicketState { outcome: None, waker: None, settled: false, hurries: false, stream: None };
         Self {
             limit,
             id,
@@ -91,10 +92,9 @@ impl Ticket {
 
     /// Ends a response that has begun, so that its client sees that something is missing.
     pub(super) fn abort_stream(&self) {
-        let stream = self.lock().stream.as_ref().and_then(WeakSender::upgrade);
-        // A full one is full of what its client has not taken: nobody there waits for the app.
+        let stream = self.lock().stream.clone();
         if let Some(stream) = stream {
-            let _ = stream.try_send(Err(StreamAborted));
+            stream.abort();
         }
     }
 
@@ -116,19 +116,57 @@ impl Ticket {
 
     pub(super) fn settle(&self, outcome: Outcome) {
         let mut state = self.lock();
-        if !state.settled {
-            state.settled = true;
-            state.outcome = Some(outcome);
-            if let Some(waker) = state.waker.take() {
-                drop(state);
-                waker.wake();
-            }
+        state.settle(outcome);
+        wake(state);
+    }
+
+    /// As [`settle`](Self::settle), but the connection is only told when the call has ended, or takes its time.
+    fn offer(&self, outcome: Outcome) {
+        let mut state = self.lock();
+        state.settle(outcome);
+        if state.hurries {
+            wake(state);
         }
+    }
+
+    /// From now on the connection is told of an outcome at once: the thread that drives it is not the one that makes
+    /// the call.
+    pub(super) fn hurry(&self) {
+        let mut state = self.lock();
+        state.hurries = true;
+        if state.outcome.is_some() {
+            wake(state);
+        }
+    }
+
+    /// The call has ended, and its outcome was offered or given.
+    pub(super) fn tell(&self) {
+        let state = self.lock();
+        if state.outcome.is_some() {
+            wake(state);
+        }
+    }
+}
+
+impl TicketState {
+    fn settle(&mut self, outcome: Outcome) {
+        if !self.settled {
+            self.settled = true;
+            self.outcome = Some(outcome);
+        }
+    }
+}
+
+fn wake(mut state: MutexGuard<'_, TicketState>) {
+    if let Some(waker) = state.waker.take() {
+        drop(state);
+        waker.wake();
     }
 }
 
 /// A call as its app sees it: the way back for an answer that begins before the call ends, and what must be known to
 /// end the call from outside.
+#[derive(Clone)]
 pub struct Answering {
     pub(super) ticket: Arc<Ticket>,
 }
@@ -139,10 +177,26 @@ impl Answering {
         Self { ticket: Arc::new(Ticket::new(RequestId(0), Flight::unnoted(), Duration::ZERO)) }
     }
 
-    /// Gives the beginning of an answer while the call goes on; `rest` is where the pieces go.
-    pub fn begin(&self, response: Response, rest: WeakSender<Piece>) {
+    /// Gives the beginning of an answer while the call goes on; `rest` ends what follows.
+    pub fn begin(&self, response: Response, rest: Aborter) {
         self.ticket.lock().stream = Some(rest);
         self.ticket.settle(Ok(response));
+    }
+
+    /// Gives the whole answer while the call goes on. It is sent when the call ends, or as soon as that takes its time:
+    /// most calls end at once, and a connection that is told later is told without a system call.
+    pub fn offer(&self, response: Response) {
+        self.ticket.offer(Ok(response));
+    }
+
+    /// Whether an answer has been given.
+    pub fn is_answered(&self) -> bool {
+        self.ticket.lock().settled
+    }
+
+    /// The request's name in logs.
+    pub fn id(&self) -> RequestId {
+        self.ticket.id
     }
 
     /// From now on the client is waited for: that time is not the app's.

@@ -88,6 +88,9 @@ impl CallQueue {
         if let Some(call) = &next {
             call.ticket.flight.enter_app(process::thread_id());
             call.ticket.resume_at(now_ns);
+            if state.driver != Driver::Main {
+                call.ticket.hurry();
+            }
             state.running.push(Arc::clone(&call.ticket));
         }
         // A ticket has a lock of its own, and nobody who holds it wants this one.

@@ -2,6 +2,7 @@
 
 use super::ffi::references;
 use super::input::Input;
+use super::outgoing::Way;
 use super::start_response::StartResponse;
 use crate::protocol::Content;
 use pyo3::intern;
@@ -30,11 +31,14 @@ pub(super) struct Kit {
 }
 
 impl Kits {
-    /// A kit as good as new.
-    pub(super) fn take(&self, py: Python<'_>) -> PyResult<Kit> {
+    /// A kit as good as new, for a call whose response can begin this way.
+    pub(super) fn take(&self, py: Python<'_>, way: Way) -> PyResult<Kit> {
         let spare = self.spare.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner).pop();
         let kit = spare.map_or_else(|| Kit::new(py), Ok)?;
-        kit.said().lock().write = Some(kit.write.clone_ref(py));
+        let mut said = kit.said().lock();
+        said.write = Some(kit.write.clone_ref(py));
+        said.way = Some(way);
+        drop(said);
         Ok(kit)
     }
 

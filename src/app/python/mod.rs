@@ -14,6 +14,7 @@ mod load;
 mod metrics;
 mod module;
 mod options;
+mod outgoing;
 mod preload;
 mod start_response;
 mod streams;

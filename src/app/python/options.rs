@@ -11,4 +11,6 @@ pub struct Options<'a> {
     pub threads: u16,
     /// Slots in service.
     pub workers: u16,
+    /// Bytes of a response held for a slow client before the app has to wait.
+    pub response_buffer: usize,
 }

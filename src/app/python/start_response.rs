@@ -1,12 +1,13 @@
 //! `start_response` (PEP 3333): what the app says before its content.
 
+use super::outgoing::{ClientGone, Outgoing, Sent, Way};
 use crate::protocol::Reason;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What `start_response` and `write` of one call are methods of.
 ///
@@ -22,12 +23,12 @@ pub(super) struct StartResponse {
 #[derive(Default)]
 pub(super) struct Said {
     pub(super) head: Option<Head>,
-    /// Content given to `write()`.
-    pub(super) written: Vec<u8>,
-    /// Whether the head is on its way and cannot be taken back.
-    pub(super) sent: bool,
-    /// Whether the response is given piece by piece and has begun.
-    pub(super) begun: bool,
+    /// Whether the head cannot be taken back any more.
+    pub(super) is_final: bool,
+    /// Where content goes once the response has begun.
+    pub(super) begun: Option<Arc<Outgoing>>,
+    /// How the response can begin; `None` outside of a call.
+    pub(super) way: Option<Way>,
     /// The method `write`, where it has been made already.
     pub(super) write: Option<Py<PyAny>>,
 }
@@ -37,6 +38,27 @@ pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) reason: Option<Reason>,
     pub(super) fields: HeaderMap,
+    /// What the app's Content-Length says.
+    pub(super) length: Option<u64>,
+}
+
+impl Said {
+    /// The head, which is final from now on.
+    pub(super) fn take_head(&mut self) -> PyResult<Head> {
+        let missing = || PyAssertionError::new_err("the app did not call start_response (PEP 3333)");
+        let head = self.head.take().ok_or_else(missing)?;
+        self.is_final = true;
+        Ok(head)
+    }
+
+    /// Sends the head on its way.
+    pub(super) fn begin(&mut self) -> PyResult<Arc<Outgoing>> {
+        let head = self.take_head()?;
+        let over = || PyRuntimeError::new_err("the response has ended");
+        let outgoing = Arc::new(self.way.as_ref().ok_or_else(over)?.begin(head));
+        self.begun = Some(Arc::clone(&outgoing));
+        Ok(outgoing)
+    }
 }
 
 impl StartResponse {
@@ -58,14 +80,13 @@ impl StartResponse {
         let head = parse_head(status, headers)?;
         let mut said = this.get().lock();
         match exc_info.filter(|exc_info| !exc_info.is_none()) {
-            // PEP 3333: once the head has been sent, the app's exception is raised again. What was given to
-            // write() belongs to the first head, so it counts as sent.
-            Some(exc_info) if said.sent || !said.written.is_empty() => {
+            // PEP 3333: once the head has been sent, the app's exception is raised again.
+            Some(exc_info) if said.is_final => {
                 let exception = exc_info.get_item(1)?;
                 drop(said);
                 return Err(PyErr::from_value(exception));
             }
-            None if said.head.is_some() => {
+            None if said.head.is_some() || said.is_final => {
                 return Err(PyAssertionError::new_err(
                     "start_response was called again without exc_info (PEP 3333)",
                 ));
@@ -81,9 +102,26 @@ impl StartResponse {
         }
     }
 
-    /// Content in the old, imperative way.
-    fn write(&self, data: &Bound<'_, PyBytes>) {
-        self.lock().written.extend_from_slice(data.as_bytes());
+    /// Content in the old, imperative way. It is on its way when this returns (PEP 3333).
+    fn write(&self, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        let piece = data.as_bytes();
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let outgoing = {
+            let mut said = self.lock();
+            match &said.begun {
+                Some(outgoing) => Arc::clone(outgoing),
+                None if said.way.is_none() => {
+                    return Err(PyRuntimeError::new_err("write() was called after the response had ended"));
+                }
+                None => said.begin()?,
+            }
+        };
+        match outgoing.send(data.py(), piece) {
+            Sent::Taken | Sent::Full => Ok(()),
+            Sent::Gone => Err(ClientGone::new_err("the client has gone")),
+        }
     }
 }
 
@@ -99,6 +137,7 @@ fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyRe
         })?;
     let reason = if status.canonical_reason() == Some(reason) { None } else { Some(parse_reason(reason)?) };
     let mut fields = HeaderMap::with_capacity(headers.len());
+    let mut length = None;
     for header in headers.iter() {
         let pair = header.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
         let pair = pair.ok_or_else(|| not_a_pair(&header))?;
@@ -106,15 +145,39 @@ fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyRe
         let (name, value) = (name.cast::<PyString>()?, value.cast::<PyString>()?);
         let name = HeaderName::from_bytes(name.to_str()?.as_bytes())
             .map_err(|_| PyValueError::new_err(format!("{name} is no field name")))?;
-        fields.append(name, field_value(value)?);
+        let value = field_value(value)?;
+        if name == CONTENT_LENGTH {
+            let said = content_length(&value)?;
+            if length.replace(said).is_some_and(|before| before != said) {
+                return Err(PyValueError::new_err("there are two Content-Length fields, and they differ"));
+            }
+            // Once is enough, and in the plain form.
+            fields.insert(name, HeaderValue::from(said));
+            continue;
+        }
+        fields.append(name, value);
     }
-    Ok(Head { status, reason, fields })
+    Ok(Head { status, reason, fields, length })
+}
+
+/// RFC 9110 8.6: digits. Anything else would have client and server read different responses.
+fn content_length(value: &HeaderValue) -> PyResult<u64> {
+    let digits = value.as_bytes().trim_ascii();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let number = str::from_utf8(digits).ok().filter(|_| is_number).and_then(|digits| digits.parse().ok());
+    number.ok_or_else(|| PyValueError::new_err(format!("the Content-Length {value:?} is no number of bytes")))
 }
 
 fn parse_reason(reason: &str) -> PyResult<Reason> {
-    Reason::new(reason).ok_or_else(|| {
-        PyValueError::new_err(format!("the reason phrase {reason:?} holds a control character"))
+    latin_1(reason).and_then(Reason::new).ok_or_else(|| {
+        let problem = "holds a control character or one beyond latin-1";
+        PyValueError::new_err(format!("the reason phrase {reason:?} {problem}"))
     })
+}
+
+/// The bytes that a native string stands for (PEP 3333).
+fn latin_1(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect()
 }
 
 /// A field value: a native string, in which CR, LF and NUL would forge further fields.
@@ -123,8 +186,7 @@ fn field_value(value: &Bound<'_, PyString>) -> PyResult<HeaderValue> {
     let parsed = if text.is_ascii() {
         HeaderValue::from_str(text).ok()
     } else {
-        let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-        bytes.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok())
+        latin_1(text).and_then(|bytes| HeaderValue::from_bytes(&bytes).ok())
     };
     parsed.ok_or_else(|| {
         PyValueError::new_err(format!(

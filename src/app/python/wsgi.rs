@@ -5,6 +5,7 @@ use super::environ::Environs;
 use super::interrupt::Inside;
 use super::kit::{Kit, Kits};
 use super::options::Options;
+use super::outgoing::Way;
 use crate::app::calls::{Answering, BlockingApp, CallQueue};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
 use crate::protocol::{Content, Request, Response};
@@ -22,6 +23,7 @@ struct Callable {
     app: Py<PyAny>,
     environs: Environs,
     kits: Kits,
+    response_buffer: usize,
 }
 
 impl Wsgi {
@@ -32,7 +34,8 @@ impl Wsgi {
         calls: Arc<CallQueue>,
     ) -> PyResult<Self> {
         let environs = Environs::new(py, options)?;
-        Ok(Self { callable: Arc::new(Callable { app, environs, kits: Kits::default() }), calls })
+        let (kits, response_buffer) = (Kits::default(), options.response_buffer);
+        Ok(Self { callable: Arc::new(Callable { app, environs, kits, response_buffer }), calls })
     }
 }
 
@@ -59,12 +62,13 @@ impl App for Wsgi {
 impl BlockingApp for Callable {
     fn call(&self, request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>> {
         Python::attach(|py| {
-            let outcome = self.kits.take(py).and_then(|kit| {
+            let way = Way::new(answering, self.response_buffer, &request.head.method);
+            let outcome = self.kits.take(py, way).and_then(|kit| {
                 let outcome = self.enter(py, &kit, request, answering);
                 self.kits.give_back(py, kit);
                 outcome
             });
-            outcome.unwrap_or_else(|error| Some(Err(answer::failed(py, &error, answering))))
+            outcome.unwrap_or_else(|error| Some(Err(answer::refusal(py, &error))))
         })
     }
 }
@@ -82,18 +86,14 @@ impl Callable {
         let length = content.len();
         kit.input(py).get().fill(content);
         let environ = self.environs.make(kit.input(py), length, &request)?;
-        let id = request.context.id;
         // The app may take its time, and has no use for it.
         drop(request);
         let inside = Inside::enter(py, answering);
         let iterable = self.app.bind(py).call1((environ, kit.start_response(py)));
-        match iterable {
-            Ok(iterable) => Ok(answer::collect(&iterable, kit.said(), inside, id)),
-            Err(error) => {
-                drop(inside);
-                Err(error)
-            }
-        }
+        Ok(match iterable {
+            Ok(iterable) => answer::collect(&iterable, kit.said(), inside),
+            Err(error) => answer::raised(py, &error, kit.said(), inside),
+        })
     }
 }
 

@@ -66,7 +66,8 @@ impl Session<'_> {
         length: u64,
         sent: &mut u64,
     ) -> io::Result<()> {
-        loop {
+        // Once the client has all of it, what else the app might make is nobody's, and need not be waited for.
+        while *sent < length {
             let piece = match poll_fn(|cx| Poll::Ready(stream.poll_next(cx))).await {
                 Poll::Ready(piece) => piece,
                 Poll::Pending => {

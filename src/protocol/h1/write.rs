@@ -42,8 +42,10 @@ pub(super) fn put_head(
     put_status_line(out, response);
     let mut given = Given::default();
     for (name, value) in fields {
-        given.note(name, value);
-        if !is_connection_field(name) && (name != CONTENT_LENGTH || keeps_length(response.status())) {
+        let counts = given.note(name, value);
+        if !is_connection_field(name)
+            && (name != CONTENT_LENGTH || counts == Counts::Yes && keeps_length(response.status()))
+        {
             put_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
@@ -55,11 +57,13 @@ pub(super) fn put_head(
         put_field(out, b"date", date().as_slice());
     }
     match delimiter {
-        Delimiter::Length(length) if !given.has_length => {
+        Delimiter::Length(length) if given.length.is_none() => {
             put_field(out, b"content-length", length.to_string().as_bytes());
         }
         Delimiter::Chunked => put_field(out, b"transfer-encoding", b"chunked"),
-        Delimiter::Nothing if asked.method == Method::HEAD => put_head_length(out, response),
+        Delimiter::Nothing if asked.method == Method::HEAD && given.length.is_none() => {
+            put_head_length(out, response);
+        }
         Delimiter::Length(_) | Delimiter::Nothing | Delimiter::Close => {}
     }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -89,7 +93,7 @@ fn delimiter(response: &Response, asked: Asked<'_>, declared: Option<u64>) -> De
         return Delimiter::Nothing;
     }
     match response.body() {
-        ResponseBody::Empty => Delimiter::Length(0),
+        ResponseBody::Empty => Delimiter::Length(declared.unwrap_or(0)),
         ResponseBody::Full(bytes) => {
             // More than was declared is cut off: it would be read as the next response.
             Delimiter::Length(declared.map_or(bytes.len() as u64, |length| length))
@@ -106,22 +110,37 @@ fn delimiter(response: &Response, asked: Asked<'_>, declared: Option<u64>) -> De
 /// What the app's own fields say of the message.
 #[derive(Debug, Default)]
 struct Given {
-    has_length: bool,
-    /// The first Content-Length, if it is a number.
+    /// The first Content-Length that is a number.
     length: Option<u64>,
     date: bool,
     closes: bool,
 }
 
+/// Whether a field means what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    Yes,
+    /// A Content-Length that is none, or a second one: the recipient must not read another length than ours.
+    No,
+}
+
 impl Given {
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) {
-        if name == CONTENT_LENGTH && !self.has_length {
-            self.has_length = true;
-            self.length = value.to_str().ok().and_then(|length| length.parse().ok());
+    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> Counts {
+        if name == CONTENT_LENGTH {
+            let first = if self.length.is_none() { length_of(value) } else { None };
+            self.length = self.length.or(first);
+            return if first.is_some() { Counts::Yes } else { Counts::No };
         }
         self.date |= name == DATE;
         self.closes |= name == CONNECTION && value.as_bytes().eq_ignore_ascii_case(b"close");
+        Counts::Yes
     }
+}
+
+/// RFC 9110 8.6: digits and nothing else, not even a sign.
+fn length_of(value: &HeaderValue) -> Option<u64> {
+    let text = value.to_str().ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 fn has_content(status: StatusCode) -> bool {
@@ -135,7 +154,7 @@ fn keeps_length(status: StatusCode) -> bool {
 
 /// A HEAD response says the length that GET would have, where it is known (RFC 9110 9.3.2).
 fn put_head_length(out: &mut BytesMut, response: &Response) {
-    if response.headers().contains_key(CONTENT_LENGTH) || !has_content(response.status()) {
+    if !has_content(response.status()) {
         return;
     }
     match response.body() {
