@@ -40,6 +40,9 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader, mut handover: Option<Handov
             return refuse(&reason);
         }
     }
+    if let Some(what) = &loaded.found {
+        tracing::info!("no app is named: serving {what}");
+    }
     let file = loaded.file.map(|file| std::path::absolute(&file).unwrap_or(file));
     let surroundings = Surroundings { directory: reloader.directory().to_owned(), programs: programs() };
     let text = reloader.last_read().cloned();

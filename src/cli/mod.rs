@@ -90,6 +90,7 @@ fn load_from(
     }
     let mut reloader =
         Reloader::new(flags).map_err(|error| refuse(format!("the current directory is gone: {error}")))?;
+    reloader = reloader.looking_for_app();
     if let Some(file) = proven {
         reloader = reloader.pinned(file);
     }

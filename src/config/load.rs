@@ -1,6 +1,7 @@
 //! Reads the configuration from all its sources, in their order.
 
 use super::build::{Assignment, Build};
+use super::discover::{Discovery, discover};
 use super::errors::{ConfigErrors, Origin, Origins, Problem};
 use super::flags::Flags;
 use super::schema::{AUTH_KEYS, Change, MountDraft, ROOT_KEYS};
@@ -33,6 +34,8 @@ pub struct Loaded {
     pub origins: Origins,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// What is served though nobody has named it; `None` where an app is named.
+    pub found: Option<String>,
 }
 
 /// Makes the configuration: default < file < environment < flag.
@@ -76,7 +79,7 @@ fn assemble(sources: &Sources) -> Result<(Loaded, Vec<Problem>), ConfigErrors> {
     }
     check::contradictions(&mut build);
     let file = sources.file.as_ref().map(|(path, _)| path.clone());
-    Ok((Loaded { config: build.config, origins: build.origins, file }, build.problems))
+    Ok((Loaded { config: build.config, origins: build.origins, file, found: None }, build.problems))
 }
 
 /// The positional APP, `--static` and `--env`.
@@ -129,8 +132,13 @@ fn mount(build: &mut Build, prefix: String, target: AppTarget, origin: &Origin) 
     build.origins.set(format!("{at}.{key}"), origin.clone());
 }
 
+/// Whether the app at "/" is more than the default.
+fn names_app(origins: &Origins) -> bool {
+    ["app[0]", "app[0].target", "app[0].static"].iter().any(|key| *origins.exact(key) != Origin::Default)
+}
+
 impl Mount {
-    fn blank() -> Self {
+    pub(super) fn blank() -> Self {
         let MountDraft { hosts, mount, env_file, env, files, .. } = MountDraft::default();
         Self { hosts, mount, target: AppTarget::Native("hello".into()), env_file, env, files }
     }
@@ -148,6 +156,8 @@ pub struct Reloader {
     read: Option<(PathBuf, String)>,
     /// What is taken once in the place of the file.
     pinned: Option<Option<(PathBuf, String)>>,
+    /// Whether the working directory is looked into when no app is named.
+    looks_for_app: bool,
 }
 
 impl Reloader {
@@ -167,7 +177,8 @@ impl Reloader {
     /// The same with everything given.
     pub fn with(flags: Flags, environment: BTreeMap<String, String>, directory: PathBuf) -> Self {
         let (base, default_file) = (Config::default(), DefaultFile::Read);
-        Self { base, default_file, flags, environment, directory, read: None, pinned: None }
+        let looks_for_app = false;
+        Self { base, default_file, flags, environment, directory, read: None, pinned: None, looks_for_app }
     }
 
     /// For one file, or none, without any flag.
@@ -187,6 +198,11 @@ impl Reloader {
     /// The same without `ferricorn.toml`, unless a file is named.
     pub fn without_default_file(self) -> Self {
         Self { default_file: DefaultFile::Ignore, ..self }
+    }
+
+    /// The same, but where no app is named it is looked for in the working directory.
+    pub fn looking_for_app(self) -> Self {
+        Self { looks_for_app: true, ..self }
     }
 
     /// Where relative paths start.
@@ -223,12 +239,39 @@ impl Reloader {
             flags: self.flags.clone(),
             directory: self.directory.clone(),
         };
-        let (loaded, mut problems) = assemble(&sources)?;
+        let (mut loaded, mut problems) = assemble(&sources)?;
+        if self.looks_for_app && problems.is_empty() && !names_app(&loaded.origins) {
+            problems.extend(self.find_app(&mut loaded));
+        }
         if !is_pinned {
             problems.extend(files::problems(&loaded, &self.directory, &problems));
         }
         ConfigErrors::check(problems)?;
         Ok(loaded)
+    }
+
+    /// Serves the app of the working directory, if there is one; what is wrong is that there are several.
+    fn find_app(&self, loaded: &mut Loaded) -> Option<Problem> {
+        let demo = loaded.config.apps.first_mut()?;
+        let is_set = |name: &str| self.environment.contains_key(name) || demo.env.contains_key(name);
+        match discover(loaded.config.server.chdir.as_deref().unwrap_or(&self.directory), is_set) {
+            Discovery::Found { mut mount, what } => {
+                // The variables of --env.
+                mount.env.append(&mut demo.env);
+                *demo = *mount;
+                loaded.found = Some(what);
+                None
+            }
+            Discovery::Several(targets) => {
+                let message = format!(
+                    "no app is named, and {} could be meant; name one: ferricorn serve {}",
+                    targets.join(" and "),
+                    targets.first().map_or("", String::as_str)
+                );
+                Some(Problem::new(&Origin::Default, "", message))
+            }
+            Discovery::Nothing => None,
+        }
     }
 
     /// The configuration as it stands now.

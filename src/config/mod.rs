@@ -11,6 +11,7 @@ mod check_auth;
 mod check_issue;
 mod check_jwks;
 mod counts;
+mod discover;
 mod environment;
 mod errors;
 mod files;

@@ -82,21 +82,40 @@ fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
     Ok(())
 }
 
+/// The traceback of an import, and what to do about it where that is known.
+fn cannot_import(py: Python<'_>, module: &str, error: &PyErr) -> String {
+    let advice = hints(py).and_then(|hints| hints.call_method1("hint", (error.value(py), module))?.extract());
+    let advice: Option<String> = advice.unwrap_or_default();
+    let advice = advice.map_or_else(String::new, |advice| format!("\nhint: {advice}"));
+    format!("cannot import {module}:\n{}{advice}", describe(py, error))
+}
+
+/// What of a module could be meant instead.
+fn others(py: Python<'_>, module: &Bound<'_, PyAny>) -> String {
+    let found = hints(py).and_then(|hints| hints.call_method1("callables", (module,))?.extract());
+    let found: Vec<String> = found.unwrap_or_default();
+    if found.is_empty() { String::new() } else { format!("; there is {}", found.join(", ")) }
+}
+
+fn hints(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    let code = pyo3::ffi::c_str!(include_str!("import_hint.py"));
+    PyModule::from_code(py, code, c"import_hint.py", c"ferricorn.import_hint")
+}
+
 /// The callable that a target names.
 pub(super) fn find<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, String> {
     let (module_name, attribute) = match target.split_once(':') {
         Some((module, attribute)) => (module, Some(attribute)),
         None => (target, None),
     };
-    let module = py
-        .import(module_name)
-        .map_err(|error| format!("cannot import {module_name}:\n{}", describe(py, &error)))?;
+    let module = py.import(module_name).map_err(|error| cannot_import(py, module_name, &error))?;
     let app = match attribute {
         Some(attribute) => named(py, module.as_any(), attribute)?,
         None => ["application", "app"].into_iter().find_map(|name| module.getattr(name).ok()).ok_or_else(
             || {
                 format!(
-                    "{module_name} has neither application nor app; name the callable: {module_name}:NAME"
+                    "{module_name} has neither application nor app; name the callable: {module_name}:NAME{}",
+                    others(py, module.as_any())
                 )
             },
         )?,
@@ -119,7 +138,9 @@ fn named<'py>(
     };
     let mut object = module.clone();
     for name in path.split('.') {
-        object = object.getattr(name).map_err(|error| format!("cannot find the app: {}", error.value(py)))?;
+        object = object
+            .getattr(name)
+            .map_err(|error| format!("cannot find the app: {}{}", error.value(py), others(py, module)))?;
     }
     if is_factory {
         object = object.call0().map_err(|error| format!("{attribute} failed:\n{}", describe(py, &error)))?;

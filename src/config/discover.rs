@@ -1,0 +1,178 @@
+//! The app of a directory, where nobody has named one: by what frameworks and their tutorials call it.
+//!
+//! The text of the files alone is looked at, as none of it may run in this process.
+
+use super::{AppTarget, Mount};
+use std::path::Path;
+
+/// What a directory holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Discovery {
+    /// One app, and how to say what it is.
+    Found { mount: Box<Mount>, what: String },
+    /// Files of which each could be meant, each with its app.
+    Several(Vec<String>),
+    /// Nothing.
+    Nothing,
+}
+
+/// Looks for an app. `is_set` says whether a variable is in the environment.
+pub(super) fn discover(directory: &Path, is_set: impl Fn(&str) -> bool) -> Discovery {
+    // A Django project has a wsgi.py, too, but in its package.
+    if let Some(text) = read(directory, "manage.py").filter(|text| text.contains(SETTINGS)) {
+        return django(&text, is_set);
+    }
+    for names in CANDIDATES {
+        let mut found = names.iter().filter_map(|name| Some((name, callable_of(&read(directory, name)?)?)));
+        let Some((name, callable)) = found.next() else { continue };
+        let others: Vec<String> = found.map(|(name, callable)| target(name, callable)).collect();
+        let first = target(name, callable);
+        if !others.is_empty() {
+            return Discovery::Several([vec![first], others].concat());
+        }
+        let mount = Mount { target: AppTarget::Python(first.clone()), ..Mount::blank() };
+        return Discovery::Found { what: format!("the app {first} of {name}"), mount: Box::new(mount) };
+    }
+    Discovery::Nothing
+}
+
+fn django(manage: &str, is_set: impl Fn(&str) -> bool) -> Discovery {
+    let mut mount = Mount { target: AppTarget::Python(DJANGO.into()), ..Mount::blank() };
+    let what = match settings_of(manage) {
+        // The environment wins, as it does with manage.py.
+        Some(settings) if !is_set(SETTINGS) => {
+            mount.env.insert(SETTINGS.into(), settings.into());
+            format!("the Django project of manage.py, with the settings {settings}")
+        }
+        _ => format!("the Django project of manage.py, with the settings that {SETTINGS} names"),
+    };
+    Discovery::Found { mount: Box::new(mount), what }
+}
+
+/// What `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")` says.
+fn settings_of(manage: &str) -> Option<&str> {
+    let line = manage
+        .lines()
+        .map(str::trim)
+        .find(|line| line.contains(SETTINGS) && line.contains("setdefault") && !line.starts_with('#'))?;
+    let behind = line.split_once(SETTINGS)?.1.split_once(',')?.1.trim_start();
+    let quote = behind.chars().next().filter(|first| matches!(first, '"' | '\''))?;
+    let name = behind[1..].split_once(quote)?.0;
+    let is_module = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    is_module.then_some(name)
+}
+
+/// What a module calls its app, as far as its text tells: a name that it assigns or imports, or a factory.
+fn callable_of(text: &str) -> Option<&'static str> {
+    NAMES.into_iter().find(|name| text.lines().any(|line| defines(line, name))).or_else(|| {
+        FACTORIES.into_iter().find(|factory| {
+            let head = factory.trim_end_matches(')');
+            text.lines().any(|line| line.strip_prefix("def ").is_some_and(|rest| rest.starts_with(head)))
+        })
+    })
+}
+
+fn defines(line: &str, name: &str) -> bool {
+    if let Some(rest) = line.strip_prefix(name) {
+        let rest = rest.trim_start();
+        return rest.starts_with(':') || rest.starts_with('=') && !rest.starts_with("==");
+    }
+    let words = |text: &str, separator: fn(char) -> bool| {
+        text.split(separator).any(|word| word.rsplit(" as ").next().unwrap_or(word).trim() == name)
+    };
+    if let Some((_, imported)) = line.strip_prefix("from ").and_then(|rest| rest.split_once(" import ")) {
+        return words(imported, |c| matches!(c, ',' | '(' | ')'));
+    }
+    let defined = ["def ", "async def ", "class "].iter().find_map(|keyword| line.strip_prefix(keyword));
+    defined.and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with(['(', ':']))
+}
+
+fn target(file: &str, callable: &str) -> String {
+    format!("{}:{callable}", file.trim_end_matches(".py"))
+}
+
+fn read(directory: &Path, name: &str) -> Option<String> {
+    let path = directory.join(name);
+    let is_short = std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= LONGEST);
+    if is_short { std::fs::read_to_string(path).ok() } else { None }
+}
+
+/// What those who serve name so comes before what may be anything.
+const CANDIDATES: [&[&str]; 2] = [&["wsgi.py", "asgi.py"], &["app.py", "main.py"]];
+const NAMES: [&str; 2] = ["application", "app"];
+/// Those that `flask run` knows.
+const FACTORIES: [&str; 2] = ["create_app()", "make_app()"];
+/// Does what the settings say; see `python/ferricorn/django_project.py`.
+const DJANGO: &str = "ferricorn.django_project:application()";
+const SETTINGS: &str = "DJANGO_SETTINGS_MODULE";
+/// Modules that say what the app is are short.
+const LONGEST: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a directory with these files holds, as text.
+    fn play(name: &str, files: &[(&str, &str)]) -> String {
+        let directory =
+            std::env::temp_dir().join(format!("ferricorn-discover-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for (file, text) in files {
+            std::fs::write(directory.join(file), text).unwrap();
+        }
+        let found = discover(&directory, |variable| variable == SETTINGS && name.contains("set"));
+        std::fs::remove_dir_all(&directory).unwrap();
+        match found {
+            Discovery::Found { mount, .. } => match mount.target {
+                AppTarget::Python(target) => format!("{target} {:?}", mount.env.values().collect::<Vec<_>>()),
+                AppTarget::Native(_) | AppTarget::Static(_) => panic!("no Python app"),
+            },
+            Discovery::Several(targets) => format!("several: {}", targets.join(", ")),
+            Discovery::Nothing => "nothing".into(),
+        }
+    }
+
+    const MANAGE: &str =
+        "import os\ndef main():\n    os.environ.setdefault(\"DJANGO_SETTINGS_MODULE\", 'my_site.settings')\n";
+
+    #[test]
+    fn a_django_project_is_known_by_its_manage_py() {
+        let django = "ferricorn.django_project:application()";
+        assert_eq!(play("django", &[("manage.py", MANAGE)]), format!("{django} [\"my_site.settings\"]"));
+        assert_eq!(play("django-set", &[("manage.py", MANAGE)]), format!("{django} []"));
+        let with_app = [("manage.py", MANAGE), ("app.py", "app = 1\n")];
+        assert_eq!(play("django-and-app", &with_app), format!("{django} [\"my_site.settings\"]"));
+        let other = [("manage.py", "print('not Django')\n"), ("app.py", "app = 1\n")];
+        assert_eq!(play("flask-manage", &other), "app:app []");
+    }
+
+    #[test]
+    fn other_apps_are_known_by_the_names_that_tutorials_give() {
+        for (number, (file, text, expected)) in [
+            ("app.py", "app = Flask(__name__)\n", "app:app []"),
+            ("app.py", "app: Flask = make()\n", "app:app []"),
+            ("main.py", "app=FastAPI()\n", "main:app []"),
+            ("wsgi.py", "from site import create as app\n", "wsgi:app []"),
+            ("wsgi.py", "from site import (x, application)\n", "wsgi:application []"),
+            ("app.py", "def application(environ, start_response):\n", "app:application []"),
+            ("app.py", "async def app(scope, receive, send):\n", "app:app []"),
+            ("app.py", "def create_app():\n    app = Flask()\n", "app:create_app() []"),
+            ("app.py", "def create_app(settings=None):\n", "app:create_app() []"),
+            ("app.py", "apple = 1\nif app == 2: pass\n    app = 3\nimport app\n", "nothing"),
+            ("other.py", "app = 1\n", "nothing"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(play(&format!("name-{number}"), &[(file, text)]), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_for_servers_wins_and_equals_are_all_named() {
+        let both = [("wsgi.py", "from app import app\n"), ("app.py", "app = 1\n"), ("main.py", "app = 1\n")];
+        assert_eq!(play("rank", &both), "wsgi:app []");
+        assert_eq!(play("several", &both[1..]), "several: app:app, main:app");
+        assert_eq!(play("nothing", &[]), "nothing");
+    }
+}

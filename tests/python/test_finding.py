@@ -1,0 +1,154 @@
+"""`ferricorn serve` alone, `manage.py runferricorn`, and what is said about an app that cannot be imported."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from support.client import ask
+from support.server import DEADLINE, MARK, Log, Server, clean_environment
+
+APP = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [__name__.encode()]\n"
+
+
+def test_serve_alone_in_a_django_project_finds_it_and_says_so(serve, site):
+    server = serve("-w", "1", "-c", os.devnull, directory=site).ready()
+    server.log.wait_for("no app is named: serving the Django project of manage.py, with the settings demo.settings")
+    assert ask(server, "GET", "/").status == 200
+    # What the project's settings say is served, and its collected files with it.
+    assert ask(server, "GET", "/static/notes/page.css").status == 200
+
+
+@pytest.mark.parametrize(
+    ("files", "target"),
+    [
+        ({"app.py": APP}, "app:app"),
+        ({"main.py": APP}, "main:app"),
+        ({"wsgi.py": "from app import app\n", "app.py": APP, "main.py": APP}, "wsgi:app"),
+        ({"app.py": APP + "def create_app():\n    return app\n"}, "app:app"),
+        ({"app.py": APP.replace("def app", "def other") + "def create_app():\n    return other\n"}, "app:create_app()"),
+    ],
+)
+def test_serve_alone_finds_the_app_of_a_directory(serve, tmp_path, files, target):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    server = serve("-w", "1").ready()
+    server.log.wait_for(f"no app is named: serving the app {re.escape(target)} of ")
+    assert ask(server, "GET", "/").status == 200
+
+
+def test_several_apps_that_could_be_meant_are_all_named(serve, tmp_path):
+    for name in ("app.py", "main.py"):
+        (tmp_path / name).write_text(APP)
+    server = serve("-w", "1")
+    assert server.wait() == 2
+    assert "no app is named, and app:app and main:app could be meant; name one: ferricorn serve app:app" in server.log.text()
+
+
+def test_serve_alone_where_there_is_no_app_serves_the_demo(serve):
+    assert ask(serve("-w", "1").ready(), "GET", "/").status == 200
+
+
+def test_variables_of_the_command_line_reach_the_app_that_was_found(serve, tmp_path):
+    (tmp_path / "app.py").write_text("import os\n" + APP.replace("__name__", "os.environ['GIVEN']"))
+    assert ask(serve("-w", "1", "-e", "GIVEN=by -e").ready(), "GET", "/").content == b"by -e"
+
+
+class Managed(Server):
+    """`manage.py runferricorn` in place of `ferricorn serve`."""
+
+    def __init__(self, site, directory, *arguments):
+        self.mark, self.transport, self.port = "managed", "tcp", None
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.join(site, "manage.py"), "runferricorn", *arguments],
+            cwd=directory,
+            env=clean_environment(**{MARK: self.mark}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.log = Log(self.process.stdout)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with the app `ferricorn` in it, whose settings also say so to the page."""
+    subprocess.run([sys.executable, "-m", "django", "startproject", "mysite", str(tmp_path)], check=True)
+    settings = tmp_path / "mysite" / "settings.py"
+    settings.write_text(settings.read_text().replace("INSTALLED_APPS = [", "INSTALLED_APPS = [\n    'ferricorn',"))
+    (tmp_path / "mysite" / "urls.py").write_text(
+        "import os, sys\nfrom django.http import JsonResponse\nfrom django.urls import path\n"
+        "def show(request):\n"
+        "    return JsonResponse({'argv': sys.argv, 'master': os.getppid(), 'settings': os.environ['DJANGO_SETTINGS_MODULE']})\n"
+        "urlpatterns = [path('', show)]\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_runferricorn_puts_the_server_in_the_place_of_manage_py(project, tmp_path_factory, elsewhere):
+    directory = tmp_path_factory.mktemp("elsewhere") if elsewhere else project
+    server = Managed(project, directory, "127.0.0.1:0", "-w", "1", "-v", "1", "--settings", "mysite.settings")
+    try:
+        told = __import__("json").loads(ask(server.ready(), "GET", "/").content)
+        assert told["master"] == server.process.pid, "the process is another one"
+        assert told["settings"] == "mysite.settings"
+        with open(f"/proc/{server.process.pid}/maps") as maps:
+            # The master has nothing of the project loaded, and so no library that only Django brings in.
+            assert "django" not in maps.read()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    finally:
+        server.close()
+
+
+def test_runferricorn_takes_the_flags_of_serve(project):
+    sys.path.insert(0, str(project))
+    try:
+        from ferricorn.management.commands.runferricorn import arguments
+
+        app = "mysite.wsgi:application"
+        assert arguments([], app)[:2] == ["serve", app]
+        assert arguments(["8001"], app)[-2:] == ["--bind", "127.0.0.1:8001"]
+        assert arguments(["[::1]:8001", "-w", "4"], app)[-4:] == ["--bind", "[::1]:8001", "-w", "4"]
+        assert arguments(["0.0.0.0:8001"], app)[-2:] == ["--bind", "0.0.0.0:8001"]
+        assert arguments(["-w", "4", "--settings=x", "-v", "2", "--no-color"], app)[-2:] == ["-w", "4"]
+        assert arguments(["--pythonpath", "/a,/b", "-w", "1"], app)[2:] == ["--pythonpath", "/a,/b", "-w", "1"]
+        assert arguments(["--help"], app) == ["serve", "--help"]
+    finally:
+        sys.path.remove(str(project))
+
+
+def test_runferricorn_explains_itself(project):
+    shown = subprocess.run(
+        [sys.executable, "manage.py", "runferricorn", "--help"],
+        cwd=project, env=clean_environment(), capture_output=True, text=True, timeout=DEADLINE, check=True,
+    )
+    assert "--workers" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("files", "target", "hint"),
+    [
+        ({"site_app.py": "import no_such_thing\n"}, "site_app", r"no_such_thing is not installed for .*pip install no_such_thing"),
+        ({"site_app.py": "import no_such_thing\n", "requirements.txt": ""}, "site_app", r"pip install -r requirements\.txt"),
+        ({"site_app.py": "import no_such_thing\n", ".venv/pyvenv.cfg": ""}, "site_app", r"virtual environment in .*/\.venv"),
+        ({"code/site_app.py": APP}, "site_app:app", r"site_app is in .*/code: start there, or add --chdir code"),
+        ({}, "site_app", r"there is no module site_app in .*--chdir or --pythonpath"),
+        ({"one.py": "from two import b\na = 1\n", "two.py": "from one import a\nb = 1\n"}, "one", "import each other"),
+        ({"site_app.py": "from django.conf import settings\nsettings.DEBUG\n"}, "site_app", "-e DJANGO_SETTINGS_MODULE="),
+        ({"site_app.py": APP}, "site_app:missing", "; there is app"),
+        ({"site_app.py": "def create_app(): ...\n"}, "site_app", r"; there is create_app\(\)"),
+    ],
+)
+def test_a_failed_import_says_what_to_do(serve, tmp_path, files, target, hint):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    server = serve(target, "-w", "1")
+    assert server.wait() == 3
+    assert re.search(hint, server.log.text()), server.log.text()
