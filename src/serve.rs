@@ -40,6 +40,8 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader, mut handover: Option<Handov
             return refuse(&reason);
         }
     }
+    #[cfg(feature = "python")]
+    warn_of_threads();
     if let Some(what) = &loaded.found {
         tracing::info!("no app is named: serving {what}");
     }
@@ -53,6 +55,18 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader, mut handover: Option<Handov
             log(&error);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Names threads that were begun in this interpreter before it became the master, which should have one.
+#[cfg(all(feature = "cli", feature = "python"))]
+fn warn_of_threads() {
+    let names = crate::app::python::other_threads();
+    if !names.is_empty() {
+        let names = names.join(", ");
+        tracing::warn!(
+            "this process has threads besides its own: {names}; the workers are forked without them, which may stop what they do"
+        );
     }
 }
 
@@ -118,6 +132,7 @@ pub(crate) fn supervise(
         worker_main: Box::new(move |handoff| worker::main(handoff, make.as_deref(), &workers_mold)),
         load_apps: Box::new(move |config, directory, metrics| mold.load(config, directory, metrics)),
         admin_main: admin_main(),
+        hook_main: Box::new(worker::run_hook),
         fork_hooks: fork_hooks(),
     })
     .map(|_| ())

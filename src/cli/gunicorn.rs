@@ -159,10 +159,7 @@ const FLAGS: &[(&[&str], Answer)] = &[
     (&["--access-logformat"], Taken("log.access_format")),
     (&["--error-logfile", "--log-file"], Taken("log.error")),
     (&["--log-level"], Taken("log.level")),
-    (
-        &["--capture-output"],
-        Refused("what apps print goes to standard error; leave --error-logfile out to have both together"),
-    ),
+    (&["--capture-output"], Taken("log.capture_output")),
     (&["--logger-class", "--log-config", "--log-config-json"], Refused(NO_LOGGING)),
     (
         &["--log-syslog", "--log-syslog-to", "--log-syslog-prefix", "--log-syslog-facility"],

@@ -100,6 +100,9 @@ pub struct Flags {
     /// Where the error log goes: a file, "-" (standard output), "stderr" or "off"
     #[cfg_attr(feature = "cli", arg(long, alias = "log-file", value_name = "FILE"))]
     pub error_logfile: Option<String>,
+    /// Send what Python apps print to the error log
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub capture_output: bool,
     /// Least severe level shown: error, warn, info, debug, trace
     #[cfg_attr(feature = "cli", arg(long, value_name = "LEVEL"))]
     pub log_level: Option<String>,
@@ -135,6 +138,7 @@ impl Flags {
             ("--access-logfile", "log.access", self.access_logfile.clone()),
             ("--access-logformat", "log.access_format", self.access_logformat.clone()),
             ("--error-logfile", "log.error", self.error_logfile.clone()),
+            ("--capture-output", "log.capture_output", self.capture_output.then(|| "true".into())),
             ("--log-level", "log.level", self.log_level.clone()),
             ("--log-format", "log.format", self.log_format.clone()),
         ];

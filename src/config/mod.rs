@@ -16,6 +16,7 @@ mod environment;
 mod errors;
 mod files;
 mod flags;
+mod hooks;
 mod issue;
 mod load;
 mod manual;
@@ -45,6 +46,7 @@ pub use auth::{
 pub use canary::{Canary, Ratio};
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
+pub use hooks::{HookTarget, Hooks};
 pub use issue::{
     AuthStore, AuthUsers, DatabaseUrl, Issue, IssueLimits, JWKS_PATH, OnStoreError, Rate, Reuse, UserKind,
 };
@@ -238,6 +240,8 @@ pub struct Log {
     pub access: LogTarget,
     /// Shape of the access log. Default: combined.
     pub access_format: AccessFormat,
+    /// Whether what Python apps print goes to the error log. Default: false.
+    pub capture_output: bool,
 }
 
 /// Severity of the error log.
@@ -297,11 +301,18 @@ pub struct Python {
     pub static_files: StaticRoot,
     /// Whether what has been made by loading is left out of garbage collections. Default: true.
     pub gc_freeze: bool,
+    /// Callables that are told what happens to workers.
+    pub hooks: Hooks,
 }
 
 impl Default for Python {
     fn default() -> Self {
-        Self { path: Vec::new(), static_files: StaticRoot::default(), gc_freeze: true }
+        Self {
+            path: Vec::new(),
+            static_files: StaticRoot::default(),
+            gc_freeze: true,
+            hooks: Hooks::default(),
+        }
     }
 }
 

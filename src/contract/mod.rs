@@ -8,6 +8,7 @@ pub mod entry;
 pub mod exit;
 pub mod figures;
 pub mod handoff;
+pub mod hook;
 pub mod inflight;
 pub mod inquiry;
 pub mod key_table;

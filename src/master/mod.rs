@@ -11,6 +11,7 @@ mod check;
 mod command;
 mod control;
 mod crew;
+mod errands;
 mod estate;
 mod event;
 mod figures;
@@ -36,6 +37,7 @@ mod reload;
 mod respawn;
 mod scale;
 mod shelf;
+mod signalled;
 mod sockets;
 mod steward;
 mod stop;
@@ -50,6 +52,7 @@ mod weigh;
 
 pub use attend::AdminMain;
 pub use command::Surroundings;
+pub use errands::HookMain;
 pub use pid_file::PidFileError;
 
 use crate::config::{Config, Share, WorkerCount};
@@ -102,6 +105,8 @@ pub struct Start {
     pub load_apps: Box<LoadApps>,
     /// What the admin process does; `None`: there is none.
     pub admin_main: Option<Box<AdminMain>>,
+    /// Calls a hook of the site, in a process that ends afterwards.
+    pub hook_main: Box<HookMain>,
     /// What must be done around each fork.
     pub fork_hooks: ForkHooks,
 }

@@ -2,6 +2,7 @@
 
 use super::attend::Office;
 use super::command::{Run, Surroundings};
+use super::errands::{Errands, HookMain};
 use super::event::{Action, Event, MoldNews};
 use super::foundry::Foundry;
 use super::handover::ConfigText;
@@ -11,9 +12,10 @@ use super::loans::Loans;
 use super::pid_file::PidFile;
 use super::proof::Proof;
 use super::shelf::Shelf;
+use super::signalled::command;
 use super::{LoadApps, Start, figures, manager};
 use crate::config::Config;
-use crate::contract::control::{Command, Pace, Scale, Tiding};
+use crate::contract::control::Tiding;
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Handoff, Relay};
 use crate::contract::message::{Order, Report};
@@ -25,7 +27,7 @@ use crate::net::socket_files::SocketFiles;
 use crate::sys::channel::{self, Received, Sent};
 use crate::sys::exec::OwnProgram;
 use crate::sys::process::Pid;
-use crate::sys::signals::{self, Signal, SignalPipe};
+use crate::sys::signals::{self, SignalPipe};
 use crate::sys::systemd::Manager;
 use crate::sys::{ForkHooks, poll, wait};
 use std::collections::{BTreeMap, VecDeque};
@@ -64,6 +66,7 @@ pub(super) struct Performer {
     /// `None` where it is not known.
     pub(super) program: Option<OwnProgram>,
     pub(super) surroundings: Surroundings,
+    pub(super) errands: Errands,
     hearing: Hearing,
 }
 
@@ -111,6 +114,7 @@ pub(super) struct Callbacks {
     reopen_logs: Box<dyn FnMut() -> Result<(), String>>,
     pub(super) worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
     pub(super) load_apps: Box<LoadApps>,
+    pub(super) hook_main: Box<HookMain>,
     pub(super) fork_hooks: ForkHooks,
 }
 
@@ -131,12 +135,13 @@ impl Performer {
             reopen_logs,
             worker_main,
             load_apps,
+            hook_main,
             fork_hooks,
             ..
         } = start;
         let config = Arc::new(config);
         Self {
-            start: Callbacks { reload_config, reopen_logs, worker_main, load_apps, fork_hooks },
+            start: Callbacks { reload_config, reopen_logs, worker_main, load_apps, hook_main, fork_hooks },
             configs: BTreeMap::from([(first, Arc::clone(&config))]),
             started_with: config,
             loaded: None,
@@ -153,6 +158,7 @@ impl Performer {
             reserved: VecDeque::new(),
             program: OwnProgram::new().ok(),
             surroundings,
+            errands: Errands::default(),
             hearing: Hearing::Heard,
         }
     }
@@ -215,6 +221,7 @@ impl Performer {
                     self.shared.scoreboard.figure(figure).fetch_add(1, Ordering::Relaxed);
                 }
                 self.say(&note);
+                self.call_hook_of(&note);
             }
             Action::Tell(bulletin) => self.tell(&bulletin),
             Action::Answer { ticket, verdict } => self.office.tell(Tiding::Answer { ticket, verdict }),
@@ -319,11 +326,15 @@ impl Performer {
                 events.push_back(Event::Checked { generation, outcome: run.end(&outcome) });
                 continue;
             }
+            if self.errand_reaped(pid, &outcome) {
+                continue;
+            }
             let Some(link) = self.links.remove(&pid) else {
                 debug!(%pid, "reaped a process that is no worker");
                 continue;
             };
             let outcome = self.take_legacy(pid, link.record, outcome);
+            self.tell_of_end(pid, link.record, &outcome);
             self.shared.metrics.retire(link.record);
             self.shared.scoreboard.retire(link.record);
             events.push_back(Event::Exited { pid, outcome });
@@ -372,20 +383,7 @@ impl Performer {
         if !self.own.shelf.is_there() {
             self.own.files.remove();
         }
-    }
-}
-
-/// What a signal asks for; `None` for one that only says that a child has ended.
-fn command(signal: Signal) -> Option<Command> {
-    match signal {
-        Signal::Child => None,
-        Signal::Terminate => Some(Command::Stop(Pace::Graceful)),
-        Signal::Interrupt | Signal::Quit => Some(Command::Stop(Pace::Quick)),
-        Signal::HangUp => Some(Command::Reload { canary: None }),
-        Signal::User1 => Some(Command::ReopenLogs),
-        Signal::User2 => Some(Command::Upgrade),
-        Signal::More => Some(Command::Scale(Scale::By(1))),
-        Signal::Less => Some(Command::Scale(Scale::By(-1))),
+        self.wait_for_errands();
     }
 }
 

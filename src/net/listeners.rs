@@ -90,6 +90,15 @@ impl Listener {
 }
 
 impl ListenerSet {
+    /// One socket of each address.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.listeners.iter().filter_map(|listener| match listener {
+            Listener::PerSlot { sockets, .. } => sockets.values().next().map(AsFd::as_fd),
+            Listener::Shared { socket, .. } => Some(socket.as_fd()),
+            Listener::Closed(_) => None,
+        })
+    }
+
     /// Has the server's own sockets answer no further client, for good; their queues can then be emptied.
     ///
     /// Sockets that were handed over stay as they are: their queues are the next server's.

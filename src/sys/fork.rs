@@ -18,11 +18,29 @@ pub struct ForkHooks {
     pub child: fn(),
     /// Runs something that waits, so that the host's other threads can go on meanwhile.
     pub waiting: fn(&mut (dyn FnMut() + Send)),
+    /// What is done about further threads of this process, which a child would not have.
+    pub other_threads: OtherThreads,
+}
+
+/// What is done about threads besides the one that forks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherThreads {
+    /// It is not forked: a lock that one of them holds would stay locked in the child for ever.
+    Refused,
+    /// It is: the host's hooks see to the host's locks, libc to its own (pthread_atfork(3)), and whoever began them has been told
+    /// what becomes of them.
+    Tolerated,
 }
 
 impl ForkHooks {
     /// Hooks that do nothing, for a program without a host.
-    pub const NONE: Self = Self { before: nothing, parent: nothing, child: nothing, waiting: at_once };
+    pub const NONE: Self = Self {
+        before: nothing,
+        parent: nothing,
+        child: nothing,
+        waiting: at_once,
+        other_threads: OtherThreads::Refused,
+    };
 }
 
 /// Forks; the child runs `child` and ends with the exit status it returns.
@@ -32,17 +50,17 @@ impl ForkHooks {
 /// [`restore_signals`] is called in the child.
 ///
 /// # Errors
-/// When this process has several threads (a lock held by another thread would stay locked in the child for ever),
-/// or when the system has no room for a further process.
+/// When this process has several threads and that is not tolerated, or when the system has no room for a further process.
 pub fn fork_worker(hooks: ForkHooks, panicked: u8, child: impl FnOnce() -> u8) -> io::Result<Pid> {
     let threads = process::thread_count()?;
-    if threads != 1 {
+    if threads != 1 && hooks.other_threads == OtherThreads::Refused {
         return Err(io::Error::other(format!("cannot fork: this process has {threads} threads, not one")));
     }
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
     (hooks.before)();
-    // SAFETY: this process has one thread, checked above, so the child is a whole copy and may run any code.
+    // SAFETY: this process has one thread, checked above, so the child is a whole copy and may run any code; or the host answers
+    // for its other threads.
     let forked = unsafe { fork() };
     if let Ok(ForkResult::Child) = forked {
         let status = catch_unwind(AssertUnwindSafe(|| {

@@ -3,6 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 /// Sets the limit of open descriptors, for children too; `None`: the highest that this process may have (getrlimit(2)).
 ///
@@ -57,6 +58,11 @@ pub fn raise_oom_score(by: u16) -> io::Result<()> {
 /// On kernels before 3.5.
 pub fn set_no_new_privs() -> io::Result<()> {
     Ok(nix::sys::prctl::set_no_new_privs()?)
+}
+
+/// Has this process ended by SIGALRM after this time, in whole seconds (alarm(2)).
+pub fn set_alarm(limit: Duration) {
+    let _before = nix::unistd::alarm::set(u32::try_from(limit.as_secs()).unwrap_or(u32::MAX));
 }
 
 const OOM_SCORE_MAX: i32 = 1000;

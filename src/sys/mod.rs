@@ -4,6 +4,7 @@
 //! to call; descriptors are owned or borrowed, never bare numbers, except where a number comes from outside.
 #![expect(unsafe_code, reason = "fork, mmap, _exit and inherited descriptors have no safe wrapper")]
 
+pub mod app_fork;
 pub mod channel;
 pub mod clock;
 pub mod command;
@@ -26,6 +27,7 @@ pub mod process;
 pub mod process_group;
 pub mod random;
 pub mod replace;
+pub mod reserved_signals;
 pub mod shared_memory;
 pub mod signals;
 pub mod socket;

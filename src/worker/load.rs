@@ -7,6 +7,8 @@ use crate::app::collected::{Collection, Verdict};
 use crate::app::static_files::StaticFiles;
 use crate::app::{App, OwnApps, Shed, Status, native};
 use crate::config::{AppTarget, Auth, Config, FileRules, HostPattern};
+#[cfg(feature = "python")]
+use crate::config::{LogFormat, LogTarget};
 use crate::contract::exit::ExitReason;
 use crate::contract::inflight::Board;
 use crate::contract::key_table::KeyTable;
@@ -132,7 +134,7 @@ pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Apps, BootFa
                 StaticFiles::new(directory, &mount.mount, &mount.files)
                     .map_err(|error| failed(error.to_string()))?,
             ),
-            AppTarget::Python(target) => python(target, config, (workers, calls), loaded)?,
+            AppTarget::Python(target) => python(target, config, (slot, workers, calls), loaded)?,
         };
         apps.push((Place { hosts: mount.hosts.clone(), prefix: mount.mount.clone() }, app));
     }
@@ -211,11 +213,16 @@ pub(super) fn adopt(_: Metrics) {}
 fn python(
     target: &str,
     config: &Config,
-    (workers, calls): (u16, &Arc<CallQueue>),
+    (slot, workers, calls): (Slot, u16, &Arc<CallQueue>),
     loaded: Option<&Loaded>,
 ) -> Result<Arc<dyn App>, BootFailure> {
+    use crate::app::python::{Capture, ErrorStream};
+    let is_log = config.log.error == LogTarget::Stderr && config.log.format == LogFormat::Text;
     let options = crate::app::python::Options {
         path: &config.python.path,
+        slot: slot.0,
+        errors: if is_log { ErrorStream::Stderr } else { ErrorStream::Log },
+        capture: if config.log.capture_output { Capture::On } else { Capture::Off },
         threads: config.threads(workers, crate::sys::cpu::cgroup_cpus()),
         workers,
         response_buffer: usize::try_from(config.limits.response_buffer.0).unwrap_or(usize::MAX),
@@ -259,7 +266,7 @@ fn django(_: &Config) -> Option<Collection> {
 fn python(
     target: &str,
     _: &Config,
-    _: (u16, &Arc<CallQueue>),
+    _: (Slot, u16, &Arc<CallQueue>),
     _: Option<&Loaded>,
 ) -> Result<Arc<dyn App>, BootFailure> {
     Err(failed(format!("{target} is a Python app, and this program has no Python: pip install ferricorn")))

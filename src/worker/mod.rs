@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod acceptors;
+mod hooks;
 mod in_place;
 mod inquiries;
+mod interpreter;
 #[cfg(feature = "issue")]
 mod issuing;
 mod keys;
@@ -14,8 +16,10 @@ mod relay;
 mod retirement;
 mod runtime;
 mod siblings;
+mod signals;
 mod warm_up;
 
+pub use hooks::run_hook;
 pub use in_place::serve_in_place;
 pub use mold::Mold;
 

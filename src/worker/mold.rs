@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::contract::exit::ExitReason;
 use crate::contract::metrics::Metrics;
 use crate::sys;
+use crate::sys::reserved_signals::ReservedSignals;
 use std::cell::OnceCell;
 use std::path::Path;
 use std::rc::Rc;
@@ -35,7 +36,10 @@ impl Mold {
         // Only ps(1) is poorer without.
         let _ = sys::title::set("ferricorn-mold", "ferricorn: mold");
         load::adopt(metrics);
+        let reserved = ReservedSignals::note();
         let loaded = join(config, directory).and_then(|()| prepare(config)).and_then(|()| self.fill(config));
+        // Its workers are to have the server's handlers.
+        let _ = reserved.and_then(|reserved| reserved.restore());
         loaded.map_err(|failure| (failure.reason, failure.text))
     }
 

@@ -2,16 +2,18 @@
 
 use super::acceptors::{Acceptors, Serve};
 use super::inquiries::Inquiries;
+use super::interpreter::{self, with_interpreter, without_interpreter};
 use super::load::{self, Ties};
 use super::mold::Loaded;
 use super::orders::Obedience;
 use super::retirement::Retirement;
 use super::siblings::{self, Neighbours};
-use super::{BootFailure, keys, relay, warm_up};
-use crate::app::calls::{CallQueue, Interrupter, Overseer, Recycling};
+use super::{BootFailure, hooks, keys, relay, signals, warm_up};
+use crate::app::calls::{CallQueue, Overseer, Recycling};
 use crate::app::{BoxError, BoxFuture, MakeApps, OwnApps, WorkerInfo};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Report, RetireReason};
+use crate::contract::hook::HookEvent;
 use crate::contract::scoreboard::{self, RecordIndex, Scoreboard};
 use crate::contract::slot::Slot;
 use crate::contract::tally::Ledger;
@@ -23,15 +25,17 @@ use crate::net::{Connection, Drain, OpenConnection};
 use crate::pipeline::Pipeline;
 use crate::protocol::Parcel;
 use crate::protocol::h1::{self, Settings};
-use crate::sys::{channel, cpu};
+use crate::sys::reserved_signals::ReservedSignals;
+use crate::sys::{app_fork, channel, cpu};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::Builder;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{self, Runtime};
 
 /// Loads the apps, says ready, serves until told to leave.
 pub(super) fn run(
@@ -56,15 +60,24 @@ pub(super) fn run(
     let worker =
         WorkerInfo::new((handoff.slot.0, handoff.generation.0), drain.watch(), handoff.metrics.clone());
     let own = make.map_or_else(|| Ok(OwnApps::new()), |make| make_own(&runtime, make(worker)))?;
+    hooks::in_worker(handoff, HookEvent::PostFork)?;
+    let reserved =
+        ReservedSignals::note().map_err(|error| BootFailure::new("cannot note signals", &error))?;
     let pipeline = Arc::new(pipeline(handoff, &calls, &retirement, (own, loaded))?);
+    hooks::in_worker(handoff, HookEvent::WorkerStart)?;
+    signals::keep(&reserved);
     if blocking {
         let retirement = Arc::clone(&retirement);
         let retire = Box::new(move || retirement.ask(RetireReason::RequestTimeout));
         let recycling =
             if config.workers.recycle_after_timeout { Recycling::Always } else { Recycling::IfStuck };
-        calls.set_overseer(Overseer { interrupter: interrupter()?, retire, recycling });
+        calls.set_overseer(Overseer { interrupter: interpreter::interrupter()?, retire, recycling });
+        let channels = [handoff.channel.as_fd(), handoff.relay.post.as_fd(), handoff.relay.take.as_fd()];
+        app_fork::note(listeners.descriptors(), &channels);
+        let _context = runtime.enter();
+        interpreter::begin(&calls)?;
     }
-    let serving = serve(handoff, &calls, (&pipeline, &retirement), (drain, listeners), &runtime)
+    let serving = serve(handoff, &calls, (&pipeline, &retirement), (drain, listeners, reserved), &runtime)
         .map_err(|error| BootFailure::new("cannot begin to serve", &error))?;
     let outcome = if blocking {
         let outcome = runtime.spawn(close_after(serving, Arc::clone(&calls)));
@@ -73,6 +86,7 @@ pub(super) fn run(
     } else {
         runtime.block_on(runtime.spawn(serving))
     };
+    hooks::at_exit(handoff);
     runtime.block_on(async {
         for app in pipeline.router.apps() {
             app.stop().await;
@@ -106,9 +120,9 @@ fn build_runtime(threads: u16, blocking: bool) -> io::Result<Runtime> {
     let threads = usize::from(threads);
     if blocking || threads <= 1 {
         // One thread that does the calls too; see `app::calls`.
-        return Builder::new_current_thread().enable_all().build();
+        return runtime::Builder::new_current_thread().enable_all().build();
     }
-    Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+    runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }
 
 fn retirement(handoff: &Handoff) -> Result<Retirement, BootFailure> {
@@ -203,7 +217,7 @@ fn serve(
     handoff: &Handoff,
     calls: &Arc<CallQueue>,
     (pipeline, retirement): (&Arc<Pipeline>, &Arc<Retirement>),
-    (drain, listeners): (Arc<Drain>, ListenerSet),
+    (drain, listeners, reserved): (Arc<Drain>, ListenerSet, ReservedSignals),
     runtime: &Runtime,
 ) -> io::Result<impl Future<Output = Result<ExitReason, BootFailure>> + Send + 'static> {
     let _context = runtime.enter();
@@ -246,7 +260,7 @@ fn serve(
     let channel = handoff.channel.try_clone()?;
     let (pipeline, config) = (Arc::clone(pipeline), Arc::clone(config));
     let counters = (handoff.scoreboard.clone(), handoff.record);
-    let beating = beat(counters.clone(), config.timeouts.heartbeat);
+    let beating = beat(counters.clone(), config.timeouts.heartbeat, reserved);
     let speaks = handoff.slot == Slot(1);
     Ok(async move {
         warm_up::answer_all(&pipeline, &config).await?;
@@ -282,13 +296,15 @@ async fn take_until_replaced(
 }
 
 /// Shows the master that this event loop turns.
-async fn beat((scoreboard, record): (Scoreboard, RecordIndex), limit: Duration) {
+async fn beat((scoreboard, record): (Scoreboard, RecordIndex), limit: Duration, reserved: ReservedSignals) {
     if limit.is_zero() {
         return;
     }
     let mut beats = tokio::time::interval((limit / scoreboard::BEATS).max(Duration::from_millis(1)));
     loop {
         beats.tick().await;
+        // An app may set them at any request.
+        signals::keep(&reserved);
         scoreboard.record(record).beats().fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -309,12 +325,19 @@ fn drive(runtime: &Runtime, calls: &Arc<CallQueue>, app_threads: u16) {
         threads.spawn(|| {
             calls.relieve(|future| runtime.block_on(future));
         });
-        for _ in 1..app_threads {
-            threads.spawn(|| calls.serve_calls());
+        for number in 1..app_threads {
+            let thread = Builder::new().name(format!("app-{number}")).stack_size(APP_STACK);
+            if let Err(error) = thread.spawn_scoped(threads, || calls.serve_calls()) {
+                tracing::error!(%error, "no further thread for the app: fewer than workers.threads are there");
+                break;
+            }
         }
         without_interpreter(|| {
             while !calls.is_closed() {
                 runtime.block_on(calls.drive());
+                if calls.take_attention() {
+                    interpreter::run_signal_handlers();
+                }
                 with_interpreter(|| calls.run_waiting());
             }
         });
@@ -361,26 +384,6 @@ impl Drop for Counted {
     }
 }
 
-#[cfg(feature = "python")]
-fn interrupter() -> Result<Option<Arc<dyn Interrupter>>, BootFailure> {
-    let interrupter = crate::app::python::interrupter();
-    interrupter.map(Some).map_err(|error| BootFailure::new("cannot prepare for stuck requests", &error))
-}
-
-#[cfg(not(feature = "python"))]
-fn interrupter() -> Result<Option<Arc<dyn Interrupter>>, BootFailure> {
-    Ok(None)
-}
-
-#[cfg(feature = "python")]
-use crate::app::python::{with_interpreter, without_interpreter};
-
-#[cfg(not(feature = "python"))]
-fn with_interpreter<T>(run: impl FnOnce() -> T) -> T {
-    run()
-}
-
-#[cfg(not(feature = "python"))]
-fn without_interpreter<T>(run: impl FnOnce() -> T) -> T {
-    run()
-}
+/// As much as the main thread has on most systems: recursion that is fine there must be fine in every app thread. It is
+/// memory only once it is used.
+const APP_STACK: usize = 8 << 20;

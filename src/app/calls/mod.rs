@@ -56,6 +56,8 @@ pub struct CallQueue {
     free: Notify,
     /// Odd while the main thread is in a call.
     progress: AtomicU64,
+    /// Whether the main thread is wanted in the interpreter, though there is no call.
+    attention: AtomicBool,
     relief_sleeps: AtomicBool,
     relief: Mutex<Option<Thread>>,
     /// Told when a call has ended that was cut off.
@@ -121,6 +123,7 @@ impl CallQueue {
             driver: Notify::new(),
             free: Notify::new(),
             progress: AtomicU64::new(0),
+            attention: AtomicBool::new(false),
             relief_sleeps: AtomicBool::new(false),
             relief: Mutex::new(None),
             cut_ended: Condvar::new(),
@@ -195,7 +198,8 @@ impl CallQueue {
             notified.as_mut().enable();
             {
                 let state = self.lock();
-                if state.closed || (state.driver == Driver::Main && !state.waiting.is_empty()) {
+                let is_wanted = !state.waiting.is_empty() || self.attention.load(Ordering::Acquire);
+                if state.closed || (state.driver == Driver::Main && is_wanted) {
                     return;
                 }
             }

@@ -41,6 +41,17 @@ impl CallQueue {
         }
     }
 
+    /// Wants the main thread in the interpreter. While it is in a call, it is there.
+    pub fn attend(&self) {
+        self.attention.store(true, Ordering::Release);
+        self.driver.notify_one();
+    }
+
+    /// Whether [`attend`](Self::attend) has been called since.
+    pub fn take_attention(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) && self.attention.swap(false, Ordering::AcqRel)
+    }
+
     pub(super) fn wake_relief(&self) {
         if self.relief_sleeps.load(Ordering::SeqCst)
             && let Some(relief) = &*self.relief.lock().unwrap_or_else(PoisonError::into_inner)

@@ -39,7 +39,7 @@ pub(super) fn complete(py: Python<'_>) -> PyResult<()> {
 
 fn ahead(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     let code = pyo3::ffi::c_str!(include_str!("django_ahead.py"));
-    PyModule::from_code(py, code, c"django_ahead.py", c"ferricorn.django_ahead")
+    PyModule::from_code(py, code, c"<ferricorn: django_ahead.py>", c"ferricorn.django_ahead")
 }
 
 fn read(py: Python<'_>) -> PyResult<Option<Collection>> {

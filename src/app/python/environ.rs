@@ -8,6 +8,7 @@ use super::file_wrapper::FileWrapper;
 use super::identity::Jwt;
 use super::input::Input;
 use super::options::Options;
+use super::streams;
 use crate::protocol::{Client, Identity, Local, Request, RequestContext, RequestHead, Scheme};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Version};
@@ -44,7 +45,7 @@ impl Environs {
     pub(super) fn new(py: Python<'_>, options: &Options<'_>) -> PyResult<Self> {
         let template = PyDict::new(py);
         template.set_item(intern!(py, "wsgi.version"), (1, 0))?;
-        template.set_item(intern!(py, "wsgi.errors"), py.import("sys")?.getattr("stderr")?)?;
+        template.set_item(intern!(py, "wsgi.errors"), streams::errors(py, options)?)?;
         template.set_item(intern!(py, "wsgi.multithread"), options.threads > 1)?;
         template.set_item(intern!(py, "wsgi.multiprocess"), options.workers > 1)?;
         template.set_item(intern!(py, "wsgi.run_once"), false)?;

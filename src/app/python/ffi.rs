@@ -1,7 +1,7 @@
 //! The unsafe calls into CPython: fork hooks and fast paths.
 #![expect(unsafe_code, reason = "CPython's C functions; each call is argued where it stands")]
 
-use crate::sys::fork::ForkHooks;
+use crate::sys::fork::{ForkHooks, OtherThreads};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
@@ -10,7 +10,7 @@ use pyo3::types::{PyString, PyType};
 ///
 /// The master runs inside the interpreter with the interpreter's lock held, as they demand.
 pub fn fork_hooks() -> ForkHooks {
-    ForkHooks { before, parent, child, waiting }
+    ForkHooks { before, parent, child, waiting, other_threads: OtherThreads::Tolerated }
 }
 
 fn before() {

@@ -45,9 +45,18 @@ impl Input {
     /// Reads up to `size` bytes; all of them when it is negative or None.
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
-        let mut bytes = Vec::new();
         let limit = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(u64::MAX);
-        (&mut *self.lock()).take(limit).read_to_end(&mut bytes)?;
+        let mut source = self.lock();
+        if let Source::Memory(cursor) = &mut *source {
+            // Copied once, into the object itself.
+            let rest = cursor.fill_buf()?;
+            let rest = &rest[..rest.len().min(usize::try_from(limit).unwrap_or(usize::MAX))];
+            let (bytes, length) = (PyBytes::new(py, rest), rest.len());
+            cursor.consume(length);
+            return Ok(bytes);
+        }
+        let mut bytes = Vec::new();
+        (&mut *source).take(limit).read_to_end(&mut bytes)?;
         Ok(PyBytes::new(py, &bytes))
     }
 

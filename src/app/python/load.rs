@@ -21,13 +21,12 @@ pub fn load(
     loaded: Option<&Loaded>,
 ) -> Result<Arc<dyn App>, String> {
     Python::attach(|py| {
-        let app = match loaded.and_then(|loaded| loaded.find(py, target)) {
-            Some(app) => app,
-            None => {
-                prepare(py, options.path).map_err(|error| describe(py, &error))?;
-                find(py, target)?
-            }
-        };
+        let found = loaded.and_then(|loaded| loaded.find(py, target));
+        if found.is_none() {
+            prepare(py, options.path).map_err(|error| describe(py, &error))?;
+        }
+        streams::capture(py, options).map_err(|error| describe(py, &error))?;
+        let app = found.map_or_else(|| find(py, target), Ok)?;
         let wsgi = Wsgi::new(py, app.unbind(), options, calls).map_err(|error| describe(py, &error))?;
         Ok(Arc::new(wsgi) as Arc<dyn App>)
     })
@@ -36,6 +35,7 @@ pub fn load(
 /// Makes the interpreter ready for apps: their environment, their output, where their code is.
 pub(super) fn prepare(py: Python<'_>, path: &[PathBuf]) -> PyResult<()> {
     adopt_environment(py)?;
+    run_site(py)?;
     streams::write_line_by_line(py)?;
     extend_path(py, path)
 }
@@ -46,6 +46,17 @@ pub fn programs() -> Option<PathBuf> {
         let executable: PathBuf = py.import("sys").ok()?.getattr("executable").ok()?.extract().ok()?;
         executable.parent().filter(|directory| directory.is_absolute()).map(Path::to_owned)
     })
+}
+
+/// Runs what `site` would have run at the start of the interpreter (`sitecustomize`, `.pth` files), where the master was started
+/// without it because that begins threads: see `python/ferricorn/__main__.py`.
+fn run_site(py: Python<'_>) -> PyResult<()> {
+    let flags = py.import("sys")?.getattr("flags")?;
+    let modules = py.import("sys")?.getattr("modules")?;
+    if !flags.getattr("no_site")?.is_truthy()? || modules.contains("site")? {
+        return Ok(());
+    }
+    py.import("site")?.call_method0("main").map(drop)
 }
 
 /// Gives `os.environ` the variables of this process, which it read before the app's own were set and before the master
@@ -99,7 +110,7 @@ fn others(py: Python<'_>, module: &Bound<'_, PyAny>) -> String {
 
 fn hints(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     let code = pyo3::ffi::c_str!(include_str!("import_hint.py"));
-    PyModule::from_code(py, code, c"import_hint.py", c"ferricorn.import_hint")
+    PyModule::from_code(py, code, c"<ferricorn: import_hint.py>", c"ferricorn.import_hint")
 }
 
 /// The callable that a target names.

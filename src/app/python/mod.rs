@@ -3,33 +3,42 @@
 
 mod answer;
 mod django;
+mod ending;
 mod environ;
 mod ffi;
 mod file_wrapper;
+mod hooks;
 mod identity;
 mod input;
 mod interrupt;
 mod kit;
 mod load;
+mod log_stream;
 mod metrics;
 mod module;
 mod options;
 mod outgoing;
 mod preload;
+mod signals;
 mod start_response;
 mod streams;
 mod wsgi;
 
 pub use django::collection;
 pub use ffi::fork_hooks;
+pub use hooks::{call_hook, end_interpreter};
 pub use load::{load, programs};
 pub use metrics::adopt_metrics;
-pub use options::Options;
+pub use options::{Capture, ErrorStream, Options};
 pub use preload::{Loaded, describe_strays, preload};
+pub use signals::{heard as heard_signals, run_handlers as run_signal_handlers};
 
 use crate::app::calls::Interrupter;
+use crate::sys::app_fork;
 use interrupt::PythonInterrupter;
 use pyo3::prelude::*;
+use pyo3::types::IntoPyDict;
+use std::io;
 use std::sync::Arc;
 
 /// What ends WSGI calls from outside.
@@ -49,6 +58,39 @@ pub fn with_interpreter<T>(run: impl FnOnce() -> T) -> T {
 /// Runs without the interpreter's lock, on a thread that holds it.
 pub fn without_interpreter<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     Python::attach(|py| py.detach(run))
+}
+
+/// The threads of this interpreter besides the main one, by their names.
+pub fn other_threads() -> Vec<String> {
+    let names = |py: Python<'_>| {
+        let threading = py.import("threading")?;
+        let main = threading.call_method0("main_thread")?;
+        let mut names = Vec::new();
+        for thread in threading.call_method0("enumerate")?.try_iter()? {
+            let thread = thread?;
+            if !thread.is(&main) {
+                names.push(thread.getattr("name")?.extract()?);
+            }
+        }
+        Ok::<_, PyErr>(names)
+    };
+    Python::attach(names).unwrap_or_default()
+}
+
+/// Has processes that an app forks from this one (`os.fork`, `multiprocessing`) leave what is the server's.
+///
+/// # Errors
+/// When Python is not as it should be.
+pub fn leave_worker_in_forks() -> io::Result<()> {
+    #[pyfunction]
+    fn leave_worker() {
+        app_fork::leave_worker();
+    }
+    Python::attach(|py| {
+        let options = [("after_in_child", wrap_pyfunction!(leave_worker, py)?)].into_py_dict(py)?;
+        py.import("os")?.call_method("register_at_fork", (), Some(&options)).map(drop)
+    })
+    .map_err(|error: PyErr| io::Error::other(error.to_string()))
 }
 
 /// Leaves everything that has been made so far out of garbage collections: modules and classes of an app are many and live

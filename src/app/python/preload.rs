@@ -59,5 +59,5 @@ impl fmt::Debug for Loaded {
 
 fn audit(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     let code = pyo3::ffi::c_str!(include_str!("fork_audit.py"));
-    PyModule::from_code(py, code, c"fork_audit.py", c"ferricorn.fork_audit")
+    PyModule::from_code(py, code, c"<ferricorn: fork_audit.py>", c"ferricorn.fork_audit")
 }

@@ -1,5 +1,8 @@
-//! The app's own standard output and standard error: left to the app, and written at each line's end.
+//! The app's own standard output and standard error: left to the app and written at each line's end, or taken into the
+//! error log.
 
+use super::log_stream::{LogStream, Source, set_slot};
+use super::options::{Capture, ErrorStream, Options};
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
 
@@ -19,4 +22,28 @@ pub(super) fn write_line_by_line(py: Python<'_>) -> PyResult<()> {
         }
     }
     Ok(())
+}
+
+/// Takes what the app prints into the error log, if that is asked for.
+pub(super) fn capture(py: Python<'_>, options: &Options<'_>) -> PyResult<()> {
+    set_slot(options.slot);
+    if options.capture == Capture::Off {
+        return Ok(());
+    }
+    let sys = py.import("sys")?;
+    for (name, source) in [("stdout", Source::Stdout), ("stderr", Source::Stderr)] {
+        let original = sys.getattr(name)?;
+        if !original.is_instance_of::<LogStream>() {
+            sys.setattr(name, LogStream::new(source, Some(original.unbind())))?;
+        }
+    }
+    Ok(())
+}
+
+/// `wsgi.errors`: standard error where that is the error log, for lines to stay as the app writes them.
+pub(super) fn errors<'py>(py: Python<'py>, options: &Options<'_>) -> PyResult<Bound<'py, PyAny>> {
+    match options.errors {
+        ErrorStream::Stderr => py.import("sys")?.getattr("stderr"),
+        ErrorStream::Log => Ok(Bound::new(py, LogStream::new(Source::Errors, None))?.into_any()),
+    }
 }

@@ -1,17 +1,17 @@
 //! A WSGI app (PEP 3333).
 
-use super::answer;
 use super::environ::Environs;
 use super::interrupt::Inside;
 use super::kit::{Kit, Kits};
 use super::options::Options;
 use super::outgoing::Way;
+use super::{answer, ending};
 use crate::app::calls::{Answering, BlockingApp, CallQueue};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
 use crate::protocol::{Content, Request, Response};
+use crate::sys::{self, app_fork};
 use pyo3::prelude::*;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A WSGI callable, called on the app threads of its worker.
 pub(super) struct Wsgi {
@@ -45,16 +45,8 @@ impl App for Wsgi {
         Box::pin(self.calls.call(app, Box::new(request), limits))
     }
 
-    /// What Python does at its own end: threads are joined, exit handlers run, streams flushed.
     fn stop(&self) -> BoxFuture<'_, ()> {
-        static STOPPED: AtomicBool = AtomicBool::new(false);
-        if !STOPPED.swap(true, Ordering::Relaxed) {
-            Python::attach(|py| {
-                if let Err(error) = end_interpreter(py) {
-                    tracing::error!(traceback = super::describe(py, &error), "an exit handler failed");
-                }
-            });
-        }
+        ending::end();
         Box::pin(async {})
     }
 }
@@ -68,6 +60,10 @@ impl BlockingApp for Callable {
                 self.kits.give_back(py, kit);
                 outcome
             });
+            if app_fork::is_child() {
+                // The app has forked, and this is the child: it must not go on as a second worker.
+                sys::fork::leave(0);
+            }
             outcome.unwrap_or_else(|error| Some(Err(answer::refusal(py, &error))))
         })
     }
@@ -95,17 +91,4 @@ impl Callable {
             Err(error) => answer::raised(py, &error, kit.said(), inside),
         })
     }
-}
-
-fn end_interpreter(py: Python<'_>) -> PyResult<()> {
-    py.import("threading")?.call_method0("_shutdown")?;
-    py.import("atexit")?.call_method0("_run_exitfuncs")?;
-    let sys = py.import("sys")?;
-    for name in ["stdout", "stderr"] {
-        let stream = sys.getattr(name)?;
-        if !stream.is_none() {
-            stream.call_method0("flush")?;
-        }
-    }
-    Ok(())
 }

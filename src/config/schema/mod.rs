@@ -235,11 +235,26 @@ keys! {
     "log.access".log.access, Reload, "Where the access log goes: a file, \"-\" (standard output), \"stderr\", or \"off\".";
     "log.access_format".log.access_format, Reload,
         "Shape of the access log: combined, json, or a pattern of Gunicorn's atoms such as \"%(h)s %(t)s \\\"%(r)s\\\" %(s)s %({host}i)s\".";
+    "log.capture_output".log.capture_output, Reload,
+        "Whether what Python apps print goes line by line to the error log, with the worker's slot: standard output as info, standard error as warn. \
+         With false it goes to the server's own standard output and standard error. What child processes and C code write there always does.";
     "python.path".python.path, Reload, "Directories put on sys.path behind the working directory.";
     "python.static".python.static_files, Reload,
         "auto: with DEBUG off, a Django project's STATIC_ROOT is served at STATIC_URL, unless something is mounted there. off: it is not.";
     "python.gc_freeze".python.gc_freeze, Reload,
         "Whether what the apps have made when they are loaded is left out of Python's garbage collection from then on (gc.freeze): collections get shorter, and memory shared by fork stays shared.";
+    "python.hooks.when_ready".python.hooks.when_ready, Reload,
+        "A callable, \"module:callable\", that is called when the server has become ready. Like child_exit it runs in a process of its own, \
+         as the apps' user, for 30 s at most: no code of a site runs in the master. Hooks are called with one argument, which has slot, pid, generation and reason, \
+         and only with Python apps. Empty: none.";
+    "python.hooks.post_fork".python.hooks.post_fork, Reload,
+        "The same in each worker, when it has been forked and has no app yet. Its failure is that of the worker.";
+    "python.hooks.worker_start".python.hooks.worker_start, Reload,
+        "The same in each worker, when it has its apps and is about to be ready: Gunicorn's post_worker_init. Its failure is that of the worker.";
+    "python.hooks.worker_exit".python.hooks.worker_exit, Reload,
+        "The same in each worker that leaves in peace, after its last request.";
+    "python.hooks.child_exit".python.hooks.child_exit, Reload,
+        "The same for each worker that has ended, in whatever way; reason says how. In a process of its own.";
     "admin.socket".admin.socket, Restart,
         "Where `ferricorn ctl` reaches the server: \"auto\" (in RUNTIME_DIRECTORY, XDG_RUNTIME_DIR/ferricorn or, for root, /run/ferricorn; \
          where none can be written, a socket without a file), a path, or \"off\". Only root and the server's own user may use it.";
@@ -306,6 +321,7 @@ impl Default for Config {
                 error: LogTarget::Stderr,
                 access: LogTarget::Off,
                 access_format: AccessFormat::Combined,
+                capture_output: false,
             },
             python: Python::default(),
             admin: Admin::default(),

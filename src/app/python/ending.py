@@ -1,0 +1,28 @@
+"""The end of a worker's interpreter, as Python itself would end: but an app's thread cannot keep it for ever."""
+
+import sys
+import threading
+
+
+def join_threads(limit):
+    """Waits for the threads that are no daemons, `limit` seconds at most; the names of those that go on."""
+    # Up to Python 3.12 the main thread is among those that are waited for, unless it is the one that waits.
+    getattr(threading, "_shutdown_locks", set()).discard(getattr(threading.main_thread(), "_tstate_lock", None))
+    # It tells thread pools to end, too (concurrent.futures).
+    waiting = threading.Thread(target=threading._shutdown, name="ferricorn: waits for threads", daemon=True)
+    waiting.start()
+    waiting.join(limit)
+    if not waiting.is_alive():
+        return []
+    left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
+    return [thread.name for thread in left]
+
+
+def flush():
+    """What is still in buffers."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass  # Nobody reads it any more, or the app has closed it.

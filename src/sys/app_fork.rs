@@ -1,0 +1,83 @@
+//! Processes that an app forks from a worker, which are no workers.
+#![expect(
+    unsafe_code,
+    reason = "descriptors are closed that other code of this process owns but will never use again"
+)]
+
+use super::process::{self, Pid};
+use nix::libc;
+use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, UnixAddr, getsockname};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a worker has that nobody else may keep open.
+struct Kept {
+    worker: Pid,
+    descriptors: Vec<RawFd>,
+    /// The addresses of the listening sockets, and so of all connections.
+    names: Vec<SockaddrStorage>,
+}
+
+static KEPT: OnceLock<Kept> = OnceLock::new();
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Notes, in a worker, what processes that its app forks must not keep: the channels given, and all sockets that are bound to the
+/// same address as one of the listeners.
+///
+/// A child that kept a listening socket would go on getting connections that it never serves, and one that kept a
+/// connection would keep it open when the worker closes it.
+pub fn note<'a>(listeners: impl Iterator<Item = BorrowedFd<'a>>, channels: &[BorrowedFd<'_>]) {
+    let names = listeners.filter_map(|listener| getsockname(listener.as_raw_fd()).ok()).collect();
+    let descriptors = channels.iter().map(AsRawFd::as_raw_fd).collect();
+    // A process becomes a worker once.
+    let _ = KEPT.set(Kept { worker: process::own_pid(), descriptors, names });
+}
+
+/// In a process that an app has forked: closes what is its worker's.
+pub fn leave_worker() {
+    let Some(kept) = KEPT.get().filter(|kept| kept.worker != process::own_pid()) else { return };
+    IS_CHILD.store(true, Ordering::Relaxed);
+    for descriptor in &kept.descriptors {
+        close(*descriptor);
+    }
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    // Read before any is closed: the directory itself has one.
+    let open: Vec<RawFd> =
+        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open {
+        if getsockname::<SockaddrStorage>(descriptor)
+            .is_ok_and(|name| kept.names.iter().any(|kept| is_same(kept, &name)))
+        {
+            close(descriptor);
+        }
+    }
+}
+
+/// Whether this process was forked by an app.
+pub fn is_child() -> bool {
+    IS_CHILD.load(Ordering::Relaxed)
+}
+
+/// A wildcard listener's connections have other addresses than it has, but the same port.
+fn is_same(one: &SockaddrStorage, other: &SockaddrStorage) -> bool {
+    let port = |name: &SockaddrStorage| {
+        let v4 = name.as_sockaddr_in().map(SockaddrIn::port);
+        v4.or_else(|| name.as_sockaddr_in6().map(SockaddrIn6::port))
+    };
+    match (port(one), port(other)) {
+        (Some(one), Some(other)) => one == other,
+        (None, None) => path_of(one).is_some() && path_of(one) == path_of(other),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+fn path_of(name: &SockaddrStorage) -> Option<&std::path::Path> {
+    name.as_unix_addr().and_then(UnixAddr::path)
+}
+
+fn close(descriptor: RawFd) {
+    // SAFETY: close(2) of a number. Its owner is code of a worker that does not run in this process: threads are not forked,
+    // and the thread that was ends before it comes back to that code.
+    unsafe { libc::close(descriptor) };
+}

@@ -1,0 +1,67 @@
+//! The hooks of a site, called in this process.
+
+use super::{BootFailure, join, prepare};
+use crate::config::Config;
+use crate::contract::exit::ExitReason;
+use crate::contract::handoff::Handoff;
+use crate::contract::hook::{HookCall, HookEvent, HookWorker};
+use crate::sys::process;
+use std::path::Path;
+
+/// The life of a process that is there for one call.
+pub fn run_hook(config: &Config, directory: &Path, hook: &HookCall) -> ExitReason {
+    let called = join(config, directory).and_then(|()| prepare(config)).and_then(|()| call(config, hook));
+    end();
+    match called {
+        Ok(()) => ExitReason::Done,
+        Err(failure) => {
+            say(hook.event, &failure);
+            failure.reason
+        }
+    }
+}
+
+/// Calls a hook in a worker, if there is one.
+pub(super) fn in_worker(handoff: &Handoff, event: HookEvent) -> Result<(), BootFailure> {
+    if event.target(&handoff.config).is_none() {
+        return Ok(());
+    }
+    let (slot, generation, pid) = (handoff.slot, handoff.generation, process::own_pid().0);
+    let worker = HookWorker { slot, generation, pid, end: String::new() };
+    call(&handoff.config, &HookCall { event, worker: Some(worker) })
+}
+
+/// The same where nobody waits for the outcome.
+pub(super) fn at_exit(handoff: &Handoff) {
+    if let Err(failure) = in_worker(handoff, HookEvent::WorkerExit) {
+        say(HookEvent::WorkerExit, &failure);
+    }
+}
+
+fn say(event: HookEvent, failure: &BootFailure) {
+    let name = event.name();
+    match failure.text.split_once('\n') {
+        Some((first, traceback)) => tracing::error!(traceback, "the hook {name} failed: {first}"),
+        None => tracing::error!("the hook {name} failed: {}", failure.text),
+    }
+}
+
+#[cfg(feature = "python")]
+fn call(config: &Config, hook: &HookCall) -> Result<(), BootFailure> {
+    let Some(target) = hook.event.target(config) else { return Ok(()) };
+    let called = crate::app::python::call_hook(&target.0, &config.python.path, hook);
+    called.map_err(super::load::failed)
+}
+
+#[cfg(not(feature = "python"))]
+fn call(_: &Config, _: &HookCall) -> Result<(), BootFailure> {
+    Ok(())
+}
+
+#[cfg(feature = "python")]
+fn end() {
+    crate::app::python::end_interpreter();
+}
+
+#[cfg(not(feature = "python"))]
+fn end() {}
