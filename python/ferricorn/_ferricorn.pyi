@@ -1,4 +1,51 @@
-from typing import Sequence
+"""The compiled module."""
+
+from os import PathLike
+from typing import Any, Callable, Iterator, Mapping, Sequence, Union
+
+__all__ = [
+    "ClientGone",
+    "Figure",
+    "InvalidToken",
+    "RequestInterrupted",
+    "Verifier",
+    "main",
+    "metrics_check",
+    "metrics_labels",
+    "metrics_page",
+    "try_interruptions",
+]
+
+def main(arguments: Sequence[Union[str, PathLike[str]]]) -> int:
+    """Run the command line with these arguments, the program's name first; returns the exit code."""
+
+def try_interruptions(app: Callable[[], Any], rounds: int) -> tuple[int, int, int]:
+    """For the tests of this package."""
+
+class RequestInterrupted(BaseException):
+    """Raised in a request that is past its time limit or was cancelled. Let it pass: the client has been answered."""
+
+class ClientGone(BrokenPipeError):
+    """Raised by write() once the client has gone."""
+
+class InvalidToken(ValueError):
+    """A token that is refused; ``args`` are a word for logs, and what its sender may be told."""
+
+    args: tuple[str, str]
+
+class Token(Mapping[str, Any]):
+    """What a good token says: claims, header, provider, kid, expires."""
+
+    def __getitem__(self, key: str) -> Any: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+
+class Verifier:
+    """Judges tokens by the providers of a configuration file."""
+
+    schemes: list[str]
+    def __init__(self, config: Union[str, PathLike[str]], /) -> None: ...
+    def verify(self, token: str, /) -> Token: ...
 
 class Figure:
     def __new__(
@@ -10,7 +57,6 @@ class Figure:
     def is_told(self) -> bool: ...
     def read(self, part: int = 0) -> float: ...
 
-def main(arguments: list[str]) -> int: ...
 def metrics_check(kind: str, name: str, labels: Sequence[str], bounds: Sequence[float]) -> None: ...
 def metrics_labels() -> dict[str, list[str]]: ...
 def metrics_page() -> str: ...

@@ -22,6 +22,8 @@ mod preload;
 mod signals;
 mod start_response;
 mod streams;
+#[cfg(feature = "jwt")]
+mod verifier;
 mod wsgi;
 
 pub use django::collection;

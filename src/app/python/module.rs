@@ -17,8 +17,22 @@ mod extension {
     use super::super::interrupt::try_interruptions;
     #[pymodule_export]
     use super::super::metrics::{Figure, metrics_check, metrics_labels, metrics_page};
+    #[cfg(feature = "jwt")]
+    #[pymodule_export]
+    use super::super::verifier::Verifier;
     #[pymodule_export]
     use super::main;
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn add_exceptions(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        module.add("ClientGone", py.get_type::<super::super::outgoing::ClientGone>())?;
+        module.add("RequestInterrupted", py.get_type::<super::super::interrupt::RequestInterrupted>())?;
+        #[cfg(feature = "jwt")]
+        module.add("InvalidToken", py.get_type::<super::super::verifier::InvalidToken>())?;
+        Ok(())
+    }
 }
 
 /// Runs the command line with these arguments, the program's name first; returns the exit code.

@@ -1,0 +1,91 @@
+"""Django middleware: ``request.jwt``, and the user that a token names.
+
+Settings, all optional::
+
+    FERRICORN = {
+        "CONFIG": BASE_DIR / "ferricorn.toml",  # whose [auth] is used where no server has verified the token
+        "USER_ID_CLAIM": "user_id",  # as simplejwt has them; None: request.user is left alone
+        "USER_ID_FIELD": "id",
+    }
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from ferricorn.jwt import InvalidToken, Token, from_environ, from_scope, is_served, verify
+
+__all__ = ["JWTMiddleware", "option", "token_of", "user_of"]
+
+_DEFAULTS = {"CONFIG": None, "USER_ID_CLAIM": "user_id", "USER_ID_FIELD": "id"}
+
+
+def option(name: str) -> Any:
+    """A setting of ``FERRICORN``, or its default."""
+    return getattr(settings, "FERRICORN", {}).get(name, _DEFAULTS[name])
+
+
+def token_of(request: HttpRequest) -> Optional[Token]:
+    """What the request's token says: by the server's word, or verified here.
+
+    Raises:
+        InvalidToken: The server has not verified it, and it is refused here.
+    """
+    scope = getattr(request, "scope", None)
+    said = from_environ(request.META) if scope is None else from_scope(scope)
+    if said is not None or is_served(request.META):
+        return said
+    return verify(request.META.get("HTTP_AUTHORIZATION"), option("CONFIG"))
+
+
+def user_of(token: Token) -> Any:
+    """The active user whom a token names; None where there is no such user."""
+    name, claim = option("USER_ID_FIELD"), option("USER_ID_CLAIM")
+    value = token["claims"].get(claim) if claim else None
+    if value is None:
+        return None
+    try:
+        user = get_user_model()._default_manager.get(**{name: value})
+    except (get_user_model().DoesNotExist, TypeError, ValueError):
+        return None
+    return user if user.is_active else None
+
+
+class JWTMiddleware:
+    """Sets ``request.jwt``: what a good token says, or None. Stands behind ``AuthenticationMiddleware``.
+
+    With a good token ``request.user`` is whom it names, whatever the session says. A bad one counts as none: views that
+    need one ask ``request.jwt`` or ``request.user``, and ``[auth]`` in front of them refuses it before Django is entered.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        """Called by Django."""
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Answer a request; in an async project the answer is awaited by Django."""
+        try:
+            token = token_of(request)
+        except InvalidToken:
+            token = None
+        request.jwt = token
+        if token is not None and option("USER_ID_CLAIM"):
+            request.user = SimpleLazyObject(lambda: user_of(token) or AnonymousUser())
+
+            async def auser() -> Any:
+                return await sync_to_async(user_of)(token) or AnonymousUser()
+
+            request.auser = auser
+        return self.get_response(request)

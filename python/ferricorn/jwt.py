@@ -1,0 +1,85 @@
+"""Tokens that the server has verified, and the same judgement where no server stands in front.
+
+Under Ferricorn ``environ["ferricorn.jwt"]`` (ASGI: ``scope["extensions"]["ferricorn.jwt"]``) is what a verified
+token says. No client can write it: request fields arrive under names that begin with ``HTTP_``, or in
+``scope["headers"]``. Under ``runserver`` or a test client nothing has verified the token; a :class:`Verifier`
+then does, by the same code, the same rules and the same keys: those of ``[auth]`` in ``ferricorn.toml``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping, Optional, Union
+
+from ferricorn._ferricorn import InvalidToken, Verifier
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "InvalidToken",
+    "Verifier",
+    "bearer_token",
+    "from_environ",
+    "from_scope",
+    "is_served",
+    "verifier",
+    "verify",
+]
+
+#: What is in ``environ["ferricorn.jwt"]``: ``claims``, ``header``, ``provider``, ``kid`` and ``expires``.
+Token = Mapping[str, Any]
+
+#: Names the configuration file where the code does not; without it ``ferricorn.toml`` is read.
+CONFIG_VARIABLE = "FERRICORN_CONFIG"
+
+_KEY = "ferricorn.jwt"
+_verifiers: dict[str, Verifier] = {}
+
+
+def from_environ(environ: Mapping[str, Any]) -> Optional[Token]:
+    """What the server says of a WSGI request; None where it has verified no token."""
+    return environ.get(_KEY)
+
+
+def is_served(environ: Mapping[str, Any]) -> bool:
+    """Whether Ferricorn serves this WSGI request: what it has not verified then is not to be taken for verified."""
+    return str(environ.get("SERVER_SOFTWARE", "")).startswith("ferricorn/")
+
+
+def from_scope(scope: Mapping[str, Any]) -> Optional[Token]:
+    """What the server says of an ASGI connection; None where it has verified no token."""
+    return (scope.get("extensions") or {}).get(_KEY)
+
+
+def verifier(config: Union[str, "os.PathLike[str]", None] = None) -> Verifier:
+    """The verifier of a configuration file, made once per process; changed keys need a new process, as in the server."""
+    path = os.path.abspath(config or os.environ.get(CONFIG_VARIABLE) or "ferricorn.toml")
+    if path not in _verifiers:
+        _verifiers[path] = Verifier(path)
+    return _verifiers[path]
+
+
+def bearer_token(authorization: Optional[str], schemes: "list[str] | tuple[str, ...]" = ("Bearer",)) -> Optional[str]:
+    """The token in the value of an Authorization field; None where there is no credential of these schemes.
+
+    Raises:
+        InvalidToken: There is one, but not in the form ``Bearer TOKEN``.
+    """
+    words = (authorization or "").split(" ")
+    if words[0].lower() not in [scheme.lower() for scheme in schemes]:
+        return None
+    if len(words) != 2 or not words[1]:
+        raise InvalidToken("credential_malformed", "Authorization header must contain two space-delimited values")
+    return words[1]
+
+
+def verify(authorization: Optional[str], config: Union[str, "os.PathLike[str]", None] = None) -> Optional[Token]:
+    """What the token in an Authorization field says, judged in this process; None where there is none.
+
+    Raises:
+        InvalidToken: It is refused. ``args`` are a word for logs, and what the client may be told.
+    """
+    if not authorization:
+        return None
+    judge = verifier(config)
+    token = bearer_token(authorization, judge.schemes)
+    return None if token is None else judge.verify(token)

@@ -1,0 +1,73 @@
+"""Dependency for FastAPI, and for Starlette's endpoints: what the server has verified.
+
+::
+
+    from typing import Annotated
+    from fastapi import Depends, FastAPI
+    from ferricorn.starlette import Bearer
+
+    app = FastAPI()
+    signed_in = Bearer()
+
+    @app.get("/me")
+    def me(token: Annotated[dict, Depends(signed_in)]):
+        return {"user": token["claims"]["sub"]}
+"""
+
+# No "from __future__ import annotations": FastAPI reads the annotations of an object's __call__ as they are.
+import os
+from typing import Iterable, Optional, Union
+
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
+from ferricorn.jwt import InvalidToken, Token, from_scope, verify
+
+__all__ = ["Bearer"]
+
+
+class Bearer:
+    """Gives what the connection's token says; answers 401 without a good one, and 403 without the scopes.
+
+    Args:
+        scopes: All of these have to be in the token's ``scope`` (RFC 8693 4.2).
+        required: With False a connection without a token gets None; a bad token is refused all the same.
+        config: The configuration file whose ``[auth]`` is used where no server has verified the token.
+    """
+
+    def __init__(
+        self,
+        scopes: Iterable[str] = (),
+        *,
+        required: bool = True,
+        config: Union[str, "os.PathLike[str]", None] = None,
+    ) -> None:
+        """See the class."""
+        self.scopes = frozenset(scopes)
+        self.required = required
+        self.config = config
+
+    async def __call__(self, connection: HTTPConnection) -> Optional[Token]:
+        """Called by FastAPI, or by an endpoint: ``token = await signed_in(request)``."""
+        token = from_scope(connection.scope)
+        if token is None:
+            try:
+                token = verify(connection.headers.get("authorization"), self.config)
+            except InvalidToken as error:
+                raise self._refusal(401, "invalid_token", error.args[1]) from None
+        if token is None:
+            if self.required:
+                raise self._refusal(401, "", "Authentication credentials were not provided.")
+            return None
+        scope = token["claims"].get("scope", "")
+        if not self.scopes <= set(scope.split() if isinstance(scope, str) else scope):
+            raise self._refusal(403, "insufficient_scope", "The token lacks a scope.")
+        return token
+
+    def _refusal(self, status: int, error: str, description: str) -> HTTPException:
+        words = ['Bearer realm="api"']
+        if error:
+            words += [f'error="{error}"', f'error_description="{description}"']
+        if self.scopes and error == "insufficient_scope":
+            words.append(f'scope="{" ".join(sorted(self.scopes))}"')
+        return HTTPException(status, description, {"WWW-Authenticate": ", ".join(words)})

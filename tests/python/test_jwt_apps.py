@@ -1,0 +1,231 @@
+"""The package's own ways to a verified token: Django, DRF, Starlette and FastAPI; under the server and without it."""
+
+import json
+import subprocess
+import sys
+from typing import Annotated
+
+import pytest
+from fastapi import Depends, FastAPI
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from conftest import HERE
+from ferricorn.jwt import InvalidToken, Verifier, bearer_token, from_environ, verify
+from ferricorn.starlette import Bearer
+from support.client import ask
+from support.server import DEADLINE, FERRICORN, clean_environment
+
+CONFIG = """
+[auth]
+
+[[auth.provider]]
+name = "local"
+
+[[auth.provider.key]]
+alg = "HS256"
+secret_file = "jwt.key"
+
+[[auth.route]]
+prefix = "/"
+require = "optional"
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A directory with keys, their configuration and a database of three users."""
+    directory = tmp_path_factory.mktemp("jwt-site")
+    (directory / "ferricorn.toml").write_text(CONFIG)
+    subprocess.run([FERRICORN, "jwt", "keygen", "--alg", "HS256", "--out", "jwt.key"], cwd=directory, check=True, timeout=DEADLINE)
+    make = (
+        "import jwt_site\nfrom django.core.management import call_command\nfrom django.contrib.auth.models import User\n"
+        "call_command('migrate', verbosity=0)\n"
+        "User.objects.create(id=7, username='seven')\nUser.objects.create(id=8, username='eight', is_active=False)\n"
+    )
+    subprocess.run([sys.executable, "-c", make], cwd=directory, env=environment(directory), check=True, timeout=2 * DEADLINE)
+    return directory
+
+
+def environment(site):
+    """For processes in which `jwt_site` is imported."""
+    return clean_environment(TEST_SITE=str(site), PYTHONPATH=str(HERE / "apps"))
+
+
+@pytest.fixture(scope="module")
+def sign(site):
+    """Makes tokens of the site's key."""
+
+    def make(user, *more):
+        claims = [f"user_id={user}", "jti=x", "token_type=access", *more]
+        words = [word for claim in claims for word in ("--claim", claim)]
+        ran = subprocess.run(
+            [FERRICORN, "jwt", "sign", "--secret-file", "jwt.key", *words],
+            cwd=site, capture_output=True, text=True, check=True, timeout=DEADLINE,
+        )
+        return ran.stdout.strip()
+
+    return make
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def server(serve, site):
+    """The Django site under the server, with its [auth]."""
+    return serve("jwt_site", "-w", "1", directory=site, environment={"TEST_SITE": str(site)}).ready()
+
+
+def test_django_trusts_what_the_server_has_verified(server, sign):
+    answer = ask(server, "GET", "/", fields=bearer(sign(7, "role=admin")))
+    told = json.loads(answer.content)
+    assert (told["user"], told["claims"]["role"], told["server"]) == ("seven", "admin", True)
+    assert json.loads(ask(server, "GET", "/").content) == {"claims": None, "user": "", "server": False}
+    assert ask(server, "GET", "/", fields=bearer(sign(7) + "x")).status == 401
+
+
+def test_drf_trusts_what_the_server_has_verified(server, sign):
+    answer = ask(server, "GET", "/protected", fields=bearer(sign(7)))
+    assert json.loads(answer.content) == {"user": "seven", "kid": None, "provider": "local"}
+    missing = ask(server, "GET", "/protected")
+    assert (missing.status, missing.fields["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
+    for user in (8, 9):  # One who is not active, and one who is not there.
+        assert ask(server, "GET", "/protected", fields=bearer(sign(user))).status == 401
+
+
+@pytest.mark.parametrize(
+    "name", ["ferricorn.jwt", "Ferricorn-Jwt", "Ferricorn.Jwt", "HTTP_FERRICORN_JWT", "Remote-User", "ferricorn_jwt", "Auth-Type"]
+)
+def test_no_field_of_a_client_passes_for_the_servers_word(server, name):
+    forged = {name: json.dumps({"claims": {"user_id": 7}})}
+    assert json.loads(ask(server, "GET", "/", fields=forged).content) == {"claims": None, "user": "", "server": False}
+    assert ask(server, "GET", "/protected", fields=forged).status == 401
+
+
+WITHOUT = """
+import json, sys
+import jwt_site
+from django.test import Client
+client, answers = Client(), []
+for path, token in json.loads(sys.argv[1]):
+    fields = {"HTTP_AUTHORIZATION": token} if token else {}
+    answer = client.get(path, **fields)
+    answers.append([answer.status_code, json.loads(answer.content)])
+print(json.dumps(answers))
+"""
+
+
+def test_without_the_server_django_and_drf_verify_by_themselves(site, sign):
+    asked = [
+        ["/", None],
+        ["/", f"Bearer {sign(7)}"],
+        ["/", f"Bearer {sign(7)}x"],
+        ["/protected", None],
+        ["/protected", f"Bearer {sign(7)}"],
+        ["/protected", f"bearer {sign(7)}"],
+        ["/protected", f"Bearer {sign(8)}"],
+        ["/protected", f"Bearer {sign(7)}x"],
+        ["/protected", "Bearer"],
+        ["/protected", "Bearer a b"],
+        ["/protected", "Basic YTpi"],
+        ["/protected", f"Bearer {sign(7, 'exp=1000000000')}"],
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT, json.dumps(asked)],
+        cwd=site, env=environment(site), capture_output=True, text=True, check=True, timeout=2 * DEADLINE,
+    )
+    answers = json.loads(ran.stdout.splitlines()[-1])
+    assert [status for status, _ in answers] == [200, 200, 200, 401, 200, 200, 401, 401, 401, 401, 401, 401]
+    assert answers[1][1]["user"] == "seven" and answers[1][1]["claims"]["user_id"] == 7
+    assert answers[2][1] == {"claims": None, "user": "", "server": False}
+    assert answers[4][1] == {"user": "seven", "kid": None, "provider": "local"}
+    assert answers[7][1]["detail"] == "Token is invalid" and answers[11][1]["detail"] == "Token is expired"
+
+
+@pytest.fixture
+def in_site(site, monkeypatch):
+    """The site's configuration is the one that is read when none is named."""
+    monkeypatch.setenv("FERRICORN_CONFIG", str(site / "ferricorn.toml"))
+
+
+def starlette_app(dependency):
+    async def show(request):
+        token = await dependency(request)
+        return JSONResponse(token and dict(token["claims"]))
+
+    return Starlette(routes=[Route("/", show)])
+
+
+def fastapi_app(dependency):
+    app = FastAPI()
+
+    @app.get("/")
+    def show(token: Annotated[dict, Depends(dependency)]):
+        return token and dict(token["claims"])
+
+    return app
+
+
+@pytest.mark.parametrize("make", [starlette_app, fastapi_app])
+def test_a_dependency_verifies_where_no_server_does(in_site, sign, make):
+    client = TestClient(make(Bearer()))
+    assert client.get("/", headers=bearer(sign(7))).json()["user_id"] == 7
+    for token, error in ((None, ""), (sign(7) + "x", "invalid_token")):
+        answer = client.get("/", headers=bearer(token) if token else {})
+        assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith('Bearer realm="api"')
+        assert error in answer.headers["www-authenticate"]
+    optional = TestClient(make(Bearer(required=False)))
+    assert optional.get("/").json() is None
+    assert optional.get("/", headers=bearer("x.y.z")).status_code == 401
+    scoped = TestClient(make(Bearer(["read", "write"])))
+    assert scoped.get("/", headers=bearer(sign(7, "scope=read"))).status_code == 403
+    assert 'scope="read write"' in scoped.get("/", headers=bearer(sign(7))).headers["www-authenticate"]
+    assert scoped.get("/", headers=bearer(sign(7, "scope=write read more"))).status_code == 200
+
+
+@pytest.mark.parametrize("make", [starlette_app, fastapi_app])
+def test_a_dependency_trusts_the_servers_word_alone(make):
+    """No configuration is there to verify by: what is given must come from the scope."""
+    app = make(Bearer(config="/nowhere/ferricorn.toml"))
+
+    async def as_server(scope, receive, send):
+        if scope["path"] == "/" and scope["query_string"] == b"verified":
+            scope = {**scope, "extensions": {**scope.get("extensions", {}), "ferricorn.jwt": {"claims": {"user_id": 7}}}}
+        await app(scope, receive, send)
+
+    client = TestClient(as_server)
+    assert client.get("/?verified").json() == {"user_id": 7}
+    forged = {"ferricorn.jwt": json.dumps({"claims": {"user_id": 7}}), "ferricorn-jwt": "{}"}
+    assert client.get("/", headers=forged).status_code == 401
+
+
+def test_a_verifier_says_what_the_server_would(site, sign):
+    judge = Verifier(site / "ferricorn.toml")
+    assert judge.verify(sign(7))["claims"]["user_id"] == 7
+    assert judge.schemes == ["Bearer"]
+    for token, reason in (("", "shape"), ("a.b.c", "shape"), (sign(7)[:-4] + "AAAA", "signature"), (sign(7, "exp=1000000000"), "expired")):
+        with pytest.raises(InvalidToken) as refused:
+            judge.verify(token)
+        assert refused.value.args[0] == reason
+    assert verify(None) is None and verify("Basic YTpi", site / "ferricorn.toml") is None
+    assert from_environ({"HTTP_FERRICORN_JWT": "{}"}) is None
+
+
+def test_a_verifier_without_keys_says_what_is_missing(tmp_path):
+    """Its files are looked for beside the configuration, wherever the process is."""
+    for text, problem in (("", r"there is no \[auth\]"), (CONFIG, "jwt.key")):
+        (tmp_path / "ferricorn.toml").write_text(text)
+        with pytest.raises(ValueError, match=problem):
+            Verifier(tmp_path / "ferricorn.toml")
+
+
+def test_the_form_of_a_credential_is_the_servers():
+    assert bearer_token("Bearer abc") == "abc" and bearer_token("bEARER abc") == "abc"
+    assert bearer_token(None) is None and bearer_token("") is None and bearer_token("Token abc") is None
+    for wrong in ("Bearer", "Bearer ", "Bearer a b", "Bearer  a"):
+        with pytest.raises(InvalidToken):
+            bearer_token(wrong)
