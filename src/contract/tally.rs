@@ -159,7 +159,7 @@ impl Ledger {
 
 /// The binary logarithm of a time in nanoseconds, in [`UNIT`]s; between powers of two it is a straight line.
 ///
-/// [`SLACK`] is added to each time: which of two short times is the longer one says little of an app.
+/// `SLACK` is added to each time: which of two short times is the longer one says little of an app.
 pub fn logarithm(time: Duration) -> u64 {
     let time = u64::try_from((time + SLACK).as_nanos()).unwrap_or(u64::MAX).max(1);
     let whole = time.ilog2();
