@@ -41,7 +41,9 @@ fn a_session_lives_from_login_to_logout_in_all_workers() {
     assert_eq!(get(server.address(), "/", &access), 200);
     assert_eq!(get(server.address(), "/", &refresh), 401, "a refresh token opens nothing");
     let next = post_token(server.address(), "refresh/", "refresh", &refresh);
+    assert_eq!(post_token(server.address(), "verify/", "token", &refresh).status, 401, "it was replaced");
     let (access, refresh) = (member(&next, "access"), member(&next, "refresh"));
+    assert_eq!(post_token(server.address(), "verify/", "token", &refresh).status, 200);
     assert_eq!(post_token(server.address(), "verify/", "token", &access).status, 200);
     let out = post_token(server.address(), "blacklist/", "refresh", &refresh);
     assert_eq!((out.status, text(&out).as_str()), (200, "{}"));
