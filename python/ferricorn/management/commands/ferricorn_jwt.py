@@ -1,0 +1,168 @@
+"""``manage.py ferricorn_jwt``: the ``[auth]`` section that does what this project's SIMPLE_JWT does.
+
+For projects with djangorestframework-simplejwt and ``"ferricorn"`` in INSTALLED_APPS.
+"""
+
+import json
+import os
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+
+# What has no counterpart, its default, and what that means.
+LEFT_OUT = {
+    "AUTH_HEADER_NAME": ("HTTP_AUTHORIZATION", "tokens are looked for in Authorization"),
+    "TOKEN_TYPE_CLAIM": ("token_type", "the claim is always called token_type"),
+    "JTI_CLAIM": ("jti", "the claim is always called jti"),
+    "CHECK_REVOKE_TOKEN": (False, "a changed password ends the session at its next refresh instead"),
+    "UPDATE_LAST_LOGIN": (False, "the table of users is only read"),
+    "JSON_ENCODER": (None, "claims are plain JSON"),
+}
+RULES = "rest_framework_simplejwt.authentication.default_user_authentication_rule"
+
+
+class Command(BaseCommand):
+    """Prints the section; the key goes into a file of its own, never to the terminal."""
+
+    help = "Print the [auth] section of ferricorn.toml that does what SIMPLE_JWT says."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--key-file", default="jwt.key", help="file to write the key to (default: %(default)s)")
+        parser.add_argument(
+            "--verify-only", action="store_true", help="let Django go on issuing tokens; the server only verifies them"
+        )
+
+    def handle(self, *args, key_file, verify_only, **options):
+        try:
+            from rest_framework_simplejwt.settings import api_settings
+        except ImportError:
+            raise CommandError("djangorestframework-simplejwt is not installed here") from None
+        # Without --verify-only, what can sign; else what can verify.
+        symmetric = api_settings.ALGORITHM.startswith("HS")
+        fetched = api_settings.JWK_URL if verify_only else None
+        if not fetched:
+            key = api_settings.VERIFYING_KEY if verify_only and not symmetric else api_settings.SIGNING_KEY
+            write_key(Path(key_file), key)
+            self.stderr.write(f"the key is in {key_file}")
+        for line in section(api_settings, key_file, verify_only, fetched):
+            self.stdout.write(line)
+
+
+def write_key(path, key):
+    """A file that only its owner reads; one of the same key is left alone."""
+    key = key.encode() if isinstance(key, str) else key
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        # An editor ends files with a line end that is not part of the key.
+        if path.read_bytes().removesuffix(b"\n") == key.removesuffix(b"\n"):
+            return
+        raise CommandError(f"{path} is there, with another key; name another file by --key-file") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+
+
+def section(jwt, key_file, verify_only, fetched):
+    """The lines of the section."""
+    yield "[auth]"
+    types = list(jwt.AUTH_HEADER_TYPES)
+    if types != ["Bearer"]:
+        yield from ("", "[auth.extract]", f"authorization = {text(types)}")
+    if not verify_only:
+        yield from issuing(jwt)
+    yield from ("", "[[auth.provider]]", 'name = "local"')
+    if jwt.ISSUER:
+        yield f"issuer = {text(jwt.ISSUER)}"
+    if jwt.AUDIENCE:
+        yield f"audiences = {text([jwt.AUDIENCE] if isinstance(jwt.AUDIENCE, str) else list(jwt.AUDIENCE))}"
+    leeway = seconds(jwt.LEEWAY)
+    if leeway:
+        yield f"leeway = {text(duration(leeway))}"
+    if jwt.USER_ID_CLAIM != "user_id":
+        yield f"subject_claim = {text(jwt.USER_ID_CLAIM)}"
+    longest = seconds(jwt.ACCESS_TOKEN_LIFETIME)
+    if longest > 30 * 86400:
+        yield f"max_lifetime = {text(duration(longest))}"
+    if fetched:
+        yield f"jwks_url = {text(fetched)}"
+    else:
+        source = "secret_file" if jwt.ALGORITHM.startswith("HS") else "pem_file"
+        yield from ("", "[[auth.provider.key]]", f"alg = {text(jwt.ALGORITHM)}")
+        if not verify_only:
+            yield 'use = "sign+verify"'
+        yield f"{source} = {text(key_file)}"
+    yield from ("", "# Say here which paths need a token: require = \"local\".")
+    yield from ("[[auth.route]]", 'prefix = "/"', 'require = "optional"')
+    for line in left_out(jwt, verify_only):
+        yield f"# {line}"
+
+
+def issuing(jwt):
+    """``[auth.issue]`` and ``[auth.users]``."""
+    yield from ("", "[auth.issue]", "enabled = true")
+    yield f"access = {text(duration(seconds(jwt.ACCESS_TOKEN_LIFETIME)))}"
+    yield f"refresh = {text(duration(seconds(jwt.REFRESH_TOKEN_LIFETIME)))}"
+    yield f"rotate = {'true' if jwt.ROTATE_REFRESH_TOKENS else 'false'}"
+    user = get_user_model()
+    yield from ("", "[auth.users]", 'kind = "django"')
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        yield f"url = {text('sqlite:///' + str(Path(database['NAME']).absolute()))}"
+    else:
+        yield f"# {database['ENGINE']} cannot be read yet: let Django go on issuing (--verify-only)."
+    columns = {
+        "table": (user._meta.db_table, "auth_user"),
+        "id_column": (column(user, jwt.USER_ID_FIELD), "id"),
+        "username_column": (column(user, user.USERNAME_FIELD), "username"),
+        "password_column": (column(user, "password"), "password"),
+        "active_column": (column(user, "is_active"), "is_active"),
+    }
+    for name, (value, default) in columns.items():
+        if value != default:
+            yield f"{name} = {text(value)}"
+
+
+def left_out(jwt, verify_only):
+    """What the section does not do."""
+    for name, (default, meaning) in LEFT_OUT.items():
+        if getattr(jwt, name, default) != default:
+            yield f"{name} is left out: {meaning}."
+    if verify_only:
+        return
+    own = getattr(settings, "SIMPLE_JWT", {})
+    if own.get("USER_AUTHENTICATION_RULE", RULES) != RULES:
+        yield "USER_AUTHENTICATION_RULE is left out: users that are active may log in."
+    for name in own:
+        if name.endswith("_SERIALIZER"):
+            yield f"{name} is left out: tokens have the claims of auth.issue.extra_claims."
+    backends = [name for name in settings.AUTHENTICATION_BACKENDS if name != "django.contrib.auth.backends.ModelBackend"]
+    if backends:
+        yield f"AUTHENTICATION_BACKENDS is left out ({', '.join(backends)}): names and passwords are looked up in the table."
+
+
+def column(user, name):
+    """The column of a field; none if the model has no such field in its table."""
+    field = next((field for field in user._meta.concrete_fields if name in (field.name, field.attname)), None)
+    if name == "pk":
+        field = user._meta.pk
+    return field.column if field else ""
+
+
+def seconds(value):
+    """A number or a timedelta, in whole seconds."""
+    return int(value.total_seconds() if hasattr(value, "total_seconds") else value)
+
+
+def duration(number):
+    """Seconds as the configuration writes them."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if number and number % size == 0:
+            return f"{number // size}{unit}"
+    return f"{number}s"
+
+
+def text(value):
+    """A text or a list of texts in TOML, whose strings are those of JSON."""
+    return json.dumps(value, ensure_ascii=False)
