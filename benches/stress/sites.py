@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
-from support.nginx import Nginx, deployed_site, installed_nginx
+from support.nginx import Nginx, documented_sites, installed_nginx
 from support.server import DEADLINE, MARK, Log, clean_environment, ends_soon, marked
 
 APPS = Path(__file__).resolve().parents[2] / "tests" / "python" / "apps"
@@ -115,7 +115,7 @@ class Site:
             for name, server in behind:
                 place = self.directory / server.transport
                 place.mkdir()
-                front = Nginx(place, deployed_site(), server)
+                front = Nginx(place, documented_sites()["deploy"], server)
                 self.fronts.append(front)
                 doors[name] = ("127.0.0.1", front.port)
         return [{"name": name, "address": address} for name, address in doors.items()]
