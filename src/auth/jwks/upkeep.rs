@@ -173,6 +173,8 @@ impl Upkeep {
                 Some(format!("{name}: {error}"))
             }
         };
+        // Whoever wished for keys while they were fetched looks at what has come.
+        self.table.take_wish(index);
         self.table.attempted(index, keeper.schedule.next_wish());
         for order in orders.iter_mut().filter(|order| order.left.contains(&index)) {
             order.left.retain(|left| *left != index);
