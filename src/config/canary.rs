@@ -21,6 +21,9 @@ pub struct Canary {
 }
 
 impl Canary {
+    /// The longest time; other reloads wait for its end.
+    pub const LONGEST: Duration = Duration::from_secs(86_400);
+
     /// How much longer a canary is tried at most that gets few requests.
     pub const EXTENSION: u32 = 3;
 

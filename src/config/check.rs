@@ -2,7 +2,7 @@
 
 use super::build::Build;
 use super::errors::{Origins, Problem};
-use super::{Admin, BindAddress, ByteSize, Config, ForwardedField, HostPattern, Threads, Timeouts};
+use super::{Admin, BindAddress, ByteSize, Canary, Config, ForwardedField, HostPattern, Threads, Timeouts};
 use super::{check_auth, check_issue};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -119,6 +119,9 @@ fn workers(config: &Config, findings: &mut Findings<'_>) {
     if workers.quarantine == 1 {
         let message = "expected 0, or at least 2: what one crash looks like may be chance";
         findings.add("workers.quarantine", message);
+    }
+    if workers.canary.time > Canary::LONGEST {
+        findings.add("workers.canary", "expected at most 1d: other reloads wait for it");
     }
     if workers.canary.requests == 0 {
         findings.add("workers.canary_requests", "expected at least 1");

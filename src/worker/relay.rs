@@ -60,6 +60,11 @@ pub(super) async fn take(
             calls.wait_free().await;
         }
         loop {
+            if !has_room(relay.get_ref().as_fd()) {
+                // They wait well where they are, until some connection ends.
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                break;
+            }
             match take_one(relay.get_ref().as_fd()) {
                 Taken::Connection(connection, opening) => serve(connection, *opening),
                 Taken::Nothing => {
@@ -87,6 +92,13 @@ pub(super) fn sweep(relay: BorrowedFd<'_>) -> Vec<(Connection, Opening)> {
             Taken::Nothing => return connections,
         }
     }
+}
+
+/// Whether a connection and a file with content can be received: recvmsg(2) drops descriptors that find no room, and with
+/// them the connections.
+fn has_room(relay: BorrowedFd<'_>) -> bool {
+    let copies = [relay.try_clone_to_owned(), relay.try_clone_to_owned()];
+    copies.iter().all(Result::is_ok)
 }
 
 enum Taken {
@@ -181,6 +193,9 @@ fn unpack(mut message: Bytes, content: Option<OwnedFd>) -> Option<Opening> {
     };
     Some(Opening::Begun(Begun { head, content, rest: BytesMut::from(message), since_ns }))
 }
+
+/// How long to wait when descriptors have run out, as for those who accept.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes of the three numbers.
 const LENGTHS: usize = 20;

@@ -40,6 +40,30 @@ def test_slow_import_at_reload_loses_nothing(serve, tmp_path, transport, workers
     assert server.stop() == 0
 
 
+def test_a_reload_without_free_descriptors_loses_no_kept_connection(serve, tmp_path):
+    """What a worker has no room for waits until it has."""
+    write_app(tmp_path, "old")
+    (tmp_path / "ferricorn.toml").write_text("[server]\nopen_files = 64\n")
+    server = serve("site_app", "-c", "ferricorn.toml", "-w", "1").ready()
+    kept = [Client(server) for _ in range(20)]
+    assert {client.ask("GET", "/").content for client in kept} == {b"old"}
+    connections = [client.sock for client in kept]
+    # They take all the room there is, and wait in the queue beyond that: the new worker finds them first.
+    others = [server.connect() for _ in range(100)]
+    server.log.wait_for("cannot accept connections; they wait in the queue")
+    write_app(tmp_path, "new")
+    since = server.log.position()
+    server.reload(r"reload done: generation 2\b")
+    server.log.wait_for("cannot accept connections; they wait in the queue", since)
+    for other in others:
+        other.close()
+    assert {client.ask("GET", "/").content for client in kept} == {b"new"}
+    assert [client.sock for client in kept] == connections
+    assert "could not be understood" not in server.log.text()
+    for client in kept:
+        client.close()
+
+
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "closing"])
 def test_five_reloads_under_load_lose_nothing(serve, tmp_path, transport, kept):
     write_app(tmp_path, "version 1")

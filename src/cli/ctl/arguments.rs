@@ -1,6 +1,7 @@
 //! What `ferricorn ctl` takes.
 
 use super::find::Selection;
+use crate::config::{self, Canary};
 use clap::ArgAction;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub(super) enum Action {
     /// Take configuration and apps anew
     Reload {
         /// Try one new worker for so long beside the old ones, such as 10s, whatever workers.canary says; 0s: do not
-        #[arg(long, value_name = "TIME", value_parser = crate::config::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = canary_time)]
         canary: Option<Duration>,
     },
     /// Read all keys of [auth] anew, fetched ones included
@@ -120,6 +121,14 @@ impl Action {
     pub(super) fn ends_the_server(&self) -> bool {
         matches!(self, Self::Stop | Self::Quit)
     }
+}
+
+fn canary_time(text: &str) -> Result<Duration, String> {
+    let time = config::parse_duration(text)?;
+    if time > Canary::LONGEST {
+        return Err("expected at most 1d: other reloads wait for it".into());
+    }
+    Ok(time)
 }
 
 fn scale(text: &str) -> Result<String, String> {

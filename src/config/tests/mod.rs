@@ -147,6 +147,8 @@ fn contradictions_are_told_where_they_stand() {
         ("[log]\naccess_format = \"jsno\"", "x.toml:2: log.access_format", "did you mean \"json\"?"),
         ("[log]\naccess_format = '%(h)s %(h)'", "x.toml:2: log.access_format", "column 7: %(h) has no \"s\""),
         ("[workers]\nmax_requests_jitter = 5", "x.toml:2: workers.max_requests_jitter", "no effect"),
+        ("[workers]\ncanary = \"2d\"", "x.toml:2: workers.canary", "at most 1d"),
+        ("[workers]\nquarantine = 1", "x.toml:2: workers.quarantine", "at least 2"),
         ("[workers]\nmax_age_jitter = \"1m\"", "x.toml:2: workers.max_age_jitter", "no effect"),
         ("[workers]\nmemory_pressure = 90", "x.toml:2: workers.memory_pressure", "\"90%\""),
         ("[server]\nopen_files = 10", "x.toml:2: server.open_files", "from 64"),
