@@ -1,7 +1,7 @@
 //! Ferricorn: a production multi-worker application server. This page is the map.
 //!
 //! A **master** pre-forks **workers**. Each worker **slot** owns a listening socket; the master supervises the
-//! workers and replaces them. Workers host **apps**: Python WSGI callables, native ones written in Rust, static
+//! workers and replaces them. Workers host **apps**: Python WSGI and ASGI callables, native ones written in Rust, static
 //! files. A JWT layer checks bearer tokens before any app is entered.
 //!
 //! # Two flows
@@ -45,6 +45,11 @@
 //! is and whether its client has left; the workers tell each other through the scoreboard who is idle and where calls
 //! wait (`worker/siblings.rs`).
 //!
+//! # How an ASGI app is called
+//! On that thread too. asyncio's own event loop turns there, with a selector of ours, which waits by driving the runtime
+//! (`app/python/asgi/core.rs`). A request begins as a real task inside of that wait, and takes its first step at once; an
+//! app that never waits is done before the loop turns. While the loop runs code, the same relief looks on.
+//!
 //! # What a Rust program does
 //! It hands [`Server::new`] a constructor and calls [`Server::run`], which becomes the master:
 //! ```no_run
@@ -77,7 +82,7 @@
 //! only hyper can make: the feature `hyper` has it make one (`app/hyper_upgrade.rs`). [`Server::serve_on`] serves
 //! in a runtime that is already there, without fork and master. `examples/axum.rs` has it all.
 //!
-//! Features: `cli` (the program, flags, [`Server::main`], the error log's writer) and `jwt` (`[auth]`) are on, and with `issue` the server issues tokens itself; `cli` brings `admin` (the process behind `ferricorn ctl`); `hyper`
+//! Features: `cli` (the program, flags, [`Server::main`], the error log's writer) `jwt` (`[auth]`) and `websocket` are on, and with `issue` the server issues tokens itself; `cli` brings `admin` (the process behind `ferricorn ctl`); `hyper`
 //! and `python` are off. Without any there remain the server and its supervisor.
 //!
 //! # What must stay true

@@ -101,8 +101,9 @@ impl Handler for Pipeline {
         let Some((mount, mounted)) = found else { return Err(Halt::Answer(Box::new(not_found()))) };
         context.mount = Arc::clone(&mounted.prefix);
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
-        let noting = mounted.noting;
-        Ok(Admitted { body_limit: limits.body, length, noting, route: Route { mount, limits, suspect } })
+        let (noting, on_disconnect) = (mounted.noting, mounted.on_disconnect);
+        let route = Route { mount, limits, suspect };
+        Ok(Admitted { body_limit: limits.body, length, noting, on_disconnect, route })
     }
 
     fn enlist(&self, head: &RequestHead, context: &RequestContext, stage: Stage) -> Flight {

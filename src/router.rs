@@ -4,7 +4,7 @@ pub use crate::app::Place;
 
 use crate::app::App;
 use crate::config::HostPattern;
-use crate::protocol::{Noting, is_below};
+use crate::protocol::{Noting, OnDisconnect, is_below};
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Mounted {
     pub app: Arc<dyn App>,
     /// What the app says of it.
     pub noting: Noting,
+    /// What the app says of it.
+    pub on_disconnect: OnDisconnect,
 }
 
 /// Finds a mount of the same router again.
@@ -46,6 +48,7 @@ impl Router {
                 prefix: Arc::clone(&prefix),
                 app: Arc::clone(&app),
                 noting: app.noting(),
+                on_disconnect: app.on_disconnect(),
             }));
             router.apps.push(app);
         }

@@ -25,7 +25,7 @@ pub use service::{ConnectInfo, ServiceApp};
 
 use crate::contract::metrics::Metrics;
 use crate::net::Draining;
-use crate::protocol::{Noting, Patience, Request, Response};
+use crate::protocol::{Noting, OnDisconnect, Patience, Request, Response};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -47,6 +47,11 @@ pub trait App: Send + Sync + 'static {
     /// Whether its requests are in the table of requests in flight; asked once.
     fn noting(&self) -> Noting {
         Noting::Always
+    }
+
+    /// What becomes of a request whose client leaves; asked once.
+    fn on_disconnect(&self) -> OnDisconnect {
+        OnDisconnect::Finish
     }
 
     /// Runs once per worker after its last request.

@@ -101,7 +101,6 @@ fn answer(flag: &str) -> Option<Answer> {
 
 const NO_TLS: &str = "TLS ends at the proxy in front";
 const NO_HTTP2: &str = "HTTP/2 ends at the proxy in front";
-const NO_ASGI: &str = "ASGI apps are not served in this version";
 const NO_DIRTY: &str = "there is no second pool; run long tasks in a task queue";
 const NO_STATSD: &str =
     "no metrics are pushed; the app `status` shows numbers, and the access log has each request";
@@ -118,7 +117,9 @@ const FLAGS: &[(&[&str], Answer)] = &[
     (&["-w", "--workers"], Taken("workers.count")),
     (
         &["-k", "--worker-class"],
-        Taken("`sync`, `gthread`: the kind of app decides; others are refused with advice"),
+        Taken(
+            "`sync`, `gthread`: the kind of app decides; `asgi` and uvicorn's are `--interface asgi`; others are refused with advice",
+        ),
     ),
     (&["--threads"], Taken("workers.threads")),
     (&["--worker-connections"], Taken("limits.connections")),
@@ -222,10 +223,13 @@ const FLAGS: &[(&[&str], Answer)] = &[
     ),
     (&["--header-map"], AlwaysSo(Value::Only("drop"), "fields with `_` could pass for others")),
     (&["--http-parser"], AlwaysSo(Value::Only("auto"), "there is one parser")),
+    (&["--asgi-lifespan"], Refused("write python.lifespan")),
+    (&["--asgi-loop"], Refused("the event loop is asyncio's, on top of the server's own I/O")),
     (
-        &["--asgi-loop", "--asgi-lifespan", "--asgi-disconnect-grace-period", "--websocket-max-message-size"],
-        Refused(NO_ASGI),
+        &["--asgi-disconnect-grace-period"],
+        Refused("a request whose client leaves is told so at once, or cancelled"),
     ),
+    (&["--websocket-max-message-size"], Refused("write websocket.max_message")),
     (&["--root-path"], Refused("write [[app]] with mount = \"/prefix\"")),
     (
         &["--dirty-app", "--dirty-workers", "--dirty-timeout", "--dirty-threads", "--dirty-graceful-timeout"],

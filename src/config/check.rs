@@ -150,6 +150,12 @@ fn limits(config: &Config, findings: &mut Findings<'_>) {
     if limits.response_buffer < ByteSize(4 << 10) {
         findings.add("limits.response_buffer", "expected at least 4 KiB");
     }
+    if config.websocket.max_message < ByteSize(1 << 10) {
+        findings.add("websocket.max_message", "expected at least 1 KiB");
+    }
+    if config.websocket.queue == 0 {
+        findings.add("websocket.queue", "expected at least 1");
+    }
     if limits.connections == 0 {
         findings.add("limits.connections", "expected at least 1");
     }

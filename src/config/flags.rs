@@ -1,7 +1,9 @@
 //! The flags that set configuration keys.
 
+use super::Interface;
 use super::build::Assignment;
 use super::errors::{Origin, Problem};
+use super::setting::Setting;
 use super::value::{Node, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +30,10 @@ pub struct Flags {
     /// Connections that a worker may have at once
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub worker_connections: Option<String>,
-    /// Kind of worker, for command lines written for Gunicorn: sync or gthread
+    /// What the Python apps speak: auto, wsgi or asgi
+    #[cfg_attr(feature = "cli", arg(long, value_name = "INTERFACE"))]
+    pub interface: Option<String>,
+    /// Kind of worker, for command lines written for Gunicorn: sync, gthread, asgi or uvicorn's
     #[cfg_attr(feature = "cli", arg(short = 'k', long, value_name = "CLASS"))]
     pub worker_class: Option<String>,
     /// Time a request may spend in the app: seconds, or with a unit; 0 = no limit
@@ -167,20 +172,42 @@ impl Flags {
         pairs(&self.static_files, "--static", "URL=DIR", problems)
     }
 
+    /// `--interface`, or the worker class that stands for one.
+    pub(super) fn interface(&self, problems: &mut Vec<Problem>) -> Option<(Interface, Origin)> {
+        if let Some(text) = &self.interface {
+            let origin = Origin::Flag("--interface".into());
+            return match Interface::read(&Value::Loose(text.clone())) {
+                Ok(interface) => Some((interface, origin)),
+                Err(message) => {
+                    problems.push(Problem::new(&origin, "app.interface", message));
+                    None
+                }
+            };
+        }
+        let class = self.worker_class.as_deref()?;
+        is_asgi(class).then(|| (Interface::Asgi, Origin::Flag("--worker-class".into())))
+    }
+
     /// What is wrong with `--worker-class`: the kind of app decides, so the class can only agree.
     pub(super) fn worker_class_problem(&self) -> Option<Problem> {
         let class = self.worker_class.as_deref()?;
         let advice = match class {
             "sync" | "gthread" => return None,
+            _ if is_asgi(class) => return None,
             "gevent" | "eventlet" | "tornado" => "use --threads N for requests that wait",
-            _ if class.contains("uvicorn") || class.contains("asgi") => {
-                "ASGI apps are not served in this version"
-            }
-            _ => "use sync or gthread, or leave the flag out",
+            _ => "use sync, gthread or asgi, or leave the flag out",
         };
         let message = format!("the worker class {class:?} is not there; {advice}");
         Some(Problem::new(&Origin::Flag("--worker-class".into()), "", message))
     }
+}
+
+/// Gunicorn's own class for ASGI, and those that uvicorn brings.
+fn is_asgi(class: &str) -> bool {
+    class == "asgi"
+        || class == "uvicorn"
+        || class.ends_with("UvicornWorker")
+        || class.ends_with("UvicornH11Worker")
 }
 
 /// Gunicorn's times are numbers of seconds.

@@ -106,6 +106,13 @@ fn apps_from_flags(build: &mut Build, flags: &Flags) {
         app.env.extend(variables.clone());
         build.origins.set(format!("app[{number}].env"), Origin::Flag("--env".into()));
     }
+    if let Some((interface, origin)) = flags.interface(&mut build.problems) {
+        let python = |app: &Mount| matches!(app.target, AppTarget::Python(_));
+        for (number, app) in build.config.apps.iter_mut().enumerate().filter(|(_, app)| python(app)) {
+            app.interface = interface;
+            build.origins.set(format!("app[{number}].interface"), origin.clone());
+        }
+    }
 }
 
 /// Puts an app in the place of the one with this prefix, whose environment it inherits, or adds it.
@@ -139,8 +146,9 @@ fn names_app(origins: &Origins) -> bool {
 
 impl Mount {
     pub(super) fn blank() -> Self {
-        let MountDraft { hosts, mount, env_file, env, files, .. } = MountDraft::default();
-        Self { hosts, mount, target: AppTarget::Native("hello".into()), env_file, env, files }
+        let MountDraft { hosts, mount, env_file, env, files, interface, .. } = MountDraft::default();
+        let target = AppTarget::Native("hello".into());
+        Self { hosts, mount, target, env_file, env, files, interface }
     }
 }
 

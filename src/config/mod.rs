@@ -17,6 +17,7 @@ mod errors;
 mod files;
 mod flags;
 mod hooks;
+mod interface;
 mod issue;
 mod load;
 mod manual;
@@ -24,6 +25,7 @@ mod patterns;
 mod percent;
 mod preload;
 mod print;
+mod python;
 mod schema;
 mod server;
 mod setting;
@@ -35,6 +37,7 @@ mod time;
 mod units;
 mod value;
 mod warm_up;
+mod websocket;
 mod words;
 
 pub use access_pattern::{AccessPattern, Atom, Piece};
@@ -47,6 +50,7 @@ pub use canary::{Canary, Ratio};
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
 pub use hooks::{HookTarget, Hooks};
+pub use interface::{Interface, Lifespan};
 pub use issue::{
     AuthStore, AuthUsers, DatabaseUrl, Issue, IssueLimits, JWKS_PATH, OnStoreError, Rate, Reuse, UserKind,
 };
@@ -56,10 +60,12 @@ pub use patterns::{HostPattern, NamePattern};
 pub use percent::Percent;
 pub use preload::Preload;
 pub use print::{ShowOrigin, reference, to_json, to_toml};
+pub use python::{Python, StaticRoot};
 pub(crate) use schema::mount_prefix;
 pub use server::{ForwardedField, Server};
 pub use units::{BindAddress, ByteSize, Mode, Share, Threads, WorkerCount, parse_duration};
 pub use warm_up::{WarmUp, WarmUpScheme};
+pub use websocket::WebSocket;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -81,6 +87,8 @@ pub struct Config {
     pub log: Log,
     /// How Python apps find their code.
     pub python: Python,
+    /// WebSockets of ASGI apps.
+    pub websocket: WebSocket,
     /// How the server is controlled and watched.
     pub admin: Admin,
     /// Bearer tokens checked before any app is entered; `None` without an `[auth]` section.
@@ -292,40 +300,6 @@ pub enum AccessFormat {
     Pattern(Arc<AccessPattern>),
 }
 
-/// `[python]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Python {
-    /// Directories put on `sys.path` behind the working directory.
-    pub path: Vec<PathBuf>,
-    /// Whether a Django project's collected files are served unasked. Default: auto.
-    pub static_files: StaticRoot,
-    /// Whether what has been made by loading is left out of garbage collections. Default: true.
-    pub gc_freeze: bool,
-    /// Callables that are told what happens to workers.
-    pub hooks: Hooks,
-}
-
-impl Default for Python {
-    fn default() -> Self {
-        Self {
-            path: Vec::new(),
-            static_files: StaticRoot::default(),
-            gc_freeze: true,
-            hooks: Hooks::default(),
-        }
-    }
-}
-
-/// What becomes of the files that a Django project has collected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum StaticRoot {
-    /// With DEBUG off, STATIC_ROOT is served at STATIC_URL.
-    #[default]
-    Auto,
-    /// Nothing.
-    Off,
-}
-
 /// `[[app]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
@@ -339,6 +313,8 @@ pub struct Mount {
     pub env_file: Option<PathBuf>,
     /// Variables given to the app's environment; they win over `env_file`.
     pub env: BTreeMap<String, String>,
+    /// What a Python app speaks. Default: told by what it looks like.
+    pub interface: Interface,
     /// How files are answered, where the target is a directory.
     pub files: FileRules,
 }

@@ -4,8 +4,8 @@ use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::words::words;
 use super::{
-    ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, ForwardedField, KeyUse, LogFormat,
-    LogLevel, LogTarget, Mode, Preload, Preset, StaticRoot, StreamExpiry, WarmUpScheme,
+    ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, ForwardedField, Interface, KeyUse,
+    Lifespan, LogFormat, LogLevel, LogTarget, Mode, Preload, Preset, StaticRoot, StreamExpiry, WarmUpScheme,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -347,6 +347,8 @@ words! {
         For = "x-forwarded-for", Proto = "x-forwarded-proto", Host = "x-forwarded-host", Port = "x-forwarded-port",
         Ssl = "x-forwarded-ssl", Protocol = "x-forwarded-protocol", Forwarded = "forwarded"
     }
+    Interface { Auto = "auto", Wsgi = "wsgi", Asgi = "asgi" }
+    Lifespan { Auto = "auto", On = "on", Off = "off" }
     StaticRoot { Auto = "auto", Off = "off" }
     Preset { SimpleJwt = "simplejwt", Strict = "strict" }
     StreamExpiry { Close = "close", Ignore = "ignore" }

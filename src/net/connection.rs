@@ -112,6 +112,14 @@ impl Stream {
         }
     }
 
+    /// Ready once a read would not wait; an error is for the read to tell.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
+            Self::Unix(stream) => stream.poll_read_ready(cx).map(drop),
+        }
+    }
+
     /// Has the client know at once how much has arrived.
     pub fn acknowledge(&self) {
         match self {

@@ -2,6 +2,7 @@
 
 use super::piece_queue::{PieceReceiver, PieceSender, piece_queue};
 use bytes::Bytes;
+use http::HeaderMap;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -28,6 +29,11 @@ pub struct StreamAborted;
 pub trait Pieces: Send {
     /// The next piece; `None` at the end.
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Piece>>;
+
+    /// The fields behind the content (RFC 9110 6.5), once there is no further piece.
+    fn trailers(self: Pin<&mut Self>) -> HeaderMap {
+        HeaderMap::new()
+    }
 }
 
 impl BodyStream {
@@ -47,6 +53,14 @@ impl BodyStream {
         match &mut self.0 {
             Source::Queue(receiver) => receiver.poll_next(cx),
             Source::Asked(pieces) => pieces.as_mut().poll_next(cx),
+        }
+    }
+
+    /// The fields behind the content, once there is no further piece.
+    pub(crate) fn trailers(&mut self) -> HeaderMap {
+        match &mut self.0 {
+            Source::Queue(_) => HeaderMap::new(),
+            Source::Asked(pieces) => pieces.as_mut().trailers(),
         }
     }
 }

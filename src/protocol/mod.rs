@@ -4,13 +4,17 @@
 mod body_stream;
 pub mod forwarded;
 pub mod h1;
+mod interim;
 mod piece_queue;
 pub mod rejection;
 mod request;
 mod target;
 pub(crate) mod upgrade;
+#[cfg(feature = "websocket")]
+pub mod websocket;
 
 pub use body_stream::{BodyStream, Piece, Pieces, StreamAborted};
+pub use interim::Interim;
 pub use piece_queue::{Aborter, NotWanted, PieceSender};
 pub use rejection::Rejection;
 pub use request::{
@@ -126,6 +130,17 @@ pub struct Admitted<R> {
     pub length: LengthRule,
     /// Whether the request is noted before the app has it.
     pub noting: Noting,
+    /// What becomes of the request when its client leaves.
+    pub on_disconnect: OnDisconnect,
+}
+
+/// What becomes of a request whose client leaves before it has its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// It ends: the future that stands for it is dropped, or the stream of its content.
+    Cancel,
+    /// It goes on; that nobody is there is noticed when the answer is written.
+    Finish,
 }
 
 /// Whether a request is in the table of requests in flight while its app has it.

@@ -4,6 +4,7 @@ pub use crate::contract::entry::Client;
 use crate::contract::inflight::Flight;
 pub use crate::net::{Local, Peer};
 use crate::protocol::body_stream::BodyStream;
+use crate::protocol::interim::Interim;
 use crate::protocol::target::Target;
 use crate::protocol::upgrade::OnUpgrade;
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub struct Request {
     pub context: RequestContext,
     /// The connection itself, where the client asks for another protocol on it.
     pub upgrade: Option<OnUpgrade>,
+    /// For early hints; `None` for a client that would not understand them.
+    pub interim: Option<Interim>,
 }
 
 /// Everything before the content.
@@ -277,6 +280,6 @@ impl Request {
             socket: None,
             flight: Flight::unnoted(),
         };
-        Self { head: Box::new(head), content: Content::Empty, context, upgrade: None }
+        Self { head: Box::new(head), content: Content::Empty, context, upgrade: None, interim: None }
     }
 }

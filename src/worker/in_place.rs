@@ -35,8 +35,15 @@ pub async fn serve_in_place(
         make(WorkerInfo::new((1, 1), drain.watch(), metrics)).await.map_err(|error| error.to_string())?;
     let calls = CallQueue::new(1, load::queue_rules(config), Alone);
     let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
-    let loading =
-        load::Loading { slot: Slot(1), workers: 1, calls: &calls, status: &status, own, loaded: None };
+    let loading = load::Loading {
+        slot: Slot(1),
+        workers: 1,
+        calls: &calls,
+        status: &status,
+        own,
+        loaded: None,
+        runtime: None,
+    };
     let board = Board::alone().map_err(|error| error.to_string())?;
     let keys = KeyTable::new().map_err(|error| error.to_string())?;
     let looked_after = Keeper::of(&keys);

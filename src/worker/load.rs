@@ -6,7 +6,7 @@ use crate::app::calls::{CallQueue, QueueRules};
 use crate::app::collected::{Collection, Verdict};
 use crate::app::static_files::StaticFiles;
 use crate::app::{App, OwnApps, Shed, Status, native};
-use crate::config::{AppTarget, Auth, Config, FileRules, HostPattern};
+use crate::config::{AppTarget, Auth, Config, FileRules, HostPattern, Interface};
 #[cfg(feature = "python")]
 use crate::config::{LogFormat, LogTarget};
 use crate::contract::exit::ExitReason;
@@ -23,10 +23,12 @@ use crate::middleware::overload::Overload;
 use crate::middleware::quarantine::Quarantine;
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::times::Times;
+use crate::net::Draining;
 use crate::pipeline::{Pipeline, Relay};
 use crate::protocol::forwarded::Forwarding;
 use crate::router::{Place, Router};
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 
 /// What ties a pipeline to the process around it.
 pub(super) struct Ties {
@@ -119,11 +121,14 @@ pub(super) struct Loading<'a> {
     pub(super) own: OwnApps,
     /// What the mold of this process has loaded, if it has one.
     pub(super) loaded: Option<&'a Loaded>,
+    /// The runtime, where an event loop may wait by driving it, and what tells that the worker leaves.
+    pub(super) runtime: Option<(&'a Arc<Runtime>, Draining)>,
 }
 
 /// Loads every app.
 pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Apps, BootFailure> {
-    let Loading { slot, workers, calls, status, own, loaded } = loading;
+    let Loading { slot, workers, calls, status, own, loaded, runtime } = loading;
+    let place = PythonPlace { slot, workers, calls, loaded, runtime, made: Made::default() };
     let mut apps = own;
     for mount in &config.apps {
         let app = match &mount.target {
@@ -134,7 +139,7 @@ pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Apps, BootFa
                 StaticFiles::new(directory, &mount.mount, &mount.files)
                     .map_err(|error| failed(error.to_string()))?,
             ),
-            AppTarget::Python(target) => python(target, config, (slot, workers, calls), loaded)?,
+            AppTarget::Python(target) => python(target, mount.interface, config, &place)?,
         };
         apps.push((Place { hosts: mount.hosts.clone(), prefix: mount.mount.clone() }, app));
     }
@@ -209,26 +214,64 @@ pub(super) fn adopt(metrics: Metrics) {
 #[cfg(not(feature = "python"))]
 pub(super) fn adopt(_: Metrics) {}
 
+/// Where the Python apps of this worker find what they share.
+#[cfg_attr(not(feature = "python"), expect(dead_code, reason = "without Python there are none"))]
+struct PythonPlace<'a> {
+    slot: Slot,
+    workers: u16,
+    calls: &'a Arc<CallQueue>,
+    loaded: Option<&'a Loaded>,
+    runtime: Option<(&'a Arc<Runtime>, Draining)>,
+    made: Made,
+}
+
+/// The event loop of the ASGI apps, once there is one.
+#[cfg(feature = "python")]
+type Made = std::sync::OnceLock<crate::app::python::Made>;
+
+#[cfg(not(feature = "python"))]
+type Made = ();
+
 #[cfg(feature = "python")]
 fn python(
     target: &str,
+    interface: Interface,
     config: &Config,
-    (slot, workers, calls): (Slot, u16, &Arc<CallQueue>),
-    loaded: Option<&Loaded>,
+    place: &PythonPlace<'_>,
 ) -> Result<Arc<dyn App>, BootFailure> {
-    use crate::app::python::{Capture, ErrorStream};
+    use crate::app::python::{Capture, ErrorStream, LoopPlace, Options, WebSocketPlace, load};
+    use crate::protocol::websocket::{Deflate, Rules};
+    let websocket = &config.websocket;
+    let whole = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     let is_log = config.log.error == LogTarget::Stderr && config.log.format == LogFormat::Text;
-    let options = crate::app::python::Options {
-        path: &config.python.path,
-        slot: slot.0,
+    let options = Options {
+        slot: place.slot.0,
         errors: if is_log { ErrorStream::Stderr } else { ErrorStream::Log },
         capture: if config.log.capture_output { Capture::On } else { Capture::Off },
-        threads: config.threads(workers, crate::sys::cpu::cgroup_cpus()),
-        workers,
-        response_buffer: usize::try_from(config.limits.response_buffer.0).unwrap_or(usize::MAX),
+        response_buffer: whole(config.limits.response_buffer.0),
+        path: &config.python.path,
+        threads: config.threads(place.workers, crate::sys::cpu::cgroup_cpus()),
+        workers: place.workers,
+        interface,
+        lifespan: config.python.lifespan,
+        event_loop: place.runtime.as_ref().map(|(runtime, draining)| LoopPlace {
+            runtime,
+            draining: draining.clone(),
+            made: &place.made,
+            response_buffer: whole(config.limits.response_buffer.0),
+            websocket: WebSocketPlace {
+                rules: Rules {
+                    max_message: whole(websocket.max_message.0),
+                    ping_interval: websocket.ping_interval,
+                    ping_timeout: websocket.ping_timeout,
+                    deflate: if websocket.deflate { Deflate::Offered } else { Deflate::Never },
+                },
+                queue: whole(websocket.queue.into()),
+            },
+            patience: config.timeouts.graceful,
+        }),
     };
-    let app = crate::app::python::load(target, &options, Arc::clone(calls), loaded).map_err(failed)?;
-    Ok(app)
+    load(target, &options, Arc::clone(place.calls), place.loaded).map_err(failed)
 }
 
 /// The hosts of the Python apps, since the files are for the same ones; empty: all.
@@ -263,11 +306,6 @@ fn django(_: &Config) -> Option<Collection> {
 }
 
 #[cfg(not(feature = "python"))]
-fn python(
-    target: &str,
-    _: &Config,
-    _: (Slot, u16, &Arc<CallQueue>),
-    _: Option<&Loaded>,
-) -> Result<Arc<dyn App>, BootFailure> {
+fn python(target: &str, _: Interface, _: &Config, _: &PythonPlace<'_>) -> Result<Arc<dyn App>, BootFailure> {
     Err(failed(format!("{target} is a Python app, and this program has no Python: pip install ferricorn")))
 }

@@ -15,6 +15,7 @@ mod orders;
 mod relay;
 mod retirement;
 mod runtime;
+mod scheduler;
 mod siblings;
 mod signals;
 mod warm_up;
@@ -28,6 +29,7 @@ use crate::app::{MakeApps, Status};
 use crate::config::{Config, Preload};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Handoff, Report, Slot};
+use crate::net::Drain;
 use crate::sys::channel;
 use crate::sys::limits::CoreDumps;
 use crate::{sys, telemetry};
@@ -72,18 +74,19 @@ fn must_survive_forks(config: &Config) -> bool {
 pub fn try_apps(config: &Config) -> Result<(), (ExitReason, String)> {
     let calls = CallQueue::new(1, load::queue_rules(config), Alone);
     let status: Status = Arc::new(String::new);
-    let loading = load::Loading {
-        slot: Slot(1),
-        workers: 1,
-        calls: &calls,
-        status: &status,
-        own: Vec::new(),
-        loaded: None,
-    };
-    prepare(config)
-        .and_then(|()| load::apps(config, loading))
-        .map(drop)
-        .map_err(|failure| (failure.reason, failure.text))
+    let tried = scheduler::build(1, true).and_then(|runtime| {
+        let loading = load::Loading {
+            slot: Slot(1),
+            workers: 1,
+            calls: &calls,
+            status: &status,
+            own: Vec::new(),
+            loaded: None,
+            runtime: Some((&runtime, Arc::new(Drain::default()).watch())),
+        };
+        prepare(config).and_then(|()| load::apps(config, loading)).map(drop)
+    });
+    tried.map_err(|failure| (failure.reason, failure.text))
 }
 
 /// Why a worker could not begin to serve.

@@ -8,7 +8,7 @@ use super::mold::Loaded;
 use super::orders::Obedience;
 use super::retirement::Retirement;
 use super::siblings::{self, Neighbours};
-use super::{BootFailure, hooks, keys, relay, signals, warm_up};
+use super::{BootFailure, hooks, keys, relay, scheduler, signals, warm_up};
 use crate::app::calls::{CallQueue, Overseer, Recycling};
 use crate::app::{BoxError, BoxFuture, MakeApps, OwnApps, WorkerInfo};
 use crate::contract::exit::ExitReason;
@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::Builder;
 use std::time::Duration;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::Runtime;
 
 /// Loads the apps, says ready, serves until told to leave.
 pub(super) fn run(
@@ -53,8 +53,7 @@ pub(super) fn run(
     let calls = CallQueue::new(threads, load::queue_rules(config), neighbours);
     // WSGI calls block the thread that makes them.
     let blocking = config.has_python_app();
-    let runtime = build_runtime(threads, blocking)
-        .map_err(|error| BootFailure::new("cannot build the runtime", &error))?;
+    let runtime = scheduler::build(threads, blocking)?;
     let retirement = Arc::new(retirement(handoff)?);
     let drain = Arc::new(Drain::default());
     let worker =
@@ -63,7 +62,7 @@ pub(super) fn run(
     hooks::in_worker(handoff, HookEvent::PostFork)?;
     let reserved =
         ReservedSignals::note().map_err(|error| BootFailure::new("cannot note signals", &error))?;
-    let pipeline = Arc::new(pipeline(handoff, &calls, &retirement, (own, loaded))?);
+    let pipeline = Arc::new(pipeline(handoff, (&calls, &runtime, &drain), &retirement, (own, loaded))?);
     hooks::in_worker(handoff, HookEvent::WorkerStart)?;
     signals::keep(&reserved);
     if blocking {
@@ -76,6 +75,9 @@ pub(super) fn run(
         app_fork::note(listeners.descriptors(), &channels);
         let _context = runtime.enter();
         interpreter::begin(&calls)?;
+    }
+    if let Some(main_loop) = calls.main_loop() {
+        main_loop.start().map_err(load::failed)?;
     }
     let serving = serve(handoff, &calls, (&pipeline, &retirement), (drain, listeners, reserved), &runtime)
         .map_err(|error| BootFailure::new("cannot begin to serve", &error))?;
@@ -92,7 +94,10 @@ pub(super) fn run(
             app.stop().await;
         }
     });
-    runtime.shutdown_background();
+    // An event loop holds it while it waits, and waits no more.
+    if let Some(runtime) = Arc::into_inner(runtime) {
+        runtime.shutdown_background();
+    }
     match outcome {
         Ok(ended) => ended,
         Err(_) => Ok(ExitReason::Panicked),
@@ -116,15 +121,6 @@ fn describe(error: &(dyn std::error::Error + 'static)) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-fn build_runtime(threads: u16, blocking: bool) -> io::Result<Runtime> {
-    let threads = usize::from(threads);
-    if blocking || threads <= 1 {
-        // One thread that does the calls too; see `app::calls`.
-        return runtime::Builder::new_current_thread().enable_all().build();
-    }
-    runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
-}
-
 fn retirement(handoff: &Handoff) -> Result<Retirement, BootFailure> {
     let workers = &handoff.config.workers;
     let channel = handoff
@@ -141,7 +137,7 @@ fn retirement(handoff: &Handoff) -> Result<Retirement, BootFailure> {
 
 fn pipeline(
     handoff: &Handoff,
-    calls: &Arc<CallQueue>,
+    (calls, runtime, drain): (&Arc<CallQueue>, &Arc<Runtime>, &Arc<Drain>),
     retirement: &Arc<Retirement>,
     (own, loaded): (OwnApps, Option<&Loaded>),
 ) -> Result<Pipeline, BootFailure> {
@@ -149,7 +145,15 @@ fn pipeline(
     let scoreboard = handoff.scoreboard.clone();
     let status: crate::app::Status = Arc::new(move || status_text(&scoreboard));
     let (slot, workers) = (handoff.slot, handoff.workers);
-    let loading = load::Loading { slot, workers, calls, status: &status, own, loaded };
+    let loading = load::Loading {
+        slot,
+        workers,
+        calls,
+        status: &status,
+        own,
+        loaded,
+        runtime: Some((runtime, drain.watch())),
+    };
     let apps = load::apps(config, loading)?;
     let copy = |descriptor: &OwnedFd| {
         descriptor.try_clone().map_err(|error| BootFailure::new("cannot duplicate the relay", &error))
@@ -331,6 +335,10 @@ fn drive(runtime: &Runtime, calls: &Arc<CallQueue>, app_threads: u16) {
                 tracing::error!(%error, "no further thread for the app: fewer than workers.threads are there");
                 break;
             }
+        }
+        if let Some(main_loop) = calls.main_loop() {
+            main_loop.run();
+            return;
         }
         without_interpreter(|| {
             while !calls.is_closed() {

@@ -82,7 +82,7 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
         // Not reached: nobody waits at the last attempt.
         Err(Halt::Wait(_)) => return Err("had to wait".into()),
     };
-    let request = Request { head, content: Content::Empty, context, upgrade: None };
+    let request = Request { head, content: Content::Empty, context, upgrade: None, interim: None };
     match pipeline.respond(admitted.route, request, Patience::Wait).await {
         Answer::Response(response) => {
             let (parts, body) = response.into_parts();

@@ -121,14 +121,17 @@ def test_flag_does_what_the_table_says(tmp_path, flag):
     [
         ("gevent", "--threads"),
         ("tornado", "--threads"),
-        ("asgi", "ASGI apps are not served"),
-        ("uvicorn.workers.UvicornWorker", "ASGI apps are not served"),
-        ("mine.Worker", "use sync or gthread"),
+        ("mine.Worker", "use sync, gthread or asgi"),
     ],
 )
 def test_worker_classes_that_are_not_there_are_answered(tmp_path, value, advice):
     code, _, errors = play(tmp_path, "check", "hello", "-k", value)
     assert code == 2 and value in errors and advice in errors
+
+
+@pytest.mark.parametrize("value", ["asgi", "uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker"])
+def test_worker_classes_for_asgi_stand_for_the_interface(tmp_path, value):
+    assert printed(tmp_path, "site:app", "-k", value) == printed(tmp_path, "site:app", "--interface", "asgi")
 
 
 def test_gunicorns_own_configuration_is_noticed_when_something_is_refused(tmp_path):

@@ -85,7 +85,7 @@ impl CallQueue {
             self.begin_cutting(&ticket, CutOff::Cancelled, Some(told));
             return Some(receiver);
         }
-        let Call { ticket, .. } = waiting?;
+        let Some(Call { ticket, .. }) = waiting else { return self.main_loop()?.cancel(id) };
         say_cut(&ticket, CutOff::Cancelled, "no stack: the app had not been entered");
         ticket.settle(Err(AppError::CutOff(CutOff::Cancelled)));
         // Who has asked waits for it, or has gone.
@@ -98,8 +98,42 @@ impl CallQueue {
     /// # Errors
     /// Why there is none.
     pub fn stack_of(&self, id: u64) -> Option<Result<String, String>> {
-        let ticket = self.lock().running.iter().find(|running| running.id.0 == id).cloned()?;
-        Some(self.stack(&ticket))
+        let ticket = self.lock().running.iter().find(|running| running.id.0 == id).cloned();
+        match ticket {
+            Some(ticket) => Some(self.stack(&ticket)),
+            None => self.main_loop()?.stack_of(id),
+        }
+    }
+
+    /// Answers the client of a request that is being ended in its task, and says what it did.
+    pub fn answer_cut_off(&self, call: &Answering, why: CutOff, stack: &str) {
+        say_cut(&call.ticket, why, stack);
+        self.answer(call, Err(AppError::CutOff(why)));
+    }
+
+    /// Another worker is to take this one's place, and may have what waits here: its main thread is stuck.
+    pub fn give_up_main_thread(&self) {
+        self.give_away();
+        self.retire();
+    }
+
+    /// A call has been interrupted in the middle of something: its worker is replaced, if that is wanted.
+    pub fn retire_after_interruption(&self) {
+        if self.recycling() == Recycling::Always {
+            self.retire();
+        }
+    }
+
+    /// The stack of a thread (gettid(2)).
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn stack_of_thread(&self, thread: i32) -> Result<String, String> {
+        let interrupter = self.overseer.get().and_then(|overseer| overseer.interrupter.as_ref());
+        interrupter
+            .ok_or("no stack: the app is not Python")?
+            .stack(thread)
+            .map_err(|reason| format!("no stack: {reason}"))
     }
 
     fn begin_cutting(self: &Arc<Self>, ticket: &Arc<Ticket>, why: CutOff, told: Told) {

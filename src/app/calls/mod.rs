@@ -7,17 +7,23 @@
 //! nothing but the app waits for the app. Python code thus always runs on the same few threads, as apps that
 //! keep connections per thread expect.
 
+mod blocking_app;
 mod cut_off;
+mod delivery;
+mod main_loop;
 mod moves;
 mod relief;
 mod ticket;
 mod turns;
 mod waitlist;
 
+pub use blocking_app::BlockingApp;
 pub use cut_off::{Cancelled, Interrupter, Overseer, Recycling};
+use delivery::{Delivery, Ended, Waiting, deliver};
+pub use main_loop::MainLoop;
 pub use moves::{Alone, Load, Room, Siblings};
+use ticket::Ticket;
 pub use ticket::{Answering, Left};
-use ticket::{Outcome, Ticket};
 use waitlist::Waitlist;
 pub use waitlist::{QueueRules, Shed};
 
@@ -31,19 +37,12 @@ use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 use std::thread::Thread;
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How long a call may take before the relief steps in: once to twice this.
 pub const TICK: Duration = Duration::from_millis(1);
-
-/// Something whose calls block the thread they are made on.
-pub trait BlockingApp: Send + Sync + 'static {
-    /// Answers one request; `None` when `answering` has been used, for a response that went on.
-    fn call(&self, request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>>;
-}
 
 /// Calls waiting for an app thread, and the answers on their way back.
 pub struct CallQueue {
@@ -63,6 +62,7 @@ pub struct CallQueue {
     /// Told when a call has ended that was cut off.
     cut_ended: Condvar,
     overseer: OnceLock<Overseer>,
+    main_loop: OnceLock<Arc<dyn MainLoop>>,
     threads: usize,
     siblings: Box<dyn Siblings>,
     /// Told when calls wait that a sibling could make.
@@ -72,8 +72,13 @@ pub struct CallQueue {
 
 struct State {
     waiting: Waitlist<Call>,
-    answered: Vec<Ended>,
+    /// What is done once the main thread is back in the runtime.
+    deliveries: Vec<Delivery>,
     running: Vec<Arc<Ticket>>,
+    /// Whether the main thread runs code of its event loop.
+    main: MainThread,
+    /// The event loop wants the main thread.
+    is_called_back: bool,
     /// A call has passed its time limit: another worker is on its way, and may have what waits here.
     is_overdue: bool,
     driver: Driver,
@@ -90,19 +95,21 @@ enum Driver {
     HandingBack,
 }
 
+/// Where the main thread is, as its event loop has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MainThread {
+    /// In the runtime, or in a call.
+    Inside,
+    /// In code of the event loop.
+    Outside,
+}
+
 struct Call {
     app: Arc<dyn BlockingApp>,
     request: Box<Request>,
     ticket: Arc<Ticket>,
     patience: Patience,
     socket: Option<RawFd>,
-}
-
-/// A call that has ended.
-struct Ended {
-    ticket: Arc<Ticket>,
-    /// `None` where the answer has been given already.
-    outcome: Option<Outcome>,
 }
 
 impl CallQueue {
@@ -112,7 +119,9 @@ impl CallQueue {
         Arc::new(Self {
             state: Mutex::new(State {
                 waiting: Waitlist::new(rules, threads),
-                answered: Vec::new(),
+                deliveries: Vec::new(),
+                main: MainThread::Inside,
+                is_called_back: false,
                 running: Vec::new(),
                 is_overdue: false,
                 driver: Driver::Main,
@@ -128,6 +137,7 @@ impl CallQueue {
             relief: Mutex::new(None),
             cut_ended: Condvar::new(),
             overseer: OnceLock::new(),
+            main_loop: OnceLock::new(),
             threads,
             siblings: Box::new(siblings),
             backlog: Notify::new(),
@@ -186,19 +196,18 @@ impl CallQueue {
         }
     }
 
-    /// Driven by the main thread: delivers answers, then waits for the next call. Ready when there is one, or
-    /// when the queue is closed.
+    /// Driven by the main thread: delivers answers, then waits for the next call. Ready when there is one, when the
+    /// event loop is called back, or when the queue is closed.
     pub async fn drive(self: &Arc<Self>) {
-        let mut answered = std::mem::take(&mut self.lock().answered);
-        deliver(&mut answered);
-        // Its room is used again; nobody but this thread has anything to put there.
-        self.lock().answered = answered;
+        self.make_deliveries();
         loop {
             let mut notified = std::pin::pin!(self.driver.notified());
             notified.as_mut().enable();
             {
                 let state = self.lock();
-                let is_wanted = !state.waiting.is_empty() || self.attention.load(Ordering::Acquire);
+                let is_wanted = !state.waiting.is_empty()
+                    || state.is_called_back
+                    || self.attention.load(Ordering::Acquire);
                 if state.closed || (state.driver == Driver::Main && is_wanted) {
                     return;
                 }
@@ -261,7 +270,17 @@ impl CallQueue {
     }
 
     fn has_thread(&self, state: &State) -> bool {
-        state.driver == Driver::Main || state.running.len() < self.threads
+        state.driver == Driver::Main || self.busy(state) < self.callers()
+    }
+
+    /// App threads that are held up.
+    fn busy(&self, state: &State) -> usize {
+        state.running.len() + usize::from(state.main == MainThread::Outside)
+    }
+
+    /// Threads that make calls: where the main one has an event loop, it alone.
+    fn callers(&self) -> usize {
+        if self.main_loop.get().is_some() { 1 } else { self.threads }
     }
 
     /// Delivers the answer of the main thread's last call, and takes the next.
@@ -272,7 +291,7 @@ impl CallQueue {
             self.has_ended(&mut state, &ended);
             if state.driver == Driver::Main {
                 // Delivered from within the runtime when this thread is back there, which saves a wake-up.
-                state.answered.push(ended);
+                state.deliveries.push(ended.delivery());
             } else {
                 overtaken = Some(ended);
             }
@@ -317,32 +336,18 @@ impl CallQueue {
         Ended { ticket: answering.ticket, outcome }
     }
 
+    fn make_deliveries(&self) {
+        let mut deliveries = std::mem::take(&mut self.lock().deliveries);
+        if deliveries.capacity() > 0 {
+            deliver(&mut deliveries);
+            // Its room is used again; nobody puts anything there while this thread is in the runtime.
+            self.lock().deliveries = deliveries;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held; a poisoned lock would still hold a usable state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A call that somebody waits for. Dropped before its beginning, it is not made at all.
-struct Waiting<'a> {
-    queue: &'a CallQueue,
-    ticket: Arc<Ticket>,
-    answered: bool,
-}
-
-impl Waiting<'_> {
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Outcome> {
-        let outcome = self.ticket.poll(cx);
-        self.answered = outcome.is_ready();
-        outcome
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.queue.withdraw(&self.ticket);
-        }
     }
 }
 
@@ -350,19 +355,6 @@ impl fmt::Debug for CallQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallQueue").field("threads", &self.threads).finish_non_exhaustive()
     }
-}
-
-impl Ended {
-    fn settle(self) {
-        match self.outcome {
-            Some(outcome) => self.ticket.settle(outcome),
-            None => self.ticket.tell(),
-        }
-    }
-}
-
-fn deliver(answered: &mut Vec<Ended>) {
-    answered.drain(..).for_each(Ended::settle);
 }
 
 #[cfg(test)]

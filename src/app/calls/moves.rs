@@ -84,7 +84,7 @@ impl CallQueue {
     /// Whether a call goes to a sibling instead of waiting here.
     pub(super) fn gives_back(&self, state: &State, call: &Call) -> bool {
         call.patience == Patience::Move
-            && state.running.len() >= self.threads
+            && self.busy(state) >= self.callers()
             && (state.is_overdue || self.siblings.room() > 0)
     }
 
@@ -101,7 +101,7 @@ impl CallQueue {
         let load = if state.driver == Driver::Main {
             Load::default()
         } else {
-            let busy = state.running.len().min(self.threads) * usize::from(ALL) / self.threads;
+            let busy = self.busy(state).min(self.callers()) * usize::from(ALL) / self.callers();
             Load {
                 busy: u16::try_from(busy).unwrap_or(ALL),
                 waiting: u32::try_from(state.waiting.len()).unwrap_or(u32::MAX),

@@ -74,15 +74,15 @@ impl CallQueue {
     /// Driven by the relief, inside the runtime, until the main thread wants it back.
     async fn stand_in(self: &Arc<Self>) {
         let room = self.siblings.room();
-        let (mut answered, given_back) = {
+        let (mut deliveries, given_back) = {
             let mut state = self.lock();
             let count = if state.is_overdue { usize::MAX } else { room };
             let has_thread = self.has_thread(&state);
             let given_back = if has_thread { Vec::new() } else { self.take_movable(&mut state, count) };
             state.running.iter().for_each(|running| running.hurry());
-            (std::mem::take(&mut state.answered), given_back)
+            (std::mem::take(&mut state.deliveries), given_back)
         };
-        deliver(&mut answered);
+        deliver(&mut deliveries);
         given_back.into_iter().for_each(give_back);
         self.available.notify_all();
         self.backlog.notify_one();
@@ -99,7 +99,8 @@ impl CallQueue {
     /// Waits to be told something, or until a call is past its limit, or has waited for too long.
     pub(super) async fn wait_and_oversee(self: &Arc<Self>, notified: impl Future<Output = ()>) {
         let next = if self.lock().running.is_empty() { None } else { self.oversee() };
-        let next = next.into_iter().chain(self.refuse_late()).min();
+        let in_tasks = self.main_loop().and_then(|main_loop| main_loop.oversee());
+        let next = next.into_iter().chain(in_tasks).chain(self.refuse_late()).min();
         match next {
             None => notified.await,
             Some(next) => {

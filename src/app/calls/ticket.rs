@@ -35,13 +35,28 @@ struct TicketState {
     settled: bool,
     /// Whether the connection is told of an outcome at once, since nobody comes back to it soon.
     hurries: bool,
+    abandoned: Abandoned,
     /// Where the rest of a response goes that has begun.
     stream: Option<Aborter>,
 }
 
+/// Whether somebody waits for the outcome.
+enum Abandoned {
+    /// Somebody does; this is to be run once nobody does any more.
+    No(Option<Box<dyn FnOnce() + Send>>),
+    Yes,
+}
+
 impl Ticket {
     pub(super) fn new(id: RequestId, flight: Flight, limit: Duration) -> Self {
-        let state = TicketState { outcome: None, waker: None, settled: false, hurries: false, stream: None };
+        let state = TicketState {
+            outcome: None,
+            waker: None,
+            settled: false,
+            hurries: false,
+            abandoned: Abandoned::No(None),
+            stream: None,
+        };
         Self {
             limit,
             id,
@@ -110,6 +125,11 @@ impl Ticket {
         Poll::Pending
     }
 
+    /// Whoever waits; it is to be woken, and comes back.
+    pub(super) fn take_waker(&self) -> Option<Waker> {
+        self.lock().waker.take()
+    }
+
     fn lock(&self) -> MutexGuard<'_, TicketState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,11 +168,25 @@ impl Ticket {
     }
 }
 
+impl Ticket {
+    /// Nobody waits for the outcome any more.
+    pub(super) fn abandon(&self) {
+        let before = std::mem::replace(&mut self.lock().abandoned, Abandoned::Yes);
+        if let Abandoned::No(Some(told)) = before {
+            told();
+        }
+    }
+}
+
 impl TicketState {
     fn settle(&mut self, outcome: Outcome) {
         if !self.settled {
             self.settled = true;
             self.outcome = Some(outcome);
+            // Somebody has waited until now: what was to be run otherwise is forgotten.
+            if let Abandoned::No(told) = &mut self.abandoned {
+                *told = None;
+            }
         }
     }
 }
@@ -194,9 +228,33 @@ impl Answering {
         self.ticket.lock().settled
     }
 
-    /// The request's name in logs.
+    /// Runs this once nobody waits for the answer any more, unless it has been given before.
+    pub fn when_abandoned(&self, told: Box<dyn FnOnce() + Send>) {
+        let mut state = self.ticket.lock();
+        let is_settled = state.settled;
+        match &mut state.abandoned {
+            Abandoned::No(place) if !is_settled => *place = Some(told),
+            Abandoned::No(_) => {}
+            Abandoned::Yes => {
+                drop(state);
+                told();
+            }
+        }
+    }
+
+    /// The request.
     pub fn id(&self) -> RequestId {
         self.ticket.id
+    }
+
+    /// How long the app still has (monotonic clock, nanoseconds); `None` where nothing is to be limited.
+    pub fn left(&self, now_ns: u64) -> Option<Duration> {
+        self.ticket.left(now_ns)
+    }
+
+    /// Whether the caller is the one who ends the call from outside.
+    pub fn cut_off(&self) -> bool {
+        self.ticket.cut_off()
     }
 
     /// From now on the client is waited for: that time is not the app's.

@@ -69,7 +69,9 @@ impl CallQueue {
     /// Helpers work only while the main thread is held up: two threads that both want the interpreter's lock
     /// for short calls are slower than one.
     pub(super) fn take_for_helper(&self, state: &mut State) -> Option<Call> {
-        if state.driver == Driver::Main && !state.closed {
+        let is_idle = state.driver == Driver::Main && !state.closed;
+        // An app that lives in the main thread's event loop is entered nowhere else.
+        if is_idle || self.main_loop().is_some() {
             return None;
         }
         let call = self.take_next(state);

@@ -50,7 +50,11 @@ pub(super) fn raised(
     failed(py, error, answering)
 }
 
-fn failed(py: Python<'_>, error: &PyErr, answering: &Answering) -> Option<Result<Response, AppError>> {
+pub(super) fn failed(
+    py: Python<'_>,
+    error: &PyErr,
+    answering: &Answering,
+) -> Option<Result<Response, AppError>> {
     if answering.is_cut_off() {
         // Its client is told, and the log.
         return None;

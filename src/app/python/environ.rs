@@ -239,7 +239,7 @@ fn put_identity(py: Python<'_>, environ: &Bound<'_, PyDict>, identity: &Arc<Iden
 }
 
 /// What `Display` gives, at a tenth of its cost for the addresses that most peers have.
-fn address_text(py: Python<'_>, address: IpAddr) -> PyResult<Bound<'_, PyString>> {
+pub(super) fn address_text(py: Python<'_>, address: IpAddr) -> PyResult<Bound<'_, PyString>> {
     let IpAddr::V4(address) = address else { return Ok(PyString::new(py, &address.to_string())) };
     let mut text = Vec::with_capacity(15);
     for octet in address.octets() {

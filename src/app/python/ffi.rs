@@ -5,6 +5,7 @@ use crate::sys::fork::{ForkHooks, OtherThreads};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// What CPython wants done around a fork (`PyOS_BeforeFork` and its companions).
 ///
@@ -62,4 +63,28 @@ pub(super) fn set_async_exception(_: Python<'_>, ident: u64, exception: Option<&
 pub(super) fn references<T>(object: &Bound<'_, T>) -> isize {
     // SAFETY: the pointer is that of a live object and the interpreter's lock is held (`Bound`).
     unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
+/// Calls something without arguments in a context (`contextvars`), as `Context.run` does.
+pub(super) fn call_in_context<'py>(
+    py: Python<'py>,
+    context: &Bound<'py, PyAny>,
+    callable: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the interpreter's lock is held (`py`); what is no context is refused with an exception.
+    if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
+        return Err(PyErr::fetch(py));
+    }
+    let outcome = callable.call0();
+    // SAFETY: as above; it is the context that was entered last, on this thread.
+    if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
+        return Err(PyErr::fetch(py));
+    }
+    outcome
+}
+
+/// Takes over a descriptor that Python code has just made.
+pub(super) fn own_descriptor(descriptor: i32) -> OwnedFd {
+    // SAFETY: `os.dup` gave it to the caller, and nobody else knows of it.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
 }

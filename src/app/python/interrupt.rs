@@ -10,7 +10,7 @@ use crate::app::calls::{Answering, Interrupter, Left};
 use crate::sys::thread_signal::{Arrived, HandlerPipe, signal_thread, stack_signal};
 use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::IntoPyDict;
+use pyo3::types::{IntoPyDict, PyType};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,11 @@ pyo3::create_exception!(
     PyBaseException,
     "Raised in a request that is past its time limit or was cancelled. Let it pass: the client has been answered."
 );
+
+/// What an interrupted app sees.
+pub(super) fn exception(py: Python<'_>) -> Bound<'_, PyType> {
+    py.get_type::<RequestInterrupted>()
+}
 
 /// The app's own code, from here to where this is dropped.
 pub(super) struct Inside<'a, 'py> {
@@ -92,7 +97,7 @@ impl Interrupter for PythonInterrupter {
 /// Sends the exception, unless the call has left the app's own code.
 fn interrupt(py: Python<'_>, call: &Answering) -> Left {
     let Some(ident) = call.interrupt() else { return Left::InPeace };
-    ffi::set_async_exception(py, ident, Some(&py.get_type::<RequestInterrupted>()));
+    ffi::set_async_exception(py, ident, Some(&exception(py)));
     Left::Interrupted
 }
 

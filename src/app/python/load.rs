@@ -1,5 +1,6 @@
 //! `module:callable` to app.
 
+use super::asgi::{Asgi, Detected, detect};
 use super::wsgi::Wsgi;
 use super::{Loaded, Options, describe, streams};
 use crate::app::App;
@@ -27,8 +28,16 @@ pub fn load(
         }
         streams::capture(py, options).map_err(|error| describe(py, &error))?;
         let app = found.map_or_else(|| find(py, target), Ok)?;
-        let wsgi = Wsgi::new(py, app.unbind(), options, calls).map_err(|error| describe(py, &error))?;
-        Ok(Arc::new(wsgi) as Arc<dyn App>)
+        match detect(app, options.interface).map_err(|error| describe(py, &error))? {
+            Detected::Wsgi(app) => {
+                let wsgi =
+                    Wsgi::new(py, app.unbind(), options, calls).map_err(|error| describe(py, &error))?;
+                Ok(Arc::new(wsgi) as Arc<dyn App>)
+            }
+            Detected::Asgi(app) => {
+                Ok(Arc::new(Asgi::new(py, (target, app), options, calls)?) as Arc<dyn App>)
+            }
+        }
     })
 }
 
@@ -133,7 +142,7 @@ pub(super) fn find<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAn
     };
     if !app.is_callable() {
         let kind = app.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
-        return Err(format!("{target} is a {kind}, which cannot be called; a WSGI app is a callable"));
+        return Err(format!("{target} is a {kind}, which cannot be called; an app is a callable"));
     }
     Ok(app)
 }

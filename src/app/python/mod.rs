@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod answer;
+mod asgi;
 mod django;
 mod ending;
 mod environ;
@@ -26,12 +27,13 @@ mod streams;
 mod verifier;
 mod wsgi;
 
+pub use asgi::Made;
 pub use django::collection;
 pub use ffi::fork_hooks;
 pub use hooks::{call_hook, end_interpreter};
 pub use load::{load, programs};
 pub use metrics::adopt_metrics;
-pub use options::{Capture, ErrorStream, Options};
+pub use options::{Capture, ErrorStream, LoopPlace, Options, WebSocketPlace};
 pub use preload::{Loaded, describe_strays, preload};
 pub use signals::{heard as heard_signals, run_handlers as run_signal_handlers};
 

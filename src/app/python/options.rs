@@ -1,6 +1,14 @@
 //! What a Python app is told, and how its code is found.
 
+use super::Made;
+use crate::config::Interface;
+use crate::config::Lifespan;
+use crate::net::Draining;
+use crate::protocol::websocket::Rules;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::runtime::Runtime;
 
 /// What a Python app is told, and how its code is found.
 #[derive(Debug)]
@@ -19,6 +27,12 @@ pub struct Options<'a> {
     pub errors: ErrorStream,
     /// What becomes of what the app prints.
     pub capture: Capture,
+    /// What the app speaks.
+    pub interface: Interface,
+    /// Whether an ASGI app is told of its beginning and end.
+    pub lifespan: Lifespan,
+    /// Where the event loop of ASGI apps is to be; `None` where none can be.
+    pub event_loop: Option<LoopPlace<'a>>,
 }
 
 /// What `wsgi.errors` is.
@@ -37,4 +51,30 @@ pub enum Capture {
     On,
     /// It goes to the server's own standard output and standard error.
     Off,
+}
+
+/// Where the event loop of ASGI apps is to be, and its limits.
+#[derive(Debug)]
+pub struct LoopPlace<'a> {
+    /// What it waits by driving.
+    pub runtime: &'a Arc<Runtime>,
+    /// It, once the first app has had it made.
+    pub made: &'a OnceLock<Made>,
+    /// Content of a response held for a slow client before its app has to wait, in bytes.
+    pub response_buffer: usize,
+    /// How WebSockets are.
+    pub websocket: WebSocketPlace,
+    /// Says when the worker leaves.
+    pub draining: Draining,
+    /// Time that what is left has to end.
+    pub patience: Duration,
+}
+
+/// How the WebSockets of a worker are.
+#[derive(Debug, Clone, Copy)]
+pub struct WebSocketPlace {
+    /// What their connections may do.
+    pub rules: Rules,
+    /// Messages of a client that wait for the app.
+    pub queue: usize,
 }

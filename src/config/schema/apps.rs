@@ -2,7 +2,7 @@
 
 use super::keys;
 use crate::config::suggest::nearest;
-use crate::config::{AppTarget, Coding, FileRules, HostPattern, Mount, Route};
+use crate::config::{AppTarget, Coding, FileRules, HostPattern, Interface, Mount, Route};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -16,6 +16,7 @@ pub(in crate::config) struct MountDraft {
     pub(in crate::config) env_file: Option<PathBuf>,
     pub(in crate::config) env: BTreeMap<String, String>,
     pub(in crate::config) files: FileRules,
+    pub(in crate::config) interface: Interface,
 }
 
 impl Default for MountDraft {
@@ -28,6 +29,7 @@ impl Default for MountDraft {
             env_file: None,
             env: BTreeMap::new(),
             files: FileRules::default(),
+            interface: Interface::default(),
         }
     }
 }
@@ -59,6 +61,7 @@ impl From<&Mount> for MountDraft {
             env_file: mount.env_file.clone(),
             env: mount.env.clone(),
             files: mount.files.clone(),
+            interface: mount.interface,
         }
     }
 }
@@ -87,8 +90,8 @@ impl MountDraft {
         if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains('=')) {
             return Err(("env", format!("{name:?} is no name of a variable")));
         }
-        let Self { hosts, env_file, env, files, .. } = self;
-        Ok(Mount { hosts, mount, target, env_file, env, files })
+        let Self { hosts, env_file, env, files, interface, .. } = self;
+        Ok(Mount { hosts, mount, target, env_file, env, files, interface })
     }
 }
 
@@ -121,6 +124,8 @@ keys! {
     "target".target, Reload,
         "What is mounted: \"module:callable\", \"module:factory()\" or a bare \"module\" (Python), \
          \"native:hello\", \"native:echo\", \"native:status\" (or these names alone).";
+    "interface".interface, Reload,
+        "What a Python app speaks: \"wsgi\", \"asgi\" (version 3 or 2), or auto: told by what it looks like.";
     "static".r#static, Reload,
         "A directory of files to mount, instead of target. Symbolic links are followed as long as they stay in it.";
     "precompressed".files.precompressed, Reload,

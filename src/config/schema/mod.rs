@@ -14,9 +14,9 @@ pub(super) use auth::{AUTH_KEYS, KEY_KEYS, KeyDraft, PROVIDER_KEYS, RULE_KEYS, R
 use super::setting::Setting;
 use super::value::Value;
 use super::{
-    AccessFormat, Admin, AppTarget, BindAddress, ByteSize, Canary, Config, FileRules, ForwardedField, Limits,
-    Log, LogFormat, LogLevel, LogTarget, Mode, Mount, Preload, Python, Server, Share, Threads, Timeouts,
-    WorkerCount, Workers,
+    AccessFormat, Admin, AppTarget, BindAddress, ByteSize, Canary, Config, FileRules, ForwardedField,
+    Interface, Limits, Log, LogFormat, LogLevel, LogTarget, Mode, Mount, Preload, Python, Server, Share,
+    Threads, Timeouts, WebSocket, WorkerCount, Workers,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -91,6 +91,7 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("timeouts", "How long anything may take."),
     ("log", "Error log and access log."),
     ("python", "How Python apps find their code."),
+    ("websocket", "WebSockets of ASGI apps."),
     ("admin", "How the server is controlled and watched."),
 ];
 
@@ -255,6 +256,18 @@ keys! {
         "The same in each worker that leaves in peace, after its last request.";
     "python.hooks.child_exit".python.hooks.child_exit, Reload,
         "The same for each worker that has ended, in whatever way; reason says how. In a process of its own.";
+    "python.lifespan".python.lifespan, Reload,
+        "Whether ASGI apps are told of their beginning and end (lifespan). auto: if they listen; one that does not is left alone. \
+         on: a worker whose app does not answer has not started.";
+    "websocket.max_message".websocket.max_message, Reload,
+        "Longest message of a client, inflated. Past it: the WebSocket is closed with 1009.";
+    "websocket.queue".websocket.queue, Reload,
+        "Messages of a client that wait for the app. Past it: nothing more is read from that client.";
+    "websocket.ping_interval".websocket.ping_interval, Reload, "Pause between two pings; 0s: none are sent.";
+    "websocket.ping_timeout".websocket.ping_timeout, Reload,
+        "How long the answer to a ping may take; 0s: for ever. Past it: the WebSocket is closed with 1011.";
+    "websocket.deflate".websocket.deflate, Reload,
+        "Whether messages may be compressed (permessage-deflate), if the client can. Each message by itself: nothing is kept between two.";
     "admin.socket".admin.socket, Restart,
         "Where `ferricorn ctl` reaches the server: \"auto\" (in RUNTIME_DIRECTORY, XDG_RUNTIME_DIR/ferricorn or, for root, /run/ferricorn; \
          where none can be written, a socket without a file), a path, or \"off\". Only root and the server's own user may use it.";
@@ -324,6 +337,7 @@ impl Default for Config {
                 capture_output: false,
             },
             python: Python::default(),
+            websocket: WebSocket::default(),
             admin: Admin::default(),
             auth: None,
             apps: vec![Mount {
@@ -333,6 +347,7 @@ impl Default for Config {
                 env_file: None,
                 env: BTreeMap::new(),
                 files: FileRules::default(),
+                interface: Interface::default(),
             }],
             routes: Vec::new(),
         }

@@ -178,7 +178,7 @@ fn flags_of_gunicorn_mean_the_same() {
     assert_eq!(config.apps[0].env["A"], "b=c");
     for (arguments, part) in [
         (["-k", "gevent"], "--threads"),
-        (["-k", "uvicorn.workers.UvicornWorker"], "not served in this version"),
+        (["--interface", "wsgy"], "did you mean \"wsgi\"?"),
         (["--access-logformat", "%(h)s %(x)s"], "log.access_format: column 7: there is no atom %(x)s"),
         (["-e", "A"], "NAME=VALUE"),
         (["--static", "static=x"], "write \"/static\""),

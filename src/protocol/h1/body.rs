@@ -1,12 +1,13 @@
 //! The content of a response on its way to the client: whole, from a file, or piece by piece.
 
 use super::session::Session;
-use super::write::Delimiter;
+use super::write::{Delimiter, put_trailers};
 use crate::net::Occupation;
 use crate::protocol::{BodyStream, ResponseBody};
 use bytes::{BufMut, Bytes};
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::task::Poll;
 
 /// Content up to this size is sent in one write with its head.
@@ -72,11 +73,19 @@ impl Session<'_> {
                 Poll::Ready(piece) => piece,
                 Poll::Pending => {
                     self.flush_out().await?;
-                    poll_fn(|cx| stream.poll_next(cx)).await
+                    let next = pin!(poll_fn(|cx| stream.poll_next(cx)));
+                    self.unless_gone(next).await.ok_or(io::ErrorKind::BrokenPipe)?
                 }
             };
             let Some(piece) = piece else { break };
-            let piece = piece.map_err(io::Error::other)?;
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(aborted) => {
+                    // What came before is the client's.
+                    self.flush_out().await?;
+                    return Err(io::Error::other(aborted));
+                }
+            };
             let room = usize::try_from(length - *sent).unwrap_or(usize::MAX);
             let piece = &piece[..piece.len().min(room)];
             if piece.is_empty() {
@@ -89,7 +98,8 @@ impl Session<'_> {
             }
         }
         if delimiter == Delimiter::Chunked {
-            self.out.put_slice(b"0\r\n\r\n");
+            self.out.put_slice(b"0\r\n");
+            put_trailers(&mut self.out, &stream.trailers());
         }
         self.flush_out().await
     }

@@ -4,6 +4,7 @@ mod body;
 mod chunked;
 mod content;
 mod deadline;
+mod ends;
 mod field_line;
 mod file;
 mod head;

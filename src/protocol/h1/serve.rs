@@ -2,28 +2,29 @@
 
 use super::Settings;
 use super::content::{ContentReader, Gathered};
+use super::ends::{Ends, record};
 use super::head::{Expectation, Framing, ParsedHead, Persistence, parse};
 use super::session::{NextHead, Session};
 use super::write::Asked;
 use crate::contract::entry::Stage;
-use crate::contract::inflight::Flight;
-use crate::net::{Connection, Drain, Local, Occupation, Occupied, Peer};
+use crate::net::{Connection, Drain, Occupation, Occupied};
 use crate::protocol::{
     Admitted, Answer, Attempt, Begun, Content, Exchange, Halt, Handler, LengthRule, Noting, Opening, Parcel,
-    Patience, Record, Rejection, Relayed, Request, RequestContext, RequestHead, Response, Scheme,
-    cancelled_response, field_values, text_response, upgrade,
+    Patience, Record, Rejection, Relayed, Request, Response, cancelled_response, field_values, text_response,
+    upgrade,
 };
 use crate::sys::clock;
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
-use http::header::{REFERER, USER_AGENT};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use http::{StatusCode, Version};
+use std::os::fd::{AsFd, AsRawFd};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Content of a refused request that is read and forgotten so that its connection can go on.
 const DISCARD_LIMIT: u64 = 256 << 10;
+
+/// No answer was sent, as the client had left; not registered, but what operators know from nginx.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// Serves a connection until it ends, another worker has it, or its time is over in a worker that leaves.
 pub async fn serve<H: Handler>(
@@ -104,48 +105,6 @@ enum Next {
     HandOver,
 }
 
-/// Both ends of the connection, as every request of it has them.
-struct Ends {
-    peer: Peer,
-    local: Local,
-    mount: Arc<str>,
-    socket: RawFd,
-}
-
-impl Ends {
-    fn context<H: Handler>(&self, handler: &H) -> RequestContext {
-        RequestContext {
-            id: handler.identify(),
-            peer: self.peer,
-            local: self.local.clone(),
-            scheme: Scheme::Http,
-            forwarded: None,
-            identity: None,
-            mount: Arc::clone(&self.mount),
-            received: Instant::now(),
-            waits_since: None,
-            socket: Some(self.socket),
-            flight: Flight::unnoted(),
-        }
-    }
-
-    fn record<H: Handler>(&self, handler: &H, head: Option<&RequestHead>) -> Record {
-        record(&self.context(handler), head, handler)
-    }
-}
-
-fn record<H: Handler>(context: &RequestContext, head: Option<&RequestHead>, handler: &H) -> Record {
-    Record {
-        context: context.clone(),
-        line: head.map(|head| (head.method.clone(), head.target.clone(), head.version)),
-        referer: head.and_then(|head| head.fields.get(REFERER).cloned()),
-        user_agent: head.and_then(|head| head.fields.get(USER_AGENT).cloned()),
-        fields: head
-            .map(|head| field_values(&handler.wanted_fields().request, &head.fields))
-            .unwrap_or_default(),
-    }
-}
-
 /// One request and its answer; `received` is the content, where another worker has received it already, and since when it
 /// has waited there.
 async fn exchange<H: Handler>(
@@ -200,7 +159,10 @@ async fn exchange<H: Handler>(
                     let upgrade = upgrade::offer(&head);
                     let (handover, upgrade) = upgrade.unzip();
                     session.handover = handover.map(|handover| handover.until(handler.stream_end(&context)));
-                    let request = Request { head, content, context, upgrade };
+                    session.on_disconnect = admitted.on_disconnect;
+                    // RFC 9110 15.2: a client of HTTP/1.0 knows no 1xx.
+                    let interim = (head.version == Version::HTTP_11).then(|| session.interim.clone());
+                    let request = Request { head, content, context, upgrade, interim };
                     answer(session, turn, admitted.route, request, handler).await
                 }
                 Err(Stop::Refuse(rejection)) => {
@@ -282,7 +244,14 @@ async fn answer<H: Handler>(
     let flight = request.context.flight.clone();
     let answered = {
         let responding = pin!(handler.respond(route, request, Patience::Move));
+        let responding = pin!(session.attend(responding));
         flight.unless_cancelled(responding).await
+    };
+    // What the app has done so far is all that will be.
+    let answered = match answered {
+        Some(None) => return gone(record.as_ref(), handler),
+        Some(Some(answer)) => Some(answer),
+        None => None,
     };
     let mut response = match answered {
         None => cancelled_response(),
@@ -294,11 +263,13 @@ async fn answer<H: Handler>(
                 return Next::Close;
             }
             let waiting = pin!(handler.respond(route, *request, Patience::Wait));
+            let waiting = pin!(session.attend(waiting));
             match flight.unless_cancelled(waiting).await {
                 None => cancelled_response(),
-                Some(Answer::Response(response)) => response,
-                // That it is busy again is not reached: a request that waits is answered. Closing is the safe reading.
-                Some(Answer::Busy(..) | Answer::Nothing) => return Next::Close,
+                Some(None) => return gone(record.as_ref(), handler),
+                Some(Some(Answer::Response(response))) => response,
+                // Not reached: a request that waits is answered. Closing is the safe reading.
+                Some(Some(Answer::Busy(..) | Answer::Nothing)) => return Next::Close,
             }
         }
     };
@@ -325,6 +296,14 @@ async fn answer<H: Handler>(
         Ok(Persistence::Close) => Next::Linger,
         Err(_) => Next::Close,
     }
+}
+
+/// The client has left before there was an answer; what stands in the log is nginx's number for that.
+fn gone<H: Handler>(record: Option<&Record>, handler: &H) -> Next {
+    if let (Some(record), Ok(status)) = (record, StatusCode::from_u16(CLIENT_CLOSED_REQUEST)) {
+        handler.finish(&Exchange { record, status, sent: 0, fields: Vec::new(), refused: None });
+    }
+    Next::Close
 }
 
 /// A client that did not ask for another protocol would take what follows a 101 for its answer (RFC 9110 15.2.2).
@@ -386,7 +365,7 @@ async fn refuse<H: Handler>(
     let get = http::Method::GET;
     let (method, version) = match &record.line {
         Some((method, _, version)) => (method, *version),
-        None => (&get, http::Version::HTTP_11),
+        None => (&get, Version::HTTP_11),
     };
     let response = rejection.response();
     let status: StatusCode = response.status();

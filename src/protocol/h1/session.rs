@@ -3,10 +3,10 @@
 use super::Settings;
 use super::deadline::Deadline;
 use super::head::{HeadScanner, Persistence};
-use super::write::{Asked, put_head};
+use super::write::{Asked, put_head, put_hints};
 use crate::net::{Drain, Occupation, Occupied, Stream};
 use crate::protocol::upgrade::Handover;
-use crate::protocol::{Rejection, Response};
+use crate::protocol::{Interim, OnDisconnect, Rejection, Response};
 use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
 use std::io;
@@ -17,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Room for reading: most heads fit.
 const READ_SIZE: usize = 8 << 10;
+/// What is kept of further requests while one is answered; with more than that a client can hardly leave unseen.
+const READ_AHEAD: usize = 64 << 10;
 /// Pause before a connection that nobody has taken is offered again: the queue between workers was full.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 /// How long, and how much of it, a closing connection still reads so that no RST destroys our last answer.
@@ -30,6 +32,10 @@ pub(super) struct Session<'a> {
     pub(super) settings: &'a Settings,
     /// For an app that changes the protocol; of the request being answered.
     pub(super) handover: Option<Handover>,
+    /// Whether the app of the request being answered is to learn that the client has left.
+    pub(super) on_disconnect: OnDisconnect,
+    /// What the app hints at before its answer.
+    pub(super) interim: Interim,
     pub(super) out: BytesMut,
     deadline: Deadline,
     drain: &'a Drain,
@@ -76,6 +82,13 @@ enum Fill {
     DrainBegan,
 }
 
+/// What happens while the app makes its answer.
+enum Event<T> {
+    Output(T),
+    Hint,
+    Gone,
+}
+
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
@@ -99,6 +112,8 @@ impl<'a> Session<'a> {
             buffer: BytesMut::new(),
             settings,
             handover: None,
+            on_disconnect: OnDisconnect::Finish,
+            interim: Interim::default(),
             out: BytesMut::new(),
             deadline: Deadline::new(),
             drain,
@@ -195,6 +210,60 @@ impl<'a> Session<'a> {
         // Its client sees that something is missing.
         let end = end.unwrap_or_else(|| Err(io::Error::other("the request was cancelled")));
         Written { sent, end: end.map(|()| persistence) }
+    }
+
+    /// What the app comes to; `None` when the client leaves before, if the app wants to know. What it hints at meanwhile is
+    /// sent.
+    pub(super) async fn attend<F: Future + Unpin>(&mut self, mut app: F) -> Option<F::Output> {
+        loop {
+            let event = poll_fn(|cx| match Pin::new(&mut app).poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Event::Output(output)),
+                Poll::Pending if self.interim.has_some() => Poll::Ready(Event::Hint),
+                Poll::Pending => self.poll_gone(cx).map(|()| Event::Gone),
+            })
+            .await;
+            if self.interim.has_some() && self.write_hints().await.is_err() {
+                return None;
+            }
+            match event {
+                Event::Output(output) => return Some(output),
+                Event::Hint => {}
+                Event::Gone => return None,
+            }
+        }
+    }
+
+    /// What a future comes to; `None` when the client leaves before, if the app wants to know.
+    pub(super) async fn unless_gone<F: Future + Unpin>(&mut self, mut future: F) -> Option<F::Output> {
+        poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => self.poll_gone(cx).map(|()| None),
+        })
+        .await
+    }
+
+    async fn write_hints(&mut self) -> io::Result<()> {
+        self.out.clear();
+        for fields in self.interim.take() {
+            put_hints(&mut self.out, &fields);
+        }
+        self.flush_out().await
+    }
+
+    /// Ready once the client has left. What it sends meanwhile is kept, up to a limit.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.on_disconnect == OnDisconnect::Finish {
+            return Poll::Pending;
+        }
+        while self.buffer.len() < READ_AHEAD {
+            ready!(self.stream.poll_read_ready(cx));
+            self.buffer.reserve(READ_SIZE);
+            match ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
     }
 
     pub(super) async fn flush_out(&mut self) -> io::Result<()> {

@@ -4,7 +4,9 @@ use super::head::Persistence;
 use crate::contract::inflight::Flight;
 use crate::protocol::{Reason, Response, ResponseBody};
 use bytes::{BufMut, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{Method, StatusCode, Version};
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -85,6 +87,30 @@ fn put_switch(out: &mut BytesMut, fields: &http::HeaderMap) {
         put_field(out, b"upgrade", protocol.as_bytes());
     }
     out.put_slice(b"connection: upgrade\r\n\r\n");
+}
+
+/// Writes a response 103 (RFC 8297).
+pub(super) fn put_hints(out: &mut BytesMut, fields: &http::HeaderMap) {
+    out.put_slice(b"HTTP/1.1 103 Early Hints\r\n");
+    for (name, value) in fields {
+        if !is_connection_field(name) && name != CONTENT_LENGTH {
+            put_field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// Writes the fields behind chunked content, and the end of it.
+///
+/// RFC 9110 6.5.1: none that frames, routes or controls a message may stand there.
+pub(super) fn put_trailers(out: &mut BytesMut, fields: &http::HeaderMap) {
+    for (name, value) in fields {
+        let is_ours = is_connection_field(name) || name == CONTENT_LENGTH || name == TRAILER || name == HOST;
+        if !is_ours {
+            put_field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    out.put_slice(b"\r\n");
 }
 
 /// RFC 9112 6.3: which responses have content, and how its end is found.

@@ -6,6 +6,7 @@ use super::*;
 use crate::app::CutOff;
 use crate::protocol::ResponseBody;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Runtime};
 

@@ -1,0 +1,72 @@
+//! Answers on their way back, and who waits for them.
+
+use super::CallQueue;
+use super::ticket::{Outcome, Ticket};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// What the main thread has for tasks of the runtime.
+pub(super) enum Delivery {
+    Answer(Arc<Ticket>, Outcome),
+    /// The call has ended, and its answer was offered or given.
+    End(Arc<Ticket>),
+    Wake(Waker),
+}
+
+/// A call that has ended.
+pub(super) struct Ended {
+    pub(super) ticket: Arc<Ticket>,
+    /// `None` where the answer has been given already.
+    pub(super) outcome: Option<Outcome>,
+}
+
+impl Ended {
+    pub(super) fn settle(self) {
+        self.delivery().make();
+    }
+
+    pub(super) fn delivery(self) -> Delivery {
+        match self.outcome {
+            Some(outcome) => Delivery::Answer(self.ticket, outcome),
+            None => Delivery::End(self.ticket),
+        }
+    }
+}
+
+impl Delivery {
+    pub(super) fn make(self) {
+        match self {
+            Self::Answer(ticket, outcome) => ticket.settle(outcome),
+            Self::End(ticket) => ticket.tell(),
+            Self::Wake(waker) => waker.wake(),
+        }
+    }
+}
+
+pub(super) fn deliver(deliveries: &mut Vec<Delivery>) {
+    deliveries.drain(..).for_each(Delivery::make);
+}
+
+/// A call that somebody waits for. Dropped before its beginning, it is not made at all.
+pub(super) struct Waiting<'a> {
+    pub(super) queue: &'a CallQueue,
+    pub(super) ticket: Arc<Ticket>,
+    pub(super) answered: bool,
+}
+
+impl Waiting<'_> {
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Outcome> {
+        let outcome = self.ticket.poll(cx);
+        self.answered = outcome.is_ready();
+        outcome
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.queue.withdraw(&self.ticket);
+            self.ticket.abandon();
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `receive` and `send`, as the app gets them.
+
+use super::awaitable::Awaitable;
+use super::http::Http;
+use super::socket::Socket;
+use super::{send, socket_send};
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// What `receive` and `send` of one request are methods of.
+///
+/// Methods, and not objects to call: the interpreter enters a built-in method without making a tuple of the arguments.
+#[pyclass(frozen, name = "Request", module = "ferricorn")]
+pub(super) struct Channel {
+    http: Arc<Http>,
+    /// What is awaited where there is nothing to wait for.
+    nothing: Py<Awaitable>,
+}
+
+impl Channel {
+    pub(super) fn new(http: Arc<Http>, nothing: Py<Awaitable>) -> Self {
+        Self { http, nothing }
+    }
+}
+
+#[pymethods]
+impl Channel {
+    fn receive(&self, py: Python<'_>) -> PyResult<Awaitable> {
+        self.http.receive(py)
+    }
+
+    #[pyo3(signature = (message, /))]
+    fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Py<Awaitable>> {
+        let py = message.py();
+        match send::send(&self.http, py, message)? {
+            None => Ok(self.nothing.clone_ref(py)),
+            Some(awaitable) => Py::new(py, awaitable),
+        }
+    }
+
+    /// Told that the task has ended.
+    #[pyo3(signature = (task, /))]
+    fn ended(&self, task: &Bound<'_, PyAny>) {
+        self.http.task_ended(task.py(), outcome(task));
+    }
+}
+
+/// The same for a WebSocket.
+#[pyclass(frozen, name = "WebSocket", module = "ferricorn")]
+pub(super) struct SocketChannel {
+    socket: Arc<Socket>,
+    /// What is awaited where there is nothing to wait for.
+    nothing: Py<Awaitable>,
+}
+
+impl SocketChannel {
+    pub(super) fn new(socket: Arc<Socket>, nothing: Py<Awaitable>) -> Self {
+        Self { socket, nothing }
+    }
+}
+
+#[pymethods]
+impl SocketChannel {
+    fn receive(&self, py: Python<'_>) -> PyResult<Awaitable> {
+        self.socket.receive(py)
+    }
+
+    #[pyo3(signature = (message, /))]
+    fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Py<Awaitable>> {
+        let py = message.py();
+        match socket_send::send(&self.socket, py, message)? {
+            None => Ok(self.nothing.clone_ref(py)),
+            Some(awaitable) => Py::new(py, awaitable),
+        }
+    }
+
+    /// Told that the task has ended.
+    #[pyo3(signature = (task, /))]
+    fn ended(&self, task: &Bound<'_, PyAny>) {
+        self.socket.task_ended(task.py(), outcome(task));
+    }
+}
+
+/// What a task that has ended has come to.
+pub(super) fn outcome(task: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    if task.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+        return Err(pyo3::exceptions::asyncio::CancelledError::new_err(
+            "the task of the request was cancelled",
+        ));
+    }
+    let exception = task.call_method0(pyo3::intern!(py, "exception"))?;
+    if exception.is_none() { Ok(()) } else { Err(PyErr::from_value(exception)) }
+}

@@ -1,0 +1,215 @@
+//! What all requests in tasks have in common: they are found, looked into, and ended from outside.
+
+use super::stuck;
+use super::ties::Ties;
+use crate::app::calls::{Answering, Cancelled};
+use crate::app::{AppError, CutOff};
+use crate::protocol::Response;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// A request in a task.
+pub(super) trait InTask: Send + Sync {
+    /// What it has in common with the others.
+    fn course(&self) -> &Course;
+
+    /// Does on the loop's thread what others have asked for.
+    fn attend(self: Arc<Self>, py: Python<'_>) -> PyResult<()>;
+
+    /// Its client has been answered, or will never be: what has begun is broken off.
+    fn break_off(&self);
+
+    /// Its client has left.
+    fn client_left(self: Arc<Self>);
+}
+
+/// One request's way through its task.
+pub(super) struct Course {
+    pub(super) answering: Answering,
+    pub(super) ties: Arc<Ties>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    task: Option<Py<PyAny>>,
+    cut: Option<Cut>,
+    /// The task is to be cancelled; all else has been done.
+    is_unwanted: bool,
+    /// The answer, where it is ready before the first step of the task has ended.
+    early: Early,
+}
+
+/// Whether the task is in its first step.
+#[derive(Default)]
+enum Early {
+    #[default]
+    Possible,
+    Answered(Result<Response, AppError>),
+    Past,
+}
+
+/// Somebody ends the request from outside.
+type Cut = (CutOff, Option<oneshot::Sender<Cancelled>>);
+
+impl Course {
+    pub(super) fn new(answering: Answering, ties: Arc<Ties>) -> Self {
+        Self { answering, ties, inner: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the answer: the head of the response, and its content or the way to it. Only the first one counts.
+    pub(super) fn answer(&self, outcome: Result<Response, AppError>) {
+        let mut inner = self.lock();
+        match inner.early {
+            Early::Possible => inner.early = Early::Answered(outcome),
+            Early::Answered(_) => {}
+            Early::Past => {
+                drop(inner);
+                self.ties.calls.answer(&self.answering, outcome);
+            }
+        }
+    }
+
+    /// The first step of the task is over; what it has come to.
+    pub(super) fn end_first_step(&self) -> Option<Result<Response, AppError>> {
+        match std::mem::replace(&mut self.lock().early, Early::Past) {
+            Early::Answered(outcome) => Some(outcome),
+            Early::Possible | Early::Past => None,
+        }
+    }
+
+    /// The task that the request is in.
+    pub(super) fn task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.lock().task.as_ref().map(|task| task.clone_ref(py))
+    }
+
+    /// Has the task cancelled, if it goes on.
+    pub(super) fn cancel_task(&self, py: Python<'_>) -> PyResult<()> {
+        match self.task(py) {
+            Some(task) => task.bind(py).call_method0(intern!(py, "cancel")).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the task cancelled once the loop turns.
+    pub(super) fn want_cancellation(&self) {
+        self.lock().is_unwanted = true;
+    }
+
+    /// The stack of the task, as Python prints it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn stack(&self, py: Python<'_>) -> Result<String, String> {
+        let task = self.task(py).ok_or("no stack: the task has ended")?;
+        self.ties.stack_of(task.bind(py)).map_err(|error| format!("no stack: {error}"))
+    }
+}
+
+/// The task goes on after its first step.
+pub(super) fn goes_on<T: InTask + 'static>(request: &Arc<T>, task: Py<PyAny>) {
+    let course = request.course();
+    course.lock().task = Some(task);
+    course.ties.enter(Arc::clone(request) as Arc<dyn InTask>);
+    let its = Arc::clone(request);
+    course.answering.when_abandoned(Box::new(move || its.client_left()));
+}
+
+/// The task has ended.
+pub(super) fn has_ended(request: &dyn InTask) {
+    let course = request.course();
+    let task = course.lock().task.take();
+    course.ties.leave(request);
+    drop(task);
+}
+
+/// Has a request's task cancelled, and its client answered, unless somebody has already.
+pub(super) fn cut_off(request: Arc<dyn InTask>, why: CutOff, told: Option<oneshot::Sender<Cancelled>>) {
+    let course = request.course();
+    if !course.answering.cut_off() {
+        if let Some(told) = told {
+            // Who has gone meanwhile does not want to know.
+            let _ = told.send(Cancelled::Already);
+        }
+        return;
+    }
+    let ties = Arc::clone(&course.ties);
+    if ties.calls.is_relieved() {
+        stuck::cut(&ties, vec![request], why, told);
+    } else {
+        cut_off_now(request, why, told);
+    }
+}
+
+/// The same by whoever is the one to do it, while the loop turns.
+pub(super) fn cut_off_now(request: Arc<dyn InTask>, why: CutOff, told: Option<oneshot::Sender<Cancelled>>) {
+    let course = request.course();
+    course.lock().cut = Some((why, told));
+    let ties = Arc::clone(&course.ties);
+    ties.ask_to_attend(request);
+}
+
+/// Does on the loop's thread what others have asked for.
+pub(super) fn attend(request: Arc<dyn InTask>, py: Python<'_>) {
+    let id = request.course().answering.id();
+    let (cut, is_unwanted) = {
+        let mut inner = request.course().lock();
+        (inner.cut.take(), std::mem::take(&mut inner.is_unwanted))
+    };
+    let attended = match cut {
+        Some((why, told)) => cut_task(&*request, py, why, told),
+        None if is_unwanted => request.course().cancel_task(py),
+        None => request.attend(py),
+    };
+    if let Err(error) = attended {
+        let traceback = super::super::describe(py, &error);
+        tracing::error!(request = %id, traceback, "a request's task could not be told");
+    }
+}
+
+fn cut_task(
+    request: &dyn InTask,
+    py: Python<'_>,
+    why: CutOff,
+    told: Option<oneshot::Sender<Cancelled>>,
+) -> PyResult<()> {
+    let course = request.course();
+    let stack = course.stack(py).unwrap_or_else(|reason| reason);
+    course.ties.calls.answer_cut_off(&course.answering, why, &stack);
+    request.break_off();
+    course.cancel_task(py)?;
+    if let Some(told) = told {
+        let _ = told.send(Cancelled::Ended);
+    }
+    Ok(())
+}
+
+/// Gives a future its value, unless it has ended.
+pub(super) fn resolve(
+    py: Python<'_>,
+    future: &Py<PyAny>,
+    value: impl FnOnce() -> PyResult<Py<PyAny>>,
+) -> PyResult<()> {
+    let future = future.bind(py);
+    if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        future.call_method1(intern!(py, "set_result"), (value()?,))?;
+    }
+    Ok(())
+}
+
+/// A message of this type, without further members.
+pub(super) fn message<'py>(
+    py: Python<'py>,
+    kind: &Bound<'py, pyo3::types::PyString>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let message = PyDict::new(py);
+    message.set_item(intern!(py, "type"), kind)?;
+    Ok(message)
+}

@@ -1,0 +1,119 @@
+"""The event loop of a worker: asyncio's own, except that it waits by driving the worker's runtime."""
+
+import asyncio
+import collections.abc
+import selectors
+import signal
+import traceback
+
+# The server's own (docs/signals.md): a worker that did not hear them could not be stopped.
+_SERVERS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD}
+
+
+class _Selector(selectors.EpollSelector):
+    """What the app watches is in an epoll of its own, which the runtime watches."""
+
+    wait = None
+
+    def select(self, timeout=None):
+        return super().select(0) if self.wait(timeout) else []
+
+
+class EventLoop(asyncio.SelectorEventLoop):
+    """asyncio's event loop on top of the worker's runtime: one thread for connections and app."""
+
+    def __init__(self):
+        self._ferricorn_selector = _Selector()
+        self._ferricorn_wake = None
+        super().__init__(self._ferricorn_selector)
+
+    def attach(self, core):
+        self._ferricorn_selector.wait = core.wait
+        self._ferricorn_wake = core.wake
+        self._ferricorn_refuse_signal = core.refuse_signal
+        # The first steps of requests are taken out of it; all else takes the same way as ever, with fewer calls.
+        self.call_soon = core.call_soon
+
+    def fileno(self):
+        return self._ferricorn_selector.fileno()
+
+    def _write_to_self(self):
+        if self._ferricorn_wake is not None:
+            self._ferricorn_wake()
+
+    def add_signal_handler(self, sig, callback, *args):
+        if sig in _SERVERS:
+            self._ferricorn_refuse_signal(signal.Signals(sig).name)
+        else:
+            super().add_signal_handler(sig, callback, *args)
+
+
+def accept_as_coroutine(awaitable):
+    collections.abc.Coroutine.register(awaitable)
+
+
+def make():
+    loop = EventLoop()
+    asyncio.set_event_loop(loop)
+    return loop
+
+
+def stack(task):
+    """Where a task waits: every coroutine on the way to what it waits for, as a traceback has them."""
+    frames, waiting = [], task.get_coro()
+    while waiting is not None:
+        frame = _first(waiting, "cr_frame", "gi_frame", "ag_frame")
+        if frame is None:
+            break
+        frames.append((frame, frame.f_lineno))
+        waiting = _first(waiting, "cr_await", "gi_yieldfrom", "ag_await")
+    lines = traceback.StackSummary.extract(frames).format()
+    return f"{task!r} waits at (most recent call last):\n" + "".join(lines)
+
+
+def _first(waiting, *names):
+    return next((found for found in (getattr(waiting, name, None) for name in names) if found is not None), None)
+
+
+def run(loop, report):
+    """Turns until it is stopped; what gets out of it, such as SystemExit, is reported, and ends nothing."""
+    while True:
+        try:
+            loop.run_forever()
+            return
+        except BaseException as error:
+            report(error)
+
+
+async def _end(loop, tasks, limit):
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=limit)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=1)
+
+
+def finish(loop, requests, limit, lifespans):
+    """Waits for what requests have left running, ends the apps, and closes the loop. Returns problems."""
+    problems = []
+
+    def run_step(step):
+        try:
+            loop.run_until_complete(step)
+        except BaseException as error:
+            problems.append(error)
+
+    run_step(_end(loop, requests, limit))
+    for lifespan in lifespans:
+        run_step(lifespan.shut_down(limit))
+    run_step(_end(loop, [task for task in asyncio.all_tasks(loop)], 0))
+    run_step(loop.shutdown_asyncgens())
+    if hasattr(loop, "shutdown_default_executor"):
+        # Threads of its own: a call that blocks in one is not waited for.
+        executor = getattr(loop, "_default_executor", None)
+        if executor is not None:
+            executor.shutdown(wait=False)
+    asyncio.set_event_loop(None)
+    loop.close()
+    return problems

@@ -1,0 +1,279 @@
+//! One HTTP request of an ASGI app, as its task and its connection both know it.
+
+use super::awaitable::Awaitable;
+use super::course::{self, Course, InTask, message, resolve};
+use super::ties::Ties;
+use crate::app::AppError;
+use crate::app::calls::Answering;
+use crate::protocol::{Content, Interim, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use pyo3::exceptions::PyConnectionResetError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+/// Content from a file is given to the app in pieces of this size.
+const PIECE: u64 = 64 << 10;
+
+/// One request.
+pub(super) struct Http {
+    course: Course,
+    pub(super) interim: Option<Interim>,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    /// What of the content the app has not had; `None` once it has had all.
+    content: Option<Content>,
+    pub(super) phase: Phase,
+    /// The client has left before the response was complete.
+    pub(super) is_gone: bool,
+    /// Futures that `receive()` has given.
+    receivers: Vec<Py<PyAny>>,
+    /// Futures that `send()` has given: the client is slow.
+    pub(super) senders: Vec<Py<PyAny>>,
+    pub(super) pieces: VecDeque<Bytes>,
+    /// Bytes in `pieces`.
+    pub(super) held: usize,
+    /// The connection waits for a piece.
+    pub(super) reader: Option<Waker>,
+    pub(super) end: End,
+    /// Trailers follow the content.
+    pub(super) has_trailers: bool,
+    /// Those that have been sent.
+    pub(super) trailers: HeaderMap,
+}
+
+/// What the app has sent.
+pub(super) enum Phase {
+    /// Nothing.
+    Waiting,
+    /// A head, which leaves with the first content.
+    Begun(Head),
+    /// Some of the content.
+    Streaming,
+    /// All content, but not yet the trailers that it has announced.
+    Trailing,
+    /// Everything.
+    Complete,
+}
+
+/// A response's head.
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) fields: HeaderMap,
+    pub(super) has_trailers: bool,
+}
+
+/// How the pieces of a response end.
+pub(super) enum End {
+    Open,
+    Whole(HeaderMap),
+    /// The app has failed.
+    Broken,
+}
+
+impl Http {
+    pub(super) fn new(
+        answering: Answering,
+        ties: Arc<Ties>,
+        (content, interim): (Content, Option<Interim>),
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            course: Course::new(answering, ties),
+            interim,
+            state: Mutex::new(State {
+                content: Some(content),
+                phase: Phase::Waiting,
+                is_gone: false,
+                receivers: Vec::new(),
+                senders: Vec::new(),
+                pieces: VecDeque::new(),
+                held: 0,
+                reader: None,
+                end: End::Open,
+                has_trailers: false,
+                trailers: HeaderMap::new(),
+            }),
+        })
+    }
+
+    pub(super) fn answering(&self) -> &Answering {
+        &self.course.answering
+    }
+
+    pub(super) fn ties(&self) -> &Ties {
+        &self.course.ties
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `receive()`: the next piece of content, then the client's leaving.
+    pub(super) fn receive(&self, py: Python<'_>) -> PyResult<Awaitable> {
+        let mut state = self.lock();
+        match state.content.take() {
+            None => {}
+            Some(Content::Empty) => {
+                drop(state);
+                return request_message(py, b"", false);
+            }
+            Some(Content::Memory(bytes)) => {
+                drop(state);
+                return request_message(py, &bytes, false);
+            }
+            Some(Content::File { mut file, length: left }) => {
+                let piece = read_piece(&mut file, left.min(PIECE))?;
+                let left = left.saturating_sub(piece.len() as u64);
+                // A file that is shorter than it was ends.
+                let has_more = left > 0 && !piece.is_empty();
+                if has_more {
+                    state.content = Some(Content::File { file, length: left });
+                }
+                drop(state);
+                return request_message(py, &piece, has_more);
+            }
+        }
+        if state.is_gone || matches!(state.phase, Phase::Complete) {
+            drop(state);
+            return Ok(Awaitable::ready(disconnect(py)?));
+        }
+        drop(state);
+        let future = self.ties().future(py)?;
+        self.lock().receivers.push(future.clone_ref(py));
+        Ok(Awaitable::future(future))
+    }
+
+    /// Gives the head of the response, and its content or the way to it.
+    pub(super) fn answer(&self, state: MutexGuard<'_, State>, outcome: Result<Response, AppError>) {
+        drop(state);
+        self.course.answer(outcome);
+    }
+
+    /// The response is complete: whoever waits in `receive()` learns it.
+    pub(super) fn complete(self: &Arc<Self>, state: &mut State) {
+        state.phase = Phase::Complete;
+        self.answering().pause();
+        if !state.receivers.is_empty() {
+            self.ties().ask_to_attend(Arc::clone(self) as Arc<dyn InTask>);
+        }
+    }
+
+    /// The task has ended: what is missing from the response is said.
+    pub(super) fn task_ended(&self, py: Python<'_>, ended: Result<(), PyErr>) {
+        course::has_ended(self);
+        let mut state = self.lock();
+        let is_ours = state.is_gone || self.answering().is_cut_off();
+        let problem = match (&state.phase, ended) {
+            (_, Err(_)) if is_ours => None,
+            (Phase::Complete, Ok(())) => None,
+            (Phase::Complete | Phase::Streaming | Phase::Trailing, Err(error)) => {
+                drop(state);
+                let traceback = super::super::describe(py, &error);
+                tracing::error!(request = %self.answering().id(), traceback, "the app failed after its response had begun");
+                self.break_off();
+                return;
+            }
+            (Phase::Waiting | Phase::Begun(_), Err(error)) => {
+                Some(format!("the app raised an exception\n{}", super::super::describe(py, &error)))
+            }
+            (Phase::Waiting, Ok(())) => Some("the app returned without a response".to_owned()),
+            (Phase::Begun(_), Ok(())) => {
+                Some("the app returned without the content of its response".to_owned())
+            }
+            (Phase::Streaming | Phase::Trailing, Ok(())) => {
+                drop(state);
+                tracing::error!(request = %self.answering().id(), "the app returned before the end of its response");
+                self.break_off();
+                return;
+            }
+        };
+        state.phase = Phase::Complete;
+        if let Some(problem) = problem {
+            self.answer(state, Err(AppError::Failed(problem)));
+        }
+    }
+
+    /// An error for an app that sends to nobody.
+    pub(super) fn nobody() -> PyErr {
+        PyConnectionResetError::new_err("the client has left")
+    }
+}
+
+impl InTask for Http {
+    fn course(&self) -> &Course {
+        &self.course
+    }
+
+    fn attend(self: Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        let mut state = self.lock();
+        let is_complete = matches!(state.phase, Phase::Complete);
+        let is_over = state.is_gone || is_complete;
+        let receivers = if is_over { std::mem::take(&mut state.receivers) } else { Vec::new() };
+        let has_room = is_over || state.held < self.ties().response_buffer / 2;
+        let senders = if has_room { std::mem::take(&mut state.senders) } else { Vec::new() };
+        let is_gone = state.is_gone && !is_complete;
+        drop(state);
+        if !senders.is_empty() {
+            self.answering().resume();
+        }
+        for future in &receivers {
+            resolve(py, future, || disconnect(py))?;
+        }
+        for future in &senders {
+            resolve(py, future, || Ok(py.None()))?;
+        }
+        // Who waits to be told has been told; anybody else has no use for what it is doing.
+        if is_gone && receivers.is_empty() { self.course.cancel_task(py) } else { Ok(()) }
+    }
+
+    fn break_off(&self) {
+        let mut state = self.lock();
+        if matches!(state.end, End::Open) {
+            state.end = End::Broken;
+        }
+        state.phase = Phase::Complete;
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            self.ties().calls.wake(reader);
+        }
+    }
+
+    fn client_left(self: Arc<Self>) {
+        let mut state = self.lock();
+        if state.is_gone || matches!(state.phase, Phase::Complete) {
+            return;
+        }
+        state.is_gone = true;
+        state.pieces.clear();
+        state.held = 0;
+        drop(state);
+        let course = &self.course;
+        course.ties.ask_to_attend(Arc::clone(&self) as Arc<dyn InTask>);
+    }
+}
+
+fn read_piece(file: &mut File, length: u64) -> PyResult<Vec<u8>> {
+    let mut piece = Vec::new();
+    file.take(length).read_to_end(&mut piece)?;
+    Ok(piece)
+}
+
+fn request_message(py: Python<'_>, body: &[u8], has_more: bool) -> PyResult<Awaitable> {
+    let message = message(py, intern!(py, "http.request"))?;
+    message.set_item(intern!(py, "body"), PyBytes::new(py, body))?;
+    message.set_item(intern!(py, "more_body"), has_more)?;
+    Ok(Awaitable::ready(message.into_any().unbind()))
+}
+
+fn disconnect(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    Ok(message(py, intern!(py, "http.disconnect"))?.into_any().unbind())
+}

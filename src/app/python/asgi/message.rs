@@ -1,0 +1,138 @@
+//! What an app sends, taken apart: everything that is wrong is said to the app, where it has sent it.
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
+
+/// Content from this size on is not copied, but kept as the app's own object until it has been sent.
+const KEPT: usize = 32 << 10;
+
+/// The `type` of a message, and the message as the dict that it has to be.
+pub(super) fn kind<'a, 'py>(
+    message: &'a Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyString>, &'a Bound<'py, PyDict>)> {
+    let message = message.cast::<PyDict>().map_err(|_| {
+        PyTypeError::new_err(format!("an ASGI message is a dict, not {}", message.get_type()))
+    })?;
+    let kind = message.get_item(intern!(message.py(), "type"))?;
+    let kind = kind.ok_or_else(|| PyValueError::new_err("an ASGI message needs \"type\""))?;
+    match kind.cast_into::<PyString>() {
+        Ok(kind) => Ok((kind, message)),
+        Err(_) => Err(PyTypeError::new_err("the \"type\" of an ASGI message is a str")),
+    }
+}
+
+/// A member that must be there.
+pub(super) fn required<'py>(
+    message: &Bound<'py, PyDict>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    message
+        .get_item(name)?
+        .ok_or_else(|| PyValueError::new_err(format!("the ASGI message needs \"{name}\": {message}")))
+}
+
+/// A member that is true or false, and false where it is missing.
+pub(super) fn flag<'py>(message: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResult<bool> {
+    match message.get_item(name)? {
+        None => Ok(false),
+        Some(value) => value.is_truthy(),
+    }
+}
+
+/// The status code of a final response.
+pub(super) fn status(message: &Bound<'_, PyDict>) -> PyResult<StatusCode> {
+    let py = message.py();
+    let status = required(message, intern!(py, "status"))?;
+    let number: u16 = status
+        .extract()
+        .map_err(|_| PyTypeError::new_err(format!("\"status\" is an int from 200 to 999, not {status:?}")))?;
+    StatusCode::from_u16(number)
+        .ok()
+        .filter(|status| !status.is_informational())
+        .ok_or_else(|| PyValueError::new_err(format!("{number} is no status code of a final response")))
+}
+
+/// Fields: an iterable of pairs of bytes.
+pub(super) fn fields<'py>(message: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResult<HeaderMap> {
+    let Some(headers) = message.get_item(name)? else { return Ok(HeaderMap::new()) };
+    if let Ok(list) = headers.cast::<PyList>() {
+        let mut fields = HeaderMap::with_capacity(list.len());
+        for pair in list.iter() {
+            append(&mut fields, &pair)?;
+        }
+        return Ok(fields);
+    }
+    let mut fields = HeaderMap::new();
+    let pairs = headers.try_iter().map_err(|_| {
+        PyTypeError::new_err(format!(
+            "\"{name}\" is an iterable of (name, value), not {}",
+            headers.get_type()
+        ))
+    })?;
+    for pair in pairs {
+        append(&mut fields, &pair?)?;
+    }
+    Ok(fields)
+}
+
+fn append(fields: &mut HeaderMap, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (name, value) = if let Ok(pair) = pair.cast::<PyTuple>()
+        && pair.len() == 2
+    {
+        (pair.get_item(0)?, pair.get_item(1)?)
+    } else if pair.is_instance_of::<PyBytes>() {
+        // Bytes of two letters would pass for a pair of numbers.
+        return Err(not_a_pair(pair));
+    } else {
+        let mut items = pair.try_iter().map_err(|_| not_a_pair(pair))?;
+        match (items.next(), items.next(), items.next()) {
+            (Some(name), Some(value), None) => (name?, value?),
+            (_, _, _) => return Err(not_a_pair(pair)),
+        }
+    };
+    let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
+        return Err(PyTypeError::new_err(format!("header names and values are bytes, not {pair:?}")));
+    };
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| PyValueError::new_err(format!("{name:?} is no field name")))?;
+    let value = HeaderValue::from_bytes(value.as_bytes())
+        .map_err(|_| PyValueError::new_err(format!("the field value {value:?} holds a control character")))?;
+    fields.try_append(name, value).map_err(|_| PyValueError::new_err("there are too many fields"))?;
+    Ok(())
+}
+
+fn not_a_pair(pair: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(format!("headers are pairs (name, value) of bytes, not {pair:?}"))
+}
+
+/// Content: bytes, or what holds bytes; nothing where it is missing.
+pub(super) fn content<'py>(message: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResult<Bytes> {
+    match message.get_item(name)? {
+        None => Ok(Bytes::new()),
+        Some(content) => bytes(&content, name),
+    }
+}
+
+/// The bytes of an object that holds bytes.
+pub(super) fn bytes<'py>(content: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> PyResult<Bytes> {
+    if let Ok(bytes) = content.cast::<PyBytes>() {
+        if bytes.as_bytes().len() < KEPT {
+            return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
+        }
+        return Ok(Bytes::from_owner(PyBackedBytes::from(bytes.clone())));
+    }
+    if let Ok(bytes) = content.cast::<PyByteArray>() {
+        return Ok(bytes.to_vec().into());
+    }
+    if content.is_instance_of::<PyMemoryView>() {
+        let bytes = content.call_method0(intern!(content.py(), "tobytes"))?;
+        return Ok(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes()));
+    }
+    Err(PyTypeError::new_err(format!("\"{name}\" is bytes, not {}", content.get_type())))
+}

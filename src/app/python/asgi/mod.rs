@@ -1,0 +1,210 @@
+//! An ASGI app (ASGI 3.0): a coroutine for each request, in the event loop of its worker.
+//!
+//! Where to start: [`core`] is where asyncio's loop and the worker's runtime meet, [`task`] begins a request, [`http`] is
+//! what its task and its connection share.
+
+mod awaitable;
+mod channel;
+mod core;
+mod course;
+mod event_loop;
+mod http;
+mod interface;
+mod message;
+mod scope;
+mod send;
+mod socket;
+mod socket_send;
+mod stream;
+mod stuck;
+mod task;
+mod ties;
+
+pub(super) use interface::{Detected, detect};
+
+use super::interrupt::Inside;
+use super::options::Options;
+use super::{answer, describe};
+use crate::app::calls::{Answering, BlockingApp, CallQueue, MainLoop};
+use crate::app::{App, AppError, BoxFuture, CallLimits};
+use crate::protocol::websocket::{Handshake, NoWebSocket};
+use crate::protocol::{Content, OnDisconnect, OnUpgrade, Request, Response};
+use awaitable::Awaitable;
+use channel::{Channel, SocketChannel};
+use course::InTask;
+use event_loop::EventLoop;
+use http::Http;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use scope::{Kind, Scopes};
+use socket::Socket;
+use std::sync::{Arc, OnceLock};
+
+/// An ASGI app, in the event loop of its worker.
+pub(super) struct Asgi {
+    callable: Arc<Callable>,
+    calls: Arc<CallQueue>,
+}
+
+struct Callable {
+    app: Py<PyAny>,
+    scopes: OnceLock<Scopes>,
+    event_loop: Arc<EventLoop>,
+    nothing: Py<Awaitable>,
+}
+
+impl Asgi {
+    /// An app that lives in the worker's event loop, which is made with the first one.
+    pub(super) fn new(
+        py: Python<'_>,
+        (name, app): (&str, Bound<'_, PyAny>),
+        options: &Options<'_>,
+        calls: Arc<CallQueue>,
+    ) -> Result<Self, String> {
+        let Some(place) = &options.event_loop else { return Err(NO_PLACE.to_owned()) };
+        let said = |error: PyErr| describe(py, &error);
+        let event_loop = match place.made.get() {
+            Some(Made(event_loop)) => Arc::clone(event_loop),
+            None => {
+                let event_loop = EventLoop::new(py, &calls, place).map_err(said)?;
+                calls.set_main_loop(Arc::clone(&event_loop) as Arc<dyn MainLoop>);
+                Arc::clone(&place.made.get_or_init(|| Made(event_loop)).0)
+            }
+        };
+        let callable = Arc::new(Callable {
+            app: app.clone().unbind(),
+            scopes: OnceLock::new(),
+            event_loop: Arc::clone(&event_loop),
+            nothing: Py::new(py, Awaitable::nothing()).map_err(said)?,
+        });
+        let its = Arc::clone(&callable);
+        let started = Box::new(move |state| {
+            // It starts once.
+            let _ = its.scopes.set(Scopes::new(Some(state)));
+        });
+        event_loop.add(py, (name, &app), options.lifespan, started).map_err(said)?;
+        Ok(Self { callable, calls })
+    }
+}
+
+/// The event loop of a worker, as its apps find it.
+pub struct Made(Arc<EventLoop>);
+
+impl std::fmt::Debug for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Made")
+    }
+}
+
+impl App for Asgi {
+    fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+        let app: Arc<dyn BlockingApp> = Arc::clone(&self.callable) as _;
+        Box::pin(self.calls.call(app, Box::new(request), limits))
+    }
+
+    fn on_disconnect(&self) -> OnDisconnect {
+        OnDisconnect::Cancel
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        super::ending::end();
+        Box::pin(async {})
+    }
+}
+
+impl BlockingApp for Callable {
+    fn call(&self, request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>> {
+        Python::attach(|py| {
+            self.enter(py, request, answering).unwrap_or_else(|error| answer::failed(py, &error, answering))
+        })
+    }
+}
+
+impl Callable {
+    /// Begins a request; its answer, if it is there already.
+    fn enter(
+        &self,
+        py: Python<'_>,
+        mut request: Box<Request>,
+        answering: &Answering,
+    ) -> PyResult<Option<Result<Response, AppError>>> {
+        if let Some(upgrade) = request.upgrade.take() {
+            match Handshake::read(&request.head) {
+                Ok(handshake) => return self.enter_socket(py, &request, (handshake, upgrade), answering),
+                Err(NoWebSocket::Refused(response)) => return Ok(Some(Ok(*response))),
+                // RFC 9110 7.8: who asks for another protocol takes this one, too.
+                Err(NoWebSocket::Other) => {}
+            }
+        }
+        let content = std::mem::replace(&mut request.content, Content::Empty);
+        let interim = request.interim.take();
+        let scope = self.scopes().make(py, Kind::Http, &request)?;
+        // The app may take its time, and has no use for it.
+        drop(request);
+        let http = Http::new(answering.clone(), Arc::clone(&self.event_loop.ties), (content, interim));
+        let channel = Bound::new(py, Channel::new(Arc::clone(&http), self.nothing.clone_ref(py)))?;
+        let task = self.begin(py, scope, channel.as_any(), answering)?;
+        if task.call_method0(intern!(py, "done"))?.is_truthy()? {
+            http.task_ended(py, channel::outcome(&task));
+        } else {
+            go_on(&http, &task, channel.as_any())?;
+        }
+        Ok(http.course().end_first_step())
+    }
+
+    fn enter_socket(
+        &self,
+        py: Python<'_>,
+        request: &Request,
+        (handshake, upgrade): (Handshake, OnUpgrade),
+        answering: &Answering,
+    ) -> PyResult<Option<Result<Response, AppError>>> {
+        let scope = self.scopes().make(py, Kind::WebSocket, request)?;
+        let ties = Arc::clone(&self.event_loop.ties);
+        let socket = Socket::new(answering.clone(), ties, (handshake, upgrade));
+        let channel = SocketChannel::new(Arc::clone(&socket), self.nothing.clone_ref(py));
+        let channel = Bound::new(py, channel)?;
+        let task = self.begin(py, scope, channel.as_any(), answering)?;
+        if task.call_method0(intern!(py, "done"))?.is_truthy()? {
+            socket.task_ended(py, channel::outcome(&task));
+        } else {
+            go_on(&socket, &task, channel.as_any())?;
+        }
+        Ok(socket.course().end_first_step())
+    }
+
+    /// Calls the app, and takes the first step of what it gives.
+    fn begin<'py>(
+        &self,
+        py: Python<'py>,
+        scope: Bound<'py, PyDict>,
+        channel: &Bound<'py, PyAny>,
+        answering: &Answering,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.event_loop.core.get();
+        let receive = channel.getattr(intern!(py, "receive"))?;
+        let send = channel.getattr(intern!(py, "send"))?;
+        let _inside = Inside::enter(py, answering);
+        let coroutine = self.app.bind(py).call1((scope, receive, send))?;
+        core.tasks.begin(py, core, coroutine)
+    }
+
+    fn scopes(&self) -> &Scopes {
+        self.scopes.get_or_init(|| Scopes::new(None))
+    }
+}
+
+/// A task goes on after its first step.
+fn go_on<T: InTask + 'static>(
+    request: &Arc<T>,
+    task: &Bound<'_, PyAny>,
+    channel: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = task.py();
+    course::goes_on(request, task.clone().unbind());
+    task.call_method1(intern!(py, "add_done_callback"), (channel.getattr(intern!(py, "ended"))?,))?;
+    Ok(())
+}
+
+const NO_PLACE: &str = "an ASGI app needs the event loop of a worker, which there is none of where a server is embedded in another program's runtime";

@@ -1,0 +1,365 @@
+//! One WebSocket of an ASGI app, as its task and its connection both know it.
+
+use super::awaitable::Awaitable;
+use super::course::{self, Course, InTask, message, resolve};
+use super::ties::Ties;
+use crate::app::AppError;
+use crate::app::calls::Answering;
+use crate::protocol::websocket::{Close, Ended, Handshake, Message, Outgoing, Port};
+use crate::protocol::{OnUpgrade, Response, text_response};
+use http::StatusCode;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// One WebSocket.
+pub(super) struct Socket {
+    pub(super) course: Course,
+    pub(super) handshake: Handshake,
+    upgrade: OnUpgrade,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) phase: Phase,
+    /// The app has been told that there is a client.
+    has_connected: bool,
+    incoming: VecDeque<Message>,
+    pub(super) outgoing: VecDeque<Outgoing>,
+    /// Bytes in `outgoing`, and in frames that wait to be written.
+    pub(super) held: usize,
+    receivers: VecDeque<Py<PyAny>>,
+    pub(super) senders: Vec<Py<PyAny>>,
+    /// The connection waits for something to send, or for room.
+    pump: Option<Waker>,
+}
+
+/// Where a WebSocket is.
+pub(super) enum Phase {
+    /// The client waits for the answer to its handshake.
+    Handshake,
+    /// The app refuses, with a response of its own that is not complete.
+    Denying(Response, Vec<u8>),
+    Open,
+    /// The app, or the server, has ended it.
+    Ending,
+    /// It is over; what the app is told of that.
+    Over(Close),
+}
+
+impl Socket {
+    pub(super) fn new(
+        answering: Answering,
+        ties: Arc<Ties>,
+        (handshake, upgrade): (Handshake, OnUpgrade),
+    ) -> Arc<Self> {
+        let state = State {
+            phase: Phase::Handshake,
+            has_connected: false,
+            incoming: VecDeque::new(),
+            outgoing: VecDeque::new(),
+            held: 0,
+            receivers: VecDeque::new(),
+            senders: Vec::new(),
+            pump: None,
+        };
+        Arc::new(Self { course: Course::new(answering, ties), handshake, upgrade, state: Mutex::new(state) })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `receive()`: that there is a client, its messages, its end.
+    pub(super) fn receive(&self, py: Python<'_>) -> PyResult<Awaitable> {
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.has_connected, true) {
+            drop(state);
+            return Ok(Awaitable::ready(message(py, intern!(py, "websocket.connect"))?.into_any().unbind()));
+        }
+        if let Some((event, pump)) = state.take_event() {
+            drop(state);
+            self.wake(pump);
+            return Ok(Awaitable::ready(event.into_message(py)?));
+        }
+        drop(state);
+        let future = self.course.ties.future(py)?;
+        self.lock().receivers.push_back(future.clone_ref(py));
+        Ok(Awaitable::future(future))
+    }
+
+    /// Wakes the connection.
+    pub(super) fn wake(&self, pump: Option<Waker>) {
+        if let Some(pump) = pump {
+            self.course.ties.calls.wake(pump);
+        }
+    }
+
+    /// Accepts the handshake; the connection lives in a task of the runtime from then on.
+    pub(super) fn open(self: &Arc<Self>, response: Response, rules: crate::protocol::websocket::Rules) {
+        let ties = &self.course.ties;
+        let (socket, upgrade) = (Arc::clone(self), self.upgrade.clone());
+        let draining = ties.draining.clone();
+        ties.runtime.spawn(async move {
+            let close = match upgrade.await {
+                Ok(upgraded) => {
+                    let draining = Box::pin(async move { draining.wait().await });
+                    let port = SocketPort { socket: Arc::clone(&socket), draining: Some(draining) };
+                    let Ended { close } = crate::protocol::websocket::serve(upgraded, rules, port).await;
+                    close
+                }
+                Err(_) => Close::new(ABNORMAL, ""),
+            };
+            socket.is_over(close);
+        });
+        // How long it lives is nobody's business.
+        self.course.answering.pause();
+        self.course.answer(Ok(response));
+    }
+
+    fn is_over(self: Arc<Self>, close: Close) {
+        let mut state = self.lock();
+        if let Phase::Over(_) = state.phase {
+            return;
+        }
+        state.phase = Phase::Over(close);
+        state.outgoing.clear();
+        state.held = 0;
+        drop(state);
+        // The app has as long to notice as a request may take.
+        self.course.answering.resume();
+        let ties = Arc::clone(&self.course.ties);
+        ties.watch(&self.course.answering);
+        ties.ask_to_attend(self as Arc<dyn InTask>);
+    }
+
+    /// The task has ended: a client that is still there is told.
+    pub(super) fn task_ended(&self, py: Python<'_>, ended: Result<(), PyErr>) {
+        course::has_ended(self);
+        let mut state = self.lock();
+        let is_ours = matches!(state.phase, Phase::Over(_)) || self.course.answering.is_cut_off();
+        let is_open = matches!(state.phase, Phase::Open);
+        let is_waiting = matches!(state.phase, Phase::Handshake | Phase::Denying(..));
+        match ended {
+            Err(_) if is_ours => {}
+            Err(error) => {
+                let traceback = super::super::describe(py, &error);
+                if is_waiting {
+                    drop(state);
+                    let reason = format!("the app raised an exception\n{traceback}");
+                    self.course.answer(Err(AppError::Failed(reason)));
+                    return;
+                }
+                if is_open {
+                    state.end(Close::new(INTERNAL_ERROR, ""));
+                }
+                let pump = state.pump.take();
+                drop(state);
+                self.wake(pump);
+                tracing::error!(request = %self.course.answering.id(), traceback, "the app failed in a WebSocket");
+            }
+            Ok(()) if is_waiting => {
+                drop(state);
+                let reason = "the app returned without an answer to the handshake of a WebSocket";
+                self.course.answer(Err(AppError::Failed(reason.to_owned())));
+            }
+            Ok(()) => {
+                if is_open {
+                    state.end(Close::new(NORMAL, ""));
+                }
+                let pump = state.pump.take();
+                drop(state);
+                self.wake(pump);
+            }
+        }
+    }
+}
+
+impl State {
+    /// What the app is told next, and whom that gives room.
+    fn take_event(&mut self) -> Option<(Event, Option<Waker>)> {
+        if let Some(message) = self.incoming.pop_front() {
+            return Some((Event::Message(message), self.pump.take()));
+        }
+        match &self.phase {
+            Phase::Over(close) => Some((Event::Disconnect(close.clone()), None)),
+            Phase::Handshake | Phase::Denying(..) | Phase::Open | Phase::Ending => None,
+        }
+    }
+
+    /// Has the connection end behind what is to be sent before.
+    pub(super) fn end(&mut self, close: Close) {
+        self.outgoing.push_back(Outgoing::Close(close));
+        self.phase = Phase::Ending;
+    }
+
+    pub(super) fn take_pump(&mut self) -> Option<Waker> {
+        self.pump.take()
+    }
+}
+
+enum Event {
+    Message(Message),
+    Disconnect(Close),
+}
+
+impl Event {
+    fn into_message(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let told: Bound<'_, PyDict> = match self {
+            Self::Message(content) => {
+                let told = message(py, intern!(py, "websocket.receive"))?;
+                match content {
+                    // It was judged when it came.
+                    Message::Text(text) => {
+                        told.set_item(intern!(py, "text"), PyString::from_bytes(py, &text)?)?;
+                    }
+                    Message::Binary(bytes) => {
+                        told.set_item(intern!(py, "bytes"), PyBytes::new(py, &bytes))?;
+                    }
+                }
+                told
+            }
+            Self::Disconnect(close) => {
+                let told = message(py, intern!(py, "websocket.disconnect"))?;
+                told.set_item(intern!(py, "code"), close.code)?;
+                told.set_item(intern!(py, "reason"), close.reason)?;
+                told
+            }
+        };
+        Ok(told.into_any().unbind())
+    }
+}
+
+impl InTask for Socket {
+    fn course(&self) -> &Course {
+        &self.course
+    }
+
+    fn attend(self: Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        loop {
+            let mut state = self.lock();
+            if state.receivers.is_empty() {
+                break;
+            }
+            let Some((event, pump)) = state.take_event() else { break };
+            // One that has been cancelled meanwhile takes nothing with it.
+            let mut waiting = std::mem::take(&mut state.receivers);
+            drop(state);
+            self.wake(pump);
+            let mut told = Some(event);
+            while let Some(future) = told.as_ref().and_then(|_| waiting.pop_front()) {
+                if !future.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
+                    let event = told.take();
+                    resolve(py, &future, || {
+                        event.map_or_else(|| Ok(py.None()), |event| event.into_message(py))
+                    })?;
+                }
+            }
+            let mut state = self.lock();
+            waiting.append(&mut state.receivers);
+            state.receivers = waiting;
+            if let Some(Event::Message(message)) = told {
+                state.incoming.push_front(message);
+                break;
+            }
+        }
+        let mut state = self.lock();
+        let has_room =
+            matches!(state.phase, Phase::Over(_)) || state.held < self.course.ties.response_buffer / 2;
+        let senders = if has_room { std::mem::take(&mut state.senders) } else { Vec::new() };
+        drop(state);
+        for future in &senders {
+            resolve(py, future, || Ok(py.None()))?;
+        }
+        Ok(())
+    }
+
+    fn break_off(&self) {
+        let mut state = self.lock();
+        if matches!(state.phase, Phase::Open) {
+            state.end(Close::new(INTERNAL_ERROR, ""));
+        }
+        let pump = state.pump.take();
+        drop(state);
+        self.wake(pump);
+    }
+
+    fn client_left(self: Arc<Self>) {
+        self.is_over(Close::new(ABNORMAL, ""));
+    }
+}
+
+/// The connection's view of a WebSocket.
+struct SocketPort {
+    socket: Arc<Socket>,
+    /// Ready when the worker leaves; `None` once it does.
+    draining: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Port for SocketPort {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.socket.lock();
+        if state.incoming.len() < self.socket.course.ties.websocket.queue {
+            return Poll::Ready(());
+        }
+        state.pump = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn message(&mut self, message: Message) {
+        let mut state = self.socket.lock();
+        state.incoming.push_back(message);
+        let is_waited_for = !state.receivers.is_empty();
+        drop(state);
+        if is_waited_for {
+            let socket = Arc::clone(&self.socket) as Arc<dyn InTask>;
+            self.socket.course.ties.ask_to_attend(socket);
+        }
+    }
+
+    fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<Outgoing> {
+        let mut state = self.socket.lock();
+        if let Some(outgoing) = state.outgoing.pop_front() {
+            return Poll::Ready(outgoing);
+        }
+        if self.draining.as_mut().is_some_and(|draining| draining.as_mut().poll(cx).is_ready()) {
+            self.draining = None;
+            drop(state);
+            let close = Close::new(GOING_AWAY, "the server leaves");
+            Arc::clone(&self.socket).is_over(close.clone());
+            return Poll::Ready(Outgoing::Close(close));
+        }
+        state.pump = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        let mut state = self.socket.lock();
+        // Frames have heads, and may be compressed: what is counted is what is still to come, about.
+        state.held = state.held.saturating_sub(bytes);
+        if state.outgoing.is_empty() {
+            state.held = state.held.min(self.socket.course.ties.response_buffer / 4);
+        }
+        let has_room = !state.senders.is_empty() && state.held < self.socket.course.ties.response_buffer / 2;
+        drop(state);
+        if has_room {
+            let socket = Arc::clone(&self.socket) as Arc<dyn InTask>;
+            self.socket.course.ties.ask_to_attend(socket);
+        }
+    }
+}
+
+/// The answer to a handshake that the app refuses without saying how.
+pub(super) fn forbidden() -> Response {
+    text_response(StatusCode::FORBIDDEN, "The application refuses this WebSocket.\n")
+}
+
+const NORMAL: u16 = 1000;
+const GOING_AWAY: u16 = 1001;
+const ABNORMAL: u16 = 1006;
+const INTERNAL_ERROR: u16 = 1011;

@@ -1,0 +1,52 @@
+//! A request's task: a real one of asyncio, whose first step is taken at once.
+//!
+//! asyncio would put the first step at the end of its queue, and go round its loop to come to it. An app that never
+//! waits is done with its first step; for it the loop need not turn at all.
+
+use super::super::ffi;
+use super::core::Core;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Makes tasks in one event loop.
+pub(super) struct Tasks {
+    /// `asyncio.Task`
+    kind: Py<PyAny>,
+    options: Py<PyDict>,
+    event_loop: Py<PyAny>,
+}
+
+impl Tasks {
+    pub(super) fn new(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let kind = py.import("asyncio")?.getattr("Task")?.unbind();
+        let options = PyDict::new(py);
+        options.set_item("loop", event_loop)?;
+        // A name of its own would be made for each task otherwise.
+        options.set_item("name", intern!(py, "request"))?;
+        Ok(Self { kind, options: options.unbind(), event_loop: event_loop.clone().unbind() })
+    }
+
+    /// Makes a task of a coroutine, and takes its first step.
+    pub(super) fn begin<'py>(
+        &self,
+        py: Python<'py>,
+        core: &Core,
+        coroutine: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let event_loop = self.event_loop.bind(py);
+        let factory = event_loop.getattr(intern!(py, "_task_factory"))?;
+        core.capture();
+        let task = if factory.is_none() {
+            self.kind.bind(py).call((coroutine,), Some(self.options.bind(py)))
+        } else {
+            event_loop.call_method1(intern!(py, "create_task"), (coroutine,))
+        };
+        let first_step = core.captured();
+        let task = task?;
+        if let Some((step, context)) = first_step {
+            ffi::call_in_context(py, context.bind(py), step.bind(py))?;
+        }
+        Ok(task)
+    }
+}

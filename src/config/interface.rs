@@ -1,0 +1,36 @@
+//! What Python apps speak: `app.interface`, `python.lifespan`.
+
+/// What a Python app speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Interface {
+    /// Told by what the app looks like.
+    #[default]
+    Auto,
+    /// WSGI (PEP 3333).
+    Wsgi,
+    /// ASGI, version 3 or 2.
+    Asgi,
+}
+
+/// Whether an ASGI app is told of its beginning and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lifespan {
+    /// If it listens.
+    #[default]
+    Auto,
+    /// It is, and must answer.
+    On,
+    /// It is not.
+    Off,
+}
+
+impl Lifespan {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}

@@ -1,0 +1,319 @@
+"""ASGI 3: scope, receive and send in every permitted way, and in every wrong one; lifespan; a real loop and task."""
+
+import hashlib
+import json
+import re
+import subprocess
+
+import pytest
+from apps.asgi_wrong import WRONG
+
+from support.client import Client, answer_to, ask, exchange
+from support.server import DEADLINE, FERRICORN, clean_environment
+
+
+@pytest.fixture
+def server(serve, gates):
+    """One worker with the app of many responses."""
+    return serve("asgi_responses:app", "-w", "1", environment=gates.environment).ready()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "content"),
+    [
+        ("plain", 200, b"plain"),
+        ("pieces", 200, b"one two three"),
+        ("declared", 200, b"abcdef"),
+        ("no_content", 204, b""),
+        ("async", 200, b"real"),
+        ("context", 200, b"unset"),
+        ("state", 200, b'["of this request", "started"]'),
+    ],
+)
+def test_response_arrives_as_the_app_gave_it(server, path, status, content):
+    client = Client(server)
+    for _ in range(3):
+        answer = client.ask("GET", f"/{path}")
+        assert (answer.status, answer.content) == (status, content)
+    client.close()
+    assert "Traceback" not in server.log.text()
+
+
+def test_scope_says_what_the_client_asked(serve, transport):
+    server = serve("asgi_responses:app", "-w", "1", transport=transport).ready()
+    raw = (
+        b"PUT /scope/caf%C3%A9/%ff/x%2Fy?q=%20&r HTTP/1.1\r\nHost: a.example\r\nX-One: 1\r\nx-two: \xe9\r\nX-One: 2\r\n"
+        b"Content-Length: 2\r\n\r\nab"
+    )
+    scope = json.loads(answer_to(server, raw).content)
+    headers = [tuple(pair) for pair in scope.pop("headers")]
+    assert sorted(headers) == [
+        ("content-length", "2"),
+        ("host", "a.example"),
+        ("x-one", "1"),
+        ("x-one", "2"),
+        ("x-two", "\xe9"),
+    ]
+    client, where, asgi = scope.pop("client"), scope.pop("server"), scope.pop("asgi")
+    if transport == "tcp":
+        assert client[0] == "127.0.0.1" and isinstance(client[1], int)
+        assert where == ["127.0.0.1", server.port]
+    else:
+        assert client is None and where == [str(server.path), None]
+    assert asgi["version"] == "3.0"
+    assert scope.pop("state")["started"]
+    assert set(scope.pop("extensions")) >= {"http.response.pathsend", "http.response.trailers"}
+    assert scope == {
+        "type": "http",
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": "PUT",
+        "root_path": "",
+        "path": "/scope/caf\xe9/\ufffd/x/y",
+        "raw_path": "/scope/caf%C3%A9/%ff/x%2Fy",
+        "query_string": "q=%20&r",
+    }
+    old = exchange(server, b"GET /scope HTTP/1.0\r\n\r\n")
+    assert b'"http_version": "1.0"' in old
+
+
+def test_mounted_app_has_a_root_path(serve, tmp_path):
+    (tmp_path / "ferricorn.toml").write_text('[[app]]\nmount = "/api"\ntarget = "asgi_responses:app"\n')
+    server = serve("-w", "1").ready()
+    scope = json.loads(ask(server, "GET", "/api/scope").content)
+    assert (scope["root_path"], scope["path"], scope["raw_path"]) == ("/api", "/api/scope", "/api/scope")
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, (1 << 20) + 1, 5 << 20])
+def test_content_arrives_whole(server, size):
+    content = bytes(range(256)) * (size // 256 + 1)
+    content = content[:size]
+    answer = ask(server, "POST", "/digest", content)
+    pieces, digest = answer.content.split()
+    assert digest.decode() == hashlib.sha256(content).hexdigest()
+    assert (int(pieces) > 1) == (size > 1 << 20)
+
+
+def test_head_has_the_fields_and_no_content(server):
+    raw = exchange(server, b"HEAD /plain HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert raw.startswith(b"HTTP/1.1 200 ") and b"content-length: 5\r\n" in raw
+    assert raw.endswith(b"\r\n\r\n") and raw.count(b"\r\n\r\n") == 1
+
+
+def test_field_names_of_any_case_and_repeated_fields_arrive(server):
+    assert ask(server, "GET", "/cookies").fields.get_all("Set-Cookie") == ["a=1", "b=\xe9"]
+
+
+def test_pieces_are_sent_as_they_are_made(server, gates):
+    with server.connect() as connection:
+        connection.sendall(b"GET /gated HTTP/1.1\r\nHost: a\r\n\r\n")
+        received = b""
+        while b"first" not in received:
+            received += connection.recv(65536)
+        assert b"second" not in received
+        gates.release()
+        while not received.endswith(b"0\r\n\r\n"):
+            received += connection.recv(65536)
+        assert b"second" in received
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("raises", "raised at once"),
+        ("raises_later", "raised later"),
+        ("nothing", "returned without a response"),
+        ("head_only", "returned without the content"),
+        ("exits", "SystemExit"),
+        ("exits_later", "SystemExit"),
+        ("cancels_itself", "CancelledError"),
+    ],
+)
+def test_failure_before_the_response_is_a_500_and_in_the_log(server, path, said):
+    client = Client(server)
+    answer = client.ask("GET", f"/{path}")
+    assert answer.status == 500 and b"raised" not in answer.content
+    server.log.wait_for(said)
+    assert client.ask("GET", "/plain").status == 200
+    client.close()
+    assert len(server.workers()) == 1
+
+
+@pytest.mark.parametrize("path", ["raises_within", "half"])
+def test_failure_within_the_response_ends_the_connection(server, path):
+    raw = exchange(server, f"GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert raw.startswith(b"HTTP/1.1 200 ") and not raw.endswith(b"0\r\n\r\n")
+    server.log.wait_for("after its response had begun|before the end of its response")
+    assert ask(server, "GET", "/plain").status == 200
+
+
+def test_failure_after_the_response_is_in_the_log_alone(server):
+    assert ask(server, "GET", "/raises_after").content == b"complete"
+    server.log.wait_for("raised after")
+
+
+def test_wrong_messages_are_refused_where_they_are_sent(server):
+    client = Client(server)
+    for number, messages in enumerate(WRONG):
+        try:
+            answer = client.ask("GET", f"/wrong?{number}")
+            assert answer.status == (200 if len(messages) == 3 else 500), messages
+        finally:
+            client.close()
+        server.log.wait_for(rf"wrong {number}: (TypeError|ValueError|RuntimeError|FileNotFoundError)")
+    assert ask(server, "GET", "/plain").status == 200
+    assert len(set(re.findall(r"pid=(\d+) generation", server.log.text()))) <= 1
+
+
+def test_lifespan_begins_before_and_ends_after_the_requests(serve):
+    server = serve("asgi_responses:app", "-w", "2").ready()
+    assert ask(server, "GET", "/plain").status == 200
+    assert server.stop() == 0
+    assert server.log.text().count("lifespan.shutdown seen") == 2
+
+
+@pytest.mark.parametrize("path", ["waits", "endless"])
+def test_request_whose_client_leaves_is_cancelled(server, gates, path):
+    with server.connect() as connection:
+        connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        gates.expect("entered" if path == "waits" else "full True")
+    gates.expect("cancelled")
+    assert ask(server, "GET", "/plain").status == 200
+    assert "Traceback" not in server.log.text()
+
+
+def test_app_that_listens_is_told_that_the_client_has_left(server, gates):
+    with server.connect() as connection:
+        connection.sendall(b"GET /listens HTTP/1.1\r\nHost: a\r\n\r\n")
+        gates.expect("entered")
+    gates.expect("http.disconnect")
+    gates.expect("ConnectionResetError")
+
+
+def test_what_follows_the_response_goes_on(server, gates):
+    with server.connect() as connection:
+        connection.sendall(b"GET /background HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert connection.recv(65536).endswith(b"answered")
+    gates.expect("background")
+    assert ask(server, "GET", "/listens_after").content == b"answered"
+    gates.expect("http.disconnect")
+
+
+def test_request_past_its_limit_is_cancelled(serve, gates):
+    server = serve("asgi_responses:app", "-w", "1", "-t", "300ms", environment=gates.environment).ready()
+    client = Client(server)
+    assert client.ask("GET", "/waits").status == 504
+    gates.expect("entered")
+    gates.expect("cancelled")
+    server.log.wait_for("the app took too long")
+    server.log.wait_for("asgi_responses.py.*in answer_waits")
+    client.close()
+    assert ask(server, "GET", "/plain").status == 200
+
+
+@pytest.mark.parametrize("path", ["blocks", "blocks_later"])
+def test_what_would_wait_behind_a_blocked_loop_goes_to_an_idle_worker(serve, gates, path):
+    server = serve("asgi_responses:app", "-w", "2", environment=gates.environment).ready()
+    blocked = Client(server)
+    blocked.request("GET", f"/{path}")
+    gates.expect("entered")
+    clients = [Client(server) for _ in range(8)]
+    for client in clients * 3:
+        assert client.ask("GET", "/plain").content == b"plain"
+    gates.release()
+    assert blocked.getresponse().read() == b"released"
+    for client in [blocked, *clients]:
+        client.close()
+
+
+def test_trailers_and_files_and_hints(server, gates, tmp_path):
+    raw = exchange(server, b"GET /trailers HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert raw.endswith(b"7\r\ncontent\r\n0\r\nx-sum: 1\r\nx-end: 2\r\n\r\n")
+    (tmp_path / "file").write_bytes(b"of a file" * 9999)
+    assert ask(server, "GET", f"/path?{tmp_path / 'file'}").content == b"of a file" * 9999
+    with server.connect() as connection:
+        connection.sendall(b"GET /hint HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        hints = connection.recv(65536)
+        assert hints == b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nlink: </b.js>; rel=preload\r\n\r\n"
+        gates.release()
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_failed_start_up_is_no_worker(serve, tmp_path):
+    (tmp_path / "fails.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    assert scope['type'] == 'lifespan'\n"
+        "    await receive()\n"
+        "    await send({'type': 'lifespan.startup.failed', 'message': 'no database'})\n"
+    )
+    server = serve("fails:app", "-w", "1")
+    assert server.wait() == 3
+    server.log.wait_for("did not start: no database")
+    (tmp_path / "silent.py").write_text("async def app(scope, receive, send):\n    raise ValueError(scope['type'])\n")
+    server = serve("silent:app", "-w", "1").ready()
+    assert ask(server, "GET", "/").status == 500
+    server = serve("silent:app", "-w", "1", environment={"FERRICORN_PYTHON_LIFESPAN": "on"})
+    assert server.wait() == 3
+    server.log.wait_for("ValueError: lifespan")
+
+
+@pytest.mark.parametrize("app", ["function", "Object()", "Double", "functools.partial(function)", "decorated"])
+def test_interface_is_told_by_the_looks(serve, tmp_path, app):
+    (tmp_path / "looks.py").write_text(
+        "import functools\n"
+        "async def function(scope, receive, send):\n"
+        "    if scope['type'] == 'lifespan': raise ValueError\n"
+        "    await send({'type': 'http.response.start', 'status': 200})\n"
+        "    await send({'type': 'http.response.body', 'body': b'asgi'})\n"
+        "class Object:\n"
+        "    async def __call__(self, scope, receive, send): await function(scope, receive, send)\n"
+        "class Double:\n"
+        "    def __init__(self, scope): self.scope = scope\n"
+        "    async def __call__(self, receive, send): await function(self.scope, receive, send)\n"
+        "def decorated(scope, receive, send): return function(scope, receive, send)\n"
+        f"app = {app}\n"
+    )
+    server = serve("looks:app", "-w", "1").ready()
+    assert ask(server, "GET", "/").content == b"asgi"
+
+
+def test_cancelled_by_the_operator(serve, gates, tmp_path):
+    options = ["-w", "1"]
+    environment = {**gates.environment, "FERRICORN_ADMIN_SOCKET": str(tmp_path / "ctl.sock")}
+    server = serve("asgi_responses:app", *options, environment=environment).ready()
+    client = Client(server)
+    client.request("GET", "/waits")
+    gates.expect("entered")
+
+    def ctl(*arguments):
+        command = [FERRICORN, "ctl", "--socket", str(tmp_path / "ctl.sock"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, env=clean_environment())
+
+    listed = json.loads(ctl("requests", "--json").stdout)
+    request = re.search(r"[0-9a-f]{16}", json.dumps(listed))[0]
+    stack = ctl("stack", request)
+    assert "answer_waits" in stack.stdout, stack
+    assert ctl("cancel", request).returncode == 0
+    gates.expect("cancelled")
+    assert client.getresponse().status == 503
+    client.close()
+
+
+def test_blocked_loop_is_interrupted_at_the_limit(serve, gates, tmp_path):
+    (tmp_path / "spins.py").write_text(
+        "import asyncio, time\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'lifespan': raise ValueError\n"
+        "    if scope['path'] == '/spin':\n"
+        "        await asyncio.sleep(0.001)\n"
+        "        while True: time.sleep(0.001)\n"
+        "    await send({'type': 'http.response.start', 'status': 200})\n"
+        "    await send({'type': 'http.response.body', 'body': b'served'})\n"
+    )
+    server = serve("spins:app", "-w", "1", "-t", "300ms").ready()
+    client = Client(server)
+    assert client.ask("GET", "/spin").status == 504
+    server.log.wait_for("the app took too long")
+    assert client.ask("GET", "/").content == b"served"
+    client.close()
+    assert "stands still" not in server.log.text()
