@@ -131,7 +131,9 @@ def test_worker_classes_that_are_not_there_are_answered(tmp_path, value, advice)
 
 @pytest.mark.parametrize("value", ["asgi", "uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker"])
 def test_worker_classes_for_asgi_stand_for_the_interface(tmp_path, value):
-    assert printed(tmp_path, "site:app", "-k", value) == printed(tmp_path, "site:app", "--interface", "asgi")
+    by_class = play(tmp_path, "print-config", "site:app", "-k", value)
+    assert by_class == play(tmp_path, "print-config", "site:app", "--interface", "asgi")
+    assert by_class[0] == 0 and 'interface = "asgi"' in by_class[1]
 
 
 def test_gunicorns_own_configuration_is_noticed_when_something_is_refused(tmp_path):
