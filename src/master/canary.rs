@@ -86,6 +86,13 @@ impl Trying {
         matches!(self, Self::Due(_))
     }
 
+    /// A canary that leaves is followed by another, which is watched as if it were the first.
+    pub(super) fn begin_anew(&mut self) {
+        if let Self::Watched(watch) = self {
+            *self = Self::Due(watch.plan);
+        }
+    }
+
     /// The canary that serves.
     pub(super) fn watched(&self) -> Option<Pid> {
         match self {

@@ -168,6 +168,7 @@ impl Supervisor {
             let absent: Vec<_> =
                 wave.iter().copied().filter(|slot| !self.crew.serves_as(*slot, generation)).collect();
             if !absent.is_empty() {
+                reload.trying.begin_anew();
                 for slot in absent {
                     self.start_in_wave(slot, generation);
                 }

@@ -240,8 +240,11 @@ impl Supervisor {
                     if !self.molds.covers(who.generation) {
                         self.code_has_started();
                     }
+                    // A late one of the old code does not stand in for a canary.
                     let others = |other: &Worker| {
-                        other.slot == who.slot && matches!(other.life, Life::Retiring { .. })
+                        other.slot == who.slot
+                            && other.generation <= who.generation
+                            && matches!(other.life, Life::Retiring { .. })
                     };
                     for other in self.crew.select(others) {
                         self.dismiss(now, other);
