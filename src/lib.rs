@@ -15,7 +15,7 @@
 //!
 //! # Code map
 //! - [`config`]: what the operator asked for. One schema gives parsing, defaults, reference and origins.
-//! - [`master`]: keeps workers alive. `supervisor`, `reload`, `mold`, `respawn` and `scale` are pure; `perform` and
+//! - [`master`]: keeps workers alive. `supervisor`, `reload`, `mold`, `respawn`, `scale` and `adapt` are pure; `perform` and
 //!   `foundry` act.
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
 //!   [`contract::exit`] (death); [`contract::control`]: what is asked of the master, and what becomes of it;

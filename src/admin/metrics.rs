@@ -8,6 +8,7 @@ use crate::contract::scoreboard::{Scoreboard, WorkerState};
 use crate::sys::process;
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// One page of figures.
 pub(super) fn text(site: &Site) -> String {
@@ -36,6 +37,7 @@ pub(super) fn text(site: &Site) -> String {
         &[("", known(|state| state.wanted.into()))],
     );
     workers(&mut page, scoreboard);
+    scaling(&mut page, scoreboard);
     let totals = scoreboard.totals();
     page.counter("requests_total", "Requests received by workers.", &[("", totals.requests)]);
     page.counter("connections_total", "Connections taken by workers.", &[("", totals.connections)]);
@@ -80,6 +82,24 @@ fn workers(page: &mut Page, scoreboard: &Scoreboard) {
         "Resident memory of all workers; shared pages count for each.",
         &[("", resident)],
     );
+}
+
+/// Where the number of workers follows the load.
+fn scaling(page: &mut Page, scoreboard: &Scoreboard) {
+    let figure = |figure| scoreboard.figure(figure).load(Ordering::Relaxed);
+    if figure(Figure::WorkersMost) == 0 {
+        return;
+    }
+    page.gauge("workers_min", "The least workers that there may be.", &[("", figure(Figure::WorkersLeast))]);
+    page.gauge("workers_max", "The most workers that there may be.", &[("", figure(Figure::WorkersMost))]);
+    let busy = Duration::from_millis(figure(Figure::Busy)).as_secs_f64();
+    page.gauge("workers_busy", "Workers' worth of app threads that are in calls.", &[("", busy)]);
+    let held = ["max", "memory", "unsettled"]
+        .map(|reason| (format!("reason=\"{reason}\""), u64::from(scoreboard.hold() == Some(reason))));
+    page.gauge("workers_held", "1 for what keeps the number of workers as it is.", &held);
+    let changes =
+        [("direction=\"up\"", figure(Figure::Grown)), ("direction=\"down\"", figure(Figure::Shrunk))];
+    page.counter("workers_adapted_total", "How often the number of workers has followed the load.", &changes);
 }
 
 #[derive(Debug, Default)]

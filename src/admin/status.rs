@@ -2,12 +2,13 @@
 
 use super::http::Site;
 use crate::contract::control::{Stage, State, Unity};
-use crate::contract::scoreboard::{Record, WorkerState};
+use crate::contract::figures::Figure;
+use crate::contract::scoreboard::{Record, Scoreboard, WorkerState};
 use crate::contract::tally::{Part, Tally};
 use crate::sys::process;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// All there is to know.
 pub(super) fn value(site: &Site) -> Value {
@@ -32,6 +33,7 @@ pub(super) fn value(site: &Site) -> Value {
         "canary": canary,
         "workers_ready": state.as_ref().map(|state| state.ready),
         "workers_wanted": state.as_ref().map(|state| state.wanted),
+        "scaling": scaling(scoreboard),
         "started": seconds(facts.started),
         "uptime": now.saturating_sub(seconds(facts.started)),
         "config": facts.config_file.as_ref().map(|path| path.display().to_string()),
@@ -44,6 +46,22 @@ pub(super) fn value(site: &Site) -> Value {
         "connections_total": totals.connections,
         "workers": workers,
     })
+}
+
+/// Where the number of workers follows the load: between which numbers, by how much work, and what keeps it as it is.
+fn scaling(scoreboard: &Scoreboard) -> Value {
+    let figure = |figure| scoreboard.figure(figure).load(Ordering::Relaxed);
+    match figure(Figure::WorkersMost) {
+        0 => Value::Null,
+        most => json!({
+            "min": figure(Figure::WorkersLeast),
+            "max": most,
+            "busy": Duration::from_millis(figure(Figure::Busy)).as_secs_f64(),
+            "held": scoreboard.hold(),
+            "grown": figure(Figure::Grown),
+            "shrunk": figure(Figure::Shrunk),
+        }),
+    }
 }
 
 /// The state in one word: what an operator must do something about goes before what passes by itself.

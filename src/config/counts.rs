@@ -1,17 +1,24 @@
 //! How numbers of workers and threads are read and printed.
 
 use super::setting::{Setting, mismatch};
-use super::value::Value;
+use super::value::{Entry, Value};
 use super::{Share, Threads, WorkerCount};
 
 impl Setting for WorkerCount {
     fn takes() -> String {
-        "\"auto\" or a number from 1 to 4096".into()
+        "\"auto\", a number from 1 to 4096, or two of them: { min = 2, max = 8 }, \"2:8\"".into()
     }
 
     fn read(value: &Value) -> Result<Self, String> {
         if value.text() == Some("auto") {
             return Ok(Self::Auto);
+        }
+        if let Value::Table(entries) = value {
+            return bounds(entries);
+        }
+        if let Some((least, most)) = value.text().and_then(|text| text.split_once(':')) {
+            let number = |text: &str| text.trim().parse().map_err(|_| mismatch::<Self>(value));
+            return between(number(least)?, number(most)?);
         }
         match u16::read(value) {
             Ok(count @ 1..=4096) => Ok(Self::Exactly(count)),
@@ -23,8 +30,36 @@ impl Setting for WorkerCount {
         match self {
             Self::Auto => "auto".into(),
             Self::Exactly(count) => count.show(),
+            Self::Between(..) => self.to_string().into(),
         }
     }
+}
+
+/// `{ min = 2, max = 8 }`.
+fn bounds(entries: &[Entry]) -> Result<WorkerCount, String> {
+    let (mut least, mut most) = (None, None);
+    for Entry { name, node } in entries {
+        let bound = match name.as_str() {
+            "min" => &mut least,
+            "max" => &mut most,
+            _ => return Err(format!("{name:?} is unknown here; write {{ min = 2, max = 8 }}")),
+        };
+        *bound = Some(u16::read(&node.value)?);
+    }
+    match (least, most) {
+        (Some(least), Some(most)) => between(least, most),
+        (None, _) => Err("min is missing; write { min = 2, max = 8 }".into()),
+        (_, None) => Err("max is missing; write { min = 2, max = 8 }".into()),
+    }
+}
+
+fn between(least: u16, most: u16) -> Result<WorkerCount, String> {
+    if least == 0 || most > 4096 || least > most {
+        return Err(format!(
+            "from {least} to {most} workers: write two numbers from 1 to 4096, the smaller one first"
+        ));
+    }
+    Ok(WorkerCount::Between(least, most))
 }
 
 impl Setting for Threads {

@@ -21,7 +21,7 @@ pub struct Flags {
     /// Address to listen on: HOST:PORT, :PORT, unix:PATH or fd://N; may be repeated
     #[cfg_attr(feature = "cli", arg(short, long, value_name = "ADDRESS"))]
     pub bind: Vec<String>,
-    /// Number of workers, or "auto"
+    /// Number of workers, "auto", or "2:8": as many as there is work for
     #[cfg_attr(feature = "cli", arg(short, long, value_name = "N"))]
     pub workers: Option<String>,
     /// App threads per worker

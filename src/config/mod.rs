@@ -135,6 +135,8 @@ impl Config {
 pub struct Workers {
     /// Number of workers. Default "auto": the CPUs of the cgroup, at most 4 for Python apps.
     pub count: WorkerCount,
+    /// How long one worker less must have been enough before one leaves, where `count` has two numbers. Default: 30 s.
+    pub shrink_after: Duration,
     /// App threads per worker (WSGI), or runtime threads (native apps). Default: 1.
     pub threads: Threads,
     /// Recycle a worker after so many requests; 0 = never.

@@ -19,6 +19,8 @@ pub enum WorkerCount {
     Auto,
     /// Exactly so many, at least one.
     Exactly(u16),
+    /// As many as there is work for: from the first number, at least one, to the second.
+    Between(u16, u16),
 }
 
 /// How many threads a worker has for its apps.
@@ -143,6 +145,7 @@ impl fmt::Display for WorkerCount {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Exactly(count) => count.fmt(f),
+            Self::Between(least, most) => write!(f, "{least}:{most}"),
         }
     }
 }

@@ -38,6 +38,18 @@ pub enum Figure {
     ShedLateBefore,
     /// The same because their clients had left.
     ShedGoneBefore,
+    /// The least number of workers, where it follows the load; else 0.
+    WorkersLeast,
+    /// The most.
+    WorkersMost,
+    /// How busy the workers are together, in thousandths of one.
+    Busy,
+    /// Why there are no more workers; see [`Scoreboard::hold`].
+    Hold,
+    /// How often there have come to be more.
+    Grown,
+    /// How often there have come to be fewer.
+    Shrunk,
 }
 
 /// What all workers have counted.
@@ -83,6 +95,16 @@ impl Scoreboard {
             2 => Stage::Reloading,
             3 => Stage::Stopping,
             _ => Stage::Starting,
+        }
+    }
+
+    /// Why there are no more workers though their number follows the load; `None`: no more are wanted.
+    pub fn hold(&self) -> Option<&'static str> {
+        match self.figure(Figure::Hold).load(Ordering::Relaxed) {
+            1 => Some("max"),
+            2 => Some("memory"),
+            3 => Some("unsettled"),
+            _ => None,
         }
     }
 
@@ -142,7 +164,7 @@ impl Scoreboard {
 }
 
 /// Number of [`Figure`]s.
-pub(super) const FIGURES: usize = Figure::ShedGoneBefore as usize + 1;
+pub(super) const FIGURES: usize = Figure::Shrunk as usize + 1;
 
 /// How often a reader tries to find the table at rest; the master needs a few instructions.
 const READING_TRIES: usize = 1000;

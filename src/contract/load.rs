@@ -10,6 +10,13 @@ impl<'a> Record<'a> {
         &self.fields[BUSY_NS]
     }
 
+    /// The same up to now. What the worker writes meanwhile may be counted in part; the next reading has it.
+    pub fn busy_until(self, now_ns: u64) -> u64 {
+        let lasting = now_ns.saturating_sub(self.busy_since().load(Ordering::Acquire));
+        let busy = self.busy().load(Ordering::Acquire).min(FULL);
+        self.busy_ns().load(Ordering::Acquire).saturating_add(lasting.saturating_mul(busy) / FULL)
+    }
+
     /// App threads in calls that last, in thousandths of all, since [`Self::busy_since`]. Written by the worker.
     pub fn busy(self) -> &'a AtomicU64 {
         &self.fields[BUSY]

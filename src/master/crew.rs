@@ -1,5 +1,6 @@
 //! The workers and the slots, as the supervisor knows them.
 
+use super::adapt::Adaption;
 use super::event::Who;
 use super::heartbeat::Heartbeat;
 use super::respawn::Respawn;
@@ -70,6 +71,7 @@ impl Life {
 pub(super) struct Crew {
     pub(super) workers: BTreeMap<Pid, Worker>,
     pub(super) heartbeat: Heartbeat,
+    pub(super) adaption: Adaption,
 }
 
 impl Crew {

@@ -84,6 +84,7 @@ impl Supervisor {
     /// That program cannot be forked any more, so whatever is forked from now on is of the proven generation.
     pub(super) fn of_estate(now: Instant, pool: Pool, slots_max: u16, estate: &Estate) -> Self {
         let generation = Generation(estate.generation);
+        let pool = pool.keeping(estate.seats.len());
         let mut supervisor = Self::new(pool, slots_max);
         supervisor.start = Start::Announced;
         supervisor.generation = Generation(estate.serving);

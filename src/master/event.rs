@@ -1,5 +1,6 @@
 //! What happens to the master, what it does about it, and what it says.
 
+use super::adapt::{Picture, Span, Why, Work};
 use super::estate::Estate;
 use super::herald::Bulletin;
 use super::mold::Preload;
@@ -45,6 +46,8 @@ pub(super) enum Event {
     Weighed(Weights),
     /// The answer to [`Action::Compare`]: what each worker has counted.
     Compared(BTreeMap<Pid, Tally>),
+    /// The answer to [`Action::Survey`].
+    Surveyed(Work),
     /// The answer to [`Action::Look`]: what each worker has counted to.
     Looked(Vec<(Pid, u64)>),
     /// A worker says something.
@@ -111,6 +114,10 @@ pub(super) enum Action {
     Compare { canary: Pid },
     /// No canary is tried any more.
     EndComparison,
+    /// See how much the workers have to do; answered by `Surveyed`.
+    Survey,
+    /// Show how the adapting of their number is.
+    Picture(Picture),
     /// Open the master's own logs anew; answered by `LogsReopened`.
     ReopenLogs,
     /// Write a worker's state into the scoreboard.
@@ -178,6 +185,8 @@ pub(super) enum Finish {
 pub(super) struct Pool {
     /// Number of workers, at least one.
     pub(super) workers: u16,
+    /// Between which numbers it follows the load; `None`: it does not.
+    pub(super) span: Option<Span>,
     /// How many a reload starts at once, at least one.
     pub(super) surge: u16,
     /// Time for draining: the longest of all kinds of connections.
@@ -198,6 +207,21 @@ pub(super) struct Pool {
     pub(super) recycling: Plan,
     /// How long an event loop may stand still; `None`: for ever.
     pub(super) heartbeat: Option<Duration>,
+}
+
+impl Pool {
+    /// The same for a server that has so many workers: where their number follows the load, they stay as many.
+    pub(super) fn keeping(mut self, workers: usize) -> Self {
+        if let Some(span) = self.span {
+            self.workers = u16::try_from(workers).unwrap_or(u16::MAX).clamp(span.least, span.most);
+        }
+        self
+    }
+
+    /// The most workers that there may be.
+    pub(super) fn most(&self) -> u16 {
+        self.span.map_or(self.workers, |span| span.most)
+    }
 }
 
 /// A worker as the log names it.
@@ -278,6 +302,12 @@ pub(super) enum Note {
     Canary(CanaryNote),
     Scaled {
         workers: usize,
+    },
+    /// The number has followed the load.
+    Adapted {
+        workers: u16,
+        before: u16,
+        why: Why,
     },
     NotScaled {
         workers: usize,

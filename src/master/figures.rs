@@ -12,6 +12,8 @@ pub(super) fn of(note: &Note) -> Option<Figure> {
         Note::ReloadDone { .. } => Some(Figure::ReloadsDone),
         Note::ReloadFailed { .. } => Some(Figure::ReloadsFailed),
         Note::ReloadStopped { .. } => Some(Figure::ReloadsStopped),
+        Note::Adapted { workers, before, .. } if workers > before => Some(Figure::Grown),
+        Note::Adapted { .. } => Some(Figure::Shrunk),
         Note::Killed { reason: KillReason::NotNeeded, .. }
         | Note::Ready(_)
         | Note::AllReady { .. }

@@ -3,6 +3,7 @@
 //! Three steps in a circle: wait for an event, let the pure `supervisor` decide, perform what it says.
 #![forbid(unsafe_code)]
 
+mod adapt;
 mod adopt;
 mod attend;
 mod birth;
@@ -42,6 +43,7 @@ mod sockets;
 mod steward;
 mod stop;
 mod supervisor;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -64,6 +66,7 @@ use crate::net::bind::{self, BindError};
 use crate::sys::signals::SignalPipe;
 use crate::sys::systemd::{self, Handed};
 use crate::sys::{ForkHooks, cpu, fd_store, fork, limits, privileges, process};
+use adapt::Span;
 use attend::Office;
 use control::ControlSockets;
 use event::{Action, Event, Finish, Pool};
@@ -201,7 +204,7 @@ fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     let pool = pool(&start.config);
     // A larger pool may have left sockets of more slots with the service manager.
     let kept = u16::try_from(fd_store::places()).unwrap_or(u16::MAX).min(KEPT_MAX);
-    let slots_max = SLOTS_MAX.max(pool.workers.saturating_mul(2)).max(kept);
+    let slots_max = SLOTS_MAX.max(pool.most().saturating_mul(2)).max(kept);
     let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers"))?;
     let metrics = MetricTable::new(scoreboard.record_count()).map_err(system("share memory with workers"))?;
     let relay = Relay::new().map_err(system("make the workers' relay"))?;
@@ -251,10 +254,10 @@ fn finish(
     }
 }
 
-/// Number of workers that a configuration stands for.
+/// Number of workers that a configuration stands for, at the start.
 pub fn worker_count(config: &Config) -> u16 {
     match config.workers.count {
-        WorkerCount::Exactly(count) => count.max(1),
+        WorkerCount::Exactly(count) | WorkerCount::Between(count, _) => count.max(1),
         WorkerCount::Auto => {
             let is_python = config.has_python_app();
             let cpus = cpu::cgroup_cpus();
@@ -280,7 +283,7 @@ fn supervise(
             if let Action::Exit(finish) = action {
                 return Ok(finish);
             }
-            answers.extend(performer.perform(action, supervisor.size()));
+            answers.extend(performer.perform(action, supervisor.most()));
         }
         for answer in answers.into_iter().rev() {
             events.push_front(answer);
@@ -294,6 +297,7 @@ fn pool(config: &Config) -> Pool {
     let timeouts = &config.timeouts;
     Pool {
         workers,
+        span: span(config),
         surge: part(config.workers.max_surge, workers),
         drain: timeouts.longest_drain(),
         lame_duck: timeouts.lame_duck,
@@ -312,6 +316,17 @@ fn pool(config: &Config) -> Pool {
         heartbeat: Some(timeouts.heartbeat).filter(|limit| !limit.is_zero()),
         canary: config.workers.canary,
         preload: if config.preloads() { Preload::Yes } else { Preload::No },
+    }
+}
+
+/// Between which numbers the workers follow the load.
+fn span(config: &Config) -> Option<Span> {
+    match config.workers.count {
+        WorkerCount::Between(least, most) => {
+            let least = least.max(1);
+            Some(Span { least, most: most.max(least), shrink_after: config.workers.shrink_after })
+        }
+        WorkerCount::Auto | WorkerCount::Exactly(_) => None,
     }
 }
 

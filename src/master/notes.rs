@@ -1,5 +1,6 @@
 //! The master's log lines: one per event, in lower case. Scripts and tests wait for them.
 
+use super::adapt::Why;
 use super::event::{CanaryNote, KillReason, MoldNote, Note, UpgradeNote, Who};
 use super::recycle::Surfeit;
 use crate::contract::control::Pace;
@@ -59,6 +60,7 @@ pub(super) fn write(note: &Note) {
             }
         }
         Note::Scaled { workers } => info!("scaled to {workers} worker{}", plural(*workers)),
+        Note::Adapted { workers, before, why } => write_adapted(*workers, *before, *why),
         Note::NotScaled { workers } => {
             warn!("stays at {workers} worker{}: the limit is reached", plural(*workers));
         }
@@ -76,6 +78,15 @@ pub(super) fn write(note: &Note) {
         Note::Upgrade(note) => write_upgrade(note),
         Note::Canary(note) => write_canary(note),
     }
+}
+
+fn write_adapted(workers: u16, before: u16, why: Why) {
+    let why = match why {
+        Why::Busy => "nearly all app threads are busy",
+        Why::Waiting => "requests wait",
+        Why::Spare => "one less has been enough for workers.shrink_after",
+    };
+    info!(before, "{workers} worker{}: {why}", plural(usize::from(workers)));
 }
 
 fn write_upgrade(note: &UpgradeNote) {

@@ -13,6 +13,7 @@ use super::pid_file::PidFile;
 use super::proof::Proof;
 use super::shelf::Shelf;
 use super::signalled::command;
+use super::survey::Survey;
 use super::{LoadApps, Start, figures, manager};
 use crate::config::Config;
 use crate::contract::control::Tiding;
@@ -55,6 +56,7 @@ pub(super) struct Performer {
     pub(super) legacies: Legacies,
     pub(super) foundry: Foundry,
     pub(super) loans: Loans,
+    pub(super) survey: Survey,
     /// The check command that runs.
     pub(super) check: Option<Run>,
     /// The child in which the next program is proven.
@@ -151,6 +153,7 @@ impl Performer {
             office,
             legacies: Legacies::new(),
             foundry: Foundry::default(),
+            survey: Survey::default(),
             loans: Loans::default(),
             check: None,
             proof: None,
@@ -178,11 +181,7 @@ impl Performer {
                 return Some(Event::LogsReopened((self.start.reopen_logs)()));
             }
             Action::Send { pid, order } => self.send(pid, order, None),
-            Action::Kill { pid } => {
-                if let Err(error) = signals::kill(pid) {
-                    warn!(%pid, "cannot kill worker: {error}");
-                }
-            }
+            Action::Kill { pid } => kill(pid),
             // Kept sockets live on: who connects from now on is the next server's client.
             Action::RefuseClients if self.own.shelf.is_there() => {}
             Action::RefuseClients => {
@@ -205,6 +204,8 @@ impl Performer {
             Action::Compare { canary } => return Some(self.compare(canary)),
             Action::EndComparison => self.end_comparison(),
             Action::Weigh(limits) => return Some(self.weigh(limits)),
+            Action::Survey => return Some(self.survey()),
+            Action::Picture(picture) => self.show_picture(picture),
             Action::EndCheck => {
                 if let Some(run) = &self.check {
                     run.kill();
@@ -384,6 +385,12 @@ impl Performer {
             self.own.files.remove();
         }
         self.wait_for_errands();
+    }
+}
+
+fn kill(pid: Pid) {
+    if let Err(error) = signals::kill(pid) {
+        warn!(%pid, "cannot kill worker: {error}");
     }
 }
 

@@ -80,7 +80,7 @@ impl Trial {
         let mut places: Vec<_> = task.places;
         // With fewer workers than before there are fewer slots; the first one is always there.
         let slots: BTreeSet<_> =
-            places.iter().map(|(slot, _)| Slot(*slot)).filter(|slot| slot.0 <= pool.workers).collect();
+            places.iter().map(|(slot, _)| Slot(*slot)).filter(|slot| slot.0 <= pool.most()).collect();
         let slots = if slots.is_empty() { vec![Slot(1)] } else { slots.into_iter().collect() };
         places.truncate(slots.len());
         let records = places.iter().filter_map(|(_, number)| shared.scoreboard.index(*number)).collect();

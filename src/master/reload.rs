@@ -123,6 +123,7 @@ impl Supervisor {
         match loaded {
             Ok(mut pool) => {
                 pool.canary = wish.apply(pool.canary);
+                let pool = pool.keeping(self.seats.len());
                 let generation = Generation(self.last_generation.0.saturating_add(1));
                 self.last_generation = generation;
                 self.molds.add(generation, pool.preload);

@@ -56,7 +56,8 @@ impl Supervisor {
         let Some(deferred) = self.scale_later.take() else { return };
         let count = self.seats.len();
         let wanted = deferred.count(count);
-        let target = wanted.clamp(1, self.slots_max.into());
+        let (least, most) = self.bounds();
+        let target = wanted.clamp(least.into(), most.into());
         for _ in 0..(target - self.size_now()).max(0) {
             self.add_slot();
         }
@@ -70,9 +71,8 @@ impl Supervisor {
         if target == wanted {
             self.scale_begins(now);
         } else {
-            let most = self.slots_max;
             let text =
-                format!("{wanted} workers are not possible, only 1 to {most}; there are {workers} now");
+                format!("{wanted} workers are not possible, only {least} to {most}; there are {workers} now");
             self.answer_scale(&Verdict::Failed(text));
         }
     }
@@ -86,7 +86,7 @@ impl Supervisor {
         }
     }
 
-    fn add_slot(&mut self) {
+    pub(super) fn add_slot(&mut self) {
         let seat = Seat { generation: self.generation, respawn: Respawn::default() };
         let last = self.seats.last_key_value().map_or(0, |(last, _)| last.0);
         self.seats.insert(Slot(last.saturating_add(1)), seat);

@@ -138,6 +138,7 @@ impl Supervisor {
             Event::Checked { generation, outcome } => self.checked(now, generation, outcome),
             Event::ConfigLoaded(loaded) if serving => self.begin_reload(now, loaded),
             Event::Tick | Event::ConfigLoaded(_) => {}
+            Event::Surveyed(work) => self.surveyed(now, work),
             Event::Looked(beats) => self.looked(now, beats),
             Event::Proof(news) => self.hear_of_proof(now, news),
             Event::Weighed(weights) => self.weighed(now, weights),
@@ -156,6 +157,7 @@ impl Supervisor {
         self.tell_manager(now);
         self.publish();
         self.look(now);
+        self.adapt(now);
         self.replace_program(now);
         std::mem::take(&mut self.out)
     }
@@ -175,6 +177,7 @@ impl Supervisor {
             self.attendance_due(),
             self.recycling_due(),
             self.heartbeat_due(),
+            self.adaption_due(),
         ];
         lives.chain(others.into_iter().flatten()).min()
     }

@@ -48,8 +48,8 @@ pub(super) fn run(
     let handoff = &*handoff;
     let config = &handoff.config;
     let threads = config.threads(handoff.workers, cpu::cgroup_cpus());
-    let neighbours =
-        Neighbours::new(handoff).map_err(|error| BootFailure::new("cannot duplicate the relay", &error))?;
+    let neighbours = Neighbours::new(handoff, threads)
+        .map_err(|error| BootFailure::new("cannot duplicate the relay", &error))?;
     let calls = CallQueue::new(threads, load::queue_rules(config), neighbours);
     // WSGI calls block the thread that makes them.
     let blocking = config.has_python_app();

@@ -13,11 +13,13 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// The other workers of the server.
 pub(super) struct Neighbours {
     scoreboard: Scoreboard,
     own: RecordIndex,
+    threads: u64,
     /// Where calls for others go.
     post: OwnedFd,
     /// Where those of others come from, and asking goes.
@@ -25,9 +27,10 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    pub(super) fn new(handoff: &Handoff) -> io::Result<Self> {
+    pub(super) fn new(handoff: &Handoff, threads: u16) -> io::Result<Self> {
         let (post, take) = (handoff.relay.post.try_clone()?, handoff.relay.take.try_clone()?);
-        Ok(Self { scoreboard: handoff.scoreboard.clone(), own: handoff.record, post, take })
+        let (scoreboard, own) = (handoff.scoreboard.clone(), handoff.record);
+        Ok(Self { scoreboard, own, threads: threads.max(1).into(), post, take })
     }
 
     fn others(&self) -> impl Iterator<Item = Record<'_>> {
@@ -58,6 +61,12 @@ impl Siblings for Neighbours {
             record.busy().store(load.busy.into(), Ordering::Release);
         }
         record.waiting().store(load.waiting.into(), Ordering::Release);
+    }
+
+    fn found_busy(&self, time: Duration) {
+        let time_ns = u64::try_from(time.as_nanos()).unwrap_or(0);
+        let record = self.scoreboard.record(self.own);
+        record.busy_ns().fetch_add(time_ns / self.threads, Ordering::Relaxed);
     }
 
     fn ask(&self) {

@@ -16,6 +16,9 @@ pub trait Siblings: Send + Sync {
 
     /// Asks them for calls that wait there.
     fn ask(&self);
+
+    /// An app thread was found in a call that does not last; looked at once in this time.
+    fn found_busy(&self, _time: Duration) {}
 }
 
 /// How a worker is.

@@ -32,6 +32,10 @@ impl CallQueue {
             std::thread::park_timeout(TICK);
             let progress = self.progress.load(Ordering::Acquire);
             let in_call = progress % 2 == 1;
+            if in_call {
+                // Calls that last are counted by their time, from when the relief steps in.
+                self.siblings.found_busy(TICK);
+            }
             if in_call && progress == seen && self.take_over(progress) {
                 drive(Box::pin(self.stand_in()));
                 self.hand_over();

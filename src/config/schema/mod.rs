@@ -141,8 +141,11 @@ keys! {
         "What such peers are believed: name only fields that your proxy sets itself, since it may pass on what clients wrote in others. \
          \"forwarded\" is the field of RFC 7239, and stands alone.";
     "workers.count".workers.count, Reload,
-        "Number of workers. \"auto\": the CPUs of the cgroup, at most 4 for Python apps. \
+        "Number of workers. \"auto\": the CPUs of the cgroup, at most 4 for Python apps. { min = 2, max = 8 }, or \"2:8\": as many as \
+         there is work for (Python apps). \
          The variable WEB_CONCURRENCY replaces the default.";
+    "workers.shrink_after".workers.shrink_after, Reload,
+        "Where workers.count has a min and a max: how long one worker less must have been enough, and half busy at most, before one leaves.";
     "workers.threads".workers.threads, Reload,
         "App threads per worker (WSGI), or runtime threads (native apps). \
          \"auto\": for native apps the CPUs of the cgroup, divided among the workers; for WSGI 1.";
@@ -309,6 +312,7 @@ impl Default for Config {
             },
             workers: Workers {
                 count: WorkerCount::Auto,
+                shrink_after: Duration::from_secs(30),
                 threads: Threads::Exactly(1),
                 max_requests: 0,
                 max_requests_jitter: 0,

@@ -1,5 +1,6 @@
 //! Every signal and race as a script in virtual time.
 
+mod adapt;
 mod canary;
 mod check;
 mod degraded;
@@ -73,6 +74,7 @@ fn pool(workers: u16) -> Pool {
     let recycling = RECYCLING;
     Pool {
         workers,
+        span: None,
         surge: 1,
         drain: graceful,
         lame_duck,
@@ -149,6 +151,7 @@ fn line(action: &Action) -> Option<String> {
         | Action::Adopt { .. }
         | Action::Abandon { .. }
         | Action::Settle { .. }
+        | Action::Picture(_)
         | Action::Publish(_) => None,
         Action::Answer { ticket, verdict: Verdict::Done(text) } => {
             Some(format!("ticket {}: {text}", ticket.0))
@@ -186,6 +189,7 @@ fn line(action: &Action) -> Option<String> {
         | Action::MakeMold { .. }
         | Action::ForkAdmin
         | Action::Look
+        | Action::Survey
         | Action::LoadConfig
         | Action::ReopenLogs => Some(format!("{action:?}")),
         Action::Upgrade(UpgradeStep::Prove { generation, slots }) => {

@@ -10,6 +10,7 @@ use crate::contract::control::{Command, Pace, Scale, Ticket};
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::{Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
+use crate::master::adapt::{Span, Work};
 use crate::master::event::{Action, Event, Finish, Note, Pool};
 use crate::master::mold::Preload;
 use crate::master::steward::Attendance;
@@ -28,6 +29,13 @@ pub(super) enum Model {
     Killed,
 }
 
+/// Whether anything may go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Wild,
+    Calm,
+}
+
 /// A master, its processes, and what must hold of them.
 pub(super) struct World {
     random: u64,
@@ -44,6 +52,7 @@ pub(super) struct World {
     /// How many must serve as long as the reload goes on, crashes apart.
     pub(super) floor: Option<usize>,
     pub(super) stopping: bool,
+    mood: Mood,
     exit: Option<Finish>,
     pub(super) ever_served: bool,
     /// Tickets without a verdict.
@@ -69,6 +78,7 @@ impl World {
             retiring: BTreeSet::new(),
             floor: None,
             stopping: false,
+            mood: Mood::Wild,
             exit: None,
             ever_served: false,
             waiting: BTreeSet::new(),
@@ -89,6 +99,15 @@ impl World {
         Event::Looked(self.processes.keys().map(|pid| (*pid, beat(pid))).collect())
     }
 
+    /// Any work, until all are left in peace: then so much that nobody is missing and nobody too many.
+    fn survey(&mut self) -> Event {
+        let workers = u64::from(self.supervisor.size());
+        let busy =
+            if self.mood == Mood::Calm { 700 * workers } else { u64::from(self.below(1000)) * workers };
+        let waiting = if self.mood == Mood::Calm { 0 } else { u64::from(self.below(20)) };
+        Event::Surveyed(Work { busy, waiting, memory: None })
+    }
+
     /// It may leave for the sake of its queue, even where no successor comes.
     fn stands_still(&mut self, pid: Pid) {
         self.retiring.insert(pid);
@@ -107,7 +126,10 @@ impl World {
         let checks = self.below(3) == 0;
         let preload = if self.below(3) == 0 { Preload::Yes } else { Preload::No };
         let canary = if self.below(3) == 0 { pool(1, 1, false).canary } else { Canary::default() };
-        Pool { preload, canary, ..pool(self.below(4) + 1, self.below(3) + 1, checks) }
+        let pool = pool(self.below(4) + 1, self.below(3) + 1, checks);
+        let (least, most) = (pool.workers, pool.workers + self.below(3));
+        let span = Span { least, most, shrink_after: Duration::from_secs(5) };
+        Pool { preload, canary, span: (self.below(3) == 0).then_some(span), ..pool }
     }
 
     fn happen(&mut self, event: Event) {
@@ -135,6 +157,7 @@ impl World {
             Action::Fork { slot, generation } => return Some(self.forks(slot, generation)),
             Action::Weigh(_) => return Some(super::recycle::any_weights(self.processes.keys(), self.random)),
             Action::Look => return Some(self.look()),
+            Action::Survey => return Some(self.survey()),
             Action::Compare { canary } => return Some(self.compare(canary)),
             Action::Say(Note::StandsStill(who)) => self.stands_still(who.pid),
             Action::Cast { .. } | Action::MakeMold { .. } | Action::BreakMold { .. } => {
@@ -188,6 +211,7 @@ impl World {
             | Action::Settle { .. }
             | Action::RefuseClients
             | Action::EndComparison
+            | Action::Picture(_)
             | Action::Publish(_)
             | Action::Mark { .. }
             | Action::Say(_)
@@ -255,6 +279,7 @@ impl World {
 
     /// One random event; `calm` leaves out signals and crashes.
     fn act(&mut self, calm: bool) {
+        self.mood = if calm { Mood::Calm } else { Mood::Wild };
         let choice = if calm { self.below(5) } else { self.below(40) };
         if (calm || self.below(4) == 0) && self.act_on_molds(calm) {
             return;
@@ -310,6 +335,7 @@ fn pool(workers: u16, surge: u16, checks: bool) -> Pool {
     let seconds = Duration::from_secs;
     Pool {
         workers,
+        span: None,
         surge,
         drain: seconds(30),
         lame_duck: Duration::ZERO,
