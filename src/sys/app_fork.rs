@@ -5,8 +5,11 @@
 )]
 
 use super::process::{self, Pid};
+use super::reserved_signals::ReservedSignals;
 use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, UnixAddr, getsockname};
+use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,27 +20,56 @@ struct Kept {
     descriptors: Vec<RawFd>,
     /// The addresses of the listening sockets, and so of all connections.
     names: Vec<SockaddrStorage>,
+    signals: ReservedSignals,
 }
 
 static KEPT: OnceLock<Kept> = OnceLock::new();
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// What this thread let through before it began to fork.
+    static MASK: Cell<Option<SigSet>> = const { Cell::new(None) };
+}
 
 /// Notes, in a worker, what processes that its app forks must not keep: the channels given, and all sockets that are bound to the
 /// same address as one of the listeners.
 ///
 /// A child that kept a listening socket would go on getting connections that it never serves, and one that kept a
 /// connection would keep it open when the worker closes it.
-pub fn note<'a>(listeners: impl Iterator<Item = BorrowedFd<'a>>, channels: &[BorrowedFd<'_>]) {
+pub fn note<'a>(
+    listeners: impl Iterator<Item = BorrowedFd<'a>>,
+    channels: &[BorrowedFd<'_>],
+    signals: ReservedSignals,
+) {
     let names = listeners.filter_map(|listener| getsockname(listener.as_raw_fd()).ok()).collect();
     let descriptors = channels.iter().map(AsRawFd::as_raw_fd).collect();
     // A process becomes a worker once.
-    let _ = KEPT.set(Kept { worker: process::own_pid(), descriptors, names });
+    let _ = KEPT.set(Kept { worker: process::own_pid(), descriptors, names, signals });
 }
 
-/// In a process that an app has forked: closes what is its worker's.
+/// Before a fork, on the thread that forks: signals wait, as a child that gets one before it has left its worker would lose it.
+pub fn hold_signals() {
+    MASK.set(SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).ok());
+}
+
+/// After a fork, in both processes and on the same thread.
+pub fn let_signals_through() {
+    if let Some(mask) = MASK.take() {
+        // It was given by the kernel.
+        let _ = mask.thread_set_mask();
+    }
+}
+
+/// In a process that an app has forked: gives the worker's signals back, and closes what is the worker's.
 pub fn leave_worker() {
     let Some(kept) = KEPT.get().filter(|kept| kept.worker != process::own_pid()) else { return };
-    IS_CHILD.store(true, Ordering::Relaxed);
+    // A child's own child has nothing left to leave: those numbers may be other descriptors by now.
+    if IS_CHILD.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    // The worker's handlers do nothing here, and whoever has forked this process may want to end it by a signal
+    // (multiprocessing.Pool.terminate).
+    kept.signals.leave();
     for descriptor in &kept.descriptors {
         close(*descriptor);
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::mem::MaybeUninit;
 
 /// The handlers that the server's signals had before an app was loaded.
+#[derive(Clone)]
 pub struct ReservedSignals([(c_int, &'static str, libc::sigaction); 6]);
 
 impl ReservedSignals {
@@ -39,6 +40,19 @@ impl ReservedSignals {
         }
         Ok(restored)
     }
+
+    /// Gives every signal that has one of these handlers its default action. Other handlers are the app's, and stay, as do
+    /// signals that are ignored.
+    pub fn leave(&self) {
+        for number in 1..=LAST_STANDARD {
+            let Ok(action) = present(number) else { continue };
+            let is_noted = self.0.iter().any(|(_, _, noted)| noted.sa_sigaction == action.sa_sigaction);
+            if is_noted && action.sa_sigaction != libc::SIG_IGN {
+                // SAFETY: the default action runs no code of this process.
+                unsafe { libc::signal(number, libc::SIG_DFL) };
+            }
+        }
+    }
 }
 
 fn present(number: c_int) -> io::Result<libc::sigaction> {
@@ -67,3 +81,6 @@ const RESERVED: [(c_int, &str); 6] = [
     (libc::SIGUSR1, "SIGUSR1"),
     (libc::SIGUSR2, "SIGUSR2"),
 ];
+
+/// Those after it are for real-time use, and never the server's.
+const LAST_STANDARD: c_int = libc::SIGSYS;

@@ -72,7 +72,7 @@ pub(super) fn run(
             if config.workers.recycle_after_timeout { Recycling::Always } else { Recycling::IfStuck };
         calls.set_overseer(Overseer { interrupter: interpreter::interrupter()?, retire, recycling });
         let channels = [handoff.channel.as_fd(), handoff.relay.post.as_fd(), handoff.relay.take.as_fd()];
-        app_fork::note(listeners.descriptors(), &channels);
+        app_fork::note(listeners.descriptors(), &channels, reserved.clone());
         let _context = runtime.enter();
         interpreter::begin(&calls)?;
     }

@@ -93,6 +93,21 @@ def test_multiprocessing_works_in_an_app(server, method):
     assert server.stop() == 0
 
 
+def test_an_asgi_app_can_fork_a_pool(serve, tmp_path):
+    (tmp_path / "forking.py").write_text(
+        "import multiprocessing\n"
+        "async def application(scope, receive, send):\n"
+        "    with multiprocessing.get_context('fork').Pool(2) as processes:\n"
+        "        content = repr(processes.map(abs, [-1, 2, -3])).encode()\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': content})\n"
+    )
+    server = serve("forking", "-w", "1", "--interface", "asgi").ready()
+    for _ in range(2):
+        assert ask(server, "GET", "/").content == b"[1, 2, 3]"
+    assert server.stop() == 0
+
+
 def test_subprocess_and_thread_pools_work_in_an_app(server):
     assert told(server, "/run") == "from a child\n"
     assert told(server, "/executor") == [2, 4, 6]
@@ -109,6 +124,11 @@ def test_a_process_that_the_app_forks_has_none_of_the_servers_connections(server
         ours = {line.split()[9] for line in table if f":{port:04X} " in line.split()[1] + " "}
     assert not [name for name in sockets if name[len("socket:[") : -1] in ours]
     gates.release()
+    gates.expect("let go")
+
+
+def test_a_childs_child_has_what_the_child_has_opened(server):
+    assert told(server, "/forks_twice") == 0
 
 
 def test_a_forked_child_that_comes_back_to_the_server_ends(server):
@@ -117,6 +137,15 @@ def test_a_forked_child_that_comes_back_to_the_server_ends(server):
     for _ in range(3):
         assert json.loads(client.ask("GET", "/forks_and_returns").content) == pid
     client.close()
+
+
+def test_signals_end_a_process_that_the_app_forks(server):
+    """However soon they come, and its worker goes on."""
+    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2] * 5
+    pid = told(server, "/main")["pid"]
+    assert told(server, "/ends_children?" + ",".join(number.name for number in numbers)) == numbers
+    os.kill(pid, signal.SIGHUP)
+    assert told(server, "/main")["pid"] == pid
 
 
 def test_a_worker_without_threads_of_its_app_ends_at_once(serve, gates):

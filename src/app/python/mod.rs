@@ -87,11 +87,25 @@ pub fn other_threads() -> Vec<String> {
 /// When Python is not as it should be.
 pub fn leave_worker_in_forks() -> io::Result<()> {
     #[pyfunction]
-    fn leave_worker() {
+    fn before() {
+        app_fork::hold_signals();
+    }
+    #[pyfunction]
+    fn in_parent() {
+        app_fork::let_signals_through();
+    }
+    #[pyfunction]
+    fn in_child() {
         app_fork::leave_worker();
+        app_fork::let_signals_through();
     }
     Python::attach(|py| {
-        let options = [("after_in_child", wrap_pyfunction!(leave_worker, py)?)].into_py_dict(py)?;
+        let options = [
+            ("before", wrap_pyfunction!(before, py)?),
+            ("after_in_parent", wrap_pyfunction!(in_parent, py)?),
+            ("after_in_child", wrap_pyfunction!(in_child, py)?),
+        ]
+        .into_py_dict(py)?;
         py.import("os")?.call_method("register_at_fork", (), Some(&options)).map(drop)
     })
     .map_err(|error: PyErr| io::Error::other(error.to_string()))

@@ -80,6 +80,7 @@ def forks(environ, start_response):
     if child == 0:
         gates.say("forked")
         gates.wait()
+        gates.say("let go")
         os._exit(0)
     return answer(start_response, child)
 
@@ -90,6 +91,36 @@ def forks_and_returns(environ, start_response):
     if child:
         os.waitpid(child, 0)
     return answer(start_response, os.getpid())
+
+
+def ends_children(environ, start_response):
+    """How children end that are sent the signals of the query as soon as they have been forked."""
+    ends = []
+    for name in environ["QUERY_STRING"].split(","):
+        child = os.fork()
+        if child == 0:
+            while True:
+                signal.pause()
+        os.kill(child, getattr(signal, name))
+        ends.append(os.WTERMSIG(os.waitpid(child, 0)[1]))
+    return answer(start_response, ends)
+
+
+def forks_twice(environ, start_response):
+    """Whether a child's child has the descriptors that the child has opened."""
+    child = os.fork()
+    if child == 0:
+        pipes = [os.pipe() for _ in range(8)]
+        grandchild = os.fork()
+        if grandchild == 0:
+            try:
+                for descriptor in sum(pipes, ()):
+                    os.fstat(descriptor)
+            except OSError:
+                os._exit(1)
+            os._exit(0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+    return answer(start_response, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def main(environ, start_response):
