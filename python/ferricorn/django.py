@@ -80,12 +80,14 @@ class JWTMiddleware:
             token = token_of(request)
         except InvalidToken:
             token = None
-        request.jwt = token
+        # Django's class declares what Django itself sets.
+        told: Any = request
+        told.jwt = token
         if token is not None and option("USER_ID_CLAIM"):
-            request.user = SimpleLazyObject(lambda: user_of(token) or AnonymousUser())
+            told.user = SimpleLazyObject(lambda: user_of(token) or AnonymousUser())
 
             async def auser() -> Any:
                 return await sync_to_async(user_of)(token) or AnonymousUser()
 
-            request.auser = auser
+            told.auser = auser
         return self.get_response(request)
