@@ -220,3 +220,37 @@ def test_errors_of_the_app_are_standard_error_where_that_is_the_log(server):
     ask(server, "GET", "/errors")
     server.log.wait_for("^one line of the app$")
     server.log.wait_for("^  second$")
+
+
+def test_early_hints_are_sent_before_the_answer_is_made(server, gates):
+    with server.connect() as connection:
+        connection.sendall(b"GET /hints HTTP/1.1\r\nHost: a\r\n\r\n")
+        received = b""
+        while received.count(b"\r\n\r\n") < 2:
+            received += connection.recv(4096)
+        first, second, _ = received.split(b"\r\n\r\n")
+        assert first.split(b"\r\n") == [
+            b"HTTP/1.1 103 Early Hints", b"link: </style.css>; rel=preload; as=style", b"x-bytes: \xe4",
+        ]
+        assert second.split(b"\r\n") == [b"HTTP/1.1 103 Early Hints", b"link: </more.js>"]
+        gates.release()
+        assert receive_until(connection, b"answer").startswith(b"HTTP/1.1 200 OK\r\n")
+        # The connection goes on.
+        connection.sendall(b"GET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert receive_until(connection, b"plain").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_early_hints_are_not_for_clients_that_would_take_them_for_the_answer(server, gates):
+    gates.release()
+    head, content = raw(server, "/hints", version="1.0")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n") and content == b"answer"
+
+
+def test_early_hints_that_forge_a_field_are_a_500(server):
+    assert ask(server, "GET", "/hints_wrong").status == 500
+    server.log.wait_for("a field value holds a control character")
+
+
+def test_early_hints_of_a_response_that_has_begun_are_left_out(server):
+    head, content = raw(server, "/hints_late")
+    assert b"103" not in head + content and b"begun " in content and b"and ended" in content

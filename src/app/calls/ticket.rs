@@ -2,8 +2,9 @@
 
 use crate::app::AppError;
 use crate::contract::inflight::Flight;
-use crate::protocol::{Aborter, RequestId, Response};
+use crate::protocol::{Aborter, Interim, RequestId, Response};
 use crate::sys::clock;
+use http::HeaderMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -228,6 +229,16 @@ impl Answering {
         self.ticket.lock().settled
     }
 
+    /// Gives the fields of an early hint; nothing once there is an answer, or nobody waits for one.
+    pub fn hint(&self, interim: &Interim, fields: HeaderMap) {
+        // Under the lock: a hint that came after the answer would be the next request's.
+        let state = self.ticket.lock();
+        if !state.settled && matches!(state.abandoned, Abandoned::No(_)) {
+            interim.hint(fields);
+            wake(state);
+        }
+    }
+
     /// Runs this once nobody waits for the answer any more, unless it has been given before.
     pub fn when_abandoned(&self, told: Box<dyn FnOnce() + Send>) {
         let mut state = self.ticket.lock();
@@ -323,3 +334,23 @@ const OUTSIDE: u8 = 0;
 const INSIDE: u8 = 1;
 /// The same, with an interruption on its way or arrived.
 const INTERRUPTED: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ResponseBody;
+    use bytes::Bytes;
+
+    #[test]
+    fn a_hint_that_comes_too_late_is_left_out() {
+        let hinted = |before: &dyn Fn(&Answering)| {
+            let (answering, interim) = (Answering::to_nobody(), Interim::default());
+            before(&answering);
+            answering.hint(&interim, HeaderMap::new());
+            interim.take().len()
+        };
+        assert_eq!(hinted(&|_| ()), 1);
+        assert_eq!(hinted(&|answering| answering.offer(Response::new(ResponseBody::Full(Bytes::new())))), 0);
+        assert_eq!(hinted(&|answering| answering.ticket.abandon()), 0);
+    }
+}

@@ -64,6 +64,7 @@ impl Environs {
         template.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.1"))?;
         template.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "http"))?;
         template.set_item(intern!(py, "wsgi.input"), py.None())?;
+        template.set_item(intern!(py, "wsgi.early_hints"), py.None())?;
         template.set_item(intern!(py, "REMOTE_ADDR"), empty)?;
         template.set_item(intern!(py, "SERVER_NAME"), empty)?;
         template.set_item(intern!(py, "SERVER_PORT"), empty)?;

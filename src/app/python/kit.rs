@@ -27,6 +27,8 @@ pub(super) struct Kit {
     start_response: Py<PyAny>,
     /// What the app gets for it.
     write: Py<PyAny>,
+    /// `wsgi.early_hints`
+    early_hints: Py<PyAny>,
     input: Py<Input>,
 }
 
@@ -61,7 +63,9 @@ impl Kit {
         let state = Bound::new(py, StartResponse::default())?;
         let start_response = state.getattr(intern!(py, "start_response"))?.unbind();
         let write = state.getattr(intern!(py, "write"))?.unbind();
-        Ok(Self { state: state.unbind(), start_response, write, input: Py::new(py, Input::default())? })
+        let early_hints = state.getattr(intern!(py, "early_hints"))?.unbind();
+        let input = Py::new(py, Input::default())?;
+        Ok(Self { state: state.unbind(), start_response, write, early_hints, input })
     }
 
     /// What the app has said.
@@ -72,6 +76,11 @@ impl Kit {
     /// What the app is given to call.
     pub(super) fn start_response<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
         self.start_response.bind(py)
+    }
+
+    /// What the app may call before its answer.
+    pub(super) fn early_hints<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.early_hints.bind(py)
     }
 
     /// What the app is given to read.
@@ -87,8 +96,9 @@ impl Kit {
 
     /// Whether nobody else refers to any of the objects: then nobody ever can.
     fn is_ours_alone(&self, py: Python<'_>) -> bool {
-        // The kit's own, and those of the two methods.
-        references(self.state.bind(py)) == 3
+        // The kit's own, and those of the three methods.
+        references(self.state.bind(py)) == 4
+            && references(self.early_hints.bind(py)) == 1
             && references(self.start_response.bind(py)) == 1
             && references(self.write.bind(py)) == 1
             && references(self.input.bind(py)) == 1

@@ -2,8 +2,8 @@
 
 use super::start_response::Head;
 use crate::app::calls::Answering;
-use crate::protocol::{BodyStream, PieceSender, Response, ResponseBody};
-use http::{Method, StatusCode};
+use crate::protocol::{BodyStream, Interim, PieceSender, Request, Response, ResponseBody};
+use http::{HeaderMap, Method, StatusCode};
 use pyo3::exceptions::PyBrokenPipeError;
 use pyo3::prelude::*;
 use std::sync::{Mutex, PoisonError};
@@ -22,6 +22,8 @@ pub(super) struct Way {
     /// Bytes held for a slow client before the app has to wait.
     buffer: usize,
     is_head: bool,
+    /// Where early hints go; `None` for a client that does not understand them.
+    interim: Option<Interim>,
 }
 
 /// A response that has begun: its head is on its way, and content follows.
@@ -55,8 +57,16 @@ pub(super) enum Sent {
 }
 
 impl Way {
-    pub(super) fn new(call: &Answering, buffer: usize, method: &Method) -> Self {
-        Self { call: call.clone(), buffer, is_head: method == Method::HEAD }
+    pub(super) fn new(call: &Answering, buffer: usize, request: &mut Request) -> Self {
+        let (is_head, interim) = (request.head.method == Method::HEAD, request.interim.take());
+        Self { call: call.clone(), buffer, is_head, interim }
+    }
+
+    /// Sends a 103 response, to a client that understands it.
+    pub(super) fn hint(&self, fields: HeaderMap) {
+        if let Some(interim) = &self.interim {
+            self.call.hint(interim, fields);
+        }
     }
 
     /// Sends the head on its way.

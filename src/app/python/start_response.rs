@@ -102,6 +102,27 @@ impl StartResponse {
         }
     }
 
+    /// Fields of a 103 response, as Gunicorn has it: sent at once to clients that understand it, and nothing once the response has
+    /// begun. They are pairs of str, or of bytes.
+    fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut fields = HeaderMap::new();
+        for header in headers.try_iter()? {
+            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = header?.extract()?;
+            let value = HeaderValue::from_bytes(&bytes_of(&value)?);
+            let value =
+                value.map_err(|_| PyValueError::new_err("a field value holds a control character"))?;
+            let no_name = |_| PyValueError::new_err(format!("{name} is no field name"));
+            let name = HeaderName::from_bytes(&bytes_of(&name)?).map_err(no_name)?;
+            let appended = fields.try_append(name, value);
+            appended.map_err(|_| PyValueError::new_err("there are too many fields"))?;
+        }
+        let said = self.lock();
+        if let Some(way) = said.way.as_ref().filter(|_| !said.is_final) {
+            way.hint(fields);
+        }
+        Ok(())
+    }
+
     /// Content in the old, imperative way. It is on its way when this returns (PEP 3333).
     fn write(&self, data: &Bound<'_, PyBytes>) -> PyResult<()> {
         let piece = data.as_bytes();
@@ -173,6 +194,15 @@ fn parse_reason(reason: &str) -> PyResult<Reason> {
         let problem = "holds a control character or one beyond latin-1";
         PyValueError::new_err(format!("the reason phrase {reason:?} {problem}"))
     })
+}
+
+/// The bytes of a name or a value that may be either.
+fn bytes_of(text: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if let Ok(bytes) = text.cast::<PyBytes>() {
+        return Ok(bytes.as_bytes().to_vec());
+    }
+    let text = text.cast::<PyString>()?.to_str()?;
+    latin_1(text).ok_or_else(|| PyValueError::new_err(format!("{text:?} holds a character beyond latin-1")))
 }
 
 /// The bytes that a native string stands for (PEP 3333).

@@ -52,9 +52,9 @@ impl App for Wsgi {
 }
 
 impl BlockingApp for Callable {
-    fn call(&self, request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>> {
+    fn call(&self, mut request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>> {
         Python::attach(|py| {
-            let way = Way::new(answering, self.response_buffer, &request.head.method);
+            let way = Way::new(answering, self.response_buffer, &mut request);
             let outcome = self.kits.take(py, way).and_then(|kit| {
                 let outcome = self.enter(py, &kit, request, answering);
                 self.kits.give_back(py, kit);
@@ -82,6 +82,7 @@ impl Callable {
         let length = content.len();
         kit.input(py).get().fill(content);
         let environ = self.environs.make(kit.input(py), length, &request)?;
+        environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), kit.early_hints(py))?;
         // The app may take its time, and has no use for it.
         drop(request);
         let inside = Inside::enter(py, answering);

@@ -6,21 +6,7 @@ import threading
 import time
 
 import gates
-
-PLAIN = [("Content-Type", "text/plain")]
-
-
-class Pieces:
-    """An iterable that says when it is closed."""
-
-    def __init__(self, pieces):
-        self.pieces = iter(pieces)
-
-    def __iter__(self):
-        return self.pieces
-
-    def close(self):
-        gates.say("closed")
+from responses import PLAIN, Pieces, plain, worker
 
 
 class ClosedList(list):
@@ -35,16 +21,6 @@ class OddList(list):
 
     def __iter__(self):
         return iter([b"made ", b"anew"])
-
-
-def plain(environ, start_response):
-    start_response("200 OK", PLAIN)
-    return [b"plain"]
-
-
-def worker(environ, start_response):
-    start_response("200 OK", PLAIN)
-    return [str(os.getpid()).encode()]
 
 
 def closed_list(environ, start_response):
@@ -201,6 +177,30 @@ def errors(environ, start_response):
     stream.write("first of several\n  second\n")
     stream.flush()
     return plain(environ, start_response)
+
+
+LINK = ("Link", "</style.css>; rel=preload; as=style")
+
+
+def hints(environ, start_response):
+    """Hints, and an answer that waits until the test has seen them."""
+    environ["wsgi.early_hints"]([LINK, (b"X-Bytes", b"\xe4")])
+    environ["wsgi.early_hints"](iter([("Link", "</more.js>")]))
+    gates.wait()
+    start_response("200 OK", PLAIN)
+    return [b"answer"]
+
+
+def hints_wrong(environ, start_response):
+    environ["wsgi.early_hints"]([("Link", "a\r\nSet-Cookie: forged=1")])
+    return plain(environ, start_response)
+
+
+def hints_late(environ, start_response):
+    write = start_response("200 OK", PLAIN)
+    write(b"begun ")
+    environ["wsgi.early_hints"]([LINK])
+    return [b"and ended"]
 
 
 def fields(environ, start_response):
