@@ -76,11 +76,14 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
         socket: None,
         flight: Flight::unnoted(),
     };
-    let admitted = match pipeline.admit(&mut head, &mut context, Attempt::Last) {
-        Ok(admitted) => admitted,
-        Err(Halt::Answer(response)) => return Ok(response.status()),
-        // Not reached: nobody waits at the last attempt.
-        Err(Halt::Wait(_)) => return Err("had to wait".into()),
+    let mut attempt = Attempt::First;
+    let admitted = loop {
+        match pipeline.admit(&mut head, &mut context, attempt) {
+            Ok(admitted) => break admitted,
+            Err(Halt::Answer(response)) => return Ok(response.status()),
+            Err(Halt::Wait(what)) => what.await,
+        }
+        attempt = Attempt::Last;
     };
     let request = Request { head, content: Content::Empty, context, upgrade: None, interim: None };
     match pipeline.respond(admitted.route, request, Patience::Wait).await {
