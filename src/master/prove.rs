@@ -204,16 +204,18 @@ impl Trial {
             }
         }
         let deadline = Instant::now() + self.drain + LEAVING;
-        while !self.workers.is_empty() && Instant::now() < deadline {
-            if self.performer.wait(Some(deadline), &mut self.events).is_err() {
-                return;
-            }
+        loop {
+            // Those first that came with the failure: one of them may be the last that there will be.
             for event in self.events.drain(..) {
                 if let Event::Exited { pid, .. } = event {
                     self.workers.remove(&pid);
                 } else if let Event::Asked { command: Command::Stop(Pace::Quick), .. } = event {
                     return;
                 }
+            }
+            let is_over = self.workers.is_empty() || Instant::now() >= deadline;
+            if is_over || self.performer.wait(Some(deadline), &mut self.events).is_err() {
+                return;
             }
         }
     }
