@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from support.client import ask
-from support.server import DEADLINE, MARK, Log, Server, clean_environment
+from support.server import DEADLINE, Server, clean_environment
 
 APP = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [__name__.encode()]\n"
 
@@ -61,17 +61,8 @@ class Managed(Server):
     """`manage.py runferricorn` in place of `ferricorn serve`."""
 
     def __init__(self, site, directory, *arguments):
-        self.mark, self.transport, self.port = "managed", "tcp", None
-        self.process = subprocess.Popen(
-            [sys.executable, os.path.join(site, "manage.py"), "runferricorn", *arguments],
-            cwd=directory,
-            env=clean_environment(**{MARK: self.mark}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self.log = Log(self.process.stdout)
+        command = [sys.executable, os.path.join(site, "manage.py"), "runferricorn", *arguments]
+        self.start(command, directory, clean_environment())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from support.client import ask
 from support.pages import ROOT
-from support.server import DEADLINE, MARK, Log, Server, clean_environment
+from support.server import DEADLINE, Server, clean_environment
 
 APP = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'from the wheel']\n"
 
@@ -46,17 +46,7 @@ class Installed(Server):
     """The server of that environment."""
 
     def __init__(self, command, directory, environment):
-        self.mark, self.transport, self.port = "wheel", "tcp", None
-        self.process = subprocess.Popen(
-            [*command, "serve", "site_app:app", "-w", "2", "--bind", "127.0.0.1:0"],
-            cwd=directory,
-            env={**environment, MARK: self.mark},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self.log = Log(self.process.stdout)
+        self.start([*command, "serve", "site_app:app", "-w", "2", "--bind", "127.0.0.1:0"], directory, environment)
 
 
 @pytest.mark.parametrize("command", [["bin/ferricorn"], ["bin/python", "-m", "ferricorn"]], ids=" ".join)

@@ -96,19 +96,22 @@ class Server:
     """
 
     def __init__(self, arguments, directory, transport="tcp", environment=None, listener=None):
-        self.mark = uuid.uuid4().hex
         self.path = Path(directory) / "http.sock"
-        self.transport = transport
-        self.listener = listener
         command = [FERRICORN, "serve", *arguments]
         if listener is None:
             command += ["--bind", "127.0.0.1:0" if transport == "tcp" else f"unix:{self.path}"]
         else:
             command = ["bash", "-c", WITH_SOCKET.format(number=listener.fileno()), "bash", *command]
+        self.start(command, directory, clean_environment(**(environment or {})), transport, listener)
+
+    def start(self, command, directory, environment, transport="tcp", listener=None):
+        """Runs a command that comes to be a server."""
+        self.mark = uuid.uuid4().hex
+        self.transport, self.listener, self.port = transport, listener, None
         self.process = subprocess.Popen(
             command,
             cwd=directory,
-            env=clean_environment(**{MARK: self.mark}, **(environment or {})),
+            env={**environment, MARK: self.mark},
             pass_fds=[] if listener is None else [listener.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -116,7 +119,6 @@ class Server:
             start_new_session=True,
         )
         self.log = Log(self.process.stdout)
-        self.port = None
 
     def ready(self):
         """Waits until the first generation serves; itself."""
