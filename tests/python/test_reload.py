@@ -57,6 +57,8 @@ def test_a_reload_without_free_descriptors_loses_no_kept_connection(serve, tmp_p
     server.log.wait_for("cannot accept connections; they wait in the queue", since)
     for other in others:
         other.close()
+    # Until then it answers those that it has not handed over yet.
+    server.log.wait_for("worker left", since)
     assert {client.ask("GET", "/").content for client in kept} == {b"new"}
     assert [client.sock for client in kept] == connections
     assert "could not be understood" not in server.log.text()
