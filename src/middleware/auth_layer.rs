@@ -46,7 +46,9 @@ use tower_service::Service;
 ///     require = "local"
 ///     "#,
 /// )?;
-/// let name = |Extension(identity): Extension<Arc<Identity>>| async move { identity.subject.clone() };
+/// let name = |Extension(identity): Extension<Arc<Identity>>| async move {
+///     identity.subject.clone().unwrap_or_default()
+/// };
 /// let app: Router = Router::new().route("/", get(name)).layer(layer);
 /// # let _ = app;
 /// # Ok(())
