@@ -69,6 +69,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):  # noqa: N802
         provider = self.provider
+        # Before it is answered: what follows from the answer is asked for on another thread.
+        with provider.changed:
+            provider.asked.append(self.path)
+            provider.changed.notify_all()
         if provider.fails:
             status, content = 500, {}
         elif self.path == "/.well-known/openid-configuration":
@@ -81,9 +85,6 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(text)
-        with provider.changed:
-            provider.asked.append(self.path)
-            provider.changed.notify_all()
 
     def log_message(self, *_):
         """Says nothing."""
