@@ -8,6 +8,7 @@
 
 mod algorithm;
 mod cache;
+pub mod cors;
 mod provider;
 mod reason;
 mod standing;

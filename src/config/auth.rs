@@ -94,7 +94,7 @@ pub enum StreamExpiry {
 /// `[auth.cors]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cors {
-    /// Origins whose pages may read refusals; "*" = all, without credentials. Default: none.
+    /// Origins whose pages may read refusals and obtain tokens; "*" = all, without credentials. Default: none.
     pub allowed_origins: Vec<String>,
 }
 

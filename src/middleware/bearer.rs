@@ -10,12 +10,12 @@ use super::policy::{Policy, Requirement, Rule};
 use super::stream_end::End;
 use crate::auth::{
     AuthConfigError, Bearer, Family, Fingerprint, LookUp, Provider, Reason, Refusal, RefusalKind, Standing,
-    Standings, Verified, jwt, system_time, unix_seconds, verify,
+    Standings, Verified, cors, jwt, system_time, unix_seconds, verify,
 };
 use crate::config::Auth;
 use crate::contract::key_table::KeyTable;
 use crate::protocol::{Attempt, Halt, Identity, Response, StreamEnd, Target};
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, ORIGIN};
+use http::header::{HeaderMap, HeaderName};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -372,11 +372,9 @@ impl Authenticator {
     }
 }
 
-/// A browser sends no credential in it (Fetch 3.2.2); the app must be able to answer.
+/// The app must be able to answer it.
 fn is_preflight(asked: &Asked<'_>) -> bool {
-    *asked.method == http::Method::OPTIONS
-        && asked.fields.contains_key(ORIGIN)
-        && asked.fields.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    *asked.method == http::Method::OPTIONS && cors::is_preflight(asked.fields)
 }
 
 #[cfg(test)]

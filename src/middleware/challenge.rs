@@ -1,6 +1,6 @@
 //! Refusals in the words that clients know: RFC 6750 3, and the bodies of simplejwt or RFC 9457.
 
-use super::cors::Cors;
+use crate::auth::cors::Cors;
 use crate::auth::{AuthConfigError, Reason, RefusalKind};
 use crate::config::{Auth, Preset};
 use crate::protocol::{Response, text_response};
@@ -61,7 +61,7 @@ impl Challenge {
             }
             None => {}
         }
-        self.cors.permit(request, fields);
+        self.cors.permit(request).add_to(fields);
         response.extensions_mut().insert(reason);
         Box::new(response)
     }

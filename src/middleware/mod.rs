@@ -16,8 +16,6 @@ mod bearer_settings;
 #[cfg(feature = "jwt")]
 mod challenge;
 #[cfg(feature = "jwt")]
-mod cors;
-#[cfg(feature = "jwt")]
 mod extract;
 pub mod health;
 #[cfg(feature = "jwt")]

@@ -34,7 +34,7 @@ pub(super) fn begin(config: &Config, slot: Slot) -> Result<Option<Issuing>, Boot
     let apps = auth.issue_mounts().into_iter().map(|prefix| {
         let place = Place { hosts: Vec::new(), prefix: prefix.into() };
         let app: Arc<dyn App> = if prefix == JWKS_PATH {
-            Arc::new(PublicKeys::new(Arc::clone(&issuer)))
+            Arc::new(PublicKeys::new(auth, Arc::clone(&issuer)))
         } else {
             Arc::new(Tokens::new(auth, Arc::clone(&issuer)))
         };

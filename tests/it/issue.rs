@@ -192,6 +192,43 @@ fn sessions_are_listed_and_ended_by_their_user() {
 }
 
 #[test]
+fn pages_of_allowed_origins_read_every_answer_and_others_none() {
+    let server =
+        start(1, &ISSUE.replace("[auth]", "[auth]\ncors.allowed_origins = [\"https://app.example\"]"));
+    let ask = |origin: &str, request: &str, content: &str| {
+        let length = content.len();
+        let fields = format!("Host: a\r\nOrigin: {origin}\r\nConnection: close\r\nContent-Length: {length}");
+        server.ask(&format!("{request}\r\nContent-Type: application/json\r\n{fields}\r\n\r\n{content}"))
+    };
+    let credentials = r#"{"username":"demo","password":"correct horse"}"#;
+    let (ours, other) = ("https://app.example", "https://evil.example");
+    for (request, content, status) in [
+        ("POST /api/token/ HTTP/1.1", credentials, 200),
+        ("POST /api/token/ HTTP/1.1", "{", 400),
+        ("POST /api/token/refresh/ HTTP/1.1", r#"{"refresh":"x"}"#, 401),
+        ("GET /api/token/ HTTP/1.1", "", 405),
+        ("GET /api/token/none HTTP/1.1", "", 404),
+        ("GET /api/token/sessions/ HTTP/1.1", "", 401),
+    ] {
+        for (origin, readable) in [(ours, Some(ours)), (other, None)] {
+            let answer = ask(origin, request, content);
+            let allowed = answer.field("access-control-allow-origin");
+            assert_eq!((answer.status, allowed), (status, readable), "{request} {origin}");
+            assert_eq!(answer.field("vary"), Some("Origin"), "{request} {origin}");
+        }
+    }
+    let wanted = "OPTIONS /api/token/sessions/ HTTP/1.1\r\nAccess-Control-Request-Method: DELETE\r\n\
+                  Access-Control-Request-Headers: authorization";
+    let preflight = ask(ours, wanted, "");
+    assert_eq!(
+        (preflight.status, preflight.field("access-control-allow-methods")),
+        (204, Some("GET, DELETE"))
+    );
+    assert_eq!(preflight.field("access-control-allow-headers"), Some("authorization"));
+    assert_eq!(ask(other, wanted, "").field("access-control-allow-methods"), None);
+}
+
+#[test]
 fn without_its_store_nobody_logs_in_and_access_closes_in_time() {
     let closing = ISSUE.replace("[[auth.provider]]", "stale_max = \"1s\"\n[[auth.provider]]");
     let server = start(1, &closing);

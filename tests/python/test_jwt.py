@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import subprocess
 import time
 
 import jwt
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from support.client import Client, ask
+from support.server import FERRICORN
 from test_ctl import ctl
 from test_django import browser  # noqa: F401
 
@@ -227,6 +229,59 @@ require = "none"
         assert seen == [401, challenge, 200, "ann"]
     else:
         assert seen[0] == "error", "without these fields a page learns nothing, and cannot refresh"
+
+
+ISSUING = """
+const [site, done] = arguments;
+const post = (path, content) => fetch(site + "/api/token/" + path, {
+    method: "POST", headers: {"content-type": "application/json", "x-trace": "1"}, body: JSON.stringify(content),
+    credentials: "include",
+});
+(async () => {
+    const seen = [];
+    const wrong = await post("", {username: "ann", password: "wrong"});
+    seen.push(wrong.status, wrong.headers.get("www-authenticate"));
+    const first = await (await post("", {username: "ann", password: "correct horse"})).json();
+    const next = await (await post("refresh/", {refresh: first.refresh})).json();
+    const headers = {authorization: "Bearer " + next.access};
+    const ended = await fetch(site + "/api/token/sessions/", {method: "DELETE", headers});
+    seen.push((await ended.json()).ended, (await post("refresh/", {refresh: next.refresh})).status);
+    return seen;
+})().then(done, error => done(["error", String(error)]));
+"""
+
+
+def test_page_of_another_origin_logs_in_refreshes_and_logs_out(serve, tmp_path, browser):  # noqa: F811
+    (tmp_path / "page_app.py").write_text(PAGE)
+    (tmp_path / "secret").write_text(SECRET)
+    pages = serve("page_app", environment={"TOKEN_SECRET": SECRET}).ready()
+    (tmp_path / "ferricorn.toml").write_text(f"""
+[[app]]
+target = "native:echo"
+[auth]
+cors.allowed_origins = ["http://127.0.0.1:{pages.port}"]
+[auth.issue]
+enabled = true
+rotate = true
+[auth.store]
+url = "sqlite:///{tmp_path}/auth.db"
+[[auth.provider]]
+name = "local"
+[[auth.provider.key]]
+alg = "HS256"
+use = "sign+verify"
+secret_file = "secret"
+[[auth.route]]
+prefix = "/"
+require = "local"
+""")
+    command = [FERRICORN, "user", "add", "ann"]
+    subprocess.run(command, cwd=tmp_path, input="correct horse\n", text=True, check=True, timeout=60)
+    site = serve("-c", "ferricorn.toml").ready()
+    browser.set_script_timeout(30)
+    browser.get(f"http://127.0.0.1:{pages.port}/page")
+    seen = browser.execute_async_script(ISSUING, f"http://127.0.0.1:{site.port}")
+    assert seen == [401, 'Bearer realm="api"', 1, 401]
 
 
 EVENTS = """

@@ -8,7 +8,7 @@ use crate::config::{Auth, Preset};
 use crate::protocol::{Response, ResponseBody};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -172,6 +172,14 @@ pub(super) fn public_keys(text: &str) -> Response {
     let fields = response.headers_mut();
     fields.remove(PRAGMA);
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
+/// 204: the request that a page has asked for may be sent.
+pub(super) fn preflight(fields: HeaderMap) -> Response {
+    let mut response = Response::new(ResponseBody::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = fields;
     response
 }
 

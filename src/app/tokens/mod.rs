@@ -11,6 +11,7 @@ mod input;
 mod tests;
 
 use super::{App, AppError, BoxFuture, CallLimits};
+use crate::auth::cors::Cors;
 use crate::auth::issue::{Issuer, Refusal};
 use crate::auth::store::SessionId;
 use crate::config::{Auth, Preset, UserKind};
@@ -28,6 +29,7 @@ use std::sync::Arc;
 pub struct Tokens {
     issuer: Arc<Issuer>,
     answers: Answers,
+    cors: Cors,
     /// What the name is called that users log in by.
     username: String,
     trim: Trim,
@@ -37,6 +39,7 @@ pub struct Tokens {
 #[derive(Debug)]
 pub struct PublicKeys {
     issuer: Arc<Issuer>,
+    cors: Cors,
 }
 
 /// What is asked for.
@@ -61,10 +64,23 @@ impl Tokens {
             Preset::SimpleJwt => Trim::Blanks,
             Preset::Strict => Trim::Nothing,
         };
-        Self { issuer, answers: Answers::new(auth), username, trim }
+        Self { issuer, answers: Answers::new(auth), cors: Cors::new(&auth.cors), username, trim }
     }
 
+    /// An answer that the page that asks may read, if it is of an allowed origin.
     async fn answer(&self, request: Request) -> Response {
+        let permit = self.cors.permit(&request.head.fields);
+        if let Some(endpoint) = Endpoint::of(&request).filter(|_| request.head.method == Method::OPTIONS)
+            && let Some(fields) = permit.preflight(&request.head.fields, endpoint.methods())
+        {
+            return answer::preflight(fields);
+        }
+        let mut response = self.judge(request).await;
+        permit.add_to(response.headers_mut());
+        response
+    }
+
+    async fn judge(&self, request: Request) -> Response {
         let Some(endpoint) = Endpoint::of(&request) else { return self.answers.not_found() };
         let methods = endpoint.methods();
         let method = &request.head.method;
@@ -197,19 +213,20 @@ impl App for Tokens {
 
 impl PublicKeys {
     /// The keys of this issuer.
-    pub fn new(issuer: Arc<Issuer>) -> Self {
-        Self { issuer }
+    pub fn new(auth: &Auth, issuer: Arc<Issuer>) -> Self {
+        Self { issuer, cors: Cors::new(&auth.cors) }
     }
 }
 
 impl App for PublicKeys {
     fn call(&self, request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         let method = &request.head.method;
-        let response = if *method == Method::GET || *method == Method::HEAD {
+        let mut response = if *method == Method::GET || *method == Method::HEAD {
             answer::public_keys(&json!({ "keys": self.issuer.public_jwks() }).to_string())
         } else {
             answer::only_read()
         };
+        self.cors.permit(&request.head.fields).add_to(response.headers_mut());
         Box::pin(std::future::ready(Ok(response)))
     }
 

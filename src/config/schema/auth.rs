@@ -52,7 +52,8 @@ keys! {
         "How arrays are written into these fields: \"comma\" (joined, a comma within an item percent-encoded) or \"json\".";
     "forward.max_bytes".forward.max_bytes, Reload, "Longest value of such a field; a longer one is left out.";
     "cors.allowed_origins".cors.allowed_origins, Reload,
-        "Origins whose pages may read refusals, such as \"https://app.example\"; \"*\": all, without credentials.";
+        "Origins whose pages may read refusals and use the endpoints of [auth.issue], such as \"https://app.example\"; \
+         \"*\": all, without credentials.";
     "issue.enabled".issue.enabled, Reload, "Whether the server issues tokens itself, to the users of auth.users.";
     "issue.prefix".issue.prefix, Reload,
         "Where it does: the prefix itself takes a name and a password, below it are refresh/, verify/, blacklist/, logout/ and sessions/. \
