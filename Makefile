@@ -12,7 +12,7 @@ BIN        := $(VENV)/bin
 EXAMPLE    := examples/django
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
 CARGO      ?= cargo
-TEST_APT   := chromium chromium-driver systemd iproute2 nginx-light openssl curl
+TEST_APT   := chromium chromium-driver systemd iproute2 nginx-light openssl curl redis-server postgresql
 
 # One target directory, wherever the environment points: the paths below rely on it.
 export CARGO_TARGET_DIR := $(CURDIR)/target
@@ -77,7 +77,7 @@ check: Cargo.lock $(VENV)/.stamp-venv
 	$(CARGO) clippy --locked --all-targets --features hyper -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features wheel -- -D warnings
 	@# Each feature by itself, as programs that embed the server choose them.
-	for features in '' admin cli jwt issue hyper; do \
+	for features in '' admin cli jwt issue redis hyper; do \
 	  $(CARGO) clippy --locked --no-default-features --features "$$features" -- -D warnings || exit 1; \
 	done
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
@@ -94,7 +94,8 @@ test: Cargo.lock test-tools $(VENV)/.stamp-wheel
 test-tools: $(VENV)/.stamp-tests
 	@echo 'tests use, besides cargo: pip packages $(shell grep -o '^[a-z]*' tests/python/requirements.txt | tr '\n' ' ')(into .venv); on Debian, as root, apt packages $(TEST_APT)'
 	@if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ] \
-	    && ! { command -v chromium && command -v chromedriver && command -v systemd-analyze && command -v ip && command -v nginx && command -v openssl && command -v curl; } >/dev/null; then \
+	    && ! { command -v chromium && command -v chromedriver && command -v systemd-analyze && command -v ip && command -v nginx && command -v openssl && command -v curl \
+      && command -v redis-server && ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null; then \
 	  export DEBIAN_FRONTEND=noninteractive; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_APT); \
 	fi

@@ -124,8 +124,12 @@ fn hashing(auth: &Auth, findings: &mut Findings<'_>) {
 }
 
 fn databases(auth: &Auth, findings: &mut Findings<'_>) {
-    if let Some(DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_)) = auth.store.url {
-        findings.add("auth.store.url", "only sqlite:/// is known here");
+    if let Some(DatabaseUrl::Postgres(_)) = auth.store.url {
+        findings.add("auth.store.url", "only sqlite:/// and redis:// are known here");
+    }
+    if let (Some(DatabaseUrl::Redis(_)), false) = (&auth.store.url, cfg!(feature = "redis")) {
+        let message = "this program was built without the feature \"redis\"; build it with that feature";
+        findings.add("auth.store.url", message);
     }
     let users = &auth.users;
     match (users.kind, &users.url) {

@@ -125,7 +125,7 @@ pub enum UserKind {
 pub enum DatabaseUrl {
     /// `sqlite:///FILE`, `sqlite:////ABSOLUTE/FILE`
     Sqlite(PathBuf),
-    /// `redis://`, `rediss://`
+    /// `redis://`, `rediss://` (by TLS), `redis+unix://` and `unix://` (a socket), the same with `valkey`
     Redis(String),
     /// `postgres://`, `postgresql://`
     Postgres(String),
@@ -255,7 +255,9 @@ impl DatabaseUrl {
     pub fn parse(text: &str) -> Result<Self, String> {
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
         match (scheme, text.strip_prefix("sqlite://")) {
-            ("redis" | "rediss", _) => Ok(Self::Redis(text.into())),
+            ("redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" | "unix", _) => {
+                Ok(Self::Redis(text.into()))
+            }
             ("postgres" | "postgresql", _) => Ok(Self::Postgres(text.into())),
             ("sqlite", Some(rest)) => match rest.strip_prefix('/') {
                 Some("") | None => {

@@ -30,6 +30,9 @@ pub(super) fn begin(config: &Config, slot: Slot) -> Result<Option<Issuing>, Boot
         && let Ok(place) = StorePlace::of(auth, &directory)
     {
         tracing::info!(store = %place, prefix = auth.issue.prefix, "issuing tokens");
+        for concern in place.concerns() {
+            tracing::warn!(store = %place, "the store of sessions may lose them: {concern}");
+        }
     }
     let apps = auth.issue_mounts().into_iter().map(|prefix| {
         let place = Place { hosts: Vec::new(), prefix: prefix.into() };

@@ -34,5 +34,7 @@ mod requests;
 mod scale;
 mod slow;
 mod sockets;
+#[cfg(feature = "issue")]
+mod stores;
 mod tokens;
 mod upgrade;

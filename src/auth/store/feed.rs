@@ -13,6 +13,9 @@ pub const INTERVAL: Duration = Duration::from_millis(500);
 /// Between two sweeps of what has expired.
 const SWEEPS: Duration = Duration::from_secs(60);
 
+/// A token that is taken with leeway is still known to have been used: more than `leeway` may be.
+const LEEWAY: i64 = 600;
+
 /// Asks for events and adds them.
 #[derive(Debug)]
 struct Feed {
@@ -86,7 +89,7 @@ impl Feed {
         if Instant::now() >= self.next_sweep {
             self.next_sweep = Instant::now() + SWEEPS;
             // What is not swept now is swept later.
-            if let Err(error) = open.sweep(now) {
+            if let Err(error) = open.sweep(now - LEEWAY) {
                 tracing::debug!("the store of sessions cannot be swept: {error}");
             }
         }

@@ -10,10 +10,18 @@ pub mod feed;
 mod ids;
 pub mod location;
 pub mod pool;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod sqlite;
+#[cfg(feature = "redis")]
+mod tls;
 
 #[cfg(test)]
 mod contract_tests;
+#[cfg(test)]
+#[path = "../../../tests/it/support/databases.rs"]
+#[expect(dead_code, reason = "the tests of the whole program need more of it")]
+mod databases;
 
 pub use ids::{SessionId, TokenHash, TokenId};
 pub(crate) use ids::{sha256, short_hash};
@@ -199,6 +207,11 @@ pub enum StoreError {
 
 /// One connection to a store. A trait, since each engine keeps the same contract (`contract_tests`) in its own way.
 pub trait Backend: Send {
+    /// What of the store's own settings endangers what is kept in it, for the log.
+    fn concerns(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Keeps a session that begins with this refresh token.
     ///
     /// # Errors
@@ -324,10 +337,22 @@ impl StorePlace {
     pub fn open(&self) -> Result<Box<dyn Backend>, StoreError> {
         match &self.0 {
             DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::Sqlite::open(path)?)),
-            DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_) => {
-                Err(StoreError::Unusable(format!("{self} is no store that this program can use")))
-            }
+            #[cfg(feature = "redis")]
+            DatabaseUrl::Redis(url) => Ok(Box::new(redis::Redis::open(url)?)),
+            #[cfg(not(feature = "redis"))]
+            DatabaseUrl::Redis(_) => Err(self.is_built_without("redis")),
+            DatabaseUrl::Postgres(_) => Err(self.is_built_without("postgres")),
         }
+    }
+
+    fn is_built_without(&self, feature: &str) -> StoreError {
+        let text = format!("this program was built without the feature \"{feature}\", which {self} needs");
+        StoreError::Unusable(text)
+    }
+
+    /// What [`Backend::concerns`] says; nothing when the store is away.
+    pub fn concerns(&self) -> Vec<String> {
+        self.open().map(|mut store| store.concerns()).unwrap_or_default()
     }
 
     /// Threads that use it at once, each by a connection of its own.

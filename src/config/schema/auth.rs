@@ -84,8 +84,8 @@ keys! {
     "issue.limit.per_ip".issue.limit.per_ip, Reload,
         "Failed logins from one address (of IPv6, one network of 64 bits), likewise.";
     "store.url".store.url, Reload,
-        "Where sessions are kept: \"sqlite:////absolute/file\" (several servers need one that they share). Empty: the file auth.db \
-         in systemd's StateDirectory, else in a directory of this server's own below XDG_STATE_HOME or ~/.local/state. A password is not shown.";
+        "Where sessions are kept: \"sqlite:////absolute/file\", or for several machines \"redis://user:password@host:6379/0\" (rediss: by TLS; \
+         redis+unix:///socket). Empty: the file auth.db in systemd's StateDirectory, else in a directory of this server's own below XDG_STATE_HOME or ~/.local/state. A password is not shown.";
     "store.on_error".store.on_error, Reload,
         "What becomes of requests with a token when nothing has been heard of the store for stale_max: \"closed\" (503), or \"open\" \
          (they pass by what was known last). Without it nobody logs in or refreshes in any case: 503.";

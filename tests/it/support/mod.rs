@@ -3,6 +3,8 @@
 pub(crate) mod case;
 pub(crate) mod client;
 pub(crate) mod control;
+#[cfg(feature = "issue")]
+pub(crate) mod databases;
 pub(crate) mod load;
 pub(crate) mod server;
 pub(crate) mod uploads;
