@@ -27,6 +27,8 @@ mod keyring;
 pub mod limits;
 pub mod overload;
 #[cfg(feature = "jwt")]
+mod path_readings;
+#[cfg(feature = "jwt")]
 mod policy;
 pub mod quarantine;
 pub mod refusals;

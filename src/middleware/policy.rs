@@ -7,12 +7,12 @@
 //! odd path to a public place.
 
 use super::extract::{Asked, Query};
+use super::path_readings::{has_dot_segment, is_plain, readings};
 use super::rights::Rights;
 use crate::auth::{AuthConfigError, Reason};
 use crate::config::{AuthRoute, HostPattern, Require};
 use crate::protocol::is_below;
 use http::Method;
-use std::borrow::Cow;
 
 /// All rules, in order.
 #[derive(Debug)]
@@ -104,13 +104,13 @@ impl Policy {
         if is_plain(&path) && !has_encoded_slash(asked.target.path()) {
             return Ok(found);
         }
-        let mut views = vec![collapse(&path), resolve(&path)];
-        let again: Cow<'_, [u8]> = percent_encoding::percent_decode(&path).into();
-        if again != path {
-            views.extend([collapse(&again), resolve(&again)]);
-        }
-        for view in views {
-            let rule = self.first_match(asked, &view);
+        let Some(readings) = readings(&path) else {
+            // Nobody writes such a path who does not want to be misread.
+            let asks = self.rules.iter().any(|rule| rule.requirement != Requirement::Nothing);
+            return if asks { Err(Reason::Path) } else { Ok(found) };
+        };
+        for reading in &readings {
+            let rule = self.first_match(asked, reading);
             let is_new = |rule: &&Rule| !found.iter().any(|other| std::ptr::eq(other, *rule));
             found.more.extend(rule.filter(is_new));
         }
@@ -205,46 +205,6 @@ fn is_ambiguous(raw: &[u8], path: &[u8]) -> bool {
 fn has_encoded_slash(raw: &[u8]) -> bool {
     memchr::memchr_iter(b'%', raw)
         .any(|at| matches!(raw.get(at + 1..at + 3), Some([b'2', b'f' | b'F'] | [b'5', b'c' | b'C'])))
-}
-
-fn has_dot_segment(path: &[u8]) -> bool {
-    path.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b".."))
-}
-
-/// Whether everybody reads this decoded path alike.
-fn is_plain(path: &[u8]) -> bool {
-    memchr::memchr2(b'%', b'\\', path).is_none()
-        && memchr::memmem::find(path, b"//").is_none()
-        && !has_dot_segment(path)
-}
-
-/// The path with `\` as `/` and each run of slashes as one.
-fn collapse(path: &[u8]) -> Vec<u8> {
-    let mut out: Vec<u8> = Vec::with_capacity(path.len());
-    for byte in path.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }) {
-        if byte != b'/' || out.last() != Some(&b'/') {
-            out.push(byte);
-        }
-    }
-    out
-}
-
-/// Likewise, with dot segments resolved (RFC 3986 5.2.4).
-fn resolve(path: &[u8]) -> Vec<u8> {
-    let collapsed = collapse(path);
-    let mut segments: Vec<&[u8]> = Vec::new();
-    for segment in collapsed.split(|byte| *byte == b'/') {
-        match segment {
-            b"" | b"." => {}
-            b".." => {
-                segments.pop();
-            }
-            other => segments.push(other),
-        }
-    }
-    let mut out = vec![b'/'];
-    out.extend(segments.join(&b'/'));
-    out
 }
 
 #[cfg(test)]

@@ -117,6 +117,32 @@ fn no_further_decoding_leads_around_a_rule() {
 }
 
 #[test]
+fn no_order_of_reading_leads_around_a_rule() {
+    let routes = [route("/admin", &[], closed()), route("/", &[], Require::None)];
+    for path in [
+        // For who collapses slashes before resolving, `..` undoes "admin".
+        "/x/../admin//..",
+        // For who takes `\` for a part of a name, `..` undoes both names.
+        "/a\\b/../admin",
+        "/a%5cb/../admin",
+    ] {
+        assert_eq!(is_open(&routes, "GET", path), None, "{path}");
+    }
+    // Resolved, then decoded.
+    assert_ne!(is_open(&routes, "GET", "/x%252fb/../%2561dmin"), Some(true));
+    // Encoded dots of what has been decoded once.
+    assert_ne!(is_open(&routes, "GET", "/x%252fb/%252e%252e/admin"), Some(true));
+    // More readings than are looked at.
+    let maze = concat!(
+        r"/bb\a%2f%2e%2e%5cc..%2f%2e//%2e%2e//\b%2f%5c..//\%2e%2ea\//..\//c..%2e%2e%2e%5c//%2fb\",
+        "%2f%2e%2e/a//b.%2fc%25/%2e%2e//../.b"
+    );
+    let maze = maze.replace('%', "%25");
+    assert_eq!(is_open(&routes, "GET", &maze), None);
+    assert_eq!(is_open(&routes[1..], "GET", &maze), Some(true));
+}
+
+#[test]
 fn rule_with_hosts_holds_for_them_alone() {
     let mut inside = route("/", &[], closed());
     inside.hosts = vec![HostPattern::Exact("a.example".into()), HostPattern::Below("b.example".into())];
