@@ -15,7 +15,7 @@ use super::h1::is_host;
 use super::{Client, Forwarded, Peer, RequestContext, RequestHead, Scheme};
 use crate::config::{ForwardedField, Server};
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whose word is taken for what, in this worker.
@@ -145,7 +145,8 @@ fn client(node: &[u8]) -> Option<Client> {
     let text = std::str::from_utf8(trim(node)).ok()?;
     let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     if let Some(address) = bracketed {
-        return address.parse().ok().map(|address| Client { address: IpAddr::V6(address), port: None });
+        let address: Ipv6Addr = address.parse().ok()?;
+        return Some(Client { address: address.to_canonical(), port: None });
     }
     let (address, port) = match text.parse::<IpAddr>() {
         Ok(address) => (address, None),

@@ -117,6 +117,8 @@ fn the_client_is_the_nearest_address_that_is_no_proxy_of_ours() {
         ("[2001:db8::1]", "2001:db8::1"),
         ("[2001:db8::1]:4711", "2001:db8::1 4711"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("[::ffff:192.0.2.7]", "192.0.2.7"),
+        ("192.0.2.7, [::ffff:10.1.1.1]", "192.0.2.7"),
         ("192.0.2.7, ,", "192.0.2.7"),
         // What cannot be read is not passed over: who stands behind it is not known.
         ("6.6.6.6, unknown", ""),

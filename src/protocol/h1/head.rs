@@ -42,6 +42,8 @@ pub(super) enum Expectation {
 #[derive(Debug, Default)]
 pub(super) struct HeadScanner {
     scanned: usize,
+    /// Whether an empty line before the request line has been passed over.
+    has_skipped: bool,
 }
 
 impl HeadScanner {
@@ -52,11 +54,12 @@ impl HeadScanner {
         limits: &Limits,
     ) -> Result<Option<usize>, Rejection> {
         // RFC 9112 2.2: a server should ignore at least one empty line before the request line.
-        if self.scanned == 0 && buffer.starts_with(b"\r\n") {
-            let _ = buffer.split_to(2);
-            if buffer.starts_with(b"\r\n") {
+        while self.scanned == 0 && buffer.starts_with(b"\r\n") {
+            if self.has_skipped {
                 return Err(Rejection::RequestLine);
             }
+            self.has_skipped = true;
+            let _ = buffer.split_to(2);
         }
         if self.scanned == 0 && buffer.as_ref() == b"\r" {
             return Ok(None);
@@ -83,7 +86,7 @@ impl HeadScanner {
                 if at + 2 > limit {
                     return Err(Rejection::HeadTooLarge);
                 }
-                self.scanned = 0;
+                *self = Self::default();
                 return Ok(Some(at + 2));
             }
             at += 2;
