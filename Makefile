@@ -12,6 +12,9 @@ BIN        := $(VENV)/bin
 EXAMPLE    := examples/django
 PIP        := $(BIN)/python -m pip --disable-pip-version-check
 CARGO      ?= cargo
+# Of `make fuzz`: time for each target, and which of them.
+SECONDS    ?= 60
+LAWS       ?= $(notdir $(wildcard tests/corpus/fuzz/*))
 TEST_APT   := chromium chromium-driver systemd iproute2 nginx-light openssl curl redis-server postgresql
 
 # One target directory, wherever the environment points: the paths below rely on it.
@@ -24,7 +27,7 @@ WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml $(shell find python -type f -not
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build check test test-tools bench stress clean
+.PHONY: help run build check test test-tools bench stress fuzz clean
 
 help:
 	@echo 'make run      set everything up and serve $(EXAMPLE) (PORT=$(PORT) WORKERS=$(WORKERS))'
@@ -33,6 +36,7 @@ help:
 	@echo 'make test     install what the tests need and run all of them'
 	@echo 'make bench    load on hello, axum, $(EXAMPLE) and static files, beside other servers'
 	@echo 'make stress   the fate of every request while the server is reloaded, killed, scaled, broken (STRESS=--help)'
+	@echo 'make fuzz     inputs made up for all that reads bytes from outside (SECONDS=$(SECONDS) each; LAWS="request_head …")'
 	@echo 'make clean    remove everything that the targets above made'
 	@echo
 	@echo 'PYTHON=python3.12 make … chooses the interpreter of a new .venv.'
@@ -120,5 +124,28 @@ bench: build $(VENV)/.stamp-tests
 stress: build test-tools
 	$(BIN)/python benches/stress $(STRESS)
 
+# cargo-fuzz would have a sanitizer, which needs a nightly compiler; debug assertions and checked arithmetic are on without.
+# What has been found is kept in target/, what is worth keeping for everybody in tests/corpus/fuzz. The targets for Python embed
+# an interpreter, and need its shared library.
+FUZZ := --sanitizer none --target-dir target/fuzz
+
+fuzz:
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install --quiet --locked cargo-fuzz
+	@library=$$($(PYTHON) -c 'import sysconfig; print(*map(sysconfig.get_config_var, ("LIBDIR", "INSTSONAME")), sep="/")'); \
+	features=python; laws='$(LAWS)'; \
+	if [ ! -e "$$library" ]; then \
+	  echo "there is no $$library (on Debian: apt install libpython3-dev): the targets for Python are left out" >&2; \
+	  features=default; laws=$$(printf '%s\n' $$laws | grep -v '^python_'); \
+	fi; \
+	export PYO3_PYTHON="$$($(PYTHON) -c 'import sys; print(sys.executable)')"; \
+	export LD_LIBRARY_PATH="$$(dirname "$$library")$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}"; \
+	$(CARGO) fuzz build $(FUZZ) --features "$$features" || exit 1; \
+	for law in $$laws; do \
+	  echo "== $$law"; \
+	  mkdir -p target/fuzz-inputs/$$law; \
+	  $(CARGO) fuzz run $(FUZZ) --features "$$features" $$law target/fuzz-inputs/$$law tests/corpus/fuzz/$$law -- \
+	    -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 || exit 1; \
+	done
+
 clean:
-	rm -rf target $(VENV) $(EXAMPLE)/collected $(EXAMPLE)/db.sqlite3 $(EXAMPLE)/secret
+	rm -rf target fuzz/artifacts fuzz/Cargo.lock $(VENV) $(EXAMPLE)/collected $(EXAMPLE)/db.sqlite3 $(EXAMPLE)/secret

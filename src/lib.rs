@@ -34,6 +34,7 @@
 //! - `cli`: subcommands. [`serve`]: where master and worker meet. [`server`]: the library's front door.
 //! - [`sys`]: the only unsafe code, and the only place that names libc, nix and socket2. One exception:
 //!   `app/python/ffi.rs` holds the unsafe calls into CPython.
+//! - `fuzzing`: laws about bytes from outside, for `fuzz/` and the tests; in no build of the server.
 //!
 //! # How a WSGI app is called
 //! On the thread that serves the connections: handing the call to another thread costs as much as a small app.
@@ -111,6 +112,9 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod contract;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod master;
 pub mod middleware;
 pub mod net;

@@ -18,6 +18,8 @@ pub mod issue;
 pub mod jwks;
 pub mod jwt;
 pub mod keys;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
 pub mod revocations;
 #[cfg(feature = "issue")]
 pub mod store;

@@ -39,3 +39,6 @@ pub mod stream_end;
 #[cfg(feature = "jwt")]
 mod tend;
 pub mod times;
+
+#[cfg(all(feature = "jwt", any(test, fuzzing)))]
+pub(crate) use policy::laws as policy_laws;

@@ -207,6 +207,10 @@ fn has_encoded_slash(raw: &[u8]) -> bool {
         .any(|at| matches!(raw.get(at + 1..at + 3), Some([b'2', b'f' | b'F'] | [b'5', b'c' | b'C'])))
 }
 
+#[cfg(any(test, fuzzing))]
+#[path = "policy_laws.rs"]
+pub(crate) mod laws;
+
 #[cfg(test)]
 #[path = "policy_tests.rs"]
 mod tests;

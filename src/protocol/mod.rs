@@ -9,6 +9,8 @@ mod piece_queue;
 pub mod rejection;
 mod request;
 mod target;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod target_laws;
 pub(crate) mod upgrade;
 #[cfg(feature = "websocket")]
 pub mod websocket;

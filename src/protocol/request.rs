@@ -256,13 +256,13 @@ pub fn cancelled_response() -> Response {
     text_response(StatusCode::SERVICE_UNAVAILABLE, "The request was cancelled by the operator.\n")
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Request {
     /// A GET request without fields, on a UNIX socket.
     pub(crate) fn get(target: &'static str) -> Self {
         let head = RequestHead {
             method: Method::GET,
-            target: Target::parse(Bytes::from_static(target.as_bytes())).expect("a target"),
+            target: Target::parse(Bytes::from_static(target.as_bytes())).unwrap_or_else(Target::root),
             version: Version::HTTP_11,
             fields: HeaderMap::new(),
             raw: Bytes::new(),

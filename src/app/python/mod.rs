@@ -13,6 +13,8 @@ mod identity;
 mod input;
 mod interrupt;
 mod kit;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
 mod load;
 mod log_stream;
 mod metrics;

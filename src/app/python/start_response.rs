@@ -146,7 +146,7 @@ impl StartResponse {
     }
 }
 
-fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyResult<Head> {
+pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyResult<Head> {
     let text = status.to_str()?;
     let (code, reason) = text.split_once(' ').unwrap_or((text, ""));
     let status = (code.len() == 3)

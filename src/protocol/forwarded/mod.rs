@@ -4,6 +4,8 @@
 //! takes them for true. Of a list, whose entries each proxy adds at the end, what the nearest proxy wrote counts;
 //! further entries count only as long as the ones behind them name proxies of ours.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
 mod standard;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,8 @@ mod ends;
 mod field_line;
 mod file;
 mod head;
+#[cfg(all(feature = "cli", any(test, fuzzing)))]
+pub(crate) mod laws;
 mod serve;
 mod session;
 mod write;

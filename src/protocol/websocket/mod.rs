@@ -8,6 +8,8 @@ mod connection;
 mod deflate;
 mod frame;
 mod handshake;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
 mod reader;
 
 pub use connection::{Ended, Outgoing, Port, serve};

@@ -10,6 +10,8 @@ mod course;
 mod event_loop;
 mod http;
 mod interface;
+#[cfg(any(test, fuzzing))]
+pub(super) mod laws;
 mod message;
 mod scope;
 mod send;
