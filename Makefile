@@ -53,6 +53,8 @@ $(VENV)/.stamp-wheel: $(VENV)/.stamp-venv $(WHEEL_SOURCES)
 	rm -rf target/wheels
 	$(BIN)/maturin build --release --locked --compatibility linux --interpreter $(BIN)/python --out target/wheels
 	$(PIP) install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
+	@# What it takes where it is there; the wheel itself is in place already.
+	$(PIP) install --quiet "$$(echo target/wheels/*.whl)[uvloop]"
 	@touch $@
 
 $(VENV)/.stamp-example: $(VENV)/.stamp-venv $(EXAMPLE)/requirements.txt

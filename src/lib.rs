@@ -49,7 +49,7 @@
 //!
 //! # How an ASGI app is called
 //! On that thread too. asyncio's own event loop turns there, with a selector of ours, which waits by driving the runtime
-//! (`app/python/asgi/core.rs`). A request begins as a real task inside of that wait, and takes its first step at once; an
+//! (`app/python/asgi/core.rs`); or uvloop's, in which we wait in libuv's place (`sys/libuv.rs`). A request begins as a real task inside of that wait, and takes its first step at once; an
 //! app that never waits is done before the loop turns. While the loop runs code, the same relief looks on.
 //!
 //! # What a Rust program does

@@ -223,8 +223,8 @@ const FLAGS: &[(&[&str], Answer)] = &[
     ),
     (&["--header-map"], AlwaysSo(Value::Only("drop"), "fields with `_` could pass for others")),
     (&["--http-parser"], AlwaysSo(Value::Only("auto"), "there is one parser")),
-    (&["--asgi-lifespan"], Refused("write python.lifespan")),
-    (&["--asgi-loop"], Refused("the event loop is asyncio's, on top of the server's own I/O")),
+    (&["--asgi-lifespan"], Taken("python.lifespan")),
+    (&["--asgi-loop"], Taken("python.loop")),
     (
         &["--asgi-disconnect-grace-period"],
         Refused("a request whose client leaves is told so at once, or cancelled"),

@@ -36,6 +36,12 @@ pub struct Flags {
     /// Kind of worker, for command lines written for Gunicorn: sync, gthread, asgi or uvicorn's
     #[cfg_attr(feature = "cli", arg(short = 'k', long, value_name = "CLASS"))]
     pub worker_class: Option<String>,
+    /// Event loop of ASGI apps: auto, asyncio or uvloop
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LOOP"))]
+    pub asgi_loop: Option<String>,
+    /// Whether ASGI apps are told of their beginning and end: auto, on or off
+    #[cfg_attr(feature = "cli", arg(long, value_name = "MODE"))]
+    pub asgi_lifespan: Option<String>,
     /// Time a request may spend in the app: seconds, or with a unit; 0 = no limit
     #[cfg_attr(feature = "cli", arg(short, long, value_name = "TIME"))]
     pub timeout: Option<String>,
@@ -122,6 +128,8 @@ impl Flags {
         let table = [
             ("--workers", "workers.count", self.workers.clone()),
             ("--threads", "workers.threads", self.threads.clone()),
+            ("--asgi-loop", "python.loop", self.asgi_loop.clone()),
+            ("--asgi-lifespan", "python.lifespan", self.asgi_lifespan.clone()),
             ("--timeout", "timeouts.request", self.timeout.as_deref().map(with_unit)),
             ("--graceful-timeout", "timeouts.graceful", self.graceful_timeout.as_deref().map(with_unit)),
             ("--keep-alive", "timeouts.keep_alive", self.keep_alive.as_deref().map(with_unit)),

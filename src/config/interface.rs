@@ -1,4 +1,4 @@
-//! What Python apps speak: `app.interface`, `python.lifespan`.
+//! What Python apps speak: `app.interface`, `python.lifespan`; and what ASGI apps live in: `python.loop`.
 
 /// What a Python app speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +31,29 @@ impl Lifespan {
             Self::Auto => "auto",
             Self::On => "on",
             Self::Off => "off",
+        }
+    }
+}
+
+/// Whose event loop ASGI apps live in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EventLoopKind {
+    /// uvloop's where that is installed, else asyncio's own.
+    #[default]
+    Auto,
+    /// asyncio's own.
+    Asyncio,
+    /// uvloop's.
+    Uvloop,
+}
+
+impl EventLoopKind {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Asyncio => "asyncio",
+            Self::Uvloop => "uvloop",
         }
     }
 }

@@ -50,7 +50,7 @@ pub use canary::{Canary, Ratio};
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
 pub use hooks::{HookTarget, Hooks};
-pub use interface::{Interface, Lifespan};
+pub use interface::{EventLoopKind, Interface, Lifespan};
 pub use issue::{
     AuthStore, AuthUsers, DatabaseUrl, Issue, IssueLimits, JWKS_PATH, OnStoreError, Rate, Reuse, UserKind,
 };

@@ -1,6 +1,6 @@
 //! `[python]`
 
-use super::{Hooks, Lifespan};
+use super::{EventLoopKind, Hooks, Lifespan};
 use std::path::PathBuf;
 
 /// `[python]`
@@ -16,6 +16,8 @@ pub struct Python {
     pub hooks: Hooks,
     /// Whether an ASGI app is told of its beginning and end. Default: if it listens.
     pub lifespan: Lifespan,
+    /// Whose event loop ASGI apps live in. Default: uvloop's where it is installed.
+    pub event_loop: EventLoopKind,
 }
 
 impl Default for Python {
@@ -26,6 +28,7 @@ impl Default for Python {
             gc_freeze: true,
             hooks: Hooks::default(),
             lifespan: Lifespan::default(),
+            event_loop: EventLoopKind::default(),
         }
     }
 }

@@ -4,8 +4,9 @@ use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::words::words;
 use super::{
-    ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, ForwardedField, Interface, KeyUse,
-    Lifespan, LogFormat, LogLevel, LogTarget, Mode, Preload, Preset, StaticRoot, StreamExpiry, WarmUpScheme,
+    ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, EventLoopKind, ForwardedField,
+    Interface, KeyUse, Lifespan, LogFormat, LogLevel, LogTarget, Mode, Preload, Preset, StaticRoot,
+    StreamExpiry, WarmUpScheme,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -349,6 +350,7 @@ words! {
     }
     Interface { Auto = "auto", Wsgi = "wsgi", Asgi = "asgi" }
     Lifespan { Auto = "auto", On = "on", Off = "off" }
+    EventLoopKind { Auto = "auto", Asyncio = "asyncio", Uvloop = "uvloop" }
     StaticRoot { Auto = "auto", Off = "off" }
     Preset { SimpleJwt = "simplejwt", Strict = "strict" }
     StreamExpiry { Close = "close", Ignore = "ignore" }

@@ -15,6 +15,8 @@ pub mod exec;
 pub mod fd_store;
 pub mod fork;
 pub mod inherit;
+#[cfg(feature = "python")]
+pub mod libuv;
 pub mod limits;
 pub mod memory_cgroup;
 pub mod memory_file;

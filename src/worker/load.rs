@@ -255,6 +255,7 @@ fn python(
         interface,
         lifespan: config.python.lifespan,
         event_loop: place.runtime.as_ref().map(|(runtime, draining)| LoopPlace {
+            kind: config.python.event_loop,
             runtime,
             draining: draining.clone(),
             made: &place.made,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import socket
 import subprocess
 
 import pytest
@@ -12,12 +13,19 @@ from support.client import Client, answer_to, ask, exchange
 from support.server import DEADLINE, FERRICORN, clean_environment
 
 
+LOOPS = ["asyncio", "uvloop"]
+# For what the event loop has a part in.
+in_each_loop = pytest.mark.parametrize("server", LOOPS, indirect=True)
+
+
 @pytest.fixture
-def server(serve, gates):
+def server(serve, gates, request):
     """One worker with the app of many responses."""
-    return serve("asgi_responses:app", "-w", "1", environment=gates.environment).ready()
+    environment = {**gates.environment, "FERRICORN_PYTHON_LOOP": getattr(request, "param", "auto")}
+    return serve("asgi_responses:app", "-w", "1", environment=environment).ready()
 
 
+@in_each_loop
 @pytest.mark.parametrize(
     ("path", "status", "content"),
     [
@@ -104,6 +112,7 @@ def test_field_names_of_any_case_and_repeated_fields_arrive(server):
     assert ask(server, "GET", "/cookies").fields.get_all("Set-Cookie") == ["a=1", "b=\xe9"]
 
 
+@in_each_loop
 def test_pieces_are_sent_as_they_are_made(server, gates):
     with server.connect() as connection:
         connection.sendall(b"GET /gated HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -165,13 +174,15 @@ def test_wrong_messages_are_refused_where_they_are_sent(server):
     assert len(set(re.findall(r"pid=(\d+) generation", server.log.text()))) <= 1
 
 
-def test_lifespan_begins_before_and_ends_after_the_requests(serve):
-    server = serve("asgi_responses:app", "-w", "2").ready()
+@pytest.mark.parametrize("loop", LOOPS)
+def test_lifespan_begins_before_and_ends_after_the_requests(serve, loop):
+    server = serve("asgi_responses:app", "-w", "2", environment={"FERRICORN_PYTHON_LOOP": loop}).ready()
     assert ask(server, "GET", "/plain").status == 200
     assert server.stop() == 0
     assert server.log.text().count("lifespan.shutdown seen") == 2
 
 
+@in_each_loop
 @pytest.mark.parametrize("path", ["waits", "endless"])
 def test_request_whose_client_leaves_is_cancelled(server, gates, path):
     with server.connect() as connection:
@@ -182,6 +193,7 @@ def test_request_whose_client_leaves_is_cancelled(server, gates, path):
     assert "Traceback" not in server.log.text()
 
 
+@in_each_loop
 def test_app_that_listens_is_told_that_the_client_has_left(server, gates):
     with server.connect() as connection:
         connection.sendall(b"GET /listens HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -190,6 +202,7 @@ def test_app_that_listens_is_told_that_the_client_has_left(server, gates):
     gates.expect("ConnectionResetError")
 
 
+@in_each_loop
 def test_what_follows_the_response_goes_on(server, gates):
     with server.connect() as connection:
         connection.sendall(b"GET /background HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -199,8 +212,9 @@ def test_what_follows_the_response_goes_on(server, gates):
     gates.expect("http.disconnect")
 
 
-def test_request_past_its_limit_is_cancelled(serve, gates):
-    server = serve("asgi_responses:app", "-w", "1", "-t", "300ms", environment=gates.environment).ready()
+@pytest.mark.parametrize("loop", LOOPS)
+def test_request_past_its_limit_is_cancelled(serve, gates, loop):
+    server = serve("asgi_responses:app", "-w", "1", "-t", "300ms", environment={**gates.environment, "FERRICORN_PYTHON_LOOP": loop}).ready()
     client = Client(server)
     assert client.ask("GET", "/waits").status == 504
     gates.expect("entered")
@@ -211,9 +225,10 @@ def test_request_past_its_limit_is_cancelled(serve, gates):
     assert ask(server, "GET", "/plain").status == 200
 
 
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("path", ["blocks", "blocks_later"])
-def test_what_would_wait_behind_a_blocked_loop_goes_to_an_idle_worker(serve, gates, path):
-    server = serve("asgi_responses:app", "-w", "2", environment=gates.environment).ready()
+def test_what_would_wait_behind_a_blocked_loop_goes_to_an_idle_worker(serve, gates, path, loop):
+    server = serve("asgi_responses:app", "-w", "2", environment={**gates.environment, "FERRICORN_PYTHON_LOOP": loop}).ready()
     blocked = Client(server)
     blocked.request("GET", f"/{path}")
     gates.expect("entered")
@@ -277,6 +292,50 @@ def test_interface_is_told_by_the_looks(serve, tmp_path, app):
     assert ask(server, "GET", "/").content == b"asgi"
 
 
+@pytest.mark.parametrize(
+    ("loop", "installed", "found"),
+    [
+        ("auto", "", b"uvloop"),
+        ("uvloop", "", b"uvloop"),
+        ("asyncio", "", b"ferricorn.event_loop"),
+        ("auto", "raise ModuleNotFoundError", b"ferricorn.event_loop"),
+        ("auto", "raise ImportError('of another time')", b"ferricorn.event_loop"),
+        ("uvloop", "raise ModuleNotFoundError('not there')", None),
+    ],
+)
+def test_event_loop_is_the_one_that_is_asked_for(serve, tmp_path, loop, installed, found):
+    (tmp_path / "asks.py").write_text(
+        "import asyncio\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'lifespan': raise ValueError\n"
+        "    await send({'type': 'http.response.start', 'status': 200})\n"
+        "    body = type(asyncio.get_running_loop()).__module__.encode()\n"
+        "    await send({'type': 'http.response.body', 'body': body})\n"
+    )
+    if installed:
+        (tmp_path / "uvloop.py").write_text(installed)
+    server = serve("asks:app", "-w", "1", "--asgi-loop", loop)
+    if found is None:
+        assert server.wait() == 3
+        server.log.wait_for("python.loop is uvloop, which cannot be used: .*not there.*pip install 'ferricorn")
+        return
+    assert ask(server.ready(), "GET", "/").content == found
+    assert ("uvloop is installed but cannot be used" in server.log.text()) == ("ImportError" in installed)
+
+
+@in_each_loop
+def test_what_a_finished_request_has_begun_is_done_without_another_one(server):
+    for path in ["writes", "writes_later", "calls_later"]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(DEADLINE)
+            assert ask(server, "GET", f"/connects?{listener.getsockname()[1]}").content == b"connected"
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(DEADLINE)
+                assert ask(server, "GET", f"/{path}").content == b"answered"
+                assert connection.recv(64) == path.encode()
+
+
 def test_cancelled_by_the_operator(serve, gates, tmp_path):
     options = ["-w", "1"]
     environment = {**gates.environment, "FERRICORN_ADMIN_SOCKET": str(tmp_path / "ctl.sock")}
@@ -299,7 +358,8 @@ def test_cancelled_by_the_operator(serve, gates, tmp_path):
     client.close()
 
 
-def test_blocked_loop_is_interrupted_at_the_limit(serve, gates, tmp_path):
+@pytest.mark.parametrize("loop", LOOPS)
+def test_blocked_loop_is_interrupted_at_the_limit(serve, gates, tmp_path, loop):
     (tmp_path / "spins.py").write_text(
         "import asyncio, time\n"
         "async def app(scope, receive, send):\n"
@@ -310,7 +370,7 @@ def test_blocked_loop_is_interrupted_at_the_limit(serve, gates, tmp_path):
         "    await send({'type': 'http.response.start', 'status': 200})\n"
         "    await send({'type': 'http.response.body', 'body': b'served'})\n"
     )
-    server = serve("spins:app", "-w", "1", "-t", "300ms").ready()
+    server = serve("spins:app", "-w", "1", "-t", "300ms", environment={"FERRICORN_PYTHON_LOOP": loop}).ready()
     client = Client(server)
     assert client.ask("GET", "/spin").status == 504
     server.log.wait_for("the app took too long")

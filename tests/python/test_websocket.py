@@ -14,9 +14,13 @@ from support.server import DEADLINE
 
 
 @pytest.fixture
-def server(serve, gates):
+def server(serve, gates, request):
     """One worker with the app of many WebSockets."""
-    return serve("asgi_sockets:app", "-w", "1", environment=gates.environment).ready()
+    environment = {**gates.environment, "FERRICORN_PYTHON_LOOP": getattr(request, "param", "auto")}
+    return serve("asgi_sockets:app", "-w", "1", environment=environment).ready()
+
+
+in_each_loop = pytest.mark.parametrize("server", ["asyncio", "uvloop"], indirect=True)
 
 
 def join(server, path, **options):
@@ -118,6 +122,7 @@ def test_subprotocol_fields_and_close_code_are_the_apps(server):
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "as asked")
 
 
+@in_each_loop
 def test_app_learns_how_the_client_left(server, gates):
     with join(server, "echo") as client:
         client.close(4321, "enough")
@@ -240,6 +245,7 @@ def test_app_that_takes_nothing_holds_its_client_up(serve, gates, tmp_path):
     gates.release()
 
 
+@in_each_loop
 def test_client_that_takes_nothing_holds_the_app_up(server, gates):
     client = Raw(server, "flood")
     gates.expect("full")
@@ -247,6 +253,7 @@ def test_client_that_takes_nothing_holds_the_app_up(server, gates):
     gates.expect("disconnect 1006")
 
 
+@in_each_loop
 def test_drain_says_1001(server, gates):
     client = Raw(server)
     client.send(0x81, b"one")

@@ -2,10 +2,13 @@
 #![expect(unsafe_code, reason = "CPython's C functions; each call is argued where it stands")]
 
 use crate::sys::fork::{ForkHooks, OtherThreads};
+use crate::sys::libuv::{Guest, Left, Waited};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::path::Path;
+use std::ptr::NonNull;
 
 /// What CPython wants done around a fork (`PyOS_BeforeFork` and its companions).
 ///
@@ -87,4 +90,41 @@ pub(super) fn call_in_context<'py>(
 pub(super) fn own_descriptor(descriptor: i32) -> OwnedFd {
     // SAFETY: `os.dup` gave it to the caller, and nobody else knows of it.
     unsafe { OwnedFd::from_raw_fd(descriptor) }
+}
+
+/// Has `wait` called in place of each wait of uvloop's event loop, of which `capsule` has the address.
+pub(super) fn wait_for_uvloop(
+    library: &Path,
+    capsule: &Bound<'_, PyAny>,
+    wait: impl Fn(Python<'_>, Left<'_>) -> Waited + 'static,
+) -> PyResult<Guest> {
+    let wait = Box::new(move |left: Left<'_>| {
+        let _locked = Locked::take();
+        Python::attach(|py| wait(py, left))
+    });
+    // SAFETY: what is no capsule, or one with a name, is refused with an exception.
+    let uv_loop = unsafe { ffi::PyCapsule_GetPointer(capsule.as_ptr(), std::ptr::null()) };
+    let Some(uv_loop) = NonNull::new(uv_loop) else { return Err(PyErr::fetch(capsule.py())) };
+    // SAFETY: `libuv_get_loop_t_ptr` of the module in `library` has made the capsule; the loop belongs to this thread,
+    // and is closed behind `Guest::end`.
+    Ok(unsafe { Guest::enter(library, uv_loop, wait) }?)
+}
+
+/// The interpreter's lock, where C code of another extension has let go of it on this very thread.
+///
+/// pyo3 does not know that, and takes a thread that has it for one that still has it.
+struct Locked(ffi::PyGILState_STATE);
+
+impl Locked {
+    fn take() -> Self {
+        // SAFETY: the interpreter is there: it has called what has called this.
+        Self(unsafe { ffi::PyGILState_Ensure() })
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // SAFETY: it was taken on this thread, since a guard is not sent, and is given back once.
+        unsafe { ffi::PyGILState_Release(self.0) };
+    }
 }

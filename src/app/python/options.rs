@@ -1,8 +1,7 @@
 //! What a Python app is told, and how its code is found.
 
 use super::Made;
-use crate::config::Interface;
-use crate::config::Lifespan;
+use crate::config::{EventLoopKind, Interface, Lifespan};
 use crate::net::Draining;
 use crate::protocol::websocket::Rules;
 use std::path::PathBuf;
@@ -56,6 +55,8 @@ pub enum Capture {
 /// Where the event loop of ASGI apps is to be, and its limits.
 #[derive(Debug)]
 pub struct LoopPlace<'a> {
+    /// Whose it is.
+    pub kind: EventLoopKind,
     /// What it waits by driving.
     pub runtime: &'a Arc<Runtime>,
     /// It, once the first app has had it made.

@@ -262,6 +262,8 @@ keys! {
     "python.lifespan".python.lifespan, Reload,
         "Whether ASGI apps are told of their beginning and end (lifespan). auto: if they listen; one that does not is left alone. \
          on: a worker whose app does not answer has not started.";
+    "python.loop".python.event_loop, Reload,
+        "Whose event loop ASGI apps live in: asyncio's own, or uvloop's (pip install 'ferricorn[uvloop]'). auto: uvloop's where it is installed.";
     "websocket.max_message".websocket.max_message, Reload,
         "Longest message of a client, inflated. Past it: the WebSocket is closed with 1009.";
     "websocket.queue".websocket.queue, Reload,

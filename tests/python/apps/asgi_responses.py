@@ -226,6 +226,35 @@ async def answer_hint(scope, receive, send):
     await reply(send, b"hinted")
 
 
+# ---- what is left to the loop when the request is over; each answers in its first step ----
+
+
+async def answer_connects(scope, receive, send):
+    """Opens a connection for those that follow."""
+    global WRITER
+    _, WRITER = await asyncio.open_connection("127.0.0.1", int(scope["query_string"]))
+    await reply(send, b"connected")
+
+
+async def answer_writes(scope, receive, send):
+    WRITER.write(b"writes")
+    await reply(send, b"answered")
+
+
+async def answer_writes_later(scope, receive, send):
+    async def write():
+        await asyncio.sleep(0)
+        WRITER.write(b"writes_later")
+
+    WRITER.task = asyncio.create_task(write())
+    await reply(send, b"answered")
+
+
+async def answer_calls_later(scope, receive, send):
+    asyncio.get_running_loop().call_later(0.02, WRITER.write, b"calls_later")
+    await reply(send, b"answered")
+
+
 # ---- wrong ones ----
 
 

@@ -7,6 +7,7 @@
 use super::task::Tasks;
 use super::ties::Ties;
 use crate::app::calls::CallQueue;
+use crate::sys::libuv::Guest;
 use crate::sys::poll;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -16,7 +17,7 @@ use std::future::poll_fn;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
@@ -28,14 +29,27 @@ pub(super) struct Core {
     pub(super) ties: Arc<Ties>,
     pub(super) tasks: Tasks,
     runtime: Weak<Runtime>,
-    /// The selector's epoll.
+    /// The epoll of what the app watches.
     descriptors: AsyncFd<OwnedFd>,
-    /// `asyncio.Handle`
-    handle: Py<PyAny>,
-    /// The loop's queue of handles.
-    ready: Py<PyAny>,
+    queue: Queue,
     capture: Mutex<Capture>,
     is_ending: AtomicBool,
+    /// Our wait in uvloop.
+    guest: OnceLock<Guest>,
+}
+
+/// Where the loop keeps what it calls next.
+enum Queue {
+    Asyncio {
+        /// `asyncio.Handle`
+        handle: Py<PyAny>,
+        /// The queue, which is one of handles.
+        ready: Py<PyAny>,
+    },
+    Uvloop {
+        /// The loop's own method.
+        call_soon: Py<PyAny>,
+    },
 }
 
 /// The first step of a task on its way past the queue.
@@ -47,7 +61,7 @@ enum Capture {
 
 /// What ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Woken {
+pub(super) enum Woken {
     ByDescriptors,
     Otherwise,
 }
@@ -61,17 +75,44 @@ impl Core {
     ) -> PyResult<Self> {
         let event_loop = ties.event_loop.bind(py);
         let tasks = Tasks::new(py, event_loop)?;
+        let queue = match event_loop.getattr_opt("_ready")? {
+            Some(ready) => {
+                let handle = py.import("asyncio")?.getattr("Handle")?.unbind();
+                Queue::Asyncio { handle, ready: ready.unbind() }
+            }
+            None => Queue::Uvloop { call_soon: event_loop.getattr("call_soon")?.unbind() },
+        };
         let _context = runtime.enter();
         Ok(Self {
             tasks,
             runtime: Arc::downgrade(runtime),
             descriptors: crate::sys::watch::readable(descriptors)?,
-            handle: py.import("asyncio")?.getattr("Handle")?.unbind(),
-            ready: event_loop.getattr("_ready")?.unbind(),
+            queue,
             capture: Mutex::new(Capture::Off),
             is_ending: AtomicBool::new(false),
+            guest: OnceLock::new(),
             ties,
         })
+    }
+
+    /// Whether the loop is uvloop's.
+    pub(super) fn is_uvloop(&self) -> bool {
+        matches!(self.queue, Queue::Uvloop { .. })
+    }
+
+    /// Keeps the wait in uvloop, until the loop is closed.
+    pub(super) fn hold(&self, guest: Guest) {
+        // There is one.
+        let _ = self.guest.set(guest);
+    }
+
+    pub(super) fn runtime(&self) -> Option<Arc<Runtime>> {
+        self.runtime.upgrade()
+    }
+
+    /// Whether [`end`](Self::end) has been called.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
     }
 
     /// From now on the queue of calls is closed, and the loop turns for itself.
@@ -95,7 +136,7 @@ impl Core {
         }
     }
 
-    fn calls(&self) -> &Arc<CallQueue> {
+    pub(super) fn calls(&self) -> &Arc<CallQueue> {
         &self.ties.calls
     }
 
@@ -105,7 +146,7 @@ impl Core {
     }
 
     /// One wait, within the runtime.
-    async fn turn(&self, until: Option<Instant>, is_ending: bool) -> Woken {
+    pub(super) async fn turn(&self, until: Option<Instant>, is_ending: bool) -> Woken {
         let driving = async {
             if is_ending {
                 self.calls().drive_last().await;
@@ -136,9 +177,9 @@ impl Core {
         woken
     }
 
-    /// Whether there is something in the selector's epoll.
+    /// Whether there is something in the epoll of what the app watches.
     ///
-    /// The runtime hears of changes only, and the selector leaves in it what has not changed: so it is asked.
+    /// The runtime hears of changes only, and the loop leaves in it what has not changed: so it is asked.
     fn has_descriptors(&self, cx: &mut Context<'_>) -> bool {
         while let Poll::Ready(Ok(mut ready)) = self.descriptors.poll_read_ready(cx) {
             let now = [self.descriptors.get_ref().as_fd()];
@@ -156,18 +197,19 @@ impl Core {
 impl Core {
     /// The selector's wait: true when descriptors are ready.
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let Some(runtime) = self.runtime.upgrade() else {
+        let Some(runtime) = self.runtime() else {
             return Err(PyRuntimeError::new_err("the worker's runtime has ended"));
         };
+        let Queue::Asyncio { ready, .. } = &self.queue else { return Ok(false) };
         let until = timeout.map(|timeout| {
             let timeout = Duration::try_from_secs_f64(timeout.max(0.0)).unwrap_or(LONGEST).min(LONGEST);
             Instant::now() + timeout
         });
         let timers = self.timers(py)?;
-        let ready = self.ready.bind(py);
+        let ready = ready.bind(py);
         self.calls().return_to_runtime();
         loop {
-            let is_ending = self.is_ending.load(Ordering::Relaxed);
+            let is_ending = self.is_ending();
             let woken = py.detach(|| runtime.block_on(self.turn(until, is_ending)));
             if !is_ending {
                 self.calls().run_waiting();
@@ -209,19 +251,29 @@ impl Core {
             }
         }
         let event_loop = self.ties.event_loop.bind(py);
+        let (handle, ready) = match &self.queue {
+            Queue::Asyncio { handle, ready } => (handle.bind(py), ready.bind(py)),
+            Queue::Uvloop { call_soon } => {
+                return call_plainly(call_soon.bind(py), callback, &args, context.as_ref());
+            }
+        };
         let is_plain = !event_loop.getattr(intern!(py, "_debug"))?.is_truthy()?
             && !event_loop.getattr(intern!(py, "_closed"))?.is_truthy()?;
         if !is_plain {
-            let options = PyDict::new(py);
-            options.set_item("context", context)?;
-            let mut all = vec![event_loop.clone(), callback];
-            all.extend(args.iter());
-            let class = event_loop.get_type();
-            return class.call_method("call_soon", PyTuple::new(py, all)?, Some(&options));
+            let call_soon = event_loop.get_type().getattr(intern!(py, "call_soon"))?;
+            let call_soon = call_soon.call_method1(intern!(py, "__get__"), (event_loop,))?;
+            return call_plainly(&call_soon, callback, &args, context.as_ref());
         }
-        let handle = self.handle.bind(py).call1((callback, args, event_loop, context))?;
-        self.ready.bind(py).call_method1(intern!(py, "append"), (&handle,))?;
+        let handle = handle.call1((callback, args, event_loop, context))?;
+        ready.call_method1(intern!(py, "append"), (&handle,))?;
         Ok(handle)
+    }
+
+    /// Takes our wait out of uvloop, which is about to be closed.
+    fn leave_uvloop(&self) {
+        if let Some(guest) = self.guest.get() {
+            guest.end();
+        }
     }
 
     /// Has the loop turn; from any thread.
@@ -233,6 +285,20 @@ impl Core {
     fn refuse_signal(&self, name: &str) {
         tracing::warn!(signal = name, "the app asks for a signal that is the server's own; it is not given");
     }
+}
+
+/// `call_soon` as the loop's class has it.
+fn call_plainly<'py>(
+    call_soon: &Bound<'py, PyAny>,
+    callback: Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = call_soon.py();
+    let all = std::iter::once(callback).chain(args.iter()).collect::<Vec<_>>();
+    let options = PyDict::new(py);
+    options.set_item(intern!(py, "context"), context)?;
+    call_soon.call(PyTuple::new(py, all)?, Some(&options))
 }
 
 /// As long as anything waits.

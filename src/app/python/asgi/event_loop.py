@@ -1,4 +1,4 @@
-"""The event loop of a worker: asyncio's own, except that it waits by driving the worker's runtime."""
+"""The event loop of a worker: asyncio's own or uvloop's, except that it waits by driving the worker's runtime."""
 
 import asyncio
 import collections.abc
@@ -19,7 +19,19 @@ class _Selector(selectors.EpollSelector):
         return super().select(0) if self.wait(timeout) else []
 
 
-class EventLoop(asyncio.SelectorEventLoop):
+class _ServersSignals:
+    """What both event loops have in common."""
+
+    _ferricorn_refuse_signal = None
+
+    def add_signal_handler(self, sig, callback, *args):
+        if sig in _SERVERS:
+            self._ferricorn_refuse_signal(signal.Signals(sig).name)
+        else:
+            super().add_signal_handler(sig, callback, *args)
+
+
+class EventLoop(_ServersSignals, asyncio.SelectorEventLoop):
     """asyncio's event loop on top of the worker's runtime: one thread for connections and app."""
 
     def __init__(self):
@@ -41,21 +53,42 @@ class EventLoop(asyncio.SelectorEventLoop):
         if self._ferricorn_wake is not None:
             self._ferricorn_wake()
 
-    def add_signal_handler(self, sig, callback, *args):
-        if sig in _SERVERS:
-            self._ferricorn_refuse_signal(signal.Signals(sig).name)
-        else:
-            super().add_signal_handler(sig, callback, *args)
+
+def make_asyncio():
+    return _set(EventLoop())
+
+
+def make_uvloop():
+    import uvloop
+
+    class Loop(_ServersSignals, uvloop.Loop):
+        """uvloop's event loop on top of the worker's runtime."""
+
+        # Libraries tell uvloop by this.
+        __module__ = "uvloop"
+
+        def attach(self, core):
+            self._ferricorn_refuse_signal = core.refuse_signal
+            self._ferricorn_leave = core.leave_uvloop
+            self.call_soon = core.call_soon
+
+        def fileno(self):
+            return self._get_backend_id()
+
+        def close(self):
+            self._ferricorn_leave()
+            super().close()
+
+    return _set(Loop())
+
+
+def _set(loop):
+    asyncio.set_event_loop(loop)
+    return loop
 
 
 def accept_as_coroutine(awaitable):
     collections.abc.Coroutine.register(awaitable)
-
-
-def make():
-    loop = EventLoop()
-    asyncio.set_event_loop(loop)
-    return loop
 
 
 def stack(task):

@@ -5,7 +5,8 @@ use super::core::Core;
 use super::ties::Ties;
 use crate::app::calls::{CallQueue, Cancelled, MainLoop};
 use crate::app::python::options::LoopPlace;
-use crate::config::Lifespan;
+use crate::config::{EventLoopKind, Lifespan};
+use pyo3::exceptions::{PyModuleNotFoundError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// asyncio's event loop, on the main thread of a worker.
+/// asyncio's event loop, or uvloop's, on the main thread of a worker.
 pub(super) struct EventLoop {
     pub(super) core: Py<Core>,
     pub(super) ties: Arc<Ties>,
@@ -41,17 +42,44 @@ impl EventLoop {
         let code = pyo3::ffi::c_str!(include_str!("event_loop.py"));
         let code = PyModule::from_code(py, code, c"event_loop.py", c"ferricorn.event_loop")?;
         code.call_method1("accept_as_coroutine", (py.get_type::<super::awaitable::Awaitable>(),))?;
-        let event_loop = code.call_method0("make")?;
+        let make = |maker| Self::make(py, (&code, maker), calls, place);
+        match place.kind {
+            EventLoopKind::Asyncio => make("make_asyncio"),
+            EventLoopKind::Uvloop => make("make_uvloop").map_err(|error| {
+                let problem = format!(
+                    "python.loop is uvloop, which cannot be used: {error}; pip install 'ferricorn[uvloop]', or write python.loop = \"asyncio\""
+                );
+                PyRuntimeError::new_err(problem)
+            }),
+            EventLoopKind::Auto => make("make_uvloop").or_else(|error| {
+                if !error.is_instance_of::<PyModuleNotFoundError>(py) {
+                    tracing::info!(%error, "uvloop is installed but cannot be used; ASGI apps live in asyncio's own event loop");
+                }
+                make("make_asyncio")
+            }),
+        }
+    }
+
+    fn make(
+        py: Python<'_>,
+        (code, maker): (&Bound<'_, PyModule>, &str),
+        calls: &Arc<CallQueue>,
+        place: &LoopPlace<'_>,
+    ) -> PyResult<Arc<Self>> {
+        let event_loop = code.call_method0(maker)?;
         let epoll: i32 =
             py.import("os")?.call_method1("dup", (event_loop.call_method0("fileno")?,))?.extract()?;
         let descriptors = ffi::own_descriptor(epoll);
-        let ties = Arc::new(Ties::new(py, Arc::clone(calls), (&code, event_loop.clone()), place)?);
+        let ties = Arc::new(Ties::new(py, Arc::clone(calls), (code, event_loop.clone()), place)?);
         let core = Bound::new(py, Core::new(py, Arc::clone(&ties), place.runtime, descriptors)?)?;
+        if core.get().is_uvloop() {
+            Core::enter_uvloop(&core)?;
+        }
         event_loop.call_method1("attach", (&core,))?;
         Ok(Arc::new(Self {
             core: core.unbind(),
             ties,
-            code: code.unbind(),
+            code: code.clone().unbind(),
             apps: Mutex::default(),
             patience: place.patience,
         }))

@@ -1,7 +1,7 @@
 //! An ASGI app (ASGI 3.0): a coroutine for each request, in the event loop of its worker.
 //!
-//! Where to start: [`core`] is where asyncio's loop and the worker's runtime meet, [`task`] begins a request, [`http`] is
-//! what its task and its connection share.
+//! Where to start: [`core`] is where asyncio's loop and the worker's runtime meet ([`uvloop`]: uvloop's), [`task`] begins a
+//! request, [`http`] is what its task and its connection share.
 
 mod awaitable;
 mod channel;
@@ -21,6 +21,7 @@ mod stream;
 mod stuck;
 mod task;
 mod ties;
+mod uvloop;
 
 pub(super) use interface::{Detected, detect};
 

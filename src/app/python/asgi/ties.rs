@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 /// What all requests of a worker's event loop share.
 pub(super) struct Ties {
     pub(super) calls: Arc<CallQueue>,
-    /// asyncio's event loop.
+    /// The event loop.
     pub(super) event_loop: Py<PyAny>,
     /// The module that has made it.
     code: Py<PyModule>,
