@@ -102,9 +102,14 @@ impl CallQueue {
 
     /// Waits to be told something, or until a call is past its limit, or has waited for too long.
     pub(super) async fn wait_and_oversee(self: &Arc<Self>, notified: impl Future<Output = ()>) {
-        let next = if self.lock().running.is_empty() { None } else { self.oversee() };
+        let (calls_run, calls_wait) = {
+            let state = self.lock();
+            (!state.running.is_empty(), !state.waiting.is_empty())
+        };
+        let next = if calls_run { self.oversee() } else { None };
         let in_tasks = self.main_loop().and_then(|main_loop| main_loop.oversee());
-        let next = next.into_iter().chain(in_tasks).chain(self.refuse_late()).min();
+        let late = if calls_wait { self.refuse_late() } else { None };
+        let next = next.into_iter().chain(in_tasks).chain(late).min();
         match next {
             None => notified.await,
             Some(next) => {

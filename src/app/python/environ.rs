@@ -3,13 +3,14 @@
 //! An environ is a copy of a template that already says what most requests say; only what differs is set. Every
 //! key is an interned string, which a dict finds without comparing text.
 
+use super::addresses::{ClientTexts, decimal_text};
 use super::ffi::native_string;
 use super::file_wrapper::FileWrapper;
 use super::identity::Jwt;
 use super::input::Input;
 use super::options::Options;
 use super::streams;
-use crate::protocol::{Client, Identity, Local, Request, RequestContext, RequestHead, Scheme};
+use crate::protocol::{Identity, Local, Request, RequestContext, RequestHead, Scheme};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Version};
 use pyo3::intern;
@@ -17,13 +18,15 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyString};
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Keys remembered: more distinct field names than any site uses.
 const KEYS_MAX: usize = 1024;
 /// Templates remembered: more addresses than most hosts have.
 const TEMPLATES_MAX: usize = 16;
+/// What the template's own keys lack to a table that has room for the fields of most requests.
+const SPARE_KEYS: usize = 4;
 
 /// Makes environs.
 pub(super) struct Environs {
@@ -39,6 +42,7 @@ struct Known {
     keys: HashMap<HeaderName, Py<PyString>>,
     /// Templates by the address that the connection was accepted on.
     templates: VecDeque<(SocketAddr, Py<PyDict>)>,
+    clients: ClientTexts,
 }
 
 impl Environs {
@@ -68,6 +72,7 @@ impl Environs {
         template.set_item(intern!(py, "REMOTE_ADDR"), empty)?;
         template.set_item(intern!(py, "SERVER_NAME"), empty)?;
         template.set_item(intern!(py, "SERVER_PORT"), empty)?;
+        make_room(&template)?;
         Ok(Self { template: template.unbind(), known: Mutex::default() })
     }
 
@@ -83,7 +88,7 @@ impl Environs {
         let mut known = self.known.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
         let environ = self.copy_template(py, &mut known, request)?;
         put_request_line(py, &environ, request)?;
-        put_client(py, &environ, request.context.client())?;
+        put_client(py, &environ, request, &mut known.clients)?;
         put_forwarded(py, &environ, request)?;
         put_fields(py, &environ, &request.head, &mut known.keys)?;
         drop(known);
@@ -129,6 +134,15 @@ impl Environs {
     }
 }
 
+/// A copy of a dict has the room that its original has: with some to spare, the fields of a request make no copy grow.
+fn make_room(template: &Bound<'_, PyDict>) -> PyResult<()> {
+    // The keys at hand nearly fill their table; a few more move them to one of twice the size, which they keep. All of them
+    // are strings: for other keys a dict takes a slower form.
+    let spare: Vec<String> = (0..SPARE_KEYS).map(|number| format!("spare {number}")).collect();
+    spare.iter().try_for_each(|key| template.set_item(key, ""))?;
+    spare.iter().try_for_each(|key| template.del_item(key))
+}
+
 fn put_request_line(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
     let Request { head, context: RequestContext { mount, scheme, .. }, .. } = request;
     let path = head.target.decoded_path();
@@ -158,12 +172,18 @@ fn put_request_line(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Reque
     }
 }
 
-fn put_client(py: Python<'_>, environ: &Bound<'_, PyDict>, client: Option<Client>) -> PyResult<()> {
-    let Some(client) = client else { return Ok(()) };
-    environ.set_item(intern!(py, "REMOTE_ADDR"), address_text(py, client.address)?)?;
+fn put_client(
+    py: Python<'_>,
+    environ: &Bound<'_, PyDict>,
+    request: &Request,
+    clients: &mut ClientTexts,
+) -> PyResult<()> {
+    let Some(client) = request.context.client() else { return Ok(()) };
+    let (address, port) = clients.of(py, client)?;
+    environ.set_item(intern!(py, "REMOTE_ADDR"), address)?;
     // That of a proxy would be no answer to where its client is.
-    match client.port {
-        Some(port) => environ.set_item(intern!(py, "REMOTE_PORT"), decimal_text(py, port)?),
+    match port {
+        Some(port) => environ.set_item(intern!(py, "REMOTE_PORT"), port),
         None => Ok(()),
     }
 }
@@ -237,31 +257,6 @@ fn put_identity(py: Python<'_>, environ: &Bound<'_, PyDict>, identity: &Arc<Iden
         Some(user) => environ.set_item(intern!(py, "REMOTE_USER"), user),
         None => Ok(()),
     }
-}
-
-/// What `Display` gives, at a tenth of its cost for the addresses that most peers have.
-pub(super) fn address_text(py: Python<'_>, address: IpAddr) -> PyResult<Bound<'_, PyString>> {
-    let IpAddr::V4(address) = address else { return Ok(PyString::new(py, &address.to_string())) };
-    let mut text = Vec::with_capacity(15);
-    for octet in address.octets() {
-        push_decimal(&mut text, octet.into());
-        text.push(b'.');
-    }
-    text.pop();
-    native_string(py, &text)
-}
-
-fn decimal_text(py: Python<'_>, number: u16) -> PyResult<Bound<'_, PyString>> {
-    let mut text = Vec::with_capacity(5);
-    push_decimal(&mut text, number);
-    native_string(py, &text)
-}
-
-fn push_decimal(text: &mut Vec<u8>, number: u16) {
-    if number >= 10 {
-        push_decimal(text, number / 10);
-    }
-    text.push(b"0123456789"[usize::from(number % 10)]);
 }
 
 fn host_and_port(head: &RequestHead, scheme: Scheme) -> (&str, &str) {

@@ -1,6 +1,7 @@
 //! Python apps: the one folder that names pyo3.
 #![deny(unsafe_code)]
 
+mod addresses;
 mod answer;
 mod asgi;
 mod django;

@@ -173,7 +173,7 @@ pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyLis
                 return Err(PyValueError::new_err("there are two Content-Length fields, and they differ"));
             }
             // Once is enough, and in the plain form.
-            fields.insert(name, HeaderValue::from(said));
+            fields.insert(name, if is_plain(&value) { value } else { HeaderValue::from(said) });
             continue;
         }
         fields.append(name, value);
@@ -187,6 +187,15 @@ fn content_length(value: &HeaderValue) -> PyResult<u64> {
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     let number = str::from_utf8(digits).ok().filter(|_| is_number).and_then(|digits| digits.parse().ok());
     number.ok_or_else(|| PyValueError::new_err(format!("the Content-Length {value:?} is no number of bytes")))
+}
+
+/// Whether a number is written as HTTP has it, without spaces around it and zeros before it.
+fn is_plain(number: &HeaderValue) -> bool {
+    match number.as_bytes() {
+        [b'0'] => true,
+        [b'0', ..] => false,
+        digits => digits.iter().all(u8::is_ascii_digit),
+    }
 }
 
 fn parse_reason(reason: &str) -> PyResult<Reason> {

@@ -3,13 +3,14 @@
 use super::head::Persistence;
 use crate::contract::inflight::Flight;
 use crate::protocol::{Reason, Response, ResponseBody};
+use crate::sys::clock;
 use bytes::{BufMut, BytesMut};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, DATE, HOST, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{Method, StatusCode, Version};
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// What of the content is sent, and how its end is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,11 +224,10 @@ fn date() -> [u8; 29] {
     thread_local! {
         static NOW: RefCell<(u64, [u8; 29])> = const { RefCell::new((0, [0; 29])) };
     }
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let second = clock::unix_seconds();
     NOW.with_borrow_mut(|cached| {
         if cached.0 != second {
-            let text = httpdate::fmt_http_date(now);
+            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
             *cached = (second, *text.as_bytes().first_chunk().unwrap_or(&cached.1));
         }
         cached.1

@@ -211,7 +211,7 @@ fn fields<'py>(
 /// Where the client is; and where it thought the server was, if a trusted proxy says so.
 fn put_ends(py: Python<'_>, scope: &Bound<'_, PyDict>, context: &RequestContext) -> PyResult<()> {
     if let Some(Client { address, port }) = context.client() {
-        let text = super::super::environ::address_text(py, address)?;
+        let text = super::super::addresses::address_text(py, address)?;
         // That of a proxy would be no answer to where its client is.
         scope.set_item(intern!(py, "client"), (text, port.unwrap_or(0)))?;
     }
