@@ -41,6 +41,11 @@ impl Legacies {
         self.found.clear();
     }
 
+    /// Nobody whose death is still to be noticed died long ago.
+    pub(super) fn settle(&mut self) {
+        self.oom_kills.settle();
+    }
+
     /// Tells the kernel's SIGKILL for want of memory from everybody else's.
     fn find_cause(&mut self, outcome: WaitOutcome) -> WaitOutcome {
         match outcome {

@@ -171,7 +171,7 @@ impl Performer {
         match action {
             Action::ForkAdmin => return Some(self.fork_admin()),
             Action::Fork { slot, generation } => return Some(self.fork(slot, generation, workers)),
-            Action::Look => return Some(Event::Looked(self.beats())),
+            Action::Look => return Some(self.look()),
             Action::MakeMold { generation } => return Some(self.make_mold(generation)),
             Action::Cast { slot, generation } => return self.cast(slot, generation, workers),
             Action::BreakMold { generation } => self.break_mold(generation),
@@ -276,10 +276,11 @@ impl Performer {
         Ok(())
     }
 
-    /// What each worker has counted to.
-    fn beats(&self) -> Vec<(Pid, u64)> {
+    /// Looks what each worker has counted to.
+    fn look(&mut self) -> Event {
+        self.legacies.settle();
         let beat = |link: &Link| self.shared.scoreboard.record(link.record).beats().load(Ordering::Relaxed);
-        self.links.iter().map(|(pid, link)| (*pid, beat(link))).collect()
+        Event::Looked(self.links.iter().map(|(pid, link)| (*pid, beat(link))).collect())
     }
 
     /// Reads what a worker has reported.

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct OomKills {
     counter: Option<PathBuf>,
-    /// How many of those counted have been claimed.
+    /// How many of those counted have been claimed, or are nobody's here.
     claimed: u64,
+    /// How many there were at the last [`Self::settle`].
+    settled: u64,
 }
 
 impl OomKills {
@@ -16,7 +18,7 @@ impl OomKills {
     pub fn new(root: &Path, membership: &str) -> Self {
         let counter = counter(root, membership);
         let claimed = counter.as_deref().and_then(read).unwrap_or(0);
-        Self { counter, claimed }
+        Self { counter, claimed, settled: claimed }
     }
 
     /// The counter of this process, by what the system says.
@@ -34,6 +36,15 @@ impl OomKills {
         }
         self.claimed += 1;
         Claim::Granted
+    }
+
+    /// To be called now and then: a kill that nobody has claimed from one call to the next was that of another process, such
+    /// as one that an app had started. A later death has another cause.
+    pub fn settle(&mut self) {
+        if let Some(count) = self.counter.as_deref().and_then(read) {
+            self.claimed = self.claimed.max(self.settled);
+            self.settled = count;
+        }
     }
 }
 
@@ -104,6 +115,22 @@ mod tests {
                 [Claim::Granted, Claim::Granted, Claim::None]
             );
         }
+    }
+
+    #[test]
+    fn a_kill_that_nobody_claims_for_a_while_was_another_processs() {
+        let (root, set) = tree("memory.events", 5);
+        let mut kills = OomKills::new(root.path(), V2);
+        set(6);
+        kills.settle();
+        assert_eq!(kills.claim(), Claim::Granted, "it may have been counted just before");
+        set(7);
+        kills.settle();
+        set(8);
+        kills.settle();
+        assert_eq!([kills.claim(), kills.claim()], [Claim::Granted, Claim::None]);
+        kills.settle();
+        assert_eq!(kills.claim(), Claim::None);
     }
 
     #[test]
