@@ -2,7 +2,7 @@
 
 use super::birth::Birth;
 use super::event::{Event, MoldNews};
-use super::perform::{Link, Performer};
+use super::perform::{Link, Performer, Shared};
 use crate::config::Config;
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Slot};
@@ -11,7 +11,8 @@ use crate::contract::scoreboard::{RecordIndex, WorkerState};
 use crate::sys::channel::{self, Received, Sent, Signatures, Signed};
 use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::Pid;
-use crate::sys::{poll, signals};
+use crate::sys::reserved_signals::ReservedSignals;
+use crate::sys::{app_fork, poll, signals};
 use crate::telemetry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -203,6 +204,11 @@ impl Performer {
             return ExitReason::BootFailed;
         }
         let report = |report: &Report| channel::send(channel.as_fd(), &report.encode(), &[]);
+        let Ok(signals) = ReservedSignals::note() else { return ExitReason::BootFailed };
+        let Shared { listeners, relay, .. } = &self.shared;
+        // Loading may fork.
+        let channels = [channel.as_fd(), relay.post.as_fd(), relay.take.as_fd()];
+        app_fork::note(listeners.descriptors(), &channels, signals);
         let Ok(metrics) = self.shared.metrics.of_mold() else { return ExitReason::BootFailed };
         if let Err((reason, text)) = (self.start.load_apps)(config, &self.surroundings.directory, metrics) {
             if report(&Report::Failed { reason, text: text.clone() }).is_err() {

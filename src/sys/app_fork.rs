@@ -1,4 +1,4 @@
-//! Processes that an app forks from a worker, which are no workers.
+//! Processes that an app forks from a worker or a mold, which are neither.
 #![expect(
     unsafe_code,
     reason = "descriptors are closed that other code of this process owns but will never use again"
@@ -11,31 +11,33 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, UnixAddr, getsockname};
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-/// What a worker has that nobody else may keep open.
+/// What a worker or a mold has that nobody else may keep open.
 struct Kept {
-    worker: Pid,
+    owner: Pid,
     descriptors: Vec<RawFd>,
     /// The addresses of the listening sockets, and so of all connections.
     names: Vec<SockaddrStorage>,
     signals: ReservedSignals,
 }
 
-static KEPT: OnceLock<Kept> = OnceLock::new();
+static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
 static IS_CHILD: AtomicBool = AtomicBool::new(false);
+/// Whether the fork under way is one of the server's own.
+static IS_OWN_FORK: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// What this thread let through before it began to fork.
     static MASK: Cell<Option<SigSet>> = const { Cell::new(None) };
 }
 
-/// Notes, in a worker, what processes that its app forks must not keep: the channels given, and all sockets that are bound to the
-/// same address as one of the listeners.
+/// Notes, in a worker or a mold, what processes that its app forks must not keep: the channels given, and all sockets that
+/// are bound to the same address as one of the listeners.
 ///
-/// A child that kept a listening socket would go on getting connections that it never serves, and one that kept a
-/// connection would keep it open when the worker closes it.
+/// A child that kept a listening socket would go on getting connections that it never serves, or keep the address when the
+/// server has ended; one that kept a connection would keep it open when the worker closes it.
 pub fn note<'a>(
     listeners: impl Iterator<Item = BorrowedFd<'a>>,
     channels: &[BorrowedFd<'_>],
@@ -43,8 +45,13 @@ pub fn note<'a>(
 ) {
     let names = listeners.filter_map(|listener| getsockname(listener.as_raw_fd()).ok()).collect();
     let descriptors = channels.iter().map(AsRawFd::as_raw_fd).collect();
-    // A process becomes a worker once.
-    let _ = KEPT.set(Kept { worker: process::own_pid(), descriptors, names, signals });
+    let kept = Kept { owner: process::own_pid(), descriptors, names, signals };
+    *KEPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+}
+
+/// Before and after a fork of the server's own, whose child keeps everything: a mold's worker.
+pub(super) fn set_own_fork(is_own: bool) {
+    IS_OWN_FORK.store(is_own, Ordering::Relaxed);
 }
 
 /// Before a fork, on the thread that forks: signals wait, as a child that gets one before it has left its worker would lose it.
@@ -60,14 +67,21 @@ pub fn let_signals_through() {
     }
 }
 
-/// In a process that an app has forked: gives the worker's signals back, and closes what is the worker's.
+/// In a process that an app has forked: gives the server's signals back, and closes what is the server's.
 pub fn leave_worker() {
-    let Some(kept) = KEPT.get().filter(|kept| kept.worker != process::own_pid()) else { return };
+    // Nobody holds it: it is written before there are threads of an app.
+    let Ok(mut kept) = KEPT.try_lock() else { return };
+    if IS_OWN_FORK.swap(false, Ordering::Relaxed) {
+        // What was noted is the mold's; the worker notes what it has.
+        *kept = None;
+        return;
+    }
+    let Some(kept) = kept.as_ref().filter(|kept| kept.owner != process::own_pid()) else { return };
     // A child's own child has nothing left to leave: those numbers may be other descriptors by now.
     if IS_CHILD.swap(true, Ordering::Relaxed) {
         return;
     }
-    // The worker's handlers do nothing here, and whoever has forked this process may want to end it by a signal
+    // The server's handlers do nothing here, and whoever has forked this process may want to end it by a signal
     // (multiprocessing.Pool.terminate).
     kept.signals.leave();
     for descriptor in &kept.descriptors {

@@ -1,5 +1,6 @@
 //! fork(2), for a process that has one thread.
 
+use super::app_fork;
 use super::process::{self, Pid};
 use super::wait::{self, WaitOutcome};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -95,6 +96,7 @@ pub fn fork_orphan<T>(
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
     (hooks.before)();
+    app_fork::set_own_fork(true);
     // SAFETY: this thread runs no other code of ours meanwhile, libc keeps its allocator usable in the child (pthread_atfork(3)),
     // and the host's hooks do the same for the host.
     let forked = unsafe { fork() };
@@ -113,6 +115,7 @@ pub fn fork_orphan<T>(
             Err(error) => leave(u8::try_from(error as i32).unwrap_or(u8::MAX)),
         }
     }
+    app_fork::set_own_fork(false);
     (hooks.parent)();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
     match forked? {

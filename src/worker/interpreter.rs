@@ -14,11 +14,10 @@ pub(super) fn interrupter() -> Result<Option<Arc<dyn Interrupter>>, BootFailure>
     interrupter.map(Some).map_err(|error| BootFailure::new("cannot prepare for stuck requests", &error))
 }
 
-/// Has signals heard for which an app has handlers, and processes that it forks leave the server alone. In the runtime.
+/// Has signals heard for which an app has handlers. In the runtime.
 #[cfg(feature = "python")]
 pub(super) fn begin(calls: &Arc<CallQueue>) -> Result<(), BootFailure> {
-    let failed = |error| BootFailure::new("cannot prepare for the signals and forks of the apps", &error);
-    crate::app::python::leave_worker_in_forks().map_err(failed)?;
+    let failed = |error| BootFailure::new("cannot prepare for the signals of the apps", &error);
     let heard = crate::app::python::heard_signals().map_err(failed)?;
     let heard = tokio::net::UnixStream::from_std(heard).map_err(failed)?;
     tokio::spawn(attend(heard, Arc::clone(calls)));

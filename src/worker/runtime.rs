@@ -59,9 +59,12 @@ pub(super) fn run(
     let worker =
         WorkerInfo::new((handoff.slot.0, handoff.generation.0), drain.watch(), handoff.metrics.clone());
     let own = make.map_or_else(|| Ok(OwnApps::new()), |make| make_own(&runtime, make(worker)))?;
-    hooks::in_worker(handoff, HookEvent::PostFork)?;
     let reserved =
         ReservedSignals::note().map_err(|error| BootFailure::new("cannot note signals", &error))?;
+    // From here on code of the site may fork.
+    let channels = [handoff.channel.as_fd(), handoff.relay.post.as_fd(), handoff.relay.take.as_fd()];
+    app_fork::note(listeners.descriptors(), &channels, reserved.clone());
+    hooks::in_worker(handoff, HookEvent::PostFork)?;
     let pipeline = Arc::new(pipeline(handoff, (&calls, &runtime, &drain), &retirement, (own, loaded))?);
     hooks::in_worker(handoff, HookEvent::WorkerStart)?;
     signals::keep(&reserved);
@@ -71,8 +74,6 @@ pub(super) fn run(
         let recycling =
             if config.workers.recycle_after_timeout { Recycling::Always } else { Recycling::IfStuck };
         calls.set_overseer(Overseer { interrupter: interpreter::interrupter()?, retire, recycling });
-        let channels = [handoff.channel.as_fd(), handoff.relay.post.as_fd(), handoff.relay.take.as_fd()];
-        app_fork::note(listeners.descriptors(), &channels, reserved.clone());
         let _context = runtime.enter();
         interpreter::begin(&calls)?;
     }

@@ -118,13 +118,55 @@ def test_a_process_that_the_app_forks_has_none_of_the_servers_connections(server
     raw = exchange(server, b"GET /forks HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     gates.expect("forked")
     child = int(raw.rpartition(b"\r\n")[2])
-    port = server.port
     sockets = [os.readlink(f"/proc/{child}/fd/{number}") for number in os.listdir(f"/proc/{child}/fd")]
-    with open("/proc/net/tcp") as table:
-        ours = {line.split()[9] for line in table if f":{port:04X} " in line.split()[1] + " "}
+    ours = sockets_at(server.port)
     assert not [name for name in sockets if name[len("socket:[") : -1] in ours]
     gates.release()
     gates.expect("let go")
+
+
+def sockets_at(port):
+    """The listening sockets and connections of a port, by their inodes."""
+    with open("/proc/net/tcp") as table:
+        return {line.split()[9] for line in table if f":{port:04X} " in line.split()[1] + " "}
+
+
+FORKS_AT_IMPORT = """
+import os
+import gates
+
+CHILD = os.fork()
+if CHILD == 0:
+    gates.say("forked")
+    gates.wait()
+    os._exit(0)
+COMES_BACK = os.fork()
+if COMES_BACK:
+    os.waitpid(COMES_BACK, 0)
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(CHILD).encode()]
+"""
+
+
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_a_process_that_is_forked_at_import_has_nothing_of_the_servers(serve, tmp_path, gates, preload):
+    """No socket, so that its address is free when the server has ended; and it does not go on as a second worker."""
+    (tmp_path / "forks_at_import.py").write_text(FORKS_AT_IMPORT)
+    environment = {**gates.environment, "FERRICORN_WORKERS_PRELOAD": preload}
+    server = serve("forks_at_import", "-w", "1", environment=environment).ready()
+    gates.expect("forked")
+    child = int(ask(server, "GET", "/").content)
+    sockets = [os.readlink(f"/proc/{child}/fd/{number}") for number in os.listdir(f"/proc/{child}/fd")]
+    inodes = {name[len("socket:[") : -1] for name in sockets if name.startswith("socket:[")}
+    assert not inodes & sockets_at(server.port)
+    assert server.stop() == 0
+    assert os.path.exists(f"/proc/{child}")
+    with pytest.raises(ConnectionRefusedError):
+        server.connect()
+    gates.release()
 
 
 def test_a_childs_child_has_what_the_child_has_opened(server):

@@ -2,9 +2,10 @@
 
 use super::asgi::{Asgi, Detected, detect};
 use super::wsgi::Wsgi;
-use super::{Loaded, Options, describe, streams};
+use super::{Loaded, Options, describe, leave_worker_in_forks, streams};
 use crate::app::App;
 use crate::app::calls::CallQueue;
+use crate::sys::{self, app_fork};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::ffi::OsString;
@@ -43,6 +44,8 @@ pub fn load(
 
 /// Makes the interpreter ready for apps: their environment, their output, where their code is.
 pub(super) fn prepare(py: Python<'_>, path: &[PathBuf]) -> PyResult<()> {
+    // First of all: whatever is imported may fork.
+    leave_worker_in_forks(py)?;
     adopt_environment(py)?;
     run_site(py)?;
     streams::write_line_by_line(py)?;
@@ -124,6 +127,15 @@ fn hints(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 
 /// The callable that a target names.
 pub(super) fn find<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, String> {
+    let found = import(py, target);
+    if app_fork::is_child() {
+        // The import has forked, and this is the child: it must not go on as a second worker.
+        sys::fork::leave(0);
+    }
+    found
+}
+
+fn import<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, String> {
     let (module_name, attribute) = match target.split_once(':') {
         Some((module, attribute)) => (module, Some(attribute)),
         None => (target, None),

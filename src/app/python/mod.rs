@@ -45,8 +45,8 @@ use crate::sys::app_fork;
 use interrupt::PythonInterrupter;
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
-use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What ends WSGI calls from outside.
 ///
@@ -84,11 +84,10 @@ pub fn other_threads() -> Vec<String> {
     Python::attach(names).unwrap_or_default()
 }
 
-/// Has processes that an app forks from this one (`os.fork`, `multiprocessing`) leave what is the server's.
-///
-/// # Errors
-/// When Python is not as it should be.
-pub fn leave_worker_in_forks() -> io::Result<()> {
+/// Has processes that an app forks from this one (`os.fork`, `multiprocessing`) leave what is the server's. Heard once; a
+/// process that is forked by the server has heard it with its parent.
+fn leave_worker_in_forks(py: Python<'_>) -> PyResult<()> {
+    static HEARD: AtomicBool = AtomicBool::new(false);
     #[pyfunction]
     fn before() {
         app_fork::hold_signals();
@@ -102,16 +101,16 @@ pub fn leave_worker_in_forks() -> io::Result<()> {
         app_fork::leave_worker();
         app_fork::let_signals_through();
     }
-    Python::attach(|py| {
-        let options = [
-            ("before", wrap_pyfunction!(before, py)?),
-            ("after_in_parent", wrap_pyfunction!(in_parent, py)?),
-            ("after_in_child", wrap_pyfunction!(in_child, py)?),
-        ]
-        .into_py_dict(py)?;
-        py.import("os")?.call_method("register_at_fork", (), Some(&options)).map(drop)
-    })
-    .map_err(|error: PyErr| io::Error::other(error.to_string()))
+    if HEARD.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let options = [
+        ("before", wrap_pyfunction!(before, py)?),
+        ("after_in_parent", wrap_pyfunction!(in_parent, py)?),
+        ("after_in_child", wrap_pyfunction!(in_child, py)?),
+    ]
+    .into_py_dict(py)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&options)).map(drop)
 }
 
 /// Leaves everything that has been made so far out of garbage collections: modules and classes of an app are many and live
