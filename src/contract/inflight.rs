@@ -99,6 +99,16 @@ impl Board {
         self.cells().find_map(|(_, cell)| read(cell).filter(|entry| entry.id == id))
     }
 
+    /// Whether the response to a request is on its way, be it that the app is still making the rest of it.
+    pub fn is_being_answered(&self, id: u64) -> bool {
+        let is_it = |cell: &[AtomicU64]| read(cell).is_some_and(|entry| entry.id == id);
+        self.cells().any(|(_, cell)| {
+            is_it(cell)
+                && stage_of(cell[STAGE].load(Ordering::Relaxed))
+                    .is_some_and(|(stage, _)| stage == Stage::Writing)
+        })
+    }
+
     /// Tells a request to end; `None` when there is no such request. What is given resolves when it has ended.
     pub fn cancel(&self, id: u64) -> Option<oneshot::Receiver<()>> {
         let (index, _) = self.cells().find(|(_, cell)| read(cell).is_some_and(|entry| entry.id == id))?;

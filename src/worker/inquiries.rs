@@ -53,10 +53,19 @@ impl Inquiries {
     async fn cancel(&self, id: u64) -> Verdict {
         let Some(entry) = self.board.entry(id) else { return Verdict::Failed(NO_SUCH.into()) };
         let what = entry.describe(clock::monotonic_ns());
+        // Asked here, on the thread that serves the connections: an answer that says of the cancellation comes later.
+        let is_being_answered = self.board.is_being_answered(id);
         // Calls that block a thread are ended by those who know how; whoever serves the connection ends all others.
         if let Some(outcome) = self.calls.cancel(id) {
+            // What has been made of a response waits for its client, who may take its time.
+            let cut = if is_being_answered { self.board.cancel(id) } else { None };
             return match outcome.await {
-                Ok(Cancelled::Ended) => done(&what),
+                Ok(Cancelled::Ended) => {
+                    if let Some(cut) = cut {
+                        let _ended_or_late = tokio::time::timeout(PATIENCE, cut).await;
+                    }
+                    done(&what)
+                }
                 Ok(Cancelled::GoesOn(stack)) => Verdict::Failed(format!(
                     "the client has been answered, but the app goes on: it is in C code, or ignores the interruption\n{what}\n{stack}"
                 )),

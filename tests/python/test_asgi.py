@@ -221,6 +221,7 @@ def test_request_past_its_limit_is_cancelled(serve, gates, loop):
     gates.expect("cancelled")
     server.log.wait_for("the app took too long")
     server.log.wait_for("asgi_responses.py.*in answer_waits")
+    server.log.wait_for("worker retires: a request was past its time limit")
     client.close()
     assert ask(server, "GET", "/plain").status == 200
 

@@ -16,9 +16,9 @@ from support.server import DEADLINE, FERRICORN, clean_environment
 def hanging(serve, gates, transport):
     """One worker, without a time limit."""
 
-    def start(*arguments, **environment):
+    def start(app="hanging", **environment):
         environment = {**gates.environment, "FERRICORN_TIMEOUTS_REQUEST": "0s", **environment}
-        return serve("hanging", "-w", "1", *arguments, transport=transport, environment=environment).ready()
+        return serve(app, "-w", "1", transport=transport, environment=environment).ready()
 
     return start
 
@@ -142,6 +142,35 @@ def test_a_response_that_has_begun_is_cut(hanging):
         response.read()
     assert cut.value.partial == b"beginning"
     client.close()
+
+
+@pytest.mark.parametrize("app", ["hanging", "asgi_hanging:app"])
+def test_a_response_that_its_client_does_not_read_is_cut(hanging, app):
+    """What has been made of it waits for the client, and ends with it."""
+    server = hanging(app)
+    with begin(server, "/large") as connection:
+        received = len(connection.recv(1024))
+        code, output, complaint = ctl(server, "cancel", request_id(server, "/large"))
+        assert code == 0, (output, complaint)
+        assert json.loads(ctl(server, "requests", "--json")[1])["requests"] == []
+        while piece := connection.recv(1 << 20):
+            received += len(piece)
+    assert received < 100 * (256 << 10)
+    assert ask(server, "GET", "/quick").status == 200
+
+
+def test_a_task_that_ignores_its_cancellation_is_told_of(hanging, gates):
+    server = hanging("asgi_hanging:app")
+    with begin(server, "/swallows") as connection:
+        gates.expect("entered")
+        code, output, complaint = ctl(server, "cancel", request_id(server, "/swallows"))
+        assert (code, output) == (1, "")
+        assert complaint.startswith("error: the client has been answered, but the app goes on"), complaint
+        assert "in swallows" in complaint
+        gates.expect("swallowed")
+        assert answer(connection) == CANCELLED
+    server.log.wait_for("the cancelled task goes on: it ignores its cancellation")
+    assert "retires" not in server.log.text()
 
 
 @pytest.mark.parametrize("path", ["spins", "sits_in_c"])

@@ -144,6 +144,23 @@ def test_a_request_that_ignores_its_interruption_is_waited_for(hanging, gates):
     server.log.wait_for(rf"worker left .*pid={first}\b")
 
 
+def test_a_task_that_ignores_its_cancellation_costs_its_worker(serve, gates):
+    environment = {**gates.environment, **LIMITS, "FERRICORN_WORKERS_RECYCLE_AFTER_TIMEOUT": "false"}
+    server = serve("asgi_hanging:app", "-w", "1", environment=environment).ready()
+    first = server.workers()[1]
+    with entered(server, gates, "/swallows") as connection:
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        assert response.status == 504
+    gates.expect("swallowed")
+    assert "in swallows" in stack_below(server, "the cancelled task goes on: it ignores its cancellation; its worker is replaced")
+    server.log.wait_for("worker retires: a request was past its time limit")
+    server.log.wait_for("worker ready", count=2)
+    # It serves until it is told to leave.
+    while ask(server, "GET", "/quick").content == str(first).encode():
+        pass
+
+
 def test_a_response_that_stalls_is_cut_and_one_that_goes_on_is_not(hanging):
     server = hanging()
     client = Client(server)

@@ -232,7 +232,8 @@ impl CallQueue {
         self.overseer.get().map_or(Recycling::Always, |overseer| overseer.recycling)
     }
 
-    fn retire(&self) {
+    /// Asks for a successor of this worker.
+    pub fn retire(&self) {
         if let Some(overseer) = self.overseer.get() {
             (overseer.retire)();
         }

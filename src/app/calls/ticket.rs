@@ -80,6 +80,11 @@ impl Ticket {
         self.began.store(now_ns, Ordering::Relaxed);
     }
 
+    /// When the app began; 0 while the client is waited for.
+    pub(super) fn began_ns(&self) -> u64 {
+        self.began.load(Ordering::Relaxed)
+    }
+
     /// How long the app still has; `None` where nothing is to be limited.
     pub(super) fn left(&self, now_ns: u64) -> Option<Duration> {
         if self.limit.is_zero() || self.cut_off.load(Ordering::Acquire) == CUT {
@@ -266,6 +271,11 @@ impl Answering {
     /// Whether the caller is the one who ends the call from outside.
     pub fn cut_off(&self) -> bool {
         self.ticket.cut_off()
+    }
+
+    /// The call goes on though it was cut off; its time limit holds again.
+    pub fn goes_on(&self) {
+        self.ticket.goes_on();
     }
 
     /// From now on the client is waited for: that time is not the app's.

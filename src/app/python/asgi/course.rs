@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A request in a task.
@@ -37,6 +38,10 @@ pub(super) struct Course {
 struct Inner {
     task: Option<Py<PyAny>>,
     cut: Option<Cut>,
+    /// Its task has been cancelled, and goes on.
+    ignores: Option<Cut>,
+    /// Dropped when the task ends that has been cancelled.
+    ended: Option<oneshot::Sender<()>>,
     /// The task is to be cancelled; all else has been done.
     is_unwanted: bool,
     /// The answer, where it is ready before the first step of the task has ended.
@@ -125,19 +130,19 @@ pub(super) fn goes_on<T: InTask + 'static>(request: &Arc<T>, task: Py<PyAny>) {
 /// The task has ended.
 pub(super) fn has_ended(request: &dyn InTask) {
     let course = request.course();
-    let task = course.lock().task.take();
+    let (task, ended) = {
+        let mut inner = course.lock();
+        (inner.task.take(), inner.ended.take())
+    };
     course.ties.leave(request);
-    drop(task);
+    drop((task, ended));
 }
 
 /// Has a request's task cancelled, and its client answered, unless somebody has already.
 pub(super) fn cut_off(request: Arc<dyn InTask>, why: CutOff, told: Option<oneshot::Sender<Cancelled>>) {
     let course = request.course();
     if !course.answering.cut_off() {
-        if let Some(told) = told {
-            // Who has gone meanwhile does not want to know.
-            let _ = told.send(Cancelled::Already);
-        }
+        tell(told, Cancelled::Already);
         return;
     }
     let ties = Arc::clone(&course.ties);
@@ -159,12 +164,15 @@ pub(super) fn cut_off_now(request: Arc<dyn InTask>, why: CutOff, told: Option<on
 /// Does on the loop's thread what others have asked for.
 pub(super) fn attend(request: Arc<dyn InTask>, py: Python<'_>) {
     let id = request.course().answering.id();
-    let (cut, is_unwanted) = {
+    let (cut, ignores, is_unwanted) = {
         let mut inner = request.course().lock();
-        (inner.cut.take(), std::mem::take(&mut inner.is_unwanted))
+        (inner.cut.take(), inner.ignores.take(), std::mem::take(&mut inner.is_unwanted))
     };
+    if let Some(ignored) = ignores {
+        leave_going(request.course(), py, ignored);
+    }
     let attended = match cut {
-        Some((why, told)) => cut_task(&*request, py, why, told),
+        Some(cut) => cut_task(&request, py, cut),
         None if is_unwanted => request.course().cancel_task(py),
         None => request.attend(py),
     };
@@ -174,21 +182,64 @@ pub(super) fn attend(request: Arc<dyn InTask>, py: Python<'_>) {
     }
 }
 
-fn cut_task(
-    request: &dyn InTask,
-    py: Python<'_>,
-    why: CutOff,
-    told: Option<oneshot::Sender<Cancelled>>,
-) -> PyResult<()> {
+fn cut_task(request: &Arc<dyn InTask>, py: Python<'_>, cut: Cut) -> PyResult<()> {
     let course = request.course();
     let stack = course.stack(py).unwrap_or_else(|reason| reason);
-    course.ties.calls.answer_cut_off(&course.answering, why, &stack);
+    course.ties.calls.answer_cut_off(&course.answering, cut.0, &stack);
     request.break_off();
-    course.cancel_task(py)?;
-    if let Some(told) = told {
-        let _ = told.send(Cancelled::Ended);
+    if cut.0 == CutOff::TimeLimit {
+        course.ties.calls.retire_after_interruption();
     }
-    Ok(())
+    let (sender, ended) = oneshot::channel();
+    if course.task(py).is_some() {
+        course.lock().ended = Some(sender);
+    }
+    course.ties.runtime.spawn(watch(Arc::clone(request), cut, ended));
+    course.cancel_task(py)
+}
+
+/// Sees whether a cancelled task ends, which it does when it is next woken, unless it ignores that.
+async fn watch(request: Arc<dyn InTask>, cut: Cut, ended: oneshot::Receiver<()>) {
+    if tokio::time::timeout(GRACE, ended).await.is_ok() {
+        tell(cut.1, Cancelled::Ended);
+        return;
+    }
+    request.course().lock().ignores = Some(cut);
+    // Its stack is to be had on the loop's thread.
+    let ties = Arc::clone(&request.course().ties);
+    ties.ask_to_attend(request);
+}
+
+/// A task has not noticed its cancellation, or ignores it.
+fn leave_going(course: &Course, py: Python<'_>, (why, told): Cut) {
+    let (request, stack) = (course.answering.id(), course.stack(py).unwrap_or_else(|reason| reason));
+    match why {
+        CutOff::TimeLimit => {
+            tracing::error!(
+                %request,
+                stack,
+                "the cancelled task goes on: it ignores its cancellation; its worker is replaced and then killed"
+            );
+            course.ties.calls.retire();
+        }
+        CutOff::Cancelled => {
+            tracing::warn!(
+                %request,
+                stack,
+                "the cancelled task goes on: it ignores its cancellation; it stays until it ends or passes its time limit"
+            );
+            course.answering.goes_on();
+            course.ties.watch(&course.answering);
+        }
+    }
+    tell(told, Cancelled::GoesOn(stack));
+}
+
+fn tell(told: Option<oneshot::Sender<Cancelled>>, outcome: Cancelled) {
+    if let Some(told) = told {
+        // Who has gone meanwhile does not want to know.
+        let _ = told.send(outcome);
+    }
 }
 
 /// Gives a future its value, unless it has ended.
@@ -213,3 +264,6 @@ pub(super) fn message<'py>(
     message.set_item(intern!(py, "type"), kind)?;
     Ok(message)
 }
+
+/// How long a cancelled task may take to end: `finally` blocks, what they await.
+const GRACE: Duration = Duration::from_secs(2);
