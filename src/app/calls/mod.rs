@@ -13,6 +13,7 @@ mod delivery;
 mod main_loop;
 mod moves;
 mod relief;
+mod stay;
 mod ticket;
 mod turns;
 mod waitlist;
@@ -22,6 +23,7 @@ pub use cut_off::{Cancelled, Interrupter, Overseer, Recycling};
 use delivery::{Delivery, Ended, Waiting, deliver};
 pub use main_loop::MainLoop;
 pub use moves::{Alone, Load, Room, Siblings};
+use stay::{Pace, Stay};
 use ticket::Ticket;
 pub use ticket::{Answering, Left};
 use waitlist::Waitlist;
@@ -79,6 +81,7 @@ struct State {
     main: MainThread,
     /// The event loop wants the main thread.
     is_called_back: bool,
+    pace: Pace,
     /// A call has passed its time limit: another worker is on its way, and may have what waits here.
     is_overdue: bool,
     driver: Driver,
@@ -123,6 +126,7 @@ impl CallQueue {
                 main: MainThread::Inside,
                 is_called_back: false,
                 running: Vec::new(),
+                pace: Pace::KeepsUp,
                 is_overdue: false,
                 driver: Driver::Main,
                 closed: false,
@@ -199,7 +203,10 @@ impl CallQueue {
     /// Driven by the main thread: delivers answers, then waits for the next call. Ready when there is one, when the
     /// event loop is called back, or when the queue is closed.
     pub async fn drive(self: &Arc<Self>) {
-        self.make_deliveries();
+        if self.make_deliveries() {
+            // Calls are left over, since connections wait, too: it is their turn.
+            tokio::task::yield_now().await;
+        }
         loop {
             let mut notified = std::pin::pin!(self.driver.notified());
             notified.as_mut().enable();
@@ -217,10 +224,11 @@ impl CallQueue {
         }
     }
 
-    /// Makes the waiting calls on the main thread, then asks for the runtime back.
+    /// Makes the waiting calls on the main thread, for a while if they are short, then asks for the runtime back.
     pub fn run_waiting(self: &Arc<Self>) {
-        let mut ended = None;
-        while let Some(call) = self.next_for_main(ended.take()) {
+        let (mut ended, mut stay) = (None, Stay::default());
+        while let Some(call) = self.next_for_main(ended.take(), stay) {
+            stay.note(call.ticket.began_ns());
             // With a fence: the relief must see this, or be seen to sleep.
             self.progress.fetch_add(1, Ordering::SeqCst);
             self.wake_relief();
@@ -270,7 +278,7 @@ impl CallQueue {
     }
 
     fn has_thread(&self, state: &State) -> bool {
-        state.driver == Driver::Main || self.busy(state) < self.callers()
+        state.pace == Pace::KeepsUp && (state.driver == Driver::Main || self.busy(state) < self.callers())
     }
 
     /// App threads that are held up.
@@ -283,8 +291,8 @@ impl CallQueue {
         if self.main_loop.get().is_some() { 1 } else { self.threads }
     }
 
-    /// Delivers the answer of the main thread's last call, and takes the next.
-    fn next_for_main(&self, ended: Option<Ended>) -> Option<Call> {
+    /// Delivers the answer of the main thread's last call, and takes the next, unless it is the connections' turn.
+    fn next_for_main(&self, ended: Option<Ended>, stay: Stay) -> Option<Call> {
         let mut state = self.lock();
         let mut overtaken = None;
         if let Some(ended) = ended {
@@ -296,7 +304,14 @@ impl CallQueue {
                 overtaken = Some(ended);
             }
         }
-        let next = self.take_next(&mut state);
+        let must_go = state.driver == Driver::Main && stay.is_over();
+        let next = if must_go { None } else { self.take_next(&mut state) };
+        let before = state.pace;
+        if next.is_none() {
+            state.pace = if must_go { stay::pace(&state.waiting) } else { Pace::KeepsUp };
+        }
+        let catches_up = before == Pace::Behind && state.pace == Pace::KeepsUp;
+        let leaves_behind = next.is_none() && state.pace == Pace::Behind;
         let hands_back = next.is_none() && state.driver == Driver::Relief;
         if hands_back {
             state.driver = Driver::HandingBack;
@@ -309,8 +324,11 @@ impl CallQueue {
         if hands_back {
             self.driver.notify_waiters();
         }
-        if hands_back || self.threads > 1 {
+        if hands_back || catches_up || self.threads > 1 {
             self.free.notify_waiters();
+        }
+        if leaves_behind {
+            self.backlog.notify_one();
         }
         next
     }
@@ -336,13 +354,18 @@ impl CallQueue {
         Ended { ticket: answering.ticket, outcome }
     }
 
-    fn make_deliveries(&self) {
-        let mut deliveries = std::mem::take(&mut self.lock().deliveries);
+    /// Delivers what the main thread has for the tasks; whether calls are left over.
+    fn make_deliveries(&self) -> bool {
+        let mut state = self.lock();
+        let mut deliveries = std::mem::take(&mut state.deliveries);
+        let has_more = !state.waiting.is_empty();
+        drop(state);
         if deliveries.capacity() > 0 {
             deliver(&mut deliveries);
             // Its room is used again; nobody puts anything there while this thread is in the runtime.
             self.lock().deliveries = deliveries;
         }
+        has_more
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,5 +1,6 @@
 //! Calls that another worker may make, and what the workers know of one another.
 
+use super::stay::Pace;
 use super::{Call, CallQueue, Driver, State};
 use crate::app::AppError;
 use crate::protocol::Patience;
@@ -78,7 +79,11 @@ impl CallQueue {
         } else {
             self.take_movable(&mut state, room)
         };
+        let is_free = self.has_thread(&state);
         drop(state);
+        if is_free {
+            self.free.notify_waiters();
+        }
         shed.into_iter().for_each(|(call, why)| call.ticket.settle(Err(AppError::Shed(why, wait))));
         given.into_iter().for_each(give_back);
         if room == 0 { Room::None } else { Room::Some }
@@ -87,7 +92,7 @@ impl CallQueue {
     /// Whether a call goes to a sibling instead of waiting here.
     pub(super) fn gives_back(&self, state: &State, call: &Call) -> bool {
         call.patience == Patience::Move
-            && self.busy(state) >= self.callers()
+            && !self.has_thread(state)
             && (state.is_overdue || self.siblings.room() > 0)
     }
 
@@ -101,12 +106,16 @@ impl CallQueue {
 
     /// The siblings learn how this worker is, when that has changed. Costs a comparison while no call lasts.
     pub(super) fn show(&self, state: &mut State) {
-        let load = if state.driver == Driver::Main {
+        // Whoever was left over has gone, or is served elsewhere.
+        if state.waiting.is_empty() {
+            state.pace = Pace::KeepsUp;
+        }
+        let load = if state.driver == Driver::Main && state.pace == Pace::KeepsUp {
             Load::default()
         } else {
             let busy = self.busy(state).min(self.callers()) * usize::from(ALL) / self.callers();
             Load {
-                busy: u16::try_from(busy).unwrap_or(ALL),
+                busy: if state.pace == Pace::Behind { ALL } else { u16::try_from(busy).unwrap_or(ALL) },
                 waiting: u32::try_from(state.waiting.len()).unwrap_or(u32::MAX),
             }
         };

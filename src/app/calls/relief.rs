@@ -1,6 +1,7 @@
 //! The thread that serves connections while the main one waits for the app.
 
 use super::moves::give_back;
+use super::stay::Pace;
 use super::{CallQueue, Driver, TICK, deliver};
 use crate::app::AppError;
 use crate::sys::clock;
@@ -70,6 +71,7 @@ impl CallQueue {
         let stuck = self.progress.load(Ordering::Acquire) == progress && state.driver == Driver::Main;
         if stuck && !state.closed {
             state.driver = Driver::Relief;
+            state.pace = Pace::KeepsUp;
             self.show(&mut state);
         }
         stuck && !state.closed

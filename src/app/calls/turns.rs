@@ -1,6 +1,7 @@
 //! How calls come to wait, and whose turn it is.
 
 use super::moves::give_back;
+use super::stay::Pace;
 use super::ticket::Ticket;
 use super::waitlist::Shed;
 use super::{Call, CallQueue, Driver, State};
@@ -13,7 +14,7 @@ use std::time::Duration;
 impl CallQueue {
     pub(super) fn submit(&self, call: Call, since_ns: u64, limit: Duration) {
         let mut state = self.lock();
-        if state.driver != Driver::Main && self.gives_back(&state, &call) {
+        if self.gives_back(&state, &call) {
             drop(state);
             give_back(call);
             return;
@@ -21,8 +22,11 @@ impl CallQueue {
         let due_ns = state.waiting.due_ns();
         state.waiting.push(call, since_ns, limit);
         // While the main thread is not held up, this is where every call passes through; none waits.
-        let surplus =
-            if state.driver == Driver::Main { None } else { self.has_come_to_wait(&mut state, due_ns) };
+        let surplus = if state.driver == Driver::Main && state.pace == Pace::KeepsUp {
+            None
+        } else {
+            self.has_come_to_wait(&mut state, due_ns)
+        };
         let helper_is_free = self.threads > 1 && state.driver != Driver::Main;
         let wakes_driver = state.driver == Driver::Main && state.waiting.len() == 1;
         drop(state);

@@ -1,6 +1,7 @@
 //! A queue with its threads, as a worker has them, and an app that waits at a gate.
 
 mod shed;
+mod stay;
 
 use super::*;
 use crate::app::CutOff;
@@ -8,6 +9,7 @@ use crate::protocol::ResponseBody;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Poll;
 use std::thread::JoinHandle;
+use std::time::Instant;
 use tokio::runtime::{Builder, Runtime};
 
 /// Longer than anything takes here.
@@ -46,7 +48,7 @@ impl Siblings for Idle {
     }
 }
 
-/// "/gate" waits to be let through, "/panic" panics, anything else is answered at once.
+/// "/gate" waits to be let through, "/brief" is just long enough to end a stay, "/panic" panics, anything else is answered at once.
 struct Gate {
     entered: Sender<()>,
     pass: Mutex<Receiver<()>>,
@@ -58,6 +60,12 @@ impl BlockingApp for Gate {
             b"/gate" => {
                 self.entered.send(()).unwrap();
                 self.pass.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            }
+            b"/brief" => {
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_millis(2) {
+                    std::thread::yield_now();
+                }
             }
             b"/panic" => panic!("as asked"),
             _ => {}
@@ -82,6 +90,14 @@ impl Worker {
     }
 
     fn with(app_threads: u16, rules: QueueRules, siblings: impl Siblings + 'static) -> Self {
+        let mut worker = Self::without_relief(app_threads, rules, siblings);
+        let (queue, runtime) = (Arc::clone(&worker.queue), Arc::clone(&worker.runtime));
+        worker.threads.push(std::thread::spawn(move || queue.relieve(|future| runtime.block_on(future))));
+        worker
+    }
+
+    /// No call lasts so long that the relief would notice it.
+    fn without_relief(app_threads: u16, rules: QueueRules, siblings: impl Siblings + 'static) -> Self {
         let queue = CallQueue::new(app_threads, rules, siblings);
         let runtime = Arc::new(Builder::new_current_thread().enable_all().build().unwrap());
         let (entered_sender, entered) = channel();
@@ -95,8 +111,6 @@ impl Worker {
                 q.run_waiting();
             }
         }));
-        let (q, r) = (Arc::clone(&queue), Arc::clone(&runtime));
-        threads.push(std::thread::spawn(move || q.relieve(|future| r.block_on(future))));
         for _ in 1..app_threads {
             let q = Arc::clone(&queue);
             threads.push(std::thread::spawn(move || q.serve_calls()));
