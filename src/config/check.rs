@@ -2,9 +2,7 @@
 
 use super::build::Build;
 use super::errors::{Origins, Problem};
-use super::{
-    Admin, BindAddress, ByteSize, Canary, Config, ForwardedField, HostPattern, Threads, Timeouts, WorkerCount,
-};
+use super::{Admin, BindAddress, ByteSize, Canary, Config, ForwardedField, HostPattern, Threads, Timeouts};
 use super::{check_auth, check_issue};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -113,14 +111,6 @@ fn workers(config: &Config, findings: &mut Findings<'_>) {
     }
     if workers.check_command.first().is_some_and(String::is_empty) {
         findings.add("workers.check_command", "the first text is the program, and is empty");
-    }
-    if let WorkerCount::Between(least, _) = workers.count
-        && !config.has_python_app()
-    {
-        let message = format!(
-            "a number that follows the load goes by how busy app threads are, and only Python apps have some; write one number, such as {least}"
-        );
-        findings.add("workers.count", message);
     }
     if !workers.max_age_jitter.is_zero() && workers.max_age.is_zero() {
         let message = "has no effect while workers.max_age is 0s; set that too, or remove this";

@@ -1,6 +1,7 @@
 //! As many workers as there is work for, between a least and a most number. Pure.
 //!
-//! The master looks twice a second how busy the app threads of all workers are together, and how many requests wait. More
+//! The master looks twice a second how busy the app threads of all workers are together (those of the event loops, for Rust
+//! apps and files), and how many requests wait. More
 //! workers come soon, when two looks in a row say so, since somebody waits; fewer only when for a long time one less would
 //! have been enough, and then at most half busy. Between "nearly all busy" and "half busy without one" lies every steady load, so
 //! a number that suits it is kept.

@@ -168,6 +168,14 @@ impl Server {
         self
     }
 
+    /// Has as many workers as there is work for, within these bounds: more while all event loops together are busier than 85 %, fewer
+    /// once one less has been enough for `workers.shrink_after`.
+    pub fn workers_between(mut self, least: u16, most: u16) -> Self {
+        let least = least.max(1);
+        self.config.workers.count = WorkerCount::Between(least, most.max(least));
+        self
+    }
+
     /// Gives each worker's runtime so many threads; otherwise one, which is the fastest as long as workers are many.
     ///
     /// `workers(1).threads(Threads::Auto)` is one supervised worker with all CPUs, for apps that share state in memory.

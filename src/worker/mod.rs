@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod acceptors;
+mod busyness;
 mod hooks;
 mod in_place;
 mod inquiries;

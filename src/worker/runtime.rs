@@ -8,7 +8,7 @@ use super::mold::Loaded;
 use super::orders::Obedience;
 use super::retirement::Retirement;
 use super::siblings::{self, Neighbours};
-use super::{BootFailure, hooks, keys, relay, scheduler, signals, warm_up};
+use super::{BootFailure, busyness, hooks, keys, relay, scheduler, signals, warm_up};
 use crate::app::calls::{CallQueue, Overseer, Recycling};
 use crate::app::{BoxError, BoxFuture, MakeApps, OwnApps, WorkerInfo};
 use crate::contract::exit::ExitReason;
@@ -272,6 +272,7 @@ fn serve(
         // These were no client's.
         counters.0.record(counters.1).requests_total().store(0, Ordering::Relaxed);
         let (taking, giving, beating) = (tokio::spawn(taking), tokio::spawn(giving), tokio::spawn(beating));
+        busyness::begin(&config, counters);
         if let Some(authenticator) = &pipeline.authenticator {
             tokio::spawn(keys::keep(Arc::clone(authenticator), speaks));
         }

@@ -12,7 +12,7 @@ pub(crate) fn waiting(arguments: &str) -> Server {
 }
 
 /// The same in a folder that is there already.
-fn waiting_in(folder: Folder, arguments: &str) -> Server {
+pub(crate) fn waiting_in(folder: Folder, arguments: &str) -> Server {
     let tests = std::env::current_exe().unwrap();
     let profile = tests.parent().and_then(std::path::Path::parent).unwrap();
     let program = profile.join("examples/waiting");

@@ -1,9 +1,7 @@
 """As many workers as there is work for."""
 
 import json
-import subprocess
 
-from support.server import DEADLINE, FERRICORN, clean_environment
 from test_cancel import answer, begin, ctl
 
 CONFIG = """
@@ -49,11 +47,3 @@ def test_work_brings_workers_and_silence_takes_them_away_and_nothing_is_lost(ser
         connection.close()
     told = scaling(server)
     assert (told["min"], told["max"], told["grown"], told["shrunk"]) == (1, 3, 2, 2)
-
-
-def test_a_number_that_follows_the_load_is_for_python_apps(tmp_path):
-    (tmp_path / "ferricorn.toml").write_text(CONFIG)
-    command = [FERRICORN, "check", "-c", "ferricorn.toml"]
-    done = subprocess.run(command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=DEADLINE)
-    assert done.returncode == 2
-    assert "workers.count: a number that follows the load" in done.stdout + done.stderr, done
