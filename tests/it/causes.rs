@@ -55,7 +55,8 @@ fn want_of_memory_is_known_where_a_cgroup_counts() {
     let piece = vec![b'x'; 1 << 20];
     // Ends with the worker.
     while connection.send(&piece).is_ok() {}
-    server.wait_for("worker crashed: killed by SIGKILL: out of memory");
+    let line = server.wait_for("worker crashed: killed by SIGKILL: out of memory");
+    assert!(line.contains("id=FC-W03 certainty=known"), "{line}");
     server.wait_for("worker also had requests that were not in the app: 1 reading");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.exit_code(), Some(0));

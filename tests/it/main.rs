@@ -13,6 +13,7 @@
 mod support;
 
 mod addresses;
+mod canary;
 mod cancel;
 mod causes;
 mod conformance;

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -45,11 +46,11 @@ def write(directory, version, seconds=0.0, errors=0, crashes=False):
 def start_fixture(serve, tmp_path):
     """Starts the site's first version."""
 
-    def start(workers=2, canary="1s", transport="tcp", preload="false", **version):
+    def start(workers=2, canary="1s", transport="tcp", preload="false", listener=None, **version):
         write(tmp_path, "one", **version)
         config = CONFIG.format(workers=workers, canary=canary, preload=preload)
         (tmp_path / "ferricorn.toml").write_text(config)
-        return serve("site_app", "-c", "ferricorn.toml", transport=transport).ready()
+        return serve("site_app", "-c", "ferricorn.toml", transport=transport, listener=listener).ready()
 
     return start
 
@@ -86,6 +87,22 @@ def test_twenty_percent_of_500s_are_refused(start, tmp_path, workers, kept, tran
     status = json.loads(ctl(server, "status", "--json").stdout)
     assert status["state"] == "degraded" and status["canary"] is None
     assert status["trouble"].startswith("reload failed: canary: ")
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "one request each"])
+def test_a_canary_at_a_socket_that_was_handed_over_gets_its_share(start, tmp_path, kept):
+    """All workers accept from the one queue, and the new one is told apart all the same."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        server = start(2, "1s", listener=listener)
+        with Load(server, kept=kept) as load:
+            write(tmp_path, "two", errors=2)
+            reload = ctl(server, "reload")
+            assert reload.returncode == 1 and "answers were 5xx, old workers 0.0 %" in reload.stderr, reload
+            write(tmp_path, "three")
+            assert ctl(server, "reload").returncode == 0
+            load.more()
+        assert only_new_code_failed(load) and load.failures
+        assert ask(server, "GET", "/").content == b"three"
 
 
 @pytest.mark.parametrize("workers", [1, 3])
