@@ -37,13 +37,17 @@ def ask_often(server, requests, clients=4):
 def test_every_request_is_counted_once_however_often_workers_are_recycled(serve, preload):
     environment = {**AT_ANY_PORT, "FERRICORN_WORKERS_PRELOAD": preload}
     server = serve("metered", "-w", "8", "--max-requests", "50", environment=environment).ready()
-    ask_often(server, 10_000)
+    asked = 0
+    # Two of eight are replaced at a time, and all serve on until it is their turn: how many are within a number of requests is a
+    # matter of how long a successor takes to start.
+    while asked < 10_000 or server.log.text().count("worker left") < 100:
+        assert asked < 100_000, "they are hardly recycled"
+        ask_often(server, 1_000)
+        asked += 1_000
     figures = told(server)
-    assert figures['app_requests_total{method="GET"}'] == 10_000
-    assert figures["app_halves_total"] == 5_000
-    assert figures["app_sizes_count"] == figures['app_sizes_bucket{le="1.0"}'] == 10_000
-    # The quicker the requests, the fewer successors are ready in time.
-    assert server.log.text().count("worker left") >= 8, "they were hardly recycled"
+    assert figures['app_requests_total{method="GET"}'] == asked
+    assert figures["app_halves_total"] == asked / 2
+    assert figures["app_sizes_count"] == figures['app_sizes_bucket{le="1.0"}'] == asked
 
 
 def test_counts_stay_whatever_becomes_of_the_workers(serve):
