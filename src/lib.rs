@@ -84,7 +84,7 @@
 //! only hyper can make: the feature `hyper` has it make one (`app/hyper_upgrade.rs`). [`Server::serve_on`] serves
 //! in a runtime that is already there, without fork and master. `examples/axum.rs` has it all.
 //!
-//! Features: `cli` (the program, flags, [`Server::main`], the error log's writer) `jwt` (`[auth]`) and `websocket` are on, and with `issue` the server issues tokens itself (`redis`: with sessions in Redis); `cli` brings `admin` (the process behind `ferricorn ctl`); `hyper`
+//! Features: `cli` (the program, flags, [`Server::main`], the error log's writer) `jwt` (`[auth]`) and `websocket` are on, and with `issue` the server issues tokens itself (`redis`, `postgres`: with its sessions there); `cli` brings `admin` (the process behind `ferricorn ctl`); `hyper`
 //! and `python` are off. Without any there remain the server and its supervisor.
 //!
 //! # What must stay true

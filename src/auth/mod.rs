@@ -23,6 +23,7 @@ pub(crate) mod laws;
 pub mod revocations;
 #[cfg(feature = "issue")]
 pub mod store;
+mod tls;
 #[cfg(feature = "issue")]
 pub mod users;
 

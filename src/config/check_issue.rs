@@ -124,11 +124,14 @@ fn hashing(auth: &Auth, findings: &mut Findings<'_>) {
 }
 
 fn databases(auth: &Auth, findings: &mut Findings<'_>) {
-    if let Some(DatabaseUrl::Postgres(_)) = auth.store.url {
-        findings.add("auth.store.url", "only sqlite:/// and redis:// are known here");
-    }
-    if let (Some(DatabaseUrl::Redis(_)), false) = (&auth.store.url, cfg!(feature = "redis")) {
-        let message = "this program was built without the feature \"redis\"; build it with that feature";
+    let needed = match &auth.store.url {
+        Some(DatabaseUrl::Redis(_)) if cfg!(not(feature = "redis")) => Some("redis"),
+        Some(DatabaseUrl::Postgres(_)) if cfg!(not(feature = "postgres")) => Some("postgres"),
+        Some(DatabaseUrl::Sqlite(_) | DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_)) | None => None,
+    };
+    if let Some(feature) = needed {
+        let message =
+            format!("this program was built without the feature \"{feature}\"; build it with that feature");
         findings.add("auth.store.url", message);
     }
     let users = &auth.users;
@@ -139,8 +142,13 @@ fn databases(auth: &Auth, findings: &mut Findings<'_>) {
                 "missing; name the project's database: \"sqlite:////srv/app/db.sqlite3\"",
             );
         }
-        (UserKind::Django, Some(DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_))) => {
-            findings.add("auth.users.url", "only sqlite:/// is known here");
+        (UserKind::Django, Some(DatabaseUrl::Redis(_))) => {
+            findings.add("auth.users.url", "there are no tables in Redis; name the project's database");
+        }
+        (UserKind::Django, Some(DatabaseUrl::Postgres(_))) if cfg!(not(feature = "postgres")) => {
+            let message =
+                "this program was built without the feature \"postgres\"; build it with that feature";
+            findings.add("auth.users.url", message);
         }
         (UserKind::Own, Some(_)) => {
             findings.add(

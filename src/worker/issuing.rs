@@ -25,15 +25,18 @@ pub(super) fn begin(config: &Config, slot: Slot) -> Result<Option<Issuing>, Boot
     let Some(auth) = config.auth.as_ref().filter(|auth| auth.issues()) else { return Ok(None) };
     let directory = std::env::current_dir()
         .map_err(|error| BootFailure::new("the directory that the server works in is gone", &error))?;
-    let issuer = Arc::new(Issuer::new(auth, &directory).map_err(|error| failed(error.to_string()))?);
-    if slot == Slot(1)
-        && let Ok(place) = StorePlace::of(auth, &directory)
-    {
-        tracing::info!(store = %place, prefix = auth.issue.prefix, "issuing tokens");
-        for concern in place.concerns() {
-            tracing::warn!(store = %place, "the store of sessions may lose them: {concern}");
+    let issuer = outside(|| {
+        let issuer = Issuer::new(auth, &directory).map_err(|error| failed(error.to_string()))?;
+        if slot == Slot(1)
+            && let Ok(place) = StorePlace::of(auth, &directory)
+        {
+            tracing::info!(store = %place, prefix = auth.issue.prefix, "issuing tokens");
+            for concern in place.concerns() {
+                tracing::warn!(store = %place, "the store of sessions may lose them: {concern}");
+            }
         }
-    }
+        Ok(Arc::new(issuer))
+    })?;
     let apps = auth.issue_mounts().into_iter().map(|prefix| {
         let place = Place { hosts: Vec::new(), prefix: prefix.into() };
         let app: Arc<dyn App> = if prefix == JWKS_PATH {
@@ -45,4 +48,12 @@ pub(super) fn begin(config: &Config, slot: Slot) -> Result<Option<Issuing>, Boot
     });
     let apps = apps.collect();
     Ok(Some(Issuing { apps, standings: issuer }))
+}
+
+/// On a thread of its own: a store blocks, and some have a runtime of theirs, which cannot run where one runs already.
+fn outside<T: Send>(work: impl FnOnce() -> Result<T, BootFailure> + Send) -> Result<T, BootFailure> {
+    std::thread::scope(|threads| {
+        let gone = |_| Err(failed("the thread that opens the store of sessions has panicked".into()));
+        threads.spawn(work).join().unwrap_or_else(gone)
+    })
 }

@@ -26,6 +26,12 @@ fn of_eight_refreshes_of_one_token_all_get_one_successor_from_redis() {
     refresh_eight_at_once(&start(4, &config));
 }
 
+#[test]
+fn of_eight_refreshes_of_one_token_all_get_one_successor_from_postgresql() {
+    let Some((_database, config)) = kept_in(Engine::Postgres) else { return };
+    refresh_eight_at_once(&start(4, &config));
+}
+
 fn refresh_eight_at_once(server: &Server) {
     let mut refresh = member(&log_in(server), "refresh");
     for round in 0..100 {
@@ -48,6 +54,12 @@ fn killed_workers_lose_no_session_and_bring_none_back_in_sqlite() {
 #[test]
 fn killed_workers_lose_no_session_and_bring_none_back_in_redis() {
     let Some((_database, config)) = kept_in(Engine::Redis) else { return };
+    kill_workers_amid_refreshes(&start(2, &config));
+}
+
+#[test]
+fn killed_workers_lose_no_session_and_bring_none_back_in_postgresql() {
+    let Some((_database, config)) = kept_in(Engine::Postgres) else { return };
     kill_workers_amid_refreshes(&start(2, &config));
 }
 
@@ -93,6 +105,11 @@ fn persist(address: &Address, token: &str) -> String {
 #[test]
 fn redis_may_go_away_and_come_back() {
     go_away_and_come_back(Engine::Redis);
+}
+
+#[test]
+fn postgresql_may_go_away_and_come_back() {
+    go_away_and_come_back(Engine::Postgres);
 }
 
 /// The server ends; then it stands still, which is worse: nothing is refused.

@@ -11,7 +11,7 @@ use crate::auth::users::Users;
 use crate::auth::users::django::Table;
 use crate::auth::users::password::{PasswordHash, own_decoy};
 use crate::auth::{AuthConfigError, Provider};
-use crate::config::{Auth, AuthProvider, DatabaseUrl, OnStoreError, UserKind};
+use crate::config::{Auth, AuthProvider, OnStoreError, UserKind};
 use arc_swap::ArcSwap;
 use std::fmt::Write;
 use std::io;
@@ -115,15 +115,23 @@ fn store(place: &StorePlace) -> Result<Arc<Pool<Box<dyn Backend>>>, IssueError> 
 fn users(auth: &Auth, store: &Arc<Pool<Box<dyn Backend>>>) -> Result<(Users, PasswordHash), IssueError> {
     let (users, claims) = (auth.users.clone(), auth.issue.extra_claims.clone());
     match (users.kind, users.url.clone()) {
-        (UserKind::Django, Some(DatabaseUrl::Sqlite(path))) => {
-            let open: Open<Table> = Arc::new(move || Table::open(&path, &users, &claims));
+        (UserKind::Django, Some(url)) => {
+            let bounds = Bounds { threads: Table::threads(&url), queue: QUEUE, limit: LIMIT };
+            let open: Open<Table> = Arc::new(move || Table::open(&url, &users, &claims));
             // What is wrong with it is said at the start, not at the first login.
-            let decoy = open()?.sample()?.and_then(|stored| PasswordHash::parse(&stored).ok());
-            let bounds = Bounds { threads: 1, queue: QUEUE, limit: LIMIT };
+            let sample = match open().and_then(|mut table| table.sample()) {
+                Err(error @ StoreError::Unusable(_)) => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!("the users cannot be read: {error}");
+                    None
+                }
+                Ok(sample) => sample,
+            };
+            let decoy = sample.and_then(|stored| PasswordHash::parse(&stored).ok());
             let users = Users::Django(Pool::new("ferricorn-users", bounds, &open)?);
             Ok((users, decoy.map_or_else(PasswordHash::usual, |hash| hash.decoy())))
         }
-        (UserKind::Django, _) => {
+        (UserKind::Django, None) => {
             let problem = "kind = \"django\" needs the database of the project; see auth.users.url";
             Err(IssueError::Config(vec![AuthConfigError::setting("users", problem)]))
         }

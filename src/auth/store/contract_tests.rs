@@ -1,7 +1,7 @@
 //! What every engine has to keep, played on each.
 
 use super::*;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 use databases::{Database, Engine};
 use std::collections::HashSet;
 use std::thread;
@@ -52,7 +52,18 @@ fn sqlite_keeps_every_rule() {
 #[cfg(feature = "redis")]
 #[test]
 fn redis_keeps_every_rule() {
-    let Some(database) = Database::start(Engine::Redis) else { return };
+    keeps_every_rule(Engine::Redis);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgresql_keeps_every_rule() {
+    keeps_every_rule(Engine::Postgres);
+}
+
+#[cfg(any(feature = "postgres", feature = "redis"))]
+fn keeps_every_rule(engine: Engine) {
+    let Some(database) = Database::start(engine) else { return };
     for (number, (name, rule)) in (0..).zip(RULES) {
         eprintln!("{name}");
         rule(&StorePlace(DatabaseUrl::parse(&database.url(number)).unwrap()));

@@ -7,26 +7,28 @@
 //! Everything here blocks: it is called by the threads of a [`pool::Pool`], which begin after the fork.
 
 pub mod feed;
+mod found;
 mod ids;
 pub mod location;
 pub mod pool;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod sqlite;
-#[cfg(feature = "redis")]
-mod tls;
 
 #[cfg(test)]
 mod contract_tests;
 #[cfg(test)]
 #[path = "../../../tests/it/support/databases.rs"]
 #[expect(dead_code, reason = "the tests of the whole program need more of it")]
-mod databases;
+pub(in crate::auth) mod databases;
 
 pub use ids::{SessionId, TokenHash, TokenId};
 pub(crate) use ids::{sha256, short_hash};
 
 use crate::config::{Auth, DatabaseUrl, Reuse};
+use found::{Found, Judged};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -341,10 +343,14 @@ impl StorePlace {
             DatabaseUrl::Redis(url) => Ok(Box::new(redis::Redis::open(url)?)),
             #[cfg(not(feature = "redis"))]
             DatabaseUrl::Redis(_) => Err(self.is_built_without("redis")),
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(url) => Ok(Box::new(postgres::Postgres::open(url)?)),
+            #[cfg(not(feature = "postgres"))]
             DatabaseUrl::Postgres(_) => Err(self.is_built_without("postgres")),
         }
     }
 
+    #[cfg(not(all(feature = "postgres", feature = "redis")))]
     fn is_built_without(&self, feature: &str) -> StoreError {
         let text = format!("this program was built without the feature \"{feature}\", which {self} needs");
         StoreError::Unusable(text)

@@ -85,14 +85,14 @@ keys! {
         "Failed logins from one address (of IPv6, one network of 64 bits), likewise.";
     "store.url".store.url, Reload,
         "Where sessions are kept: \"sqlite:////absolute/file\", or for several machines \"redis://user:password@host:6379/0\" (rediss: by TLS; \
-         redis+unix:///socket). Empty: the file auth.db in systemd's StateDirectory, else in a directory of this server's own below XDG_STATE_HOME or ~/.local/state. A password is not shown.";
+         redis+unix:///socket) or \"postgres://user:password@host/database?sslmode=verify-full\". Empty: the file auth.db in systemd's StateDirectory, else in a directory of this server's own below XDG_STATE_HOME or ~/.local/state. A password is not shown.";
     "store.on_error".store.on_error, Reload,
         "What becomes of requests with a token when nothing has been heard of the store for stale_max: \"closed\" (503), or \"open\" \
          (they pass by what was known last). Without it nobody logs in or refreshes in any case: 503.";
     "store.stale_max".store.stale_max, Reload, "How long what was last heard of the store is good for.";
     "users.kind".users.kind, Reload,
         "Whom tokens are issued to: \"own\", a table in the store that `ferricorn user` fills; \"django\", the table of a Django project, which is only read.";
-    "users.url".users.url, Reload, "The database of that table: \"sqlite:////srv/app/db.sqlite3\". Empty: the store.";
+    "users.url".users.url, Reload, "The database of that table: \"sqlite:////srv/app/db.sqlite3\" or \"postgres://user:password@host/database\". Empty: the store.";
     "users.table".users.table, Reload, "Name of Django's table; another one with a custom AUTH_USER_MODEL.";
     "users.id_column".users.id_column, Reload, "Its column that tokens name users by.";
     "users.username_column".users.username_column, Reload,

@@ -110,10 +110,17 @@ impl Database {
         }
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to it and to the processes that serve its clients.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.child.as_ref().expect("it runs").id();
-        kill(Pid::from_raw(i32::try_from(pid).expect("a pid")), signal).expect("it runs");
+        // proc(5): the children of a task.
+        let children =
+            std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let own = i32::try_from(pid).expect("a pid");
+        for pid in children.split_whitespace().filter_map(|pid| pid.parse().ok()).chain([own]) {
+            // One of them may have ended meanwhile.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
     }
 
     /// Runs the server and waits until it takes connections; else what it said.
@@ -168,9 +175,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Some(child) = &self.child {
+        if self.child.is_some() {
             // A stopped process hears of its end only then.
-            let _ = kill(Pid::from_raw(i32::try_from(child.id()).unwrap_or(0)), Signal::SIGCONT);
+            self.signal(Signal::SIGCONT);
         }
         self.stop();
     }

@@ -30,7 +30,7 @@ impl Redis {
     /// # Errors
     /// [`StoreError::Unusable`] when the URL is none or the server wants another name or password.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        super::tls::prepare();
+        crate::auth::tls::prepare();
         let client = Client::open(url)?;
         let connection = connect(&client)?;
         Ok(Self { client, connection, heard: Instant::now() })

@@ -6,11 +6,11 @@
 mod rows;
 
 use super::{
-    Attempts, Backend, EndReason, Event, Exchange, Exchanged, RefreshToken, SWEEP, Session, SessionId,
-    StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow,
+    Attempts, Backend, EndReason, Event, Exchange, Exchanged, Found, Judged, RefreshToken, SWEEP, Session,
+    SessionId, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow,
 };
 use crate::config::Reuse;
-use rows::{Found, end_session, find, insert_session, insert_token, sessions, taken_until, touch, user_of};
+use rows::{end_session, find, insert_session, insert_token, sessions, taken_until, touch, user_of};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
@@ -244,32 +244,30 @@ fn exchange_found(
     found: Found,
 ) -> Result<Exchanged, StoreError> {
     let Exchange { now, access_until, .. } = *exchange;
-    if found.ended || found.expires <= now || found.session.ends <= now {
-        return Ok(Exchanged::Ended);
-    }
-    let session = found.session;
-    if let Some((at, successor)) = found.replaced {
-        let grace = i64::try_from(exchange.grace.as_secs()).unwrap_or(i64::MAX);
-        if now.saturating_sub(at) <= grace {
+    let (session, successor) = match found.judge(exchange) {
+        Judged::Ended => return Ok(Exchanged::Ended),
+        Judged::Again(session, successor) => {
             touch(transaction, session.id, now, access_until)?;
             return Ok(Exchanged::Again(session, successor));
         }
-        if exchange.reuse == Reuse::RevokeFamily {
-            end_session(transaction, &session, (EndReason::Reuse, now))?;
+        Judged::Reused(session) => {
+            if exchange.reuse == Reuse::RevokeFamily {
+                end_session(transaction, &session, (EndReason::Reuse, now))?;
+            }
+            return Ok(Exchanged::Reused(session));
         }
-        return Ok(Exchanged::Reused(session));
-    }
+        Judged::Good(session, successor) => (session, successor),
+    };
     touch(transaction, session.id, now, access_until)?;
-    let Some(successor) = exchange.successor else { return Ok(Exchanged::Good(session, None)) };
-    let successor = Successor { expires: successor.expires.min(session.ends), ..successor };
-    transaction
-        .prepare_cached(
-            "UPDATE token SET replaced = ?, next = ?, next_issued = ?, next_expires = ? WHERE hash = ?",
-        )?
-        .execute(params![now, successor.id.0, successor.issued, successor.expires, exchange.token.bytes()])?;
-    let token = RefreshToken { hash: successor.id.hash(), expires: successor.expires };
-    insert_token(transaction, session.id, token)?;
-    Ok(Exchanged::Good(session, Some(successor)))
+    if let Some(Successor { id, issued, expires }) = successor {
+        transaction
+            .prepare_cached(
+                "UPDATE token SET replaced = ?, next = ?, next_issued = ?, next_expires = ? WHERE hash = ?",
+            )?
+            .execute(params![now, id.0, issued, expires, exchange.token.bytes()])?;
+        insert_token(transaction, session.id, RefreshToken { hash: id.hash(), expires })?;
+    }
+    Ok(Exchanged::Good(session, successor))
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

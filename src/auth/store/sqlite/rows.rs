@@ -1,26 +1,9 @@
 //! The rows of the store, read and written one by one.
 
 use crate::auth::store::{
-    EndReason, RefreshToken, Session, SessionId, StoreError, Successor, TokenHash, TokenId, TokenState,
-    UserRow,
+    EndReason, Found, RefreshToken, Session, SessionId, StoreError, Successor, TokenHash, TokenId, UserRow,
 };
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-
-/// A refresh token with its session.
-pub(super) struct Found {
-    pub(super) session: Session,
-    /// Whether the session has been ended.
-    pub(super) ended: bool,
-    pub(super) expires: i64,
-    pub(super) replaced: Option<(i64, Successor)>,
-}
-
-impl Found {
-    pub(super) fn state(&self, now: i64) -> TokenState {
-        let over = self.ended || self.replaced.is_some() || self.expires <= now || self.session.ends <= now;
-        if over { TokenState::Ended } else { TokenState::Live }
-    }
-}
 
 pub(super) fn find(connection: &Connection, token: TokenHash) -> Result<Option<Found>, StoreError> {
     let text = "SELECT s.id, s.user, s.created, s.used, s.ends, s.access_until, s.credential, \

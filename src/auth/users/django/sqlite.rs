@@ -1,7 +1,8 @@
-//! The users of a Django project, in its own SQLite database, which is only read.
+//! The table of users in an SQLite file.
 
-use super::{Lookup, User};
+use super::{Blacklist, column, quoted};
 use crate::auth::store::StoreError;
+use crate::auth::users::{Lookup, User};
 use crate::config::AuthUsers;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-/// The table of users, open.
+/// The table, and the connection it is read by.
 #[derive(Debug)]
 pub struct Table {
     connection: Connection,
@@ -33,19 +34,8 @@ enum Form {
     Uuid,
 }
 
-/// Whether simplejwt keeps revoked tokens in this database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blacklist {
-    Here,
-    Nowhere,
-}
-
 impl Table {
-    /// Opens the database.
-    ///
-    /// # Errors
-    /// [`StoreError::Unusable`] when table or columns are not there; it says which key to set.
-    pub fn open(
+    pub(super) fn open(
         path: &Path,
         users: &AuthUsers,
         extra_claims: &BTreeMap<String, String>,
@@ -60,11 +50,7 @@ impl Table {
             let text = format!("{} has no table {}; see auth.users.table", path.display(), users.table);
             return Err(StoreError::Unusable(text));
         }
-        let form = |key: &str, name: &str| {
-            columns.get(name).map(|declared| Form::of(declared)).ok_or_else(|| {
-                StoreError::Unusable(format!("table {} has no column {name}; see auth.{key}", users.table))
-            })
-        };
+        let form = |key, name| column(&columns, &users.table, (key, name)).map(Form::of);
         let mut forms = vec![form("users.id_column", &users.id_column)?];
         form("users.username_column", &users.username_column)?;
         form("users.password_column", &users.password_column)?;
@@ -96,11 +82,7 @@ impl Table {
         })
     }
 
-    /// The user, if it is there.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read now.
-    pub fn find(&mut self, lookup: &Lookup) -> Result<Option<User>, StoreError> {
+    pub(super) fn find(&mut self, lookup: &Lookup) -> Result<Option<User>, StoreError> {
         let id_form = self.forms[0];
         let (text, value) = match lookup {
             Lookup::Name(name) => (&self.by_name, name.clone()),
@@ -111,19 +93,11 @@ impl Table {
         Ok(statement.query_row(params![value], |row| self.user(row)).optional()?)
     }
 
-    /// A password as it is stored here, to see what one costs.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read now.
-    pub fn sample(&mut self) -> Result<Option<String>, StoreError> {
+    pub(super) fn sample(&mut self) -> Result<Option<String>, StoreError> {
         Ok(self.connection.query_row(&self.sample, [], |row| row.get(0)).optional()?)
     }
 
-    /// Whether simplejwt has revoked this refresh token.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database cannot be read now.
-    pub fn is_blacklisted(&mut self, jti: &str) -> Result<bool, StoreError> {
+    pub(super) fn is_blacklisted(&mut self, jti: &str) -> Result<bool, StoreError> {
         if self.blacklist == Blacklist::Nowhere {
             return Ok(false);
         }
@@ -184,11 +158,6 @@ fn columns(connection: &Connection, table: &str) -> Result<BTreeMap<String, Stri
     let mut statement = connection.prepare("SELECT name, type FROM pragma_table_info(?)")?;
     let rows = statement.query_map(params![table], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// A name as SQL has it; the configuration has seen to it that it is plain.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// How long to wait for whoever writes.

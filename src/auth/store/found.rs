@@ -1,0 +1,50 @@
+//! What is to be done with a refresh token that a table has: the rule, for the stores that are asked in SQL.
+
+use super::{Exchange, Session, Successor, TokenState};
+
+/// A refresh token with its session.
+pub(super) struct Found {
+    pub(super) session: Session,
+    /// Whether the session has been ended.
+    pub(super) ended: bool,
+    pub(super) expires: i64,
+    pub(super) replaced: Option<(i64, Successor)>,
+}
+
+/// What becomes of it when it is exchanged.
+pub(super) enum Judged {
+    Ended,
+    /// It gets its successor once more.
+    Again(Session, Successor),
+    Reused(Session),
+    /// This one takes its place; `None`: it stays good.
+    Good(Session, Option<Successor>),
+}
+
+impl Found {
+    pub(super) fn state(&self, now: i64) -> TokenState {
+        if self.is_over(now) || self.replaced.is_some() { TokenState::Ended } else { TokenState::Live }
+    }
+
+    pub(super) fn judge(self, exchange: &Exchange) -> Judged {
+        if self.is_over(exchange.now) {
+            return Judged::Ended;
+        }
+        let session = self.session;
+        if let Some((at, successor)) = self.replaced {
+            let grace = i64::try_from(exchange.grace.as_secs()).unwrap_or(i64::MAX);
+            return if exchange.now.saturating_sub(at) <= grace {
+                Judged::Again(session, successor)
+            } else {
+                Judged::Reused(session)
+            };
+        }
+        let limited = |next: Successor| Successor { expires: next.expires.min(session.ends), ..next };
+        let successor = exchange.successor.map(limited);
+        Judged::Good(session, successor)
+    }
+
+    fn is_over(&self, now: i64) -> bool {
+        self.ended || self.expires <= now || self.session.ends <= now
+    }
+}

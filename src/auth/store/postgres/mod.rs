@@ -1,0 +1,323 @@
+//! Sessions in PostgreSQL, in tables of their own: for several machines, or beside the site's own data.
+//!
+//! Whoever changes a session locks its row first, so that of any number of exchanges one comes after the other. Every
+//! commit is on the disk before it is answered.
+
+mod connection;
+mod rows;
+mod url;
+
+pub use connection::Connection;
+
+use super::{
+    Attempts, Backend, EndReason, Event, Exchange, Exchanged, Found, Judged, RefreshToken, SWEEP, Session,
+    SessionId, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow,
+};
+use crate::config::Reuse;
+use rows::{
+    end_session, find_locked, insert_session, insert_token, lock, session_of, touch, user_of, writing,
+};
+use std::time::Duration;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Transaction};
+
+/// One connection.
+#[derive(Debug)]
+pub struct Postgres {
+    connection: Connection,
+}
+
+impl Postgres {
+    /// Connects, and makes the tables when they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] when they cannot be made or are something else.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(url, DURABLE)?;
+        connection.run(migrate)?;
+        Ok(Self { connection })
+    }
+}
+
+impl Backend for Postgres {
+    fn begin(&mut self, session: &Session, token: RefreshToken) -> Result<(), StoreError> {
+        self.connection.run(async |client| {
+            let transaction = writing(client).await?;
+            insert_session(&transaction, session).await?;
+            insert_token(&transaction, session.id, token).await?;
+            Ok(transaction.commit().await?)
+        })
+    }
+
+    fn exchange(&mut self, exchange: &Exchange) -> Result<Exchanged, StoreError> {
+        self.connection.run(async |client| {
+            let transaction = writing(client).await?;
+            let Some(found) = find_or_adopt(&transaction, exchange.token, exchange.adopt.as_ref()).await?
+            else {
+                return Ok(Exchanged::Unknown);
+            };
+            let outcome = exchange_found(&transaction, exchange, found).await?;
+            transaction.commit().await?;
+            Ok(outcome)
+        })
+    }
+
+    fn look(&mut self, token: TokenHash, now: i64) -> Result<TokenState, StoreError> {
+        self.connection.run(async |client| {
+            let rows = client.query_typed(rows::FIND, &[(&token.bytes(), Type::BYTEA)]).await?;
+            let found = rows.first().map(rows::found).transpose()?;
+            Ok(found.map_or(TokenState::Unknown, |found| found.state(now)))
+        })
+    }
+
+    fn end_by_token(
+        &mut self,
+        token: TokenHash,
+        adopt: Option<&(Session, RefreshToken)>,
+        now: i64,
+    ) -> Result<TokenState, StoreError> {
+        self.connection.run(async |client| {
+            let transaction = writing(client).await?;
+            let Some(found) = find_or_adopt(&transaction, token, adopt).await? else {
+                return Ok(TokenState::Unknown);
+            };
+            let state = found.state(now);
+            if state == TokenState::Live {
+                end_session(&transaction, &found.session, (EndReason::Logout, now)).await?;
+                transaction.commit().await?;
+            }
+            Ok(state)
+        })
+    }
+
+    fn end(
+        &mut self,
+        user: &str,
+        which: Option<SessionId>,
+        reason: (EndReason, i64),
+    ) -> Result<usize, StoreError> {
+        self.connection.run(async |client| {
+            let transaction = writing(client).await?;
+            // In one order, so that two who end the same wait for each other and not both.
+            let text = format!("{SESSIONS} ORDER BY id FOR UPDATE");
+            let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+                [(&Some(user), Type::TEXT), (&reason.1, Type::INT8)];
+            let rows = transaction.query_typed(&text, &parameters).await?;
+            let mut sessions = rows.iter().map(session_of).collect::<Result<Vec<_>, _>>()?;
+            sessions.retain(|session| which.is_none_or(|which| which == session.id));
+            for session in &sessions {
+                end_session(&transaction, session, reason).await?;
+            }
+            transaction.commit().await?;
+            Ok(sessions.len())
+        })
+    }
+
+    fn sessions(&mut self, user: Option<&str>, now: i64) -> Result<Vec<Session>, StoreError> {
+        self.connection.run(async |client| {
+            let text = format!("{SESSIONS} ORDER BY created, id");
+            let rows = client.query_typed(&text, &[(&user, Type::TEXT), (&now, Type::INT8)]).await?;
+            rows.iter().map(session_of).collect()
+        })
+    }
+
+    fn events(&mut self, after: i64, now: i64) -> Result<Vec<Event>, StoreError> {
+        let text = "SELECT session, number, until FROM ferricorn_event \
+                    WHERE number > $1 AND until > $2 ORDER BY number";
+        self.connection.run(async |client| {
+            let rows = client.query_typed(text, &[(&after, Type::INT8), (&now, Type::INT8)]).await?;
+            let event = |row| {
+                let session = SessionId(rows::sixteen(row, 0)?);
+                Ok(Event { session, number: row.try_get(1)?, until: row.try_get(2)? })
+            };
+            rows.iter().map(event).collect()
+        })
+    }
+
+    fn wait(&mut self, attempts: &[Attempts], now_ms: i64) -> Result<Duration, StoreError> {
+        let text = "SELECT until_ms FROM ferricorn_attempt WHERE key = $1";
+        self.connection.run(async |client| {
+            let mut longest = Duration::ZERO;
+            for one in attempts {
+                let rows = client.query_typed(text, &[(&one.key.as_slice(), Type::BYTEA)]).await?;
+                let until = rows.first().map(|row| row.try_get(0)).transpose()?;
+                longest = longest.max(one.wait(until, now_ms));
+            }
+            Ok(longest)
+        })
+    }
+
+    /// Each by itself: nobody holds one row and waits for another.
+    fn failed(&mut self, attempts: &[Attempts], now_ms: i64) -> Result<(), StoreError> {
+        let text = "INSERT INTO ferricorn_attempt (key, until_ms) VALUES ($1, $2 + $3) ON CONFLICT (key) \
+                    DO UPDATE SET until_ms = greatest(ferricorn_attempt.until_ms, $2) + $3";
+        self.connection.run(async |client| {
+            for one in attempts {
+                let step = i64::try_from(one.step.as_millis()).unwrap_or(i64::MAX);
+                let key = one.key.as_slice();
+                let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+                    [(&key, Type::BYTEA), (&now_ms, Type::INT8), (&step, Type::INT8)];
+                client.execute_typed(text, &parameters).await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Rows that somebody uses are left for the next time.
+    fn sweep(&mut self, now: i64) -> Result<usize, StoreError> {
+        let now_ms = now.saturating_mul(1000);
+        self.connection.run(async |client| {
+            let mut swept = 0;
+            for (table, key, over, now) in [
+                ("token", "hash", "expires <= $1", now),
+                ("session", "id", "ends <= $1 AND access_until <= $1", now),
+                ("event", "number", "until <= $1", now),
+                ("attempt", "key", "until_ms <= $1", now_ms),
+            ] {
+                let text = format!(
+                    "DELETE FROM ferricorn_{table} WHERE {key} IN \
+                     (SELECT {key} FROM ferricorn_{table} WHERE {over} LIMIT {SWEEP} FOR UPDATE SKIP LOCKED)"
+                );
+                swept += client.execute_typed(&text, &[(&now, Type::INT8)]).await?;
+            }
+            Ok(usize::try_from(swept).unwrap_or(usize::MAX))
+        })
+    }
+
+    fn user(&mut self, by: UserKey<'_>) -> Result<Option<UserRow>, StoreError> {
+        self.connection.run(async |client| {
+            let rows = match by {
+                UserKey::Name(name) => {
+                    let text = format!("{USERS} WHERE name = $1");
+                    client.query_typed(&text, &[(&name, Type::TEXT)]).await?
+                }
+                UserKey::Id(id) => {
+                    let Ok(id) = id.parse::<i64>() else { return Ok(None) };
+                    client.query_typed(&format!("{USERS} WHERE id = $1"), &[(&id, Type::INT8)]).await?
+                }
+            };
+            rows.first().map(user_of).transpose()
+        })
+    }
+
+    fn users(&mut self) -> Result<Vec<UserRow>, StoreError> {
+        self.connection.run(async |client| {
+            let rows = client.query_typed(&format!("{USERS} ORDER BY name"), &[]).await?;
+            rows.iter().map(user_of).collect()
+        })
+    }
+
+    fn change_user(&mut self, name: &str, change: UserChange<'_>, now: i64) -> Result<bool, StoreError> {
+        let (text, value): (_, (&(dyn ToSql + Sync), Type)) = match &change {
+            UserChange::Add(password) => (
+                "INSERT INTO ferricorn_user (name, password, active, created) VALUES ($1, $2, true, $3) \
+                 ON CONFLICT (name) DO NOTHING",
+                (password, Type::TEXT),
+            ),
+            UserChange::Password(password) => {
+                ("UPDATE ferricorn_user SET password = $2 WHERE name = $1", (password, Type::TEXT))
+            }
+            UserChange::Active(active) => {
+                ("UPDATE ferricorn_user SET active = $2 WHERE name = $1", (active, Type::BOOL))
+            }
+        };
+        let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&name, Type::TEXT), value];
+        if matches!(change, UserChange::Add(_)) {
+            parameters.push((&now, Type::INT8));
+        }
+        self.connection.run(async |client| Ok(client.execute_typed(text, &parameters).await? > 0))
+    }
+}
+
+/// One that is in no session yet begins one, if it may.
+async fn find_or_adopt(
+    transaction: &Transaction<'_>,
+    token: TokenHash,
+    adopt: Option<&(Session, RefreshToken)>,
+) -> Result<Option<Found>, StoreError> {
+    let Some((session, kept)) = adopt else { return find_locked(transaction, token).await };
+    // There is no row yet that could be locked.
+    let mut number = [0; 8];
+    number.copy_from_slice(&token.bytes()[..8]);
+    lock(transaction, i64::from_be_bytes(number)).await?;
+    if let Some(found) = find_locked(transaction, token).await? {
+        return Ok(Some(found));
+    }
+    insert_session(transaction, session).await?;
+    insert_token(transaction, session.id, *kept).await?;
+    find_locked(transaction, token).await
+}
+
+async fn exchange_found(
+    transaction: &Transaction<'_>,
+    exchange: &Exchange,
+    found: Found,
+) -> Result<Exchanged, StoreError> {
+    let Exchange { now, access_until, .. } = *exchange;
+    let (session, successor) = match found.judge(exchange) {
+        Judged::Ended => return Ok(Exchanged::Ended),
+        Judged::Again(session, successor) => {
+            touch(transaction, session.id, now, access_until).await?;
+            return Ok(Exchanged::Again(session, successor));
+        }
+        Judged::Reused(session) => {
+            if exchange.reuse == Reuse::RevokeFamily {
+                end_session(transaction, &session, (EndReason::Reuse, now)).await?;
+            }
+            return Ok(Exchanged::Reused(session));
+        }
+        Judged::Good(session, successor) => (session, successor),
+    };
+    touch(transaction, session.id, now, access_until).await?;
+    if let Some(Successor { id, issued, expires }) = successor {
+        let text = "UPDATE ferricorn_token SET replaced = $1, next = $2, next_issued = $3, next_expires = $4 \
+                    WHERE hash = $5";
+        let (next, hash) = (id.0.as_slice(), exchange.token.bytes());
+        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&now, Type::INT8),
+            (&next, Type::BYTEA),
+            (&issued, Type::INT8),
+            (&expires, Type::INT8),
+            (&hash, Type::BYTEA),
+        ];
+        transaction.execute_typed(text, &parameters).await?;
+        insert_token(transaction, session.id, RefreshToken { hash: id.hash(), expires }).await?;
+    }
+    Ok(Exchanged::Good(session, successor))
+}
+
+async fn migrate(client: &mut Client) -> Result<(), StoreError> {
+    let transaction = writing(client).await?;
+    let exists = "SELECT to_regclass('ferricorn_version') IS NOT NULL";
+    let mut is_there: bool = transaction.query_typed_one(exists, &[]).await?.try_get(0)?;
+    if !is_there {
+        lock(&transaction, TABLES).await?;
+        is_there = transaction.query_typed_one(exists, &[]).await?.try_get(0)?;
+    }
+    if is_there {
+        let row = transaction.query_typed_one("SELECT max(version) FROM ferricorn_version", &[]).await?;
+        return match row.try_get::<_, Option<i64>>(0)? {
+            Some(VERSION) => Ok(()),
+            Some(_) | None => {
+                Err(StoreError::Unusable("the tables ferricorn_… were made by a newer program".into()))
+            }
+        };
+    }
+    transaction.batch_execute(include_str!("schema.sql")).await?;
+    Ok(transaction.commit().await?)
+}
+
+const SESSIONS: &str = "SELECT id, username, created, used, ends, access_until, credential FROM ferricorn_session \
+    WHERE ($1 IS NULL OR username = $1) AND ended IS NULL AND ends > $2 \
+    AND EXISTS (SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id AND t.expires > $2)";
+
+const USERS: &str = "SELECT id, name, password, active FROM ferricorn_user";
+
+/// A server that answers before it has written may forget that a token was used.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+    WHERE current_setting('synchronous_commit') = 'off'";
+
+const VERSION: i64 = 1;
+
+/// Who makes the tables. Locks are numbered for the whole database: "ferrita".
+const TABLES: i64 = 0x0066_6572_7269_7461;

@@ -1,0 +1,205 @@
+//! The table of users in PostgreSQL.
+
+use super::{Blacklist, column, quoted};
+use crate::auth::store::StoreError;
+use crate::auth::store::postgres::Connection;
+use crate::auth::users::{Lookup, User};
+use crate::config::AuthUsers;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+/// The table, and the connection it is read by.
+#[derive(Debug)]
+pub struct Table {
+    connection: Connection,
+    by_name: String,
+    by_id: String,
+    /// The type of the ids, as PostgreSQL calls it.
+    id_type: String,
+    sample: String,
+    claims: Vec<String>,
+    blacklist: Blacklist,
+}
+
+impl Table {
+    pub(super) fn open(
+        url: &str,
+        users: &AuthUsers,
+        extra_claims: &BTreeMap<String, String>,
+    ) -> Result<Self, StoreError> {
+        let mut connection = Connection::open(url, READ_ONLY)?;
+        // "schema.table" is one in that schema.
+        let table = users.table.split('.').map(quoted).collect::<Vec<_>>().join(".");
+        let columns = columns(&mut connection, &table)?;
+        if columns.is_empty() {
+            let text = format!("the database has no table {}; see auth.users.table", users.table);
+            return Err(StoreError::Unusable(text));
+        }
+        let kind = |key, name| column(&columns, &users.table, (key, name));
+        let id_type = kind("users.id_column", &users.id_column)?.to_owned();
+        let name_type = kind("users.username_column", &users.username_column)?;
+        kind("users.password_column", &users.password_column)?;
+        users.active_column.iter().try_for_each(|name| kind("users.active_column", name).map(drop))?;
+        extra_claims.values().try_for_each(|name| kind("issue.extra_claims", name).map(drop))?;
+        let (id, name) = (quoted(&users.id_column), quoted(&users.username_column));
+        let password = quoted(&users.password_column);
+        let active = users.active_column.as_deref().map_or_else(
+            || "true".into(),
+            |name| format!("coalesce({}::text IN ('true', '1'), false)", quoted(name)),
+        );
+        let extra: String =
+            extra_claims.values().map(|column| format!(", to_json({})::text", quoted(column))).collect();
+        let select = format!("SELECT {id}::text, {password}::text, {active}{extra} FROM {table}");
+        let blacklisted = self::columns(&mut connection, "token_blacklist_blacklistedtoken")?;
+        let blacklist = if blacklisted.is_empty() { Blacklist::Nowhere } else { Blacklist::Here };
+        Ok(Self {
+            connection,
+            // Compared as the column compares: citext does not tell upper from lower case, and an index is used.
+            by_name: format!("{select} WHERE {name} = $1::text::{name_type}"),
+            by_id: format!("{select} WHERE {id} = $1::text::{id_type}"),
+            id_type,
+            // The newest user's is most likely of the present cost.
+            sample: format!(
+                "SELECT {password}::text FROM {table} WHERE {password} LIKE '%$%' ORDER BY {id} DESC LIMIT 1"
+            ),
+            claims: extra_claims.keys().cloned().collect(),
+            blacklist,
+        })
+    }
+
+    pub(super) fn find(&mut self, lookup: &Lookup) -> Result<Option<User>, StoreError> {
+        let (text, value) = match lookup {
+            Lookup::Name(name) => (&self.by_name, name),
+            // PostgreSQL would take the question for a mistake.
+            Lookup::Id(id) if !may_be(id, &self.id_type) => return Ok(None),
+            Lookup::Id(id) => (&self.by_id, id),
+        };
+        let rows = self
+            .connection
+            .run(async |client| Ok(client.query_typed(text, &[(value, Type::TEXT)]).await?))?;
+        rows.first().map(|row| self.user(row)).transpose()
+    }
+
+    pub(super) fn sample(&mut self) -> Result<Option<String>, StoreError> {
+        let rows = self.connection.run(async |client| Ok(client.query_typed(&self.sample, &[]).await?))?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+    }
+
+    pub(super) fn is_blacklisted(&mut self, jti: &str) -> Result<bool, StoreError> {
+        if self.blacklist == Blacklist::Nowhere {
+            return Ok(false);
+        }
+        let text = "SELECT 1 FROM token_blacklist_blacklistedtoken b \
+                    JOIN token_blacklist_outstandingtoken o ON o.id = b.token_id WHERE o.jti = $1";
+        let rows = self
+            .connection
+            .run(async |client| Ok(client.query_typed(text, &[(&jti, Type::TEXT)]).await?))?;
+        Ok(!rows.is_empty())
+    }
+
+    fn user(&self, row: &Row) -> Result<User, StoreError> {
+        let extra = self.claims.iter().enumerate().map(|(number, claim)| {
+            let json: Option<&str> = row.try_get(number + 3)?;
+            let value = json.and_then(|json| serde_json::from_str(json).ok());
+            Ok((claim.clone(), value.unwrap_or(Value::Null)))
+        });
+        Ok(User {
+            id: row.try_get(0)?,
+            password: row.try_get::<_, Option<String>>(1)?.unwrap_or_default(),
+            active: row.try_get(2)?,
+            extra: extra.collect::<Result<_, StoreError>>()?,
+        })
+    }
+}
+
+/// Names and types.
+fn columns(connection: &mut Connection, table: &str) -> Result<BTreeMap<String, String>, StoreError> {
+    let text = "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
+                WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+    let rows =
+        connection.run(async |client| Ok(client.query_typed(text, &[(&table, Type::TEXT)]).await?))?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Whether a text can be a value of this type.
+fn may_be(text: &str, kind: &str) -> bool {
+    match kind {
+        "smallint" => text.parse::<i16>().is_ok(),
+        "integer" => text.parse::<i32>().is_ok(),
+        "bigint" => text.parse::<i64>().is_ok(),
+        "uuid" => {
+            let digits = text.replace('-', "");
+            digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        }
+        _ => true,
+    }
+}
+
+/// What is not to be written cannot be.
+const READ_ONLY: &str = "SET default_transaction_read_only TO on";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::store::databases::{Database, Engine};
+    use serde_json::json;
+
+    const DJANGO: &str = "
+        CREATE TABLE auth_user (id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY, password varchar(128) NOT NULL,
+            is_staff boolean, username varchar(150) UNIQUE, email varchar(254), is_active boolean,
+            date_joined timestamptz);
+        INSERT INTO auth_user (password, is_staff, username, email, is_active, date_joined) VALUES
+            ('a$pw1', true, 'demo', 'demo@a.example', true, '2026-01-02 03:04:05+00'),
+            ('a$pw2', false, 'old', NULL, false, NULL);
+        CREATE TABLE token_blacklist_outstandingtoken (id bigint PRIMARY KEY, jti varchar(255) UNIQUE);
+        CREATE TABLE token_blacklist_blacklistedtoken (id bigint PRIMARY KEY, token_id bigint UNIQUE);
+        INSERT INTO token_blacklist_outstandingtoken VALUES (1, 'good'), (2, 'bad');
+        INSERT INTO token_blacklist_blacklistedtoken VALUES (1, 2);
+        CREATE SCHEMA people;
+        CREATE TABLE people.person (uid uuid PRIMARY KEY, password text, email varchar(254));
+        INSERT INTO people.person VALUES ('00112233-4455-6677-8899-aabbccddeeff', 'pw', 'a@b.example');";
+
+    #[test]
+    fn users_are_found_in_postgresql_as_django_wrote_them() {
+        let Some(database) = Database::start(Engine::Postgres) else { return };
+        let url = database.url(0);
+        let mut writer = Connection::open(&url, "").unwrap();
+        writer.run(async |client| Ok(client.batch_execute(DJANGO).await?)).unwrap();
+        let extra = [("joined", "date_joined"), ("mail", "email"), ("staff", "is_staff")];
+        let extra = extra.map(|(claim, column)| (claim.to_owned(), column.to_owned()));
+        let mut table = Table::open(&url, &AuthUsers::default(), &BTreeMap::from(extra)).unwrap();
+        for (lookup, expected) in [
+            (Lookup::Name("demo".into()), Some(("1", "a$pw1", true))),
+            (Lookup::Name("Demo".into()), None),
+            (Lookup::Id("1".into()), Some(("1", "a$pw1", true))),
+            (Lookup::Id("2".into()), Some(("2", "a$pw2", false))),
+            (Lookup::Id("1 OR 1=1".into()), None),
+            (Lookup::Id("99999999999".into()), None),
+        ] {
+            let found = table.find(&lookup).unwrap();
+            let found = found.as_ref().map(|user| (user.id.as_str(), user.password.as_str(), user.active));
+            assert_eq!(found, expected, "{lookup:?}");
+        }
+        let demo = table.find(&Lookup::Id("1".into())).unwrap().unwrap();
+        let values: Vec<Value> = demo.extra.into_iter().map(|(_, value)| value).collect();
+        assert_eq!(values, [json!("2026-01-02T03:04:05+00:00"), json!("demo@a.example"), json!(true)]);
+        assert_eq!(table.sample().unwrap().as_deref(), Some("a$pw2"));
+        assert!(table.is_blacklisted("bad").unwrap() && !table.is_blacklisted("good").unwrap());
+        let people = AuthUsers {
+            table: "people.person".into(),
+            id_column: "uid".into(),
+            username_column: "email".into(),
+            active_column: None,
+            ..AuthUsers::default()
+        };
+        let mut table = Table::open(&url, &people, &BTreeMap::new()).unwrap();
+        let user = table.find(&Lookup::Name("a@b.example".into())).unwrap().unwrap();
+        assert_eq!((user.id.as_str(), user.active), ("00112233-4455-6677-8899-aabbccddeeff", true));
+        assert!(table.find(&Lookup::Id(user.id)).unwrap().is_some());
+        let wrong = AuthUsers { username_column: "login".into(), ..AuthUsers::default() };
+        let refused = Table::open(&url, &wrong, &BTreeMap::new()).unwrap_err().to_string();
+        assert!(refused.contains("auth.users.username_column"), "{refused}");
+    }
+}
