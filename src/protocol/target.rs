@@ -65,10 +65,12 @@ impl Target {
     /// As the type that apps in Rust read; `None` when it is longer than that allows (64 KiB).
     ///
     /// Bytes that RFC 3986 does not allow in a target, and some clients send, are percent-encoded.
+    /// An authority that the type cannot hold (`%41.example`) is left out: the Host field has it, too.
     pub fn to_uri(&self) -> Option<http::Uri> {
-        http::Uri::from_maybe_shared(self.raw.clone()).ok().or_else(|| {
-            let encoded = percent_encoding::percent_encode(&self.raw, NOT_IN_TARGETS).to_string();
-            http::Uri::try_from(encoded).ok()
+        uri(&self.raw).or_else(|| {
+            self.authority.as_ref()?;
+            let separator: &[u8] = if self.query.is_empty() { b"" } else { b"?" };
+            uri(&[&self.path, separator, &self.query].concat().into())
         })
     }
 
@@ -100,6 +102,13 @@ impl Target {
     pub fn query(&self) -> &[u8] {
         &self.query
     }
+}
+
+fn uri(raw: &Bytes) -> Option<http::Uri> {
+    http::Uri::from_maybe_shared(raw.clone()).ok().or_else(|| {
+        let encoded = percent_encoding::percent_encode(raw, NOT_IN_TARGETS).to_string();
+        http::Uri::try_from(encoded).ok()
+    })
 }
 
 /// How many bytes of a path as sent stand for so many of the path decoded.
@@ -176,6 +185,7 @@ mod tests {
             ("/a?b#c", "/a?b"),
             ("*", "*"),
             ("http://h:80/a?b", "http://h:80/a?b"),
+            ("http://%41.example/a?b", "/a?b"),
             ("/a|b^c`<>\\\"{}", "/a%7Cb%5Ec%60%3C%3E%5C%22%7B%7D"),
             ("/ä", "/%C3%A4"),
             ("/a?b=[1]|", "/a?b=[1]%7C"),
@@ -201,6 +211,7 @@ mod tests {
             ("/api//a", "//a"),
             ("http://h:80/api/a?b", "http://h:80/a?b"),
             ("http://h/api", "http://h/"),
+            ("http://%41.example/api/a?b", "/a?b"),
         ] {
             let uri =
                 Target::parse(Bytes::from_static(raw.as_bytes())).unwrap().to_uri_below(b"/api").unwrap();

@@ -195,14 +195,8 @@ fn key(name: &HeaderName) -> String {
 }
 
 fn joined(fields: &HeaderMap, name: &HeaderName) -> Vec<u8> {
-    let mut all = Vec::new();
-    for value in fields.get_all(name) {
-        if !all.is_empty() || value != fields.get_all(name).iter().next().expect("there is one") {
-            all.extend_from_slice(if *name == COOKIE { b"; " } else { b"," });
-        }
-        all.extend_from_slice(value.as_bytes());
-    }
-    all
+    let values: Vec<&[u8]> = fields.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
+    values.join(if *name == COOKIE { &b"; "[..] } else { b"," })
 }
 
 /// Where an app could be mounted.
