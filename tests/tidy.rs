@@ -155,7 +155,8 @@ fn nothing_is_left_for_later() {
 #[test]
 fn tests_that_the_threats_name_are_there() {
     let page = read(Path::new("docs/threats.md"));
-    let mut sources: String = rust_files(Path::new("src")).iter().map(|file| read(file)).collect();
+    let rust = ["src", "tests"].into_iter().flat_map(|root| rust_files(Path::new(root)));
+    let mut sources: String = rust.map(|file| read(&file)).collect();
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python");
     for entry in fs::read_dir(python).unwrap() {
         sources += &fs::read_to_string(entry.unwrap().path()).unwrap_or_default();

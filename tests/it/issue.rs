@@ -75,6 +75,23 @@ fn too_many_failed_logins_have_to_wait_and_good_ones_do_not_count() {
 }
 
 #[test]
+fn logins_that_are_too_many_are_told_and_others_go_on() {
+    let server = start(1, &ISSUE.replace("rotate = true", "hash_threads = 1\nhash_queue = 1"));
+    let mut logins: Vec<_> = (0..6).map(|_| server.address().connect().unwrap()).collect();
+    let login = posted("", "application/json", r#"{"username":"demo","password":"correct horse"}"#);
+    for connection in &mut logins {
+        connection.send(login.as_bytes()).unwrap();
+    }
+    // Of the server itself, while hashes are being computed.
+    assert_eq!(get(server.address(), "/", "none"), 401);
+    let answers: Vec<Answer> = logins.iter_mut().map(|connection| connection.answer().unwrap()).collect();
+    let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert!(refused.iter().all(|answer| answer.field("retry-after").is_some()));
+    let let_in = answers.iter().filter(|answer| answer.status == 200).count();
+    assert!(let_in >= 2 && !refused.is_empty() && let_in + refused.len() == 6, "{answers:?}");
+}
+
+#[test]
 fn users_are_managed_from_the_command_line() {
     let server = start(1, ISSUE);
     let access = member(&log_in(&server), "access");

@@ -18,6 +18,9 @@ pub(super) struct Hashing {
     pool: Pool<()>,
     /// What is computed for users that are not there: as costly as for the one who was here last.
     decoy: RwLock<PasswordHash>,
+    /// What each hash has cost.
+    #[cfg(test)]
+    computed: std::sync::Mutex<Vec<String>>,
 }
 
 impl Hashing {
@@ -30,6 +33,8 @@ impl Hashing {
             queue,
             pool: Pool::new("ferricorn-hash", bounds, &(Arc::new(|| Ok(())) as _))?,
             decoy: RwLock::new(decoy),
+            #[cfg(test)]
+            computed: std::sync::Mutex::default(),
         })
     }
 
@@ -71,6 +76,8 @@ impl Hashing {
             }
             None => (self.decoy(), false),
         };
+        #[cfg(test)]
+        self.computed.lock().unwrap_or_else(PoisonError::into_inner).push(hash.cost());
         let verified = self.pool.run(move |()| Ok(hash.verify(password.as_bytes()))).await?;
         Ok(verified && known)
     }
@@ -101,3 +108,7 @@ impl Drop for Waiting<'_> {
 
 /// For waiting, and for one hash: clients have mostly gone by then.
 const LIMIT: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+#[path = "hashing_tests.rs"]
+mod tests;

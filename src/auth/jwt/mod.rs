@@ -7,6 +7,8 @@ mod jws;
 #[cfg(test)]
 mod claims_tests;
 #[cfg(test)]
+mod gaps_tests;
+#[cfg(test)]
 mod tests;
 
 pub use claims::{Audiences, ClaimRules, Judged, judge};

@@ -95,6 +95,12 @@ impl PasswordHash {
         if hash.method.is_bearable() { Ok(hash) } else { Err(HashProblem::TooCostly) }
     }
 
+    /// What of it decides how long it takes.
+    #[cfg(test)]
+    pub(crate) fn cost(&self) -> String {
+        format!("{:?}, {} bytes of {}", self.method, self.digest.len(), self.salt.len())
+    }
+
     /// Whether this is the password. Takes a tenth of a second and more.
     pub fn verify(&self, password: &[u8]) -> bool {
         if self.digest.is_empty() {
