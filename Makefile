@@ -15,6 +15,10 @@ CARGO      ?= cargo
 # Of `make fuzz`: time for each target, and which of them.
 SECONDS    ?= 60
 LAWS       ?= $(notdir $(wildcard tests/corpus/fuzz/*))
+# Of `make bench`: which comparisons; and for those of tokens and peers, how (`--rounds 1`; `--write` puts them into docs/).
+BENCH      ?= compare hello static tokens peers
+MEASURE    ?=
+PEERS      ?= $(CURDIR)/target/peers
 TEST_APT   := chromium chromium-driver systemd iproute2 nginx-light openssl curl redis-server postgresql
 
 # One target directory, wherever the environment points: the paths below rely on it.
@@ -27,14 +31,14 @@ WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml $(shell find python -type f -not
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build check test test-tools bench stress fuzz clean
+.PHONY: help run build check test test-tools bench bench-tools bench-compare bench-hello bench-static bench-tokens bench-peers stress fuzz clean
 
 help:
 	@echo 'make run      set everything up and serve $(EXAMPLE) (PORT=$(PORT) WORKERS=$(WORKERS))'
 	@echo 'make build    target/release/ferricorn (no Python) and .venv/bin/ferricorn (with Python)'
 	@echo 'make check    format, lints with and without Python, documentation'
 	@echo 'make test     install what the tests need and run all of them'
-	@echo 'make bench    load on hello, axum, $(EXAMPLE) and static files, beside other servers'
+	@echo 'make bench    load beside other servers and on what tokens cost (BENCH="$(BENCH)")'
 	@echo 'make stress   the fate of every request while the server is reloaded, killed, scaled, broken (STRESS=--help)'
 	@echo 'make fuzz     inputs made up for all that reads bytes from outside (SECONDS=$(SECONDS) each; LAWS="request_head …")'
 	@echo 'make clean    remove everything that the targets above made'
@@ -106,21 +110,42 @@ test-tools: $(VENV)/.stamp-tests
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $(TEST_APT); \
 	fi
 
-# Gunicorn comes with what the tests need.
-bench: build $(VENV)/.stamp-tests
-	$(CARGO) build --release --locked --example axum_hello
-	@$(BIN)/python $(EXAMPLE)/prepare.py
-	cd $(EXAMPLE) && $(BIN)/ferricorn bench --path /whoami
-	cd $(EXAMPLE) && $(BIN)/ferricorn bench
-	cd benches && $(BIN)/ferricorn bench hello:application
-	target/release/ferricorn bench native:hello
+# The other Python servers, on the same interpreter; uWSGI is compiled for minutes.
+$(PEERS)/.stamp-peers: benches/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --requirement benches/peers.txt
+	@touch $@
+
+bench-tools:
 	@for tool in wrk nginx; do \
 	  if ! command -v $$tool >/dev/null && ! [ -x /usr/sbin/$$tool ]; then \
 	    if [ -e /etc/debian_version ] && [ "$$(id -u)" = 0 ]; then \
 	      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$tool; \
 	    else echo "bench needs $$tool (on Debian: apt install $$tool)" >&2; exit 1; fi; fi; done
+
+bench: $(BENCH:%=bench-%)
+
+# Gunicorn comes with what the tests need.
+bench-compare: build $(VENV)/.stamp-tests
+	@$(BIN)/python $(EXAMPLE)/prepare.py
+	cd $(EXAMPLE) && $(BIN)/ferricorn bench --path /whoami
+	cd $(EXAMPLE) && $(BIN)/ferricorn bench
+	cd benches && $(BIN)/ferricorn bench hello:application
+	target/release/ferricorn bench native:hello
+
+bench-hello: build bench-tools
+	$(CARGO) build --release --locked --example axum_hello
 	$(BIN)/python benches/run.py
+
+bench-static: build bench-tools
 	$(BIN)/python benches/static.py
+
+bench-tokens: build bench-tools
+	$(CARGO) build --release --locked --example bare
+	$(BIN)/python benches/tokens.py $(MEASURE)
+
+bench-peers: build bench-tools $(VENV)/.stamp-example $(PEERS)/.stamp-peers
+	PEERS=$(PEERS) $(BIN)/python benches/peers.py $(MEASURE)
 
 # nginx and the apps come with what the tests need.
 stress: build test-tools

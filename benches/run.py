@@ -14,26 +14,34 @@ import os
 import re
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sysconfig
 import threading
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NATIVE = HERE.parent / "target" / "release" / "ferricorn"
-AXUM = HERE.parent / "target" / "release" / "examples" / "axum_hello"
+# BENCH_BUILD names another build to measure.
+BUILD = Path(os.environ.get("BENCH_BUILD", HERE.parent / "target" / "release"))
+NATIVE = BUILD / "ferricorn"
+AXUM = BUILD / "examples" / "axum_hello"
 WHEEL = Path(sysconfig.get_path("scripts")) / "ferricorn"
 START_SECONDS = 30
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Target:
-    """A server as a process group of its own."""
+    """A server as a process group of its own.
 
-    def __init__(self, name, command, ready, processor, url=None):
+    It is there once it has logged ``ready``; without such a word, once its port takes a connection.
+    """
+
+    def __init__(self, name, command, ready, processor, url=None, environment=()):
         self.name, self.ready = name, ready
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("FERRICORN_")}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("FERRICORN_")}
+        environment = inherited | dict(environment)
         if processor is not None:
             command = ["taskset", "--cpu-list", str(processor), *command]
         self.process = subprocess.Popen(
@@ -49,6 +57,8 @@ class Target:
         self.log, self.url = [], url
         self.started = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
+        if ready is None:
+            self._connect()
         if not self.started.wait(START_SECONDS) or self.url is None or self.process.poll() is not None:
             self.stop()
             raise SystemExit(f"{name} did not start:\n" + "".join(self.log))
@@ -58,13 +68,21 @@ class Target:
             self.log.append(line)
             if found := re.search(r"listening at (http://127\.0\.0\.1:\d+)", line):
                 self.url = found[1]
-            if self.ready in line:
+            if self.ready and self.ready in line:
                 self.started.set()
         self.started.set()
 
-    def cpu_seconds(self):
-        """CPU time of the group's processes, ended children included (proc_pid_stat(5))."""
-        ticks = 0
+    def _connect(self):
+        until = time.monotonic() + START_SECONDS
+        while not self.started.is_set() and time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), 1).close()
+                self.started.set()
+            except OSError:
+                self.started.wait(0.05)
+
+    def _processes(self):
+        """The folder of each of the group's processes, and the fields of its ``stat`` from the state on (proc_pid_stat(5))."""
         for entry in os.scandir("/proc"):
             if not entry.name.isdigit():
                 continue
@@ -73,8 +91,21 @@ class Target:
             except OSError:
                 continue  # Ended meanwhile.
             if int(fields[2]) == self.process.pid:
-                ticks += sum(map(int, fields[11:15]))
-        return ticks / TICKS
+                yield Path(entry.path), fields
+
+    def cpu_seconds(self):
+        """CPU time of the group's processes, ended children included."""
+        return sum(sum(map(int, fields[11:15])) for _, fields in self._processes()) / TICKS
+
+    def memory_mib(self):
+        """Memory of the group's processes, what they share counted once (PSS, proc_pid_smaps(5))."""
+        kib = 0
+        for folder, _ in self._processes():
+            try:
+                kib += int(re.search(r"^Pss:\s+(\d+) kB", (folder / "smaps_rollup").read_text(), re.MULTILINE)[1])
+            except OSError:
+                continue  # Ended meanwhile.
+        return kib / 1024
 
     def stop(self):
         """Ends the whole group."""
@@ -90,9 +121,14 @@ class Target:
                 continue
 
 
-def load(target, seconds, connections, processor, path="/"):
-    """One round of load on one target: what wrk counted, and the server's CPU."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "report.lua"), target.url + path]
+def load(target, seconds, connections, processor, path="/", fields=(), script=None):
+    """One round of load on one target: what wrk counted, and the server's CPU.
+
+    ``fields`` are lines of the request's head; ``script`` is Lua that makes the request.
+    """
+    script = script or HERE / "report.lua"
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
+    command += [argument for field in fields for argument in ("-H", field)] + [target.url + path]
     if processor is not None:
         command = ["taskset", "--cpu-list", str(processor), *command]
     before = target.cpu_seconds()
@@ -108,8 +144,28 @@ def load(target, seconds, connections, processor, path="/"):
         "cpu_us": (target.cpu_seconds() - before) / result["requests"] * 1e6,
         "p50_ms": result["p50"],
         "p99_ms": result["p99"],
+        "p999_ms": result["p999"],
+        # Answers that are no 2xx or 3xx; they have failed, too, unless that is what is measured.
+        "refused": result["refused"],
         "failed": result["failed"],
     }
+
+
+def free_port():
+    """A port that nobody listens on now; for servers that cannot be asked for one of the kernel's choice."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def processors():
+    """One processor for the server and one for the load; with a single one, they share it."""
+    here = sorted(os.sched_getaffinity(0)) if shutil.which("taskset") else []
+    return (here[0], here[1]) if len(here) > 1 else (None, None)
+
+
+def medians(rounds):
+    """The medians of several results of one kind."""
+    return {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
 
 
 def commands(workers):
@@ -145,10 +201,7 @@ def main():
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not installed (on Debian: apt install wrk)")
-    # With two processors, one worker and the load get one each; with one, they share it.
-    processors = sorted(os.sched_getaffinity(0)) if shutil.which("taskset") else []
-    pinned = len(processors) > 1 and arguments.workers == 1
-    server_processor, load_processor = (processors[0], processors[1]) if pinned else (None, None)
+    server_processor, load_processor = processors() if arguments.workers == 1 else (None, None)
 
     targets, rounds = [], {}
     try:
@@ -163,11 +216,8 @@ def main():
     finally:
         for target in targets:
             target.stop()
-    medians = {
-        name: {key: statistics.median(one[key] for one in results) for key in results[0]}
-        for name, results in rounds.items()
-    }
-    print(json.dumps(medians, indent=2) if arguments.json else table(medians))
+    results = {name: medians(of_one) for name, of_one in rounds.items()}
+    print(json.dumps(results, indent=2) if arguments.json else table(results))
 
 
 if __name__ == "__main__":

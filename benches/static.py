@@ -10,12 +10,10 @@ import argparse
 import json
 import os
 import shutil
-import socket
-import statistics
 import tempfile
 from pathlib import Path
 
-from run import NATIVE, Target, load
+from run import NATIVE, Target, free_port, load, medians, processors
 
 SIZES = {"1 KiB": 1 << 10, "100 KiB": 100 << 10, "10 MiB": 10 << 20}
 
@@ -45,12 +43,6 @@ http {{
 """
 
 
-def free_port():
-    """A port that nobody listens on now; nginx cannot be asked for one of the kernel's choice."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
 def nginx(folder, processor):
     """nginx, serving the folder's files."""
     port = free_port()
@@ -70,10 +62,10 @@ def ferricorn(folder, processor):
     return Target("ferricorn", command, "ready:", processor)
 
 
-def table(medians):
+def table(results):
     """The medians as text, with Ferricorn's part of what nginx has."""
     lines = [f"{'':10}{'server':12}{'req/s':>10}{'MiB/s':>9}{'CPU µs/req':>12}{'p99 ms':>9}{'failed':>8}"]
-    for size, servers in medians.items():
+    for size, servers in results.items():
         for name, result in servers.items():
             mebibytes = result["per_second"] * SIZES[size] / (1 << 20)
             lines.append(
@@ -98,8 +90,7 @@ def main():
     for program in ("wrk", "nginx"):
         if not shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin"):
             raise SystemExit(f"{program} is not installed (on Debian: apt install {program})")
-    processors = sorted(os.sched_getaffinity(0)) if shutil.which("taskset") else []
-    server_processor, load_processor = processors[:2] if len(processors) > 1 else (None, None)
+    server_processor, load_processor = processors()
     sizes = [size.strip() for size in arguments.sizes.split(",")]
 
     targets, rounds = [], {size: {} for size in sizes}
@@ -122,14 +113,8 @@ def main():
         finally:
             for target in targets:
                 target.stop()
-    medians = {
-        size: {
-            name: {key: statistics.median(one[key] for one in results) for key in results[0]}
-            for name, results in servers.items()
-        }
-        for size, servers in rounds.items()
-    }
-    print(json.dumps(medians, indent=2) if arguments.json else table(medians))
+    results = {size: {name: medians(of_one) for name, of_one in servers.items()} for size, servers in rounds.items()}
+    print(json.dumps(results, indent=2) if arguments.json else table(results))
 
 
 if __name__ == "__main__":
