@@ -15,6 +15,8 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(
     name = "ferricorn",
+    // Also where it is run as `python -m ferricorn`.
+    bin_name = "ferricorn",
     version,
     args_override_self = true,
     after_help = "Without a command, \"serve\" is meant."
