@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Application server with pre-forked workers: Rust, Python (WSGI) and static apps, JWT built in.
+/// Application server with pre-forked workers: Rust, Python (WSGI, ASGI) and static apps, JWT built in.
 #[derive(Debug, Parser)]
 #[command(
     name = "ferricorn",
