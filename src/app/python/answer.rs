@@ -1,5 +1,6 @@
 //! The iterable that a WSGI app returns becomes a response (PEP 3333).
 
+use super::content::content;
 use super::describe;
 use super::file_wrapper::FileWrapper;
 use super::interrupt::Inside;
@@ -110,7 +111,7 @@ fn respond(
 fn whole(iterable: &Bound<'_, PyAny>) -> PyResult<Option<Bytes>> {
     if let Ok(list) = iterable.cast_exact::<PyList>() {
         return match list.len() {
-            1 => Ok(Some(Bytes::copy_from_slice(bytes_of(&list.get_item(0)?)?.as_bytes()))),
+            1 => Ok(Some(content(bytes_of(&list.get_item(0)?)?))),
             _ => joined(list.iter()).map(Some),
         };
     }
@@ -168,7 +169,7 @@ fn stream(
         let head = said.take_head()?;
         drop(said);
         let declared = head.length;
-        answering.offer(response(head, ResponseBody::Full(Bytes::copy_from_slice(first.as_bytes()))));
+        answering.offer(response(head, ResponseBody::Full(content(&first))));
         if next_content(&mut items)?.is_some() {
             say_longer(answering, declared);
         }

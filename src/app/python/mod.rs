@@ -4,6 +4,7 @@
 mod addresses;
 mod answer;
 mod asgi;
+mod content;
 mod django;
 mod ending;
 mod environ;

@@ -6,11 +6,7 @@ use http::{HeaderMap, StatusCode};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
-
-/// Content from this size on is not copied, but kept as the app's own object until it has been sent.
-const KEPT: usize = 32 << 10;
 
 /// The `type` of a message, and the message as the dict that it has to be.
 pub(super) fn kind<'a, 'py>(
@@ -122,10 +118,7 @@ pub(super) fn content<'py>(message: &Bound<'py, PyDict>, name: &Bound<'py, PyStr
 /// The bytes of an object that holds bytes.
 pub(super) fn bytes<'py>(content: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> PyResult<Bytes> {
     if let Ok(bytes) = content.cast::<PyBytes>() {
-        if bytes.as_bytes().len() < KEPT {
-            return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
-        }
-        return Ok(Bytes::from_owner(PyBackedBytes::from(bytes.clone())));
+        return Ok(super::super::content::content(bytes));
     }
     if let Ok(bytes) = content.cast::<PyByteArray>() {
         return Ok(bytes.to_vec().into());
