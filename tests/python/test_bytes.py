@@ -3,6 +3,7 @@
 import ast
 import random
 import re
+import socket
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
@@ -157,6 +158,24 @@ def test_contents_of_all_bytes_arrive_both_ways(server):
         sent = content if number % 2 else iter([piece for piece in pieces if piece])
         assert client.ask("POST", "/echo", sent).content == content, number
     client.close()
+
+
+def test_inputs_kept_of_the_fuzzer_reach_the_app_or_are_refused(server):
+    """`make fuzz` tries them on the conversions alone; here they come from outside."""
+    kept = Path(__file__).parents[1] / "corpus" / "fuzz"
+    for file in sorted((kept / "python_request").iterdir()):
+        with server.connect() as connection:
+            connection.sendall(file.read_bytes())
+            connection.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert re.match(rb"HTTP/1\.1 (200|4\d\d) ", answer), (file.name, answer[:200])
+    for file in sorted((kept / "python_response").iterdir()):
+        parts, rest = [], file.read_bytes()[1:]
+        while rest:
+            parts.append(rest[1 : 1 + rest[0]])
+            rest = rest[1 + rest[0] :]
+        status, lines, _ = said(server, *parts[:3])
+        assert status == 500 or lines[0].startswith(b"HTTP/1.1 " + parts[0][:3]), (file.name, lines)
 
 
 def resident(pid):
