@@ -26,10 +26,11 @@ def kept(name):
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def write(name, table, data, plot=None):
+def write(name, table, data, arguments, plot=None):
     """Puts the table where the page has it (between two comments of this name), the data and the plot beside the page."""
     DATA.mkdir(exist_ok=True)
     machine = {"processors": os.cpu_count(), "kernel": platform.release(), "date": time.strftime("%Y-%m-%d")}
+    machine |= {"rounds": arguments.rounds, "seconds": arguments.seconds, "connections": arguments.connections}
     (DATA / f"{name}.json").write_text(json.dumps({"machine": machine, **data}, indent=1, ensure_ascii=False) + "\n")
     if plot:
         (DATA / f"{name}.svg").write_text(plot)
@@ -37,7 +38,10 @@ def write(name, table, data, plot=None):
     rows.insert(1, "|---" + "|---:" * (len(table[0]) - 1) + "|")
     page = DOCS / "measured.md"
     places = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    told = f"{machine['processors']} processors, Linux {machine['kernel'].partition('-')[0]}, {machine['date']}"
+    told = f"{machine['processors']} processors, Linux {machine['kernel'].partition('-')[0]}, {machine['date']}, {arguments.rounds} × {arguments.seconds} s"
+    if plot:
+        told += f", [CPU per request as a plot](measured/{name}.svg)"
+    told += f", [data](measured/{name}.json)"
     content, count = places.subn(lambda place: f"{place[1]}\n{told}:\n\n" + "\n".join(rows) + f"\n\n{place[2]}", page.read_text())
     if count != 1:
         raise SystemExit(f"{page} has no place for {name}")
@@ -45,13 +49,13 @@ def write(name, table, data, plot=None):
 
 
 def bars(title, unit, groups):
-    """A plot: for each group a bar for each (name, value)."""
+    """A plot: for each group a bar for each (name, value), in proportion to the group's largest."""
     width, label, line = 760, 210, 16
-    largest = max(value for _, rows in groups for _, value in rows)
     colours = ("#1f6f8b", "#b8c4cc")
     parts, y = [], 40
     for group, rows in groups:
         parts.append(f'<text x="8" y="{y}" font-weight="bold">{group}</text>')
+        largest = max(value for _, value in rows)
         for name, value in rows:
             y += line
             length = max(1, (width - label - 90) * value / largest)

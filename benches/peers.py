@@ -164,8 +164,8 @@ def main():
         results = figures.kept("peers").get("rows", {}) | results
         table = list(lines(results))
         groups = [(row, [(name, result["cpu_us"]) for name, result in servers.items()]) for row, servers in results.items()]
-        plot = figures.bars("CPU per request, one worker", "µs; less is better; 1 MB rows dwarf the others in the table only", groups)
-        figures.write("peers", table, {"rows": results}, plot)
+        plot = figures.bars("CPU per request, one worker", "µs, less is better; bars of one row are in proportion", groups)
+        figures.write("peers", table, {"rows": results}, arguments, plot)
 
 
 if __name__ == "__main__":

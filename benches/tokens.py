@@ -280,7 +280,7 @@ def main():
     table = list(lines(results, login))
     print(figures.text(table))
     if arguments.write:
-        figures.write("tokens", table, {"rows": results, "bare_us": bare, "logins": login})
+        figures.write("tokens", table, {"rows": results, "bare_us": bare, "logins": login}, arguments)
 
 
 if __name__ == "__main__":
