@@ -1,5 +1,8 @@
 //! `[auth]`: who may pass, and by which tokens.
 
+use super::setting::{Setting, parsed};
+use super::units::{parse_duration, show_duration};
+use super::value::Value;
 use super::{AuthStore, AuthUsers, ByteSize, HostPattern, Issue};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -145,6 +148,8 @@ pub struct AuthProvider {
     pub subject_claim: String,
     /// Claims that must be there; `exp` always is one. Default: ["exp", "jti"].
     pub require: Vec<String>,
+    /// How long what is known of a user of the server's own tokens is good for. Default: 30 s.
+    pub user_state: UserState,
     /// Keys given here.
     pub keys: Vec<AuthKey>,
     /// A JWK set in a file.
@@ -155,6 +160,50 @@ pub struct AuthProvider {
     pub discovery: bool,
     /// How the set is fetched.
     pub jwks: JwksRules,
+}
+
+/// Whether users are looked up when they come with a token that this server has issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserState {
+    /// They are not.
+    Off,
+    /// At each request.
+    Always,
+    /// When the last look is so long ago.
+    Every(Duration),
+}
+
+impl UserState {
+    /// How long a look is good for; `None`: there is none.
+    pub fn good_for(self) -> Option<Duration> {
+        match self {
+            Self::Off => None,
+            Self::Always => Some(Duration::ZERO),
+            Self::Every(time) => Some(time),
+        }
+    }
+}
+
+impl Setting for UserState {
+    fn takes() -> String {
+        "\"off\", \"always\" or a duration such as \"30s\"".into()
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        parsed(value, |text| match text {
+            "off" => Ok(Self::Off),
+            "always" => Ok(Self::Always),
+            _ => parse_duration(text).map(Self::Every),
+        })
+    }
+
+    fn show(&self) -> toml::Value {
+        match self {
+            Self::Off => "off".into(),
+            Self::Always => "always".into(),
+            Self::Every(time) => show_duration(*time).into(),
+        }
+    }
 }
 
 /// `jwks` of `[[auth.provider]]`: how a key set is fetched.
@@ -187,6 +236,8 @@ pub struct AuthKey {
     pub r#use: KeyUse,
     /// Where its material is.
     pub source: KeySource,
+    /// From then on it signs in the place of those before it; it verifies all the time.
+    pub sign_from: Option<SystemTime>,
     /// From then on the key is not used.
     pub until: Option<SystemTime>,
 }

@@ -44,7 +44,7 @@ pub use access_pattern::{AccessPattern, Atom, Piece};
 pub use admin::{Admin, ControlSocket};
 pub use auth::{
     ArrayFormat, Auth, AuthKey, AuthProvider, AuthRoute, ClaimRule, Cors, Csrf, Extract, Forward, Hidden,
-    JwksRules, KeySource, KeyUse, Preset, Require, StreamExpiry,
+    JwksRules, KeySource, KeyUse, Preset, Require, StreamExpiry, UserState,
 };
 pub use canary::{Canary, Ratio};
 pub use errors::{ConfigErrors, Origin, Origins, Problem};

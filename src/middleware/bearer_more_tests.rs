@@ -118,6 +118,7 @@ fn issuer_chooses_among_providers_and_the_rule_limits_them() {
                 alg: "HS256".into(),
                 r#use: KeyUse::Verify,
                 source: KeySource::SecretFile(path),
+                sign_from: None,
                 until: None,
             }],
         );
@@ -172,6 +173,7 @@ fn token_remembered_on_one_route_does_not_open_another() {
                 alg: "ES256".into(),
                 r#use: KeyUse::Verify,
                 source: KeySource::PemFile(path),
+                sign_from: None,
                 until: None,
             }],
         );

@@ -13,7 +13,7 @@ const OTHER: &str = "another secret of more than 32 bytes!!";
 
 fn key(secret: &str) -> AuthKey {
     let source = KeySource::Secret(Hidden(secret.into()));
-    AuthKey { kid: None, alg: "HS256".into(), r#use: KeyUse::Verify, source, until: None }
+    AuthKey { kid: None, alg: "HS256".into(), r#use: KeyUse::Verify, source, sign_from: None, until: None }
 }
 
 #[test]

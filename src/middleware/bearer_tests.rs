@@ -84,6 +84,7 @@ pub(in crate::middleware) fn site(
         alg: algorithm.name().into(),
         r#use: KeyUse::Verify,
         source,
+        sign_from: None,
         until: None,
     }]);
     change(&mut auth);

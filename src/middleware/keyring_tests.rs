@@ -85,8 +85,14 @@ fn keys_are_taken_from_files_that_have_changed_and_remembered_tokens_go_with_the
     write(&keys[0]);
     let source = KeySource::PemFile(path.clone());
     let (site, _) = site(Algorithm::Hs256, |auth| {
-        auth.providers[0].keys =
-            vec![AuthKey { kid: None, alg: "ES256".into(), r#use: KeyUse::Verify, source, until: None }];
+        auth.providers[0].keys = vec![AuthKey {
+            kid: None,
+            alg: "ES256".into(),
+            r#use: KeyUse::Verify,
+            source,
+            sign_from: None,
+            until: None,
+        }];
     });
     let [first, second] = [0, 1].map(|number| {
         let token = bearer(&token(&keys[number], Algorithm::Es256, json!({})));

@@ -39,3 +39,5 @@ mod sockets;
 mod stores;
 mod tokens;
 mod upgrade;
+#[cfg(feature = "issue")]
+mod users;

@@ -9,6 +9,8 @@ mod limits;
 mod outcome;
 mod setup;
 mod standing;
+mod user_states;
+mod user_watch;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ use serde_json::{Map, Value};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use user_watch::UserWatch;
 
 /// Issues tokens in one worker.
 #[derive(Debug)]
@@ -44,7 +47,9 @@ pub struct Issuer {
     names: Names,
     rules: Rules,
     store: Arc<Pool<Box<dyn Backend>>>,
-    users: Users,
+    users: Arc<Users>,
+    /// Whether those who come with tokens may still come in; `None`: it is not asked.
+    watch: Option<Arc<UserWatch>>,
     hashing: Hashing,
     limits: Limits,
     revocations: Arc<Revocations>,

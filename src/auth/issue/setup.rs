@@ -3,6 +3,8 @@
 use super::claims::Names;
 use super::hashing::Hashing;
 use super::limits::Limits;
+use super::user_states::UserStates;
+use super::user_watch::UserWatch;
 use super::{Issuer, Judges, Rules};
 use crate::auth::revocations::{Revocations, Silence};
 use crate::auth::store::pool::{Bounds, Open, Pool};
@@ -65,6 +67,15 @@ impl Issuer {
         feed::listen(&place, &revocations)?;
         let store = store(&place)?;
         let (users, decoy) = users(auth, &store)?;
+        let users = Arc::new(users);
+        let watch = match (auth.users.kind, provider.user_state.good_for()) {
+            (UserKind::Django, Some(fresh)) => {
+                let states = UserStates::new(fresh, silence);
+                Some(Arc::new(UserWatch::new(states, Arc::clone(&users), Arc::clone(&store))))
+            }
+            // Who is taken out of our own table loses the sessions at once.
+            (UserKind::Own, _) | (UserKind::Django, None) => None,
+        };
         let longest = issue.refresh.max(issue.session_max);
         // A token is verified whomever it names.
         let nameless = AuthProvider { subject_claim: String::new(), ..provider.clone() };
@@ -79,6 +90,7 @@ impl Issuer {
             rules,
             store,
             users,
+            watch,
             hashing: Hashing::new(issue.hash_threads, issue.hash_queue, decoy)?,
             limits: Limits::new(issue.limit.clone()),
             revocations,

@@ -73,6 +73,7 @@ fn load_key(key: &AuthKey, place: &str, loaded: &mut LoadedKeys) -> Result<(), K
     let kid = key.kid.clone().or(kid);
     let mut verifying = VerifyingKey::new(kid.map(Arc::from), algorithm, &pair.public)?;
     verifying.until = key.until.map(unix_seconds);
+    verifying.sign_from = key.sign_from.map(unix_seconds);
     self_test(&verifying, pair.signing.as_ref())?;
     let signing = pair.signing.filter(|_| key.r#use == KeyUse::SignAndVerify);
     verifying.pair = Some(KeyPair { public: pair.public, signing });

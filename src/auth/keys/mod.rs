@@ -35,6 +35,8 @@ pub struct VerifyingKey {
     pub algorithm: Algorithm,
     /// From then on it proves nothing, in Unix seconds.
     pub until: Option<f64>,
+    /// From then on it signs.
+    pub(super) sign_from: Option<f64>,
     /// Of the material: tells keys apart without showing them.
     digest: [u8; 32],
     /// Its halves, where it is one of the configuration's own: for signing, and for being published.
@@ -58,7 +60,7 @@ impl VerifyingKey {
         // A second backend compiled in by some other crate would make the choice of one panic at its
         // first use. Somebody may have installed one before: the self-test shows whether it works.
         let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        Ok(Self { kid, algorithm, until: None, digest: key.digest(), pair: None, backend })
+        Ok(Self { kid, algorithm, until: None, sign_from: None, digest: key.digest(), pair: None, backend })
     }
 
     /// Whether `signature` (base64url) over `message` was made by this key's owner.
@@ -115,7 +117,12 @@ impl KeySet {
     pub fn is_same(&self, other: &Self) -> bool {
         let same = |(one, other): (&VerifyingKey, &VerifyingKey)| {
             let of = |key: &VerifyingKey| {
-                (key.kid.clone(), key.algorithm, key.until.map(f64::to_bits), key.digest)
+                (
+                    key.kid.clone(),
+                    key.algorithm,
+                    [key.until, key.sign_from].map(|time| time.map(f64::to_bits)),
+                    key.digest,
+                )
             };
             of(one) == of(other)
         };
@@ -127,10 +134,17 @@ impl KeySet {
         self.keys.iter()
     }
 
-    /// Signs claims (JSON text) with the key that is for signing now; `None` when there is none, or it failed.
+    /// Signs claims (JSON text) with the key that is for signing now; `None` when there is none, or it failed. Of several it
+    /// is the one whose time has come last, and of those the first.
     pub fn sign(&self, claims: &[u8], now: f64) -> Option<String> {
-        let good = |key: &&VerifyingKey| key.until.is_none_or(|until| now < until);
-        self.keys.iter().filter(good).find_map(|key| key.sign(claims))
+        let begins = |key: &VerifyingKey| key.sign_from.unwrap_or(f64::NEG_INFINITY);
+        let signs = |key: &&VerifyingKey| {
+            key.pair.as_ref().is_some_and(|pair| pair.signing.is_some())
+                && begins(key) <= now
+                && key.until.is_none_or(|until| now < until)
+        };
+        let latest = |one, other| if begins(other) > begins(one) { other } else { one };
+        self.keys.iter().filter(signs).reduce(latest)?.sign(claims)
     }
 
     /// What others verify our tokens by (RFC 7517 5): the public keys of this configuration that are good now.

@@ -6,6 +6,7 @@ use crate::config::{AuthKey, AuthProvider, KeySource, KeyUse};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 const LONG: &str = "a secret of more than sixty-four bytes, so that every HMAC can use it!";
 
@@ -14,7 +15,14 @@ fn provider(keys: Vec<AuthKey>, jwks_file: Option<PathBuf>) -> AuthProvider {
 }
 
 fn key(alg: &str, source: KeySource) -> AuthKey {
-    AuthKey { kid: Some("k".into()), alg: alg.into(), r#use: KeyUse::Verify, source, until: None }
+    AuthKey {
+        kid: Some("k".into()),
+        alg: alg.into(),
+        r#use: KeyUse::Verify,
+        source,
+        sign_from: None,
+        until: None,
+    }
 }
 
 /// A file of mode 0600 with this content.
@@ -320,6 +328,32 @@ fn secret_that_everybody_can_read_is_warned_of_and_a_public_key_is_not() {
         };
         let loaded = load(&provider(vec![key(alg, source)], None), &[]);
         assert_eq!(loaded.warnings.len(), warnings, "{alg} {mode:o}");
+    }
+}
+
+#[test]
+fn of_several_keys_the_one_signs_whose_time_has_come_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = |number: u64| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(number * 86_400));
+    let mut keys = Vec::new();
+    for (kid, sign_from, until) in
+        [("a", None, None), ("b", day(10), day(30)), ("c", day(20), day(30)), ("d", None, None)]
+    {
+        let source = KeySource::SecretFile(file(folder.path(), kid, kid.repeat(32)));
+        keys.push(AuthKey {
+            kid: Some(kid.into()),
+            r#use: KeyUse::SignAndVerify,
+            sign_from,
+            until,
+            ..key("HS256", source)
+        });
+    }
+    let loaded = load(&provider(keys, None), &[]);
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    for (day, kid) in [(0.0, "a"), (9.9, "a"), (10.0, "b"), (19.9, "b"), (20.0, "c"), (30.0, "a")] {
+        let token = loaded.set.sign(b"{}", day * 86_400.0).unwrap();
+        let header = crate::auth::jwt::Jws::parse(&token, 8192).unwrap();
+        assert_eq!(header.kid.as_deref(), Some(kid), "day {day}");
     }
 }
 

@@ -127,6 +127,7 @@ impl Verify {
                     alg: found.algorithm.name().into(),
                     r#use: KeyUse::Verify,
                     source,
+                    sign_from: None,
                     until: None,
                 });
             }

@@ -5,7 +5,7 @@ use crate::config::setting::{Authorization, Preflight};
 use crate::config::{
     ArrayFormat, Auth, AuthKey, AuthProvider, AuthRoute, AuthStore, AuthUsers, ByteSize, ClaimRule, Cors,
     Csrf, Extract, Forward, Hidden, HostPattern, Issue, JwksRules, KeySource, KeyUse, Preset, Require,
-    StreamExpiry,
+    StreamExpiry, UserState,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -114,6 +114,9 @@ keys! {
     "token_type".token_type, Reload, "The token_type claim. Empty: not checked.";
     "subject_claim".subject_claim, Reload, "Claim that names the user; \"sub\" for OpenID Connect.";
     "require".require, Reload, "Claims that must be there; exp always must.";
+    "user_state".user_state, Reload,
+        "How often a user of Django's table is looked up who comes with a token of the provider that issues: one that is gone, inactive, or has \
+         another password is refused, and its sessions end. \"off\", \"always\" or a duration.";
     "jwks_file".jwks_file, Reload, "A JWK set in a file. Empty: none.";
     "jwks_url".jwks_url, Reload, "A JWK set that is fetched, by https or, from this machine, by http. Empty: none.";
     "discovery".discovery, Reload,
@@ -146,6 +149,7 @@ keys! {
     "pem_file".pem_file, Reload, "PEM file.";
     "pem_env".pem_env, Reload, "Environment variable that holds PEM text.";
     "jwk_file".jwk_file, Reload, "File that holds one JWK.";
+    "sign_from".sign_from, Reload, "Of several keys with use = \"sign+verify\" the one with the latest time that has come signs; all verify, and are published.";
     "until".until, Reload, "From then on the key is not used: a time with its zone, 2026-12-01T00:00:00Z.";
 }
 
@@ -238,6 +242,7 @@ pub(in crate::config) fn blank_provider() -> AuthProvider {
         token_type: Some("access".into()),
         subject_claim: "user_id".into(),
         require: vec!["exp".into(), "jti".into()],
+        user_state: UserState::Every(Duration::from_secs(30)),
         keys: Vec::new(),
         jwks_file: None,
         jwks_url: None,
@@ -261,6 +266,7 @@ pub(in crate::config) struct KeyDraft {
     pem_file: Option<PathBuf>,
     pem_env: Option<String>,
     jwk_file: Option<PathBuf>,
+    sign_from: Option<SystemTime>,
     until: Option<SystemTime>,
 }
 
@@ -279,6 +285,7 @@ impl Default for KeyDraft {
             pem_file: None,
             pem_env: None,
             jwk_file: None,
+            sign_from: None,
             until: None,
         }
     }
@@ -287,7 +294,7 @@ impl Default for KeyDraft {
 impl From<&AuthKey> for KeyDraft {
     fn from(key: &AuthKey) -> Self {
         let mut draft = Self { kid: key.kid.clone(), alg: Some(key.alg.clone()), ..Self::default() };
-        (draft.r#use, draft.until) = (key.r#use, key.until);
+        (draft.r#use, draft.sign_from, draft.until) = (key.r#use, key.sign_from, key.until);
         match key.source.clone() {
             KeySource::Secret(secret) => draft.secret = Some(secret),
             KeySource::Pem(text) => draft.pem = Some(text),
@@ -330,7 +337,11 @@ impl KeyDraft {
         let Some(alg) = self.alg else {
             return Err(("alg", "missing; name its one algorithm: alg = \"HS256\"".into()));
         };
-        Ok(AuthKey { kid: self.kid, alg, r#use: self.r#use, source, until: self.until })
+        if self.sign_from.is_some() && self.r#use != KeyUse::SignAndVerify {
+            return Err(("sign_from", "the key does not sign; write use = \"sign+verify\"".into()));
+        }
+        let (sign_from, until) = (self.sign_from, self.until);
+        Ok(AuthKey { kid: self.kid, alg, r#use: self.r#use, source, sign_from, until })
     }
 }
 

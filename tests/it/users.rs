@@ -1,0 +1,93 @@
+//! The users of a Django project, who change while their tokens are alive.
+
+use crate::issue::{ISSUE, get, member, post_token};
+use crate::support::client::Answer;
+use crate::support::server::{Folder, config, ferricorn, run};
+use crate::support::{Server, Transport, until};
+use rusqlite::Connection;
+
+/// As Django 5.2 stores `pässword 1`, at the least cost that it takes; and another password.
+const PASSWORDS: [&str; 2] = [
+    "pbkdf2_sha256$2000$fHBr1q7x86zYjF4cNhg4fC$aCYhTf/yfuT2jh8La7cuwt3zQj99F6756JaP5XkArDk=",
+    "bcrypt_sha256$$2b$04$5DASGS61eDJFOalxMURyzeS6VqbY04aW0LOcrkgkIuaeHeO0XtxEy",
+];
+
+#[test]
+fn users_who_may_not_come_in_any_more_are_refused_with_good_tokens() {
+    let (server, database) = start(
+        &ISSUE
+            .replace("name = \"local\"", "name = \"local\"\nuser_state = \"always\"")
+            .replace("[auth.store]", USERS),
+    );
+    let stays = log_in(&server, "ann");
+    for (change, told) in [
+        ("UPDATE auth_user SET is_active = 0 WHERE username = 'bob'", "User is inactive"),
+        ("DELETE FROM auth_user WHERE username = 'bob'", "User not found"),
+    ] {
+        let pair = log_in(&server, "bob");
+        assert_eq!(get(server.address(), "/", &member(&pair, "access")), 200);
+        database.execute_batch(change).unwrap();
+        let access = member(&pair, "access");
+        // In each worker; or by the session, which has ended with the first look, once that is known there.
+        until("every worker refuses it", || (0..8).all(|_| is_refused(&server, &access, told)));
+        database.execute_batch("UPDATE auth_user SET is_active = 1").unwrap();
+        let next = post_token(server.address(), "refresh/", "refresh", &member(&pair, "refresh"));
+        assert_eq!(next.status, 401, "its session has ended: {change}");
+    }
+    assert_eq!(get(server.address(), "/", &member(&stays, "access")), 200, "another is another matter");
+}
+
+#[test]
+fn another_password_ends_the_sessions_of_the_one_before() {
+    let (server, database) = start(
+        &ISSUE
+            .replace("name = \"local\"", "name = \"local\"\nuser_state = \"always\"")
+            .replace("[auth.store]", USERS),
+    );
+    let before = log_in(&server, "bob");
+    assert_eq!(get(server.address(), "/", &member(&before, "access")), 200);
+    database.execute("UPDATE auth_user SET password = ?1 WHERE username = 'bob'", [PASSWORDS[1]]).unwrap();
+    let after = log_in(&server, "bob");
+    let access = member(&before, "access");
+    until("the access token has ended with the password", || get(server.address(), "/", &access) == 401);
+    assert_eq!(get(server.address(), "/", &member(&after, "access")), 200);
+}
+
+const USERS: &str = "[auth.users]\nkind = \"django\"\nurl = \"sqlite:///db.sqlite3\"\n[auth.store]";
+
+/// A server whose users are `ann` and `bob`, and their database.
+fn start(auth: &str) -> (Server, Connection) {
+    let folder = Folder::new();
+    let database = Connection::open(folder.path("db.sqlite3")).unwrap();
+    let table = "CREATE TABLE auth_user (id integer PRIMARY KEY, password varchar(128), username varchar(150) UNIQUE, \
+                 is_active bool)";
+    database.execute_batch(table).unwrap();
+    for name in ["ann", "bob"] {
+        let text = "INSERT INTO auth_user (password, username, is_active) VALUES (?1, ?2, 1)";
+        database.execute(text, [PASSWORDS[0], name]).unwrap();
+    }
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 2, auth));
+    let mut keygen = ferricorn(&folder);
+    keygen.args(["jwt", "keygen", "--alg", "HS256", "--out", "jwt.key"]);
+    assert_eq!(run(keygen).0, Some(0));
+    (Server::in_folder(folder), database)
+}
+
+fn log_in(server: &Server, name: &str) -> Answer {
+    let answer = post_credentials(server, name);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer
+}
+
+fn post_credentials(server: &Server, name: &str) -> Answer {
+    let content = format!("username={name}&password=p%C3%A4ssword+1");
+    let request = crate::issue::posted("", "application/x-www-form-urlencoded", &content);
+    server.ask(&request)
+}
+
+fn is_refused(server: &Server, token: &str, told: &str) -> bool {
+    let fields = format!("Host: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n");
+    let answer = server.ask(&format!("GET / HTTP/1.1\r\n{fields}\r\n"));
+    let text = String::from_utf8_lossy(&answer.content).into_owned();
+    answer.status == 401 && [told, "token_not_valid"].iter().any(|known| text.contains(known))
+}
