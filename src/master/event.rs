@@ -26,6 +26,8 @@ pub(super) enum Event {
     Asked { ticket: Option<Ticket>, command: Command },
     /// The answer to [`Action::LoadConfig`].
     ConfigLoaded(Result<Pool, String>),
+    /// The other answer to `LoadConfig`: another program would be started now.
+    ProgramChanged,
     /// The answer to [`Action::ReopenLogs`].
     LogsReopened(Result<(), String>),
     /// An answer to [`Action::Fork`].
@@ -90,7 +92,7 @@ pub(super) enum Action {
     Kill { pid: Pid },
     /// Have the listening sockets answer no further client.
     RefuseClients,
-    /// Read the configuration anew; answered by `ConfigLoaded`.
+    /// Read the configuration anew; answered by `ConfigLoaded` or `ProgramChanged`.
     LoadConfig,
     /// The configuration that was loaded last is that of this generation.
     Adopt { generation: Generation },
@@ -340,6 +342,7 @@ pub(super) enum CanaryNote {
 /// What is said of an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum UpgradeNote {
+    InsteadOfReload,
     Postponed,
     Busy,
     Started { generation: Generation },

@@ -1,23 +1,26 @@
 //! The configurations of the generations: read, settled, forgotten.
 
-use super::event::Pool;
+use super::event::{Event, Pool};
 use super::perform::Performer;
 use super::pool;
 use crate::config::Changes;
 use crate::contract::handoff::Generation;
 use crate::contract::message::Order;
-use crate::sys::exec::OwnProgram;
 use crate::telemetry;
 use tracing::{error, info, warn};
 
 impl Performer {
-    /// Reads the configuration anew, and binds what it names newly.
-    pub(super) fn load_config(&mut self) -> Result<Pool, String> {
-        if self.program.as_ref().is_some_and(OwnProgram::has_changed) {
-            warn!(
-                "the program on disk has changed, and a reload does not take it: use ctl upgrade, or SIGUSR2"
-            );
+    /// Reads the configuration anew, unless another program is to do so.
+    pub(super) fn load_config(&mut self) -> Event {
+        let directory = &self.surroundings.directory;
+        if self.program.as_ref().is_some_and(|program| program.has_changed(directory)) {
+            return Event::ProgramChanged;
         }
+        Event::ConfigLoaded(self.read_config())
+    }
+
+    /// Reads the configuration, and binds what it names newly.
+    fn read_config(&mut self) -> Result<Pool, String> {
         let config = (self.start.reload_config)()?;
         let pool = pool(&config);
         if let Some((_, serving)) = self.configs.last_key_value() {

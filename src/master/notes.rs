@@ -91,6 +91,9 @@ fn write_adapted(workers: u16, before: u16, why: Why) {
 
 fn write_upgrade(note: &UpgradeNote) {
     match note {
+        UpgradeNote::InsteadOfReload => {
+            info!("the program on disk has changed: the reload becomes an upgrade");
+        }
         UpgradeNote::Postponed => info!("upgrade follows when the present change is done"),
         UpgradeNote::Busy => info!("an upgrade is under way already"),
         UpgradeNote::Started { generation } => info!("upgrade started: generation {generation}"),

@@ -159,7 +159,7 @@ impl Performer {
             proof: None,
             proven_config: None,
             reserved: VecDeque::new(),
-            program: OwnProgram::new().ok(),
+            program: OwnProgram::new(&surroundings.directory).ok(),
             surroundings,
             errands: Errands::default(),
             hearing: Hearing::Heard,
@@ -175,7 +175,7 @@ impl Performer {
             Action::MakeMold { generation } => return Some(self.make_mold(generation)),
             Action::Cast { slot, generation } => return self.cast(slot, generation, workers),
             Action::BreakMold { generation } => self.break_mold(generation),
-            Action::LoadConfig => return Some(Event::ConfigLoaded(self.load_config())),
+            Action::LoadConfig => return Some(self.load_config()),
             Action::ReopenLogs => {
                 self.tell_molds(Order::ReopenLogs, None);
                 return Some(Event::LogsReopened((self.start.reopen_logs)()));

@@ -137,7 +137,8 @@ impl Supervisor {
             Event::Mold { generation, news } => self.mold_news(now, generation, news),
             Event::Checked { generation, outcome } => self.checked(now, generation, outcome),
             Event::ConfigLoaded(loaded) if serving => self.begin_reload(now, loaded),
-            Event::Tick | Event::ConfigLoaded(_) => {}
+            Event::ProgramChanged if serving => self.upgrade_instead(),
+            Event::Tick | Event::ConfigLoaded(_) | Event::ProgramChanged => {}
             Event::Surveyed(work) => self.surveyed(now, work),
             Event::Looked(beats) => self.looked(now, beats),
             Event::Proof(news) => self.hear_of_proof(now, news),

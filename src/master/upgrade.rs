@@ -3,6 +3,7 @@
 //! Until that moment nothing is touched: whatever goes wrong, this program goes on with the workers it has. What is handed
 //! over then is in `estate`; the program that takes over replaces the remaining workers as a reload does.
 
+use super::canary::CanaryWish;
 use super::crew::{Life, Worker};
 use super::event::{Action, Note, ProofNews, UpgradeNote, UpgradeStep};
 use super::supervisor::{DYING, Phase, Supervisor};
@@ -94,6 +95,27 @@ impl Supervisor {
         self.tickets.upgrade.extend(ticket);
         if self.upgrade.has_child() || !self.may_upgrade() || self.slots_to_prove().is_empty() {
             self.say(Note::Upgrade(UpgradeNote::Postponed));
+        }
+    }
+
+    /// A reload finds that another program would be started now, such as that of the virtual environment of another release:
+    /// it is that one's to take the new code. (An upgrade has no canary.)
+    pub(super) fn upgrade_instead(&mut self) {
+        self.canary_wish = CanaryWish::default();
+        let tickets = std::mem::take(&mut self.tickets.reload);
+        match self.upgrade.stage {
+            Stage::Idle | Stage::Wanted | Stage::Ending { .. } => {
+                self.say(Note::Upgrade(UpgradeNote::InsteadOfReload));
+                self.tickets.upgrade.extend(tickets);
+                if self.upgrade.stage != Stage::Wanted {
+                    self.ask_upgrade(None);
+                }
+            }
+            // Only the last is ever met: a reload that had to wait, behind an upgrade that is all but done.
+            Stage::Proving { .. } | Stage::Proven { .. } | Stage::Adopted => {
+                self.say(Note::Upgrade(UpgradeNote::Busy));
+                self.answer(tickets, &Verdict::Failed(BUSY.into()));
+            }
         }
     }
 

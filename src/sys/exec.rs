@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -16,8 +16,21 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub struct OwnProgram {
     words: Vec<OsString>,
-    /// Where this very code was loaded from: the program, or the extension module.
-    code: Option<(PathBuf, Stamp)>,
+    kind: Kind,
+    /// The program, and where this very code was loaded from: that, or an extension module.
+    files: Vec<(PathBuf, Stamp)>,
+    /// The program, and the directory that it was found in, with every symbolic link followed. (That of a virtual environment's
+    /// interpreter is another's file.)
+    place: Option<[PathBuf; 2]>,
+}
+
+/// What the first word names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The program.
+    Program,
+    /// The interpreter that the script asks for which the second word names (execve(2), interpreter scripts).
+    Interpreter,
 }
 
 /// A program, what it is told, and what it is given.
@@ -54,36 +67,43 @@ impl Stamp {
 }
 
 impl OwnProgram {
-    /// How this process was started. To be called early: what is on disk now is taken for what runs.
+    /// How this process was started, in this directory. To be called early: what is on disk now is taken for what runs.
     ///
     /// # Errors
     /// When /proc is not there.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(directory: &Path) -> io::Result<Self> {
         // proc(5), cmdline: each word ends with a zero byte.
         let bytes = fs::read("/proc/self/cmdline")?;
         let mut words: Vec<_> =
             bytes.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec())).collect();
         words.pop();
-        let code = code_file().and_then(|path| {
-            let stamp = Stamp::of(&fs::metadata(&path).ok()?);
-            Some((path, stamp))
-        });
-        Ok(Self { words, code })
+        let stamped = |path: PathBuf| Some((Stamp::of(&fs::metadata(&path).ok()?), path));
+        let files = [executable(), code_file()].into_iter().flatten().filter_map(stamped);
+        let files = files.map(|(stamp, path)| (path, stamp)).collect();
+        let kind = kind(&words, directory);
+        let mut own = Self { words, kind, files, place: None };
+        own.place = own.place_now(directory);
+        Ok(own)
     }
 
-    /// Its words, its own name first.
+    /// Its words, its own name first: what [`Self::find`] gives is to be started with.
     pub fn words(&self) -> &[OsString] {
-        &self.words
+        match self.kind {
+            Kind::Program => &self.words,
+            // The kernel puts the interpreter in front that the script asks for then.
+            Kind::Interpreter => &self.words[1..],
+        }
     }
 
-    /// The file that the first word names now, as a shell in this directory would find it.
+    /// The file that the program is named by now, as a shell in this directory would find it. A script is found by its own name,
+    /// since another interpreter may belong to it by now.
     ///
     /// Not /proc/self/exe: that is the file of old, whatever has come into its place.
     ///
     /// # Errors
     /// When there is none.
     pub fn find(&self, directory: &Path) -> io::Result<PathBuf> {
-        let name = self.words.first().map(OsString::as_os_str).unwrap_or_default();
+        let name = self.words().first().map(OsString::as_os_str).unwrap_or_default();
         let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{} is not there", name.display()));
         if name.as_encoded_bytes().contains(&b'/') {
             let path = directory.join(name);
@@ -95,12 +115,39 @@ impl OwnProgram {
         found.or_else(executable).ok_or_else(missing)
     }
 
-    /// Whether another file has come into the place of the one that this code was loaded from.
-    pub fn has_changed(&self) -> bool {
-        let Some((path, stamp)) = &self.code else { return false };
-        fs::metadata(path).map(|metadata| Stamp::of(&metadata)).ok().as_ref() != Some(stamp)
+    /// Whether another program would be started now: another file has come into the place of one that this code was loaded
+    /// from, or a symbolic link on the way leads elsewhere.
+    pub fn has_changed(&self, directory: &Path) -> bool {
+        let differs = |(path, stamp): &(PathBuf, Stamp)| {
+            fs::metadata(path).map(|metadata| Stamp::of(&metadata)).ok().as_ref() != Some(stamp)
+        };
+        self.files.iter().any(differs) || self.place_now(directory) != self.place
+    }
+
+    fn place_now(&self, directory: &Path) -> Option<[PathBuf; 2]> {
+        let path = self.find(directory).ok()?;
+        Some([path.canonicalize().ok()?, path.parent()?.canonicalize().ok()?])
     }
 }
+
+/// Whether the kernel has put the first word before a script.
+fn kind(words: &[OsString], directory: &Path) -> Kind {
+    let [interpreter, script, ..] = words else { return Kind::Program };
+    let path = directory.join(script);
+    let is_script = is_program(&path) && interpreter_of(&path).as_ref() == Some(interpreter);
+    if is_script { Kind::Interpreter } else { Kind::Program }
+}
+
+/// The interpreter in the first line of a script.
+fn interpreter_of(script: &Path) -> Option<OsString> {
+    let mut beginning = Vec::new();
+    fs::File::open(script).ok()?.take(LINE_MAX).read_to_end(&mut beginning).ok()?;
+    let line = beginning.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    Some(OsString::from_vec(line.trim_ascii().to_vec()))
+}
+
+/// As much as the kernel reads of a script (execve(2), BINPRM_BUF_SIZE).
+const LINE_MAX: u64 = 256;
 
 /// Puts a program in the place of this one; returns only when it cannot be done, with everything as before.
 ///
@@ -187,17 +234,17 @@ mod tests {
 
     #[test]
     fn this_program_is_found_and_has_not_changed() {
-        let own = OwnProgram::new().unwrap();
+        let own = OwnProgram::new(Path::new("/")).unwrap();
         let here = std::env::current_exe().unwrap();
         assert_eq!(own.words().len(), std::env::args_os().len());
-        assert_eq!(own.code.as_ref().unwrap().0, here);
-        assert!(!own.has_changed());
+        assert_eq!(own.files.last().unwrap().0, here);
+        assert!(!own.has_changed(Path::new("/")));
         assert_eq!(own.find(Path::new("/")).unwrap().canonicalize().unwrap(), here.canonicalize().unwrap());
     }
 
     #[test]
     fn programs_are_found_as_a_shell_finds_them() {
-        let named = |word: &str| OwnProgram { words: vec![word.into()], code: None };
+        let named = |word: &str| own([word], Kind::Program);
         assert!(named("sh").find(Path::new("/")).unwrap().ends_with("sh"));
         assert_eq!(named("./sh").find(Path::new("/bin")).unwrap(), Path::new("/bin/./sh"));
         let error = named("./ferricorn-no-such").find(Path::new("/bin")).unwrap_err().to_string();
@@ -213,13 +260,43 @@ mod tests {
         let path = folder.path().join("code");
         fs::write(&path, "one").unwrap();
         let stamp = Stamp::of(&fs::metadata(&path).unwrap());
-        let own = OwnProgram { words: Vec::new(), code: Some((path.clone(), stamp)) };
-        assert!(!own.has_changed());
+        let own = OwnProgram { files: vec![(path.clone(), stamp)], ..own(["sh"], Kind::Program) };
+        let own = OwnProgram { place: own.place_now(folder.path()), ..own };
+        assert!(!own.has_changed(folder.path()));
         fs::write(folder.path().join("next"), "two").unwrap();
         fs::rename(folder.path().join("next"), &path).unwrap();
-        assert!(own.has_changed());
+        assert!(own.has_changed(folder.path()));
         fs::remove_file(&path).unwrap();
-        assert!(own.has_changed());
+        assert!(own.has_changed(folder.path()));
+    }
+
+    #[test]
+    fn a_script_is_found_by_its_name_whatever_runs_it_and_wherever_a_link_leads() {
+        let folder = tempfile::tempdir().unwrap();
+        for release in ["1", "2"] {
+            let bin = folder.path().join(release);
+            fs::create_dir(&bin).unwrap();
+            fs::write(bin.join("serve"), format!("#! /release/{release}/python\n")).unwrap();
+            fs::set_permissions(bin.join("serve"), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let link = folder.path().join("current");
+        std::os::unix::fs::symlink("1", &link).unwrap();
+        let script = link.join("serve");
+        let words = ["/release/1/python".into(), script.clone().into_os_string(), "-w".into()];
+        assert_eq!(kind(&words, Path::new("/")), Kind::Interpreter);
+        assert_eq!(kind(&["/another/python".into(), words[1].clone()], Path::new("/")), Kind::Program);
+        let own = OwnProgram { words: words.to_vec(), ..own([], Kind::Interpreter) };
+        let own = OwnProgram { place: own.place_now(Path::new("/")), ..own };
+        assert_eq!(own.words(), &words[1..]);
+        assert_eq!(own.find(Path::new("/")).unwrap(), script);
+        assert!(!own.has_changed(Path::new("/")));
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("2", &link).unwrap();
+        assert!(own.has_changed(Path::new("/")));
+    }
+
+    fn own<const COUNT: usize>(words: [&str; COUNT], kind: Kind) -> OwnProgram {
+        OwnProgram { words: words.map(OsString::from).to_vec(), kind, files: Vec::new(), place: None }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Another program in the place of the running one: the same process, the same sockets, and nothing lost.
 
+use crate::support::control::ctl;
 use crate::support::server::{Folder, config, ferricorn, run};
 use crate::support::{Load, Reuse, Server, Transport, on_tcp_and_unix, until};
 use nix::sys::signal::Signal;
@@ -207,22 +208,25 @@ fn a_program_that_only_runs_is_killed_in_time() {
 }
 
 #[test]
-fn a_changed_program_is_not_taken_by_a_reload() {
+fn a_reload_takes_a_changed_program_by_an_upgrade() {
     let server = start(Transport::Tcp, 1, "");
-    let changed =
-        "the program on disk has changed, and a reload does not take it: use ctl upgrade, or SIGUSR2";
+    let becomes = "the program on disk has changed: the reload becomes an upgrade";
     server.signal(Signal::SIGHUP);
     server.wait_for("reload done: generation 2");
-    assert_eq!(server.count(changed), 0);
+    assert_eq!(server.count(becomes), 0);
     install(server.folder(), copy_program);
+    let load = both_kinds(&server);
+    assert_eq!(ctl(&server, &["reload"]), (Some(0), "generation 3\n".into(), String::new()));
+    nothing_failed(load);
+    server.wait_for("upgrade done: generation 3");
+    assert_eq!((server.count(becomes), inode(&server)), (1, installed_inode(&server)));
     server.signal(Signal::SIGHUP);
-    server.wait_for("reload done: generation 3");
-    assert_eq!(server.count(changed), 1);
-    server.signal(Signal::SIGUSR2);
-    server.wait_for("upgrade done: generation 4");
-    server.signal(Signal::SIGHUP);
-    server.wait_for("reload done: generation 5");
-    assert_eq!((server.count(changed), inode(&server)), (1, installed_inode(&server)));
+    server.wait_for("reload done: generation 4");
+    // What is no program fails the reload, and nothing else.
+    install(server.folder(), |path| script(path, "exit 7"));
+    let (code, _, complaint) = ctl(&server, &["reload"]);
+    assert!(code == Some(1) && complaint.contains("exit status 7"), "{complaint}");
+    assert_eq!((server.count(becomes), server.living_workers().len()), (2, 1));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import sysconfig
+import venv
 from pathlib import Path
 
 import ferricorn
@@ -82,7 +84,8 @@ def test_module_that_is_cut_short_changes_nothing(server, tmp_path, package, kep
         assert complaint.startswith("error: the new program ended before its workers were ready: "), complaint
         load.more()
         assert server.workers() == workers and not runs(server, package)
-        server.reload(r"reload done: generation \d+")
+        # A reload takes what lies on disk, or nothing.
+        assert ctl(server, "reload")[0] == 1 and server.workers() == workers
         install(package)
         assert ctl(server, "upgrade", "--wait")[0] == 0
         assert runs(server, package)
@@ -118,3 +121,42 @@ def test_workers_that_do_not_get_ready_change_nothing(serve, tmp_path, importing
         load.more()
     assert load.failures == []
     assert ask(server, "GET", "/").content == b"new"
+
+
+PREFIX = """
+import sys
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [sys.prefix.encode()]
+"""
+
+
+def make_release(release):
+    """A directory with an app that tells its virtual environment, and that one."""
+    environment = release / ".venv"
+    venv.create(environment, symlinks=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    script = environment / "bin" / "ferricorn"
+    script.write_text(f"#!{environment}/bin/python\nimport sys\nfrom ferricorn.__main__ import main\nsys.exit(main())\n")
+    script.chmod(0o755)
+    (release / "site_app.py").write_text(PREFIX)
+
+
+def test_a_reload_takes_the_virtual_environment_of_another_release(serve, tmp_path, monkeypatch):
+    for release in ("one", "two"):
+        make_release(tmp_path / release)
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    monkeypatch.setattr("support.server.FERRICORN", current / ".venv" / "bin" / "ferricorn")
+    server = serve("site_app", "-w", "1", directory=current, environment={"PWD": str(current)}).ready()
+    assert ask(server, "GET", "/").content == str(tmp_path / "one" / ".venv").encode()
+    server.reload(r"reload done: generation 2\b")
+    current.unlink()
+    current.symlink_to("two")
+    server.reload("the program on disk has changed: the reload becomes an upgrade")
+    server.log.wait_for("upgrade done: generation 3")
+    assert ask(server, "GET", "/").content == str(tmp_path / "two" / ".venv").encode()
+    assert server.stop() == 0
