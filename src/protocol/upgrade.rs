@@ -10,8 +10,10 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
@@ -59,9 +61,27 @@ pub struct Upgraded {
     _open: oneshot::Sender<Infallible>,
     /// Tells by its end that the server waits no longer.
     allowed: oneshot::Receiver<Infallible>,
+    /// Tells by its end that the connection must end.
+    expired: Option<oneshot::Receiver<Infallible>>,
+    /// Whether the app has asked to be told.
+    heeds: Arc<AtomicBool>,
 }
 
 impl Upgraded {
+    /// Ready when the connection must end, be it that the token has expired by which it was opened; `None` where nothing ends
+    /// it, or the second time.
+    ///
+    /// Who asks has [`CLOSING`] from then on to take its leave; for others the connection is cut off at once.
+    #[cfg_attr(
+        not(any(feature = "python", test)),
+        expect(dead_code, reason = "asked by the WebSockets of ASGI apps alone")
+    )]
+    pub(crate) fn expiry(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let expired = self.expired.take()?;
+        self.heeds.store(true, Ordering::Relaxed);
+        Some(async move { drop(expired.await) })
+    }
+
     /// Whether the server has cut it off; else the task is woken when it does.
     fn is_cut_off(&mut self, cx: &mut Context<'_>) -> bool {
         self.allowed.is_terminated() || Pin::new(&mut self.allowed).poll(cx).is_ready()
@@ -141,8 +161,12 @@ impl Handover {
         let (open, closed) = oneshot::channel();
         // Dropped with this call, be it that the app is done or that the server ends the wait.
         let (_allows, allowed) = oneshot::channel();
+        let (expires, expired) = oneshot::channel::<Infallible>();
+        let (expired, heeds) = (self.end.is_some().then_some(expired), Arc::<AtomicBool>::default());
+        let heeded = Arc::clone(&heeds);
+        let upgraded = Upgraded { stream, received, _open: open, allowed, expired, heeds };
         // An app that does not want the connection any more ends it.
-        if self.sender.send(Upgraded { stream, received, _open: open, allowed }).is_err() {
+        if self.sender.send(upgraded).is_err() {
             return;
         }
         match self.end {
@@ -150,11 +174,23 @@ impl Handover {
             None => drop(closed.await),
             Some(end) => tokio::select! {
                 _ended = closed => {}
-                () = end => {}
+                () = end_of_stay(end, expires, &heeded) => {}
             },
         }
     }
 }
+
+/// Until a connection must have ended.
+async fn end_of_stay(end: End, expires: oneshot::Sender<Infallible>, heeded: &AtomicBool) {
+    end.await;
+    drop(expires);
+    if heeded.load(Ordering::Relaxed) {
+        tokio::time::sleep(CLOSING).await;
+    }
+}
+
+/// Time for both sides of a connection to take their leave.
+const CLOSING: Duration = Duration::from_secs(2);
 
 impl fmt::Debug for Handover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -265,6 +301,26 @@ pub(crate) mod tests {
         serving.await.unwrap();
         assert_eq!(upgraded.read_u8().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert_eq!(upgraded.write_u8(1).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn who_asks_is_told_and_may_take_its_leave() {
+        let (handover, upgrade) = offered();
+        let (expire, expired) = oneshot::channel::<()>();
+        let handover = handover.until(Some(Box::pin(async move { drop(expired.await) })));
+        let (ours, mut theirs) = tokio::net::UnixStream::pair().unwrap();
+        let serving = tokio::spawn(handover.complete(Stream::Unix(ours), BytesMut::new()));
+        let mut upgraded = upgrade.await.unwrap();
+        let expiry = upgraded.expiry().unwrap();
+        assert!(upgraded.expiry().is_none());
+        drop(expire);
+        expiry.await;
+        upgraded.write_all(b"bye").await.unwrap();
+        drop(upgraded);
+        serving.await.unwrap();
+        let mut text = String::new();
+        theirs.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "bye");
     }
 
     #[tokio::test]

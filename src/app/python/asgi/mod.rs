@@ -165,7 +165,9 @@ impl Callable {
     ) -> PyResult<Option<Result<Response, AppError>>> {
         let scope = self.scopes().make(py, Kind::WebSocket, request)?;
         let ties = Arc::clone(&self.event_loop.ties);
-        let socket = Socket::new(answering.clone(), ties, (handshake, upgrade));
+        let identity = request.context.identity.as_ref();
+        let expiry_code = identity.and_then(|identity| identity.stream_end).map(|end| end.close_code);
+        let socket = Socket::new(answering.clone(), ties, (handshake, upgrade), expiry_code);
         let channel = SocketChannel::new(Arc::clone(&socket), self.nothing.clone_ref(py));
         let channel = Bound::new(py, channel)?;
         let task = self.begin(py, scope, channel.as_any(), answering)?;

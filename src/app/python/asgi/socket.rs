@@ -22,6 +22,8 @@ pub(super) struct Socket {
     pub(super) course: Course,
     pub(super) handshake: Handshake,
     upgrade: OnUpgrade,
+    /// What the client is told when the token ends that has opened it (`auth.ws_close_code`).
+    expiry_code: u16,
     state: Mutex<State>,
 }
 
@@ -57,7 +59,9 @@ impl Socket {
         answering: Answering,
         ties: Arc<Ties>,
         (handshake, upgrade): (Handshake, OnUpgrade),
+        expiry_code: Option<u16>,
     ) -> Arc<Self> {
+        let expiry_code = expiry_code.unwrap_or(POLICY);
         let state = State {
             phase: Phase::Handshake,
             has_connected: false,
@@ -68,7 +72,8 @@ impl Socket {
             senders: Vec::new(),
             pump: None,
         };
-        Arc::new(Self { course: Course::new(answering, ties), handshake, upgrade, state: Mutex::new(state) })
+        let course = Course::new(answering, ties);
+        Arc::new(Self { course, handshake, upgrade, expiry_code, state: Mutex::new(state) })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -107,9 +112,14 @@ impl Socket {
         let draining = ties.draining.clone();
         ties.runtime.spawn(async move {
             let close = match upgrade.await {
-                Ok(upgraded) => {
-                    let draining = Box::pin(async move { draining.wait().await });
-                    let port = SocketPort { socket: Arc::clone(&socket), draining: Some(draining) };
+                Ok(mut upgraded) => {
+                    let leaving = async move { draining.wait().await };
+                    let mut ends = vec![Ending::new(leaving, Close::new(GOING_AWAY, "the server leaves"))];
+                    let expiry = upgraded.expiry();
+                    ends.extend(expiry.map(|expired| {
+                        Ending::new(expired, Close::new(socket.expiry_code, "the token no longer holds"))
+                    }));
+                    let port = SocketPort { socket: Arc::clone(&socket), ends };
                     let Ended { close } = crate::protocol::websocket::serve(upgraded, rules, port).await;
                     close
                 }
@@ -297,8 +307,20 @@ impl InTask for Socket {
 /// The connection's view of a WebSocket.
 struct SocketPort {
     socket: Arc<Socket>,
-    /// Ready when the worker leaves; `None` once it does.
-    draining: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// What ends it from outside; nothing once something has.
+    ends: Vec<Ending>,
+}
+
+/// Something that ends a WebSocket, and what its client is told then.
+struct Ending {
+    comes: Pin<Box<dyn Future<Output = ()> + Send>>,
+    close: Close,
+}
+
+impl Ending {
+    fn new(comes: impl Future<Output = ()> + Send + 'static, close: Close) -> Self {
+        Self { comes: Box::pin(comes), close }
+    }
 }
 
 impl Port for SocketPort {
@@ -327,10 +349,10 @@ impl Port for SocketPort {
         if let Some(outgoing) = state.outgoing.pop_front() {
             return Poll::Ready(outgoing);
         }
-        if self.draining.as_mut().is_some_and(|draining| draining.as_mut().poll(cx).is_ready()) {
-            self.draining = None;
+        if let Some(come) = self.ends.iter_mut().position(|end| end.comes.as_mut().poll(cx).is_ready()) {
+            let close = self.ends.swap_remove(come).close;
+            self.ends.clear();
             drop(state);
-            let close = Close::new(GOING_AWAY, "the server leaves");
             Arc::clone(&self.socket).is_over(close.clone());
             return Poll::Ready(Outgoing::Close(close));
         }
@@ -362,4 +384,5 @@ pub(super) fn forbidden() -> Response {
 const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 const ABNORMAL: u16 = 1006;
+const POLICY: u16 = 1008;
 const INTERNAL_ERROR: u16 = 1011;
