@@ -93,7 +93,8 @@
 //! - A reload is a transaction: new workers are ready before old ones are told to leave.
 //! - The master has one thread, no runtime, no HTTP and no app code. `step(now, event)` decides, one file acts.
 //! - Who asks for something by a command gets exactly one verdict, also when the server ends.
-//! - An app never meets a slow client: content is complete before it is entered.
+//! - An app never meets a slow client: content is complete before it is entered, unless an ASGI
+//!   app wants it as it comes ([`protocol::Entry`]).
 //! - Client bytes never panic. Everything has a limit, and the limit is a key of the configuration or a constant
 //!   with a reason.
 //!

@@ -101,9 +101,9 @@ impl Handler for Pipeline {
         let Some((mount, mounted)) = found else { return Err(Halt::Answer(Box::new(not_found()))) };
         context.mount = Arc::clone(&mounted.prefix);
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
-        let (noting, on_disconnect) = (mounted.noting, mounted.on_disconnect);
+        let (noting, on_disconnect, entry) = (mounted.noting, mounted.on_disconnect, mounted.entry);
         let route = Route { mount, limits, suspect };
-        Ok(Admitted { body_limit: limits.body, length, noting, on_disconnect, route })
+        Ok(Admitted { body_limit: limits.body, length, noting, on_disconnect, entry, route })
     }
 
     fn enlist(&self, head: &RequestHead, context: &RequestContext, stage: Stage) -> Flight {

@@ -4,7 +4,7 @@ pub use crate::app::Place;
 
 use crate::app::App;
 use crate::config::HostPattern;
-use crate::protocol::{Noting, OnDisconnect, is_below};
+use crate::protocol::{Entry, Noting, OnDisconnect, is_below};
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub struct Mounted {
     pub noting: Noting,
     /// What the app says of it.
     pub on_disconnect: OnDisconnect,
+    /// When it is entered for a request with content.
+    pub entry: Entry,
 }
 
 /// Finds a mount of the same router again.
@@ -49,6 +51,7 @@ impl Router {
                 app: Arc::clone(&app),
                 noting: app.noting(),
                 on_disconnect: app.on_disconnect(),
+                entry: app.entry(),
             }));
             router.apps.push(app);
         }

@@ -25,7 +25,7 @@ pub use service::{ConnectInfo, ServiceApp};
 
 use crate::contract::metrics::Metrics;
 use crate::net::Draining;
-use crate::protocol::{Noting, OnDisconnect, Patience, Request, Response};
+use crate::protocol::{Entry, Noting, OnDisconnect, Patience, Request, Response};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// An app is made once per worker, after the fork.
 pub trait App: Send + Sync + 'static {
-    /// Answers one request, whose content is complete, within `limits.time`.
+    /// Answers one request, whose content is complete unless [`entry`](Self::entry) says otherwise, within `limits.time`.
     ///
     /// # Errors
     /// [`AppError`] when the app could not answer; the client gets the status it stands for.
@@ -52,6 +52,11 @@ pub trait App: Send + Sync + 'static {
     /// What becomes of a request whose client leaves; asked once.
     fn on_disconnect(&self) -> OnDisconnect {
         OnDisconnect::Finish
+    }
+
+    /// When it is entered for a request with content; asked once.
+    fn entry(&self) -> Entry {
+        Entry::Complete
     }
 
     /// Runs once per worker after its last request.

@@ -80,7 +80,7 @@ where
 impl<S> ServiceApp<S> {
     /// The request in the ecosystem's types; `None` when its target is longer than they allow.
     fn translate(&self, request: Request) -> Option<http::Request<Body>> {
-        let Request { head, content, context, upgrade, interim: _ } = request;
+        let Request { head, content, context, upgrade, .. } = request;
         let uri = head.target.to_uri_below(context.mount.as_bytes())?;
         let mut translated = http::Request::new(Body::from(content));
         *translated.method_mut() = head.method;

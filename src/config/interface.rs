@@ -35,6 +35,16 @@ impl Lifespan {
     }
 }
 
+/// When an ASGI app is entered for a request with content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RequestContent {
+    /// Once it is complete.
+    #[default]
+    Complete,
+    /// At once; the app has it while it arrives.
+    Stream,
+}
+
 /// Whose event loop ASGI apps live in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EventLoopKind {

@@ -146,9 +146,10 @@ fn names_app(origins: &Origins) -> bool {
 
 impl Mount {
     pub(super) fn blank() -> Self {
-        let MountDraft { hosts, mount, env_file, env, files, interface, .. } = MountDraft::default();
+        let MountDraft { hosts, mount, env_file, env, files, interface, request_content, .. } =
+            MountDraft::default();
         let target = AppTarget::Native("hello".into());
-        Self { hosts, mount, target, env_file, env, files, interface }
+        Self { hosts, mount, target, env_file, env, files, interface, request_content }
     }
 }
 

@@ -50,7 +50,7 @@ pub use canary::{Canary, Ratio};
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
 pub use hooks::{HookTarget, Hooks};
-pub use interface::{EventLoopKind, Interface, Lifespan};
+pub use interface::{EventLoopKind, Interface, Lifespan, RequestContent};
 pub use issue::{
     AuthStore, AuthUsers, DatabaseUrl, Issue, IssueLimits, JWKS_PATH, OnStoreError, Rate, Reuse, UserKind,
 };
@@ -317,6 +317,8 @@ pub struct Mount {
     pub env: BTreeMap<String, String>,
     /// What a Python app speaks. Default: told by what it looks like.
     pub interface: Interface,
+    /// When an ASGI app is entered for a request with content. Default: once that is complete.
+    pub request_content: RequestContent,
     /// How files are answered, where the target is a directory.
     pub files: FileRules,
 }

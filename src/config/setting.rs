@@ -5,8 +5,8 @@ use super::value::{Entry, Node, Value};
 use super::words::words;
 use super::{
     ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, EventLoopKind, ForwardedField,
-    Interface, KeyUse, Lifespan, LogFormat, LogLevel, LogTarget, Mode, Preload, Preset, StaticRoot,
-    StreamExpiry, WarmUpScheme,
+    Interface, KeyUse, Lifespan, LogFormat, LogLevel, LogTarget, Mode, Preload, Preset, RequestContent,
+    StaticRoot, StreamExpiry, WarmUpScheme,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -350,6 +350,7 @@ words! {
     }
     Interface { Auto = "auto", Wsgi = "wsgi", Asgi = "asgi" }
     Lifespan { Auto = "auto", On = "on", Off = "off" }
+    RequestContent { Complete = "complete", Stream = "stream" }
     EventLoopKind { Auto = "auto", Asyncio = "asyncio", Uvloop = "uvloop" }
     StaticRoot { Auto = "auto", Off = "off" }
     Preset { SimpleJwt = "simplejwt", Strict = "strict" }

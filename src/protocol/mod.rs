@@ -12,6 +12,7 @@ mod target;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod target_laws;
 pub(crate) mod upgrade;
+mod upload;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
@@ -25,6 +26,7 @@ pub use request::{
 };
 pub use target::{Target, is_below};
 pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};
+pub use upload::{More, Taken, Upload};
 
 use crate::contract::entry::Stage;
 use crate::contract::inflight::Flight;
@@ -134,6 +136,18 @@ pub struct Admitted<R> {
     pub noting: Noting,
     /// What becomes of the request when its client leaves.
     pub on_disconnect: OnDisconnect,
+    /// When its app is entered.
+    pub entry: Entry,
+}
+
+/// When the app of a request with content is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Entry {
+    /// Once the content is complete.
+    #[default]
+    Complete,
+    /// At once; it has the content while that arrives.
+    AtOnce,
 }
 
 /// What becomes of a request whose client leaves before it has its answer.

@@ -7,6 +7,7 @@ use crate::protocol::body_stream::BodyStream;
 use crate::protocol::interim::Interim;
 use crate::protocol::target::Target;
 use crate::protocol::upgrade::OnUpgrade;
+use crate::protocol::upload::Upload;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::fmt;
@@ -15,13 +16,15 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-/// One request, complete: its content has been received, however slow the client.
+/// One request, complete: its content has been received, however slow the client, unless its app wants it as it comes.
 #[derive(Debug)]
 pub struct Request {
     /// Everything before the content; boxed, as a request passes through many hands.
     pub head: Box<RequestHead>,
     /// The content, decoded.
     pub content: Content,
+    /// Where the content comes from instead, for an app that is entered before it is complete ([`Entry`](super::Entry)).
+    pub upload: Option<Upload>,
     /// What the server knows beyond what the client wrote.
     pub context: RequestContext,
     /// The connection itself, where the client asks for another protocol on it.
@@ -280,6 +283,13 @@ impl Request {
             socket: None,
             flight: Flight::unnoted(),
         };
-        Self { head: Box::new(head), content: Content::Empty, context, upgrade: None, interim: None }
+        Self {
+            head: Box::new(head),
+            content: Content::Empty,
+            upload: None,
+            context,
+            upgrade: None,
+            interim: None,
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::app::calls::{CallQueue, QueueRules};
 use crate::app::collected::{Collection, Verdict};
 use crate::app::static_files::StaticFiles;
 use crate::app::{App, OwnApps, Shed, Status, native};
-use crate::config::{AppTarget, Auth, Config, FileRules, HostPattern, Interface};
+use crate::config::{AppTarget, Auth, Config, FileRules, HostPattern, Interface, RequestContent};
 #[cfg(feature = "python")]
 use crate::config::{LogFormat, LogTarget};
 use crate::contract::exit::ExitReason;
@@ -139,7 +139,9 @@ pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Apps, BootFa
                 StaticFiles::new(directory, &mount.mount, &mount.files)
                     .map_err(|error| failed(error.to_string()))?,
             ),
-            AppTarget::Python(target) => python(target, mount.interface, config, &place)?,
+            AppTarget::Python(target) => {
+                python((target, mount.interface, mount.request_content), config, &place)?
+            }
         };
         apps.push((Place { hosts: mount.hosts.clone(), prefix: mount.mount.clone() }, app));
     }
@@ -234,8 +236,7 @@ type Made = ();
 
 #[cfg(feature = "python")]
 fn python(
-    target: &str,
-    interface: Interface,
+    (target, interface, content): (&str, Interface, RequestContent),
     config: &Config,
     place: &PythonPlace<'_>,
 ) -> Result<Arc<dyn App>, BootFailure> {
@@ -253,6 +254,7 @@ fn python(
         threads: config.threads(place.workers, crate::sys::cpu::cgroup_cpus()),
         workers: place.workers,
         interface,
+        content,
         lifespan: config.python.lifespan,
         event_loop: place.runtime.as_ref().map(|(runtime, draining)| LoopPlace {
             kind: config.python.event_loop,
@@ -307,6 +309,10 @@ fn django(_: &Config) -> Option<Collection> {
 }
 
 #[cfg(not(feature = "python"))]
-fn python(target: &str, _: Interface, _: &Config, _: &PythonPlace<'_>) -> Result<Arc<dyn App>, BootFailure> {
+fn python(
+    (target, ..): (&str, Interface, RequestContent),
+    _: &Config,
+    _: &PythonPlace<'_>,
+) -> Result<Arc<dyn App>, BootFailure> {
     Err(failed(format!("{target} is a Python app, and this program has no Python: pip install ferricorn")))
 }

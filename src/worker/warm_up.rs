@@ -85,7 +85,8 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
         }
         attempt = Attempt::Last;
     };
-    let request = Request { head, content: Content::Empty, context, upgrade: None, interim: None };
+    let request =
+        Request { head, content: Content::Empty, upload: None, context, upgrade: None, interim: None };
     match pipeline.respond(admitted.route, request, Patience::Wait).await {
         Answer::Response(response) => {
             let (parts, body) = response.into_parts();

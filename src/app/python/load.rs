@@ -5,6 +5,7 @@ use super::wsgi::Wsgi;
 use super::{Loaded, Options, describe, leave_worker_in_forks, streams};
 use crate::app::App;
 use crate::app::calls::CallQueue;
+use crate::config::RequestContent;
 use crate::sys::{self, app_fork};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -30,6 +31,9 @@ pub fn load(
         streams::capture(py, options).map_err(|error| describe(py, &error))?;
         let app = found.map_or_else(|| find(py, target), Ok)?;
         match detect(app, options.interface).map_err(|error| describe(py, &error))? {
+            Detected::Wsgi(_) if options.content == RequestContent::Stream => Err(format!(
+                "{target} is a WSGI app, and app.request_content = \"stream\" is for ASGI apps; remove it there"
+            )),
             Detected::Wsgi(app) => {
                 let wsgi =
                     Wsgi::new(py, app.unbind(), options, calls).map_err(|error| describe(py, &error))?;

@@ -1,7 +1,7 @@
 //! What a Python app is told, and how its code is found.
 
 use super::Made;
-use crate::config::{EventLoopKind, Interface, Lifespan};
+use crate::config::{EventLoopKind, Interface, Lifespan, RequestContent};
 use crate::net::Draining;
 use crate::protocol::websocket::Rules;
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ pub struct Options<'a> {
     pub capture: Capture,
     /// What the app speaks.
     pub interface: Interface,
+    /// When an ASGI app is entered for a request with content.
+    pub content: RequestContent,
     /// Whether an ASGI app is told of its beginning and end.
     pub lifespan: Lifespan,
     /// Where the event loop of ASGI apps is to be; `None` where none can be.

@@ -9,8 +9,8 @@ use crate::config::{Config, Timeouts};
 use crate::net::{Connection, Drain, Local, Peer, Stream};
 use crate::protocol::h1::{self, Settings};
 use crate::protocol::{
-    Admitted, Answer, Attempt, Exchange, Halt, Handler, LengthRule, Noting, OnDisconnect, Opening, Parcel,
-    Patience, Relayed, Request, RequestContext, RequestHead, RequestId, text_response,
+    Admitted, Answer, Attempt, Entry, Exchange, Halt, Handler, LengthRule, Noting, OnDisconnect, Opening,
+    Parcel, Patience, Relayed, Request, RequestContext, RequestHead, RequestId, text_response,
 };
 use http::StatusCode;
 use std::io;
@@ -79,6 +79,7 @@ impl Handler for Alone {
             length: LengthRule::Any,
             noting: Noting::IfItWaits,
             on_disconnect: OnDisconnect::Finish,
+            entry: Entry::Complete,
         })
     }
 

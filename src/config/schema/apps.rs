@@ -2,7 +2,7 @@
 
 use super::keys;
 use crate::config::suggest::nearest;
-use crate::config::{AppTarget, Coding, FileRules, HostPattern, Interface, Mount, Route};
+use crate::config::{AppTarget, Coding, FileRules, HostPattern, Interface, Mount, RequestContent, Route};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -17,6 +17,7 @@ pub(in crate::config) struct MountDraft {
     pub(in crate::config) env: BTreeMap<String, String>,
     pub(in crate::config) files: FileRules,
     pub(in crate::config) interface: Interface,
+    pub(in crate::config) request_content: RequestContent,
 }
 
 impl Default for MountDraft {
@@ -30,6 +31,7 @@ impl Default for MountDraft {
             env: BTreeMap::new(),
             files: FileRules::default(),
             interface: Interface::default(),
+            request_content: RequestContent::default(),
         }
     }
 }
@@ -62,6 +64,7 @@ impl From<&Mount> for MountDraft {
             env: mount.env.clone(),
             files: mount.files.clone(),
             interface: mount.interface,
+            request_content: mount.request_content,
         }
     }
 }
@@ -90,8 +93,13 @@ impl MountDraft {
         if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains('=')) {
             return Err(("env", format!("{name:?} is no name of a variable")));
         }
-        let Self { hosts, env_file, env, files, interface, .. } = self;
-        Ok(Mount { hosts, mount, target, env_file, env, files, interface })
+        let is_python = matches!(target, AppTarget::Python(_));
+        if self.request_content == RequestContent::Stream && (!is_python || self.interface == Interface::Wsgi)
+        {
+            return Err(("request_content", "\"stream\" is for ASGI apps; remove it here".into()));
+        }
+        let Self { hosts, env_file, env, files, interface, request_content, .. } = self;
+        Ok(Mount { hosts, mount, target, env_file, env, files, interface, request_content })
     }
 }
 
@@ -126,6 +134,10 @@ keys! {
          \"native:hello\", \"native:echo\", \"native:status\" (or these names alone).";
     "interface".interface, Reload,
         "What a Python app speaks: \"wsgi\", \"asgi\" (version 3 or 2), or auto: told by what it looks like.";
+    "request_content".request_content, Reload,
+        "When an ASGI app is entered for a request with content. complete: once all of it is there, however slow the client. \
+         stream: at once; receive() gives the content while it arrives, and nothing more is read while 64 KiB wait for the app. \
+         timeouts.body then limits each wait for the client while the app is in the request.";
     "static".r#static, Reload,
         "A directory of files to mount, instead of target. Symbolic links are followed as long as they stay in it.";
     "precompressed".files.precompressed, Reload,

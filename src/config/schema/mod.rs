@@ -15,8 +15,8 @@ use super::setting::Setting;
 use super::value::Value;
 use super::{
     AccessFormat, Admin, AppTarget, BindAddress, ByteSize, Canary, Config, FileRules, ForwardedField,
-    Interface, Limits, Log, LogFormat, LogLevel, LogTarget, Mode, Mount, Preload, Python, Server, Share,
-    Threads, Timeouts, WebSocket, WorkerCount, Workers,
+    Interface, Limits, Log, LogFormat, LogLevel, LogTarget, Mode, Mount, Preload, Python, RequestContent,
+    Server, Share, Threads, Timeouts, WebSocket, WorkerCount, Workers,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -354,6 +354,7 @@ impl Default for Config {
                 env: BTreeMap::new(),
                 files: FileRules::default(),
                 interface: Interface::default(),
+                request_content: RequestContent::default(),
             }],
             routes: Vec::new(),
         }

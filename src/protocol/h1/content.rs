@@ -2,9 +2,11 @@
 
 use super::chunked::{ChunkedDecoder, Piece};
 use super::head::Framing;
+use crate::protocol::upload::UploadSender;
 use crate::protocol::{Content, Rejection};
 use bytes::{Bytes, BytesMut};
 use std::io::{Seek, Write};
+use std::task::{Context, Poll};
 
 /// Takes content out of the connection's buffer as it arrives.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ enum Store {
     One(Bytes),
     Memory(BytesMut),
     File(std::fs::File),
+    /// The app has it while it arrives.
+    Upload(UploadSender),
     /// The content is read only to keep the connection usable.
     Discard,
 }
@@ -56,6 +60,28 @@ impl ContentReader {
         let mut reader = Self::new(framing, limit, 0)?;
         reader.store = Store::Discard;
         Ok(reader)
+    }
+
+    /// Sends what has been gathered in memory, and all that follows, to an app.
+    pub(super) fn into_upload(mut self, sender: UploadSender) -> Self {
+        match std::mem::replace(&mut self.store, Store::Nothing) {
+            Store::One(bytes) => sender.push(bytes),
+            Store::Memory(bytes) => sender.push(bytes.freeze()),
+            // A reader for uploads gathers in memory alone.
+            Store::Nothing | Store::Discard | Store::File(_) | Store::Upload(_) => {}
+        }
+        self.store = Store::Upload(sender);
+        self
+    }
+
+    /// Ready while more may be read.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        match &self.store {
+            Store::Upload(sender) => sender.poll_room(cx),
+            Store::Nothing | Store::One(_) | Store::Memory(_) | Store::File(_) | Store::Discard => {
+                Poll::Ready(())
+            }
+        }
     }
 
     /// Takes what the buffer holds.
@@ -87,6 +113,10 @@ impl ContentReader {
     pub(super) fn finish(self) -> Result<Content, Rejection> {
         Ok(match self.store {
             Store::Nothing | Store::Discard => Content::Empty,
+            Store::Upload(sender) => {
+                sender.finish();
+                Content::Empty
+            }
             Store::One(bytes) => Content::Memory(bytes),
             Store::Memory(bytes) => Content::Memory(bytes.freeze()),
             Store::File(mut file) => {
@@ -100,6 +130,10 @@ impl ContentReader {
         let store = std::mem::replace(&mut self.store, Store::Nothing);
         self.store = match store {
             Store::Discard => Store::Discard,
+            Store::Upload(sender) => {
+                sender.push(data);
+                Store::Upload(sender)
+            }
             Store::Nothing if self.length <= self.memory => Store::One(data),
             Store::One(first) if self.length <= self.memory => {
                 let mut all = BytesMut::with_capacity(first.len() + data.len());

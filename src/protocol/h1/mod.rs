@@ -12,6 +12,7 @@ mod head;
 pub(crate) mod laws;
 mod serve;
 mod session;
+mod upload;
 mod write;
 
 pub use head::head_of;

@@ -9,9 +9,9 @@ use super::write::Asked;
 use crate::contract::entry::Stage;
 use crate::net::{Connection, Drain, Occupation, Occupied};
 use crate::protocol::{
-    Admitted, Answer, Attempt, Begun, Content, Exchange, Halt, Handler, LengthRule, Noting, Opening, Parcel,
-    Patience, Record, Rejection, Relayed, Request, Response, cancelled_response, field_values, text_response,
-    upgrade,
+    Admitted, Answer, Attempt, Begun, Content, Entry, Exchange, Halt, Handler, LengthRule, Noting, Opening,
+    Parcel, Patience, Record, Rejection, Relayed, Request, Response, Upload, cancelled_response,
+    field_values, text_response, upgrade,
 };
 use crate::sys::clock;
 use bytes::{Bytes, BytesMut};
@@ -150,19 +150,19 @@ async fn exchange<H: Handler>(
                 context.flight.unless_cancelled(receiving).await
             };
             match received.unwrap_or(Err(Stop::Cancelled)) {
-                Ok(content) => {
+                Ok((content, upload)) => {
                     if stage == Stage::Reading {
                         context.flight.set_stage(Stage::App);
                         // A client that takes its time does not wait for the app.
                         context.waits_since = Some(clock::monotonic_ns());
                     }
-                    let upgrade = upgrade::offer(&head);
-                    let (handover, upgrade) = upgrade.unzip();
+                    let protocols = upgrade::offer(&head);
+                    let (handover, upgrade) = protocols.unzip();
                     session.handover = handover.map(|handover| handover.until(handler.stream_end(&context)));
                     session.on_disconnect = admitted.on_disconnect;
                     // RFC 9110 15.2: a client of HTTP/1.0 knows no 1xx.
                     let interim = (head.version == Version::HTTP_11).then(|| session.interim.clone());
-                    let request = Request { head, content, context, upgrade, interim };
+                    let request = Request { head, content, upload, context, upgrade, interim };
                     answer(session, turn, admitted.route, request, handler).await
                 }
                 Err(Stop::Refuse(rejection)) => {
@@ -201,28 +201,35 @@ async fn receive<R>(
     turn: Turn,
     admitted: &Admitted<R>,
     received: Option<Content>,
-) -> Result<Content, Stop> {
+) -> Result<(Content, Option<Upload>), Stop> {
     match received {
         // The limits of this worker may be newer ones.
         Some(content) if content.len() > admitted.body_limit => {
             return Err(Stop::Refuse(Rejection::ContentTooLarge));
         }
-        Some(content) => return Ok(content),
+        Some(content) => return Ok((content, None)),
         None => {}
     }
     if turn.framing == Framing::None {
-        return Ok(Content::Empty);
+        return Ok((Content::Empty, None));
     }
     if turn.framing == Framing::Chunked && admitted.length == LengthRule::Required {
         return Err(Stop::Refuse(Rejection::LengthRequired));
     }
-    let memory = session.settings.limits.body_memory.0;
+    let memory = match admitted.entry {
+        Entry::Complete => session.settings.limits.body_memory.0,
+        // No more than the connection has read already.
+        Entry::AtOnce => u64::MAX,
+    };
     let mut reader = ContentReader::new(turn.framing, admitted.body_limit, memory).map_err(Stop::Refuse)?;
     if turn.expectation == Expectation::Continue && session.buffer.is_empty() {
         session.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| Stop::Gone)?;
     }
+    if admitted.entry == Entry::AtOnce {
+        return session.begin_upload(reader).map_err(Stop::Refuse);
+    }
     gather(session, &mut reader).await?;
-    reader.finish().map_err(Stop::Refuse)
+    reader.finish().map(|content| (content, None)).map_err(Stop::Refuse)
 }
 
 async fn gather(session: &mut Session<'_>, reader: &mut ContentReader) -> Result<(), Stop> {
@@ -240,16 +247,19 @@ async fn answer<H: Handler>(
     handler: &H,
 ) -> Next {
     let (method, version) = (request.head.method.clone(), request.head.version);
-    let record = handler.keeps_records().then(|| record(&request.context, Some(&request.head), handler));
+    let keeps_record = handler.keeps_records() || request.upload.is_some();
+    let record = keeps_record.then(|| record(&request.context, Some(&request.head), handler));
     let flight = request.context.flight.clone();
     let answered = {
-        let responding = pin!(handler.respond(route, request, Patience::Move));
+        // Content that is still arriving stays with its connection, which stays here.
+        let patience = if request.upload.is_some() { Patience::Wait } else { Patience::Move };
+        let responding = pin!(handler.respond(route, request, patience));
         let responding = pin!(session.attend(responding));
         flight.unless_cancelled(responding).await
     };
     // What the app has done so far is all that will be.
     let answered = match answered {
-        Some(None) => return gone(record.as_ref(), handler),
+        Some(None) => return gone(session, record.as_ref(), handler).await,
         Some(Some(answer)) => Some(answer),
         None => None,
     };
@@ -262,11 +272,14 @@ async fn answer<H: Handler>(
             if handler.relay(session.stream.as_fd(), parcel) == Relayed::Gone {
                 return Next::Close;
             }
-            let waiting = pin!(handler.respond(route, *request, Patience::Wait));
-            let waiting = pin!(session.attend(waiting));
-            match flight.unless_cancelled(waiting).await {
+            let waited = {
+                let waiting = pin!(handler.respond(route, *request, Patience::Wait));
+                let waiting = pin!(session.attend(waiting));
+                flight.unless_cancelled(waiting).await
+            };
+            match waited {
                 None => cancelled_response(),
-                Some(None) => return gone(record.as_ref(), handler),
+                Some(None) => return gone(session, record.as_ref(), handler).await,
                 Some(Some(Answer::Response(response))) => response,
                 // Not reached: a request that waits is answered. Closing is the safe reading.
                 Some(Some(Answer::Busy(..) | Answer::Nothing)) => return Next::Close,
@@ -290,7 +303,7 @@ async fn answer<H: Handler>(
     match written.end {
         Ok(_) if status == StatusCode::SWITCHING_PROTOCOLS => Next::HandOver,
         Ok(Persistence::KeepAlive) => Next::Head,
-        Ok(Persistence::Close) if turn.persistence == Persistence::Close && session.buffer.is_empty() => {
+        Ok(Persistence::Close) if turn.persistence == Persistence::Close && session.is_exhausted() => {
             Next::Close
         }
         Ok(Persistence::Close) => Next::Linger,
@@ -298,8 +311,14 @@ async fn answer<H: Handler>(
     }
 }
 
-/// The client has left before there was an answer; what stands in the log is nginx's number for that.
-fn gone<H: Handler>(record: Option<&Record>, handler: &H) -> Next {
+/// The client has left before there was an answer, for which the log has nginx's number; or its content has turned out to
+/// be none, which it is told.
+async fn gone<H: Handler>(session: &mut Session<'_>, record: Option<&Record>, handler: &H) -> Next {
+    if let (Some(rejection), Some(record)) = (session.refused.take(), record)
+        && rejection != Rejection::ContentEnd
+    {
+        return refuse(session, rejection, record, handler).await;
+    }
     if let (Some(record), Ok(status)) = (record, StatusCode::from_u16(CLIENT_CLOSED_REQUEST)) {
         handler.finish(&Exchange { record, status, sent: 0, fields: Vec::new(), refused: None });
     }

@@ -3,6 +3,7 @@
 use super::Settings;
 use super::deadline::Deadline;
 use super::head::{HeadScanner, Persistence};
+use super::upload::Uploading;
 use super::write::{Asked, put_head, put_hints};
 use crate::net::{Drain, Occupation, Occupied, Stream};
 use crate::protocol::upgrade::Handover;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Room for reading: most heads fit.
-const READ_SIZE: usize = 8 << 10;
+pub(super) const READ_SIZE: usize = 8 << 10;
 /// What is kept of further requests while one is answered; with more than that a client can hardly leave unseen.
 const READ_AHEAD: usize = 64 << 10;
 /// Pause before a connection that nobody has taken is offered again: the queue between workers was full.
@@ -36,8 +37,12 @@ pub(super) struct Session<'a> {
     pub(super) on_disconnect: OnDisconnect,
     /// What the app hints at before its answer.
     pub(super) interim: Interim,
+    /// The content of the request being answered, where its app has it while it arrives.
+    pub(super) upload: Option<Uploading>,
+    /// Why that content is none.
+    pub(super) refused: Option<Rejection>,
     pub(super) out: BytesMut,
-    deadline: Deadline,
+    pub(super) deadline: Deadline,
     drain: &'a Drain,
     pub(super) occupied: &'a Occupied,
     drain_seen: bool,
@@ -114,6 +119,8 @@ impl<'a> Session<'a> {
             handover: None,
             on_disconnect: OnDisconnect::Finish,
             interim: Interim::default(),
+            upload: None,
+            refused: None,
             out: BytesMut::new(),
             deadline: Deadline::new(),
             drain,
@@ -195,7 +202,8 @@ impl<'a> Session<'a> {
         asked: Asked<'_>,
         mut persistence: Persistence,
     ) -> Written {
-        let ends = self.drain.ends_connections() || self.waits_until.is_some();
+        // What of a content the app does not want stands in the way of the next request.
+        let ends = self.drain.ends_connections() || self.waits_until.is_some() || self.upload.is_some();
         if ends || self.settings.timeouts.keep_alive.is_zero() {
             persistence = Persistence::Close;
         }
@@ -235,6 +243,7 @@ impl<'a> Session<'a> {
 
     /// What a future comes to; `None` when the client leaves before, if the app wants to know.
     pub(super) async fn unless_gone<F: Future + Unpin>(&mut self, mut future: F) -> Option<F::Output> {
+        self.retime_upload();
         poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => self.poll_gone(cx).map(|()| None),
@@ -252,6 +261,10 @@ impl<'a> Session<'a> {
 
     /// Ready once the client has left. What it sends meanwhile is kept, up to a limit.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Err(rejection) = ready!(self.poll_upload(cx)) {
+            self.refused = Some(rejection);
+            return Poll::Ready(());
+        }
         if self.on_disconnect == OnDisconnect::Finish {
             return Poll::Pending;
         }
@@ -317,6 +330,7 @@ impl<'a> Session<'a> {
     /// Ends the connection by FIN, and reads on for a while: closing with unread bytes would send RST,
     /// which can destroy an answer the client has not read yet (RFC 9112 9.6).
     pub(super) async fn linger(mut self) {
+        self.upload = None;
         if self.stream.shutdown().await.is_err() {
             return;
         }

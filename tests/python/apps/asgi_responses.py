@@ -5,6 +5,7 @@ import contextvars
 import hashlib
 import json
 import os
+import re
 import threading
 
 import gates
@@ -27,6 +28,8 @@ async def lifespan(scope, receive, send):
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            # In one write: other workers say the same at this moment.
+            os.write(1, f"lifespan.startup seen by {os.getpid()}\n".encode())
             await send({"type": "lifespan.startup.complete"})
         else:
             print("lifespan.shutdown seen", flush=True)
@@ -224,6 +227,52 @@ async def answer_hint(scope, receive, send):
     await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
     await asyncio.to_thread(gates.wait)
     await reply(send, b"hinted")
+
+
+async def answer_sits_in_c(scope, receive, send):
+    """C code that keeps the interpreter's lock for hours: an expression that tries every way to fail."""
+    await asyncio.sleep(0.001)
+    gates.say("entered")
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+async def answer_spins(scope, receive, send):
+    """Python code without end; says what has ended it."""
+    gates.say("entered")
+    try:
+        while True:
+            pass
+    except BaseException as error:
+        gates.say(type(error).__name__)
+        raise
+
+
+async def answer_claims(scope, receive, send):
+    await reply(send, json.dumps({name: scope["extensions"]["ferricorn.jwt"][name] for name in ("provider", "claims")}, default=dict).encode())
+
+
+# ---- content that is still arriving ----
+
+
+async def answer_mirror(scope, receive, send):
+    """Sends each piece back as it comes."""
+    await send({"type": "http.response.start", "status": 200, "headers": PLAIN})
+    more = True
+    while more:
+        message = await receive()
+        more = message["more_body"]
+        await send({"type": "http.response.body", "body": message["body"], "more_body": more})
+
+
+async def answer_listens_to_upload(scope, receive, send):
+    gates.say((await receive())["body"].decode())
+    gates.say((await receive())["type"])
+
+
+async def answer_takes_later(scope, receive, send):
+    gates.say("entered")
+    await asyncio.to_thread(gates.wait)
+    await answer_digest(scope, receive, send)
 
 
 # ---- what is left to the loop when the request is over; each answers in its first step ----

@@ -9,7 +9,8 @@ async def app(scope, receive, send):
     if scope["type"] != "websocket":
         raise ValueError(f"{scope['type']} is not wanted")
     assert (await receive())["type"] == "websocket.connect"
-    await globals()[f"on_{scope['path'].strip('/').split('/')[0]}"](scope, receive, send)
+    name = scope["path"][len(scope["root_path"]) :].strip("/").split("/")[0]
+    await globals()[f"on_{name}"](scope, receive, send)
 
 
 async def each(receive):

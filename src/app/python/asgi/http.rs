@@ -5,7 +5,7 @@ use super::course::{self, Course, InTask, message, resolve};
 use super::ties::Ties;
 use crate::app::AppError;
 use crate::app::calls::Answering;
-use crate::protocol::{Content, Interim, Response};
+use crate::protocol::{Content, Interim, More, Response, Taken, Upload};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pyo3::exceptions::PyConnectionResetError;
@@ -31,9 +31,13 @@ pub(super) struct Http {
 pub(super) struct State {
     /// What of the content the app has not had; `None` once it has had all.
     content: Option<Content>,
+    /// Content that is still arriving.
+    upload: Option<Upload>,
     pub(super) phase: Phase,
     /// The client has left before the response was complete.
     pub(super) is_gone: bool,
+    /// Somebody in the task has been told so, or the task was cancelled.
+    is_told: bool,
     /// Futures that `receive()` has given.
     receivers: Vec<Py<PyAny>>,
     /// Futures that `send()` has given: the client is slow.
@@ -83,15 +87,17 @@ impl Http {
     pub(super) fn new(
         answering: Answering,
         ties: Arc<Ties>,
-        (content, interim): (Content, Option<Interim>),
+        (content, upload, interim): (Content, Option<Upload>, Option<Interim>),
     ) -> Arc<Self> {
         Arc::new(Self {
             course: Course::new(answering, ties),
             interim,
             state: Mutex::new(State {
-                content: Some(content),
+                content: if upload.is_none() { Some(content) } else { None },
+                upload,
                 phase: Phase::Waiting,
                 is_gone: false,
+                is_told: false,
                 receivers: Vec::new(),
                 senders: Vec::new(),
                 pieces: VecDeque::new(),
@@ -117,17 +123,17 @@ impl Http {
     }
 
     /// `receive()`: the next piece of content, then the client's leaving.
-    pub(super) fn receive(&self, py: Python<'_>) -> PyResult<Awaitable> {
+    pub(super) fn receive(self: &Arc<Self>, py: Python<'_>) -> PyResult<Awaitable> {
         let mut state = self.lock();
         match state.content.take() {
             None => {}
             Some(Content::Empty) => {
                 drop(state);
-                return request_message(py, b"", false);
+                return Ok(Awaitable::ready(request_message(py, b"", false)?));
             }
             Some(Content::Memory(bytes)) => {
                 drop(state);
-                return request_message(py, &bytes, false);
+                return Ok(Awaitable::ready(request_message(py, &bytes, false)?));
             }
             Some(Content::File { mut file, length: left }) => {
                 let piece = read_piece(&mut file, left.min(PIECE))?;
@@ -138,17 +144,69 @@ impl Http {
                     state.content = Some(Content::File { file, length: left });
                 }
                 drop(state);
-                return request_message(py, &piece, has_more);
+                return Ok(Awaitable::ready(request_message(py, &piece, has_more)?));
             }
         }
         if state.is_gone || matches!(state.phase, Phase::Complete) {
             drop(state);
             return Ok(Awaitable::ready(disconnect(py)?));
         }
-        drop(state);
+        // Who waits already comes first.
+        if state.receivers.is_empty() && state.upload.is_some() {
+            let piece = state.take_piece();
+            drop(state);
+            if let Some(piece) = piece {
+                return Ok(Awaitable::ready(piece.message(py)?));
+            }
+        } else {
+            drop(state);
+        }
         let future = self.ties().future(py)?;
-        self.lock().receivers.push(future.clone_ref(py));
+        let mut state = self.lock();
+        state.receivers.push(future.clone_ref(py));
+        let upload = state.upload.clone();
+        drop(state);
+        if let Some(upload) = upload {
+            self.wait_for_piece(&upload);
+        }
         Ok(Awaitable::future(future))
+    }
+
+    /// The client's bytes are waited for: that time is not the app's.
+    fn wait_for_piece(self: &Arc<Self>, upload: &Upload) {
+        self.answering().pause();
+        let its = Arc::clone(self);
+        upload.when_some(move || its.course.ties.ask_to_attend(Arc::clone(&its) as Arc<dyn InTask>));
+    }
+
+    /// Gives those who wait what has arrived.
+    fn hand_pieces(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        let mut state = self.lock();
+        let mut receivers = std::mem::take(&mut state.receivers);
+        drop(state);
+        let mut left = Vec::new();
+        for future in receivers.drain(..) {
+            // Who waits no longer must not take a piece with him.
+            if future.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
+                continue;
+            }
+            let piece = if left.is_empty() { self.lock().take_piece() } else { None };
+            match piece {
+                Some(piece) => {
+                    self.answering().resume();
+                    resolve(py, &future, || piece.message(py))?;
+                }
+                None => left.push(future),
+            }
+        }
+        let mut state = self.lock();
+        let upload = if left.is_empty() { None } else { state.upload.clone() };
+        state.receivers.splice(0..0, left);
+        drop(state);
+        if let Some(upload) = upload {
+            self.wait_for_piece(&upload);
+        }
+        Ok(())
     }
 
     /// Gives the head of the response, and its content or the way to it.
@@ -219,8 +277,12 @@ impl InTask for Http {
         let receivers = if is_over { std::mem::take(&mut state.receivers) } else { Vec::new() };
         let has_room = is_over || state.held < self.ties().response_buffer / 2;
         let senders = if has_room { std::mem::take(&mut state.senders) } else { Vec::new() };
-        let is_gone = state.is_gone && !is_complete;
+        let is_news = state.is_gone && !is_complete && !std::mem::replace(&mut state.is_told, true);
+        let hands_pieces = !is_over && state.upload.is_some() && !state.receivers.is_empty();
         drop(state);
+        if hands_pieces {
+            self.hand_pieces(py)?;
+        }
         if !senders.is_empty() {
             self.answering().resume();
         }
@@ -231,7 +293,7 @@ impl InTask for Http {
             resolve(py, future, || Ok(py.None()))?;
         }
         // Who waits to be told has been told; anybody else has no use for what it is doing.
-        if is_gone && receivers.is_empty() { self.course.cancel_task(py) } else { Ok(()) }
+        if is_news && receivers.is_empty() { self.course.cancel_task(py) } else { Ok(()) }
     }
 
     fn break_off(&self) {
@@ -261,17 +323,46 @@ impl InTask for Http {
     }
 }
 
+/// What has arrived of a content.
+struct Arrived(Bytes, More);
+
+impl Arrived {
+    fn message(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        request_message(py, &self.0, self.1 == More::Follows)
+    }
+}
+
+impl State {
+    /// The next piece of content that is still arriving, if it is there. A broken one has none: its client's leaving is told
+    /// as any other.
+    fn take_piece(&mut self) -> Option<Arrived> {
+        match self.upload.as_ref()?.take() {
+            Taken::Piece(bytes, more) => {
+                if more == More::Ends {
+                    self.upload = None;
+                }
+                Some(Arrived(bytes, more))
+            }
+            Taken::Nothing => None,
+            Taken::Broken => {
+                self.upload = None;
+                None
+            }
+        }
+    }
+}
+
 fn read_piece(file: &mut File, length: u64) -> PyResult<Vec<u8>> {
     let mut piece = Vec::new();
     file.take(length).read_to_end(&mut piece)?;
     Ok(piece)
 }
 
-fn request_message(py: Python<'_>, body: &[u8], has_more: bool) -> PyResult<Awaitable> {
+fn request_message(py: Python<'_>, body: &[u8], has_more: bool) -> PyResult<Py<PyAny>> {
     let message = message(py, intern!(py, "http.request"))?;
     message.set_item(intern!(py, "body"), PyBytes::new(py, body))?;
     message.set_item(intern!(py, "more_body"), has_more)?;
-    Ok(Awaitable::ready(message.into_any().unbind()))
+    Ok(message.into_any().unbind())
 }
 
 fn disconnect(py: Python<'_>) -> PyResult<Py<PyAny>> {

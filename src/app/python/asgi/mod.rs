@@ -30,8 +30,9 @@ use super::options::Options;
 use super::{answer, describe};
 use crate::app::calls::{Answering, BlockingApp, CallQueue, MainLoop};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
+use crate::config::RequestContent;
 use crate::protocol::websocket::{Handshake, NoWebSocket};
-use crate::protocol::{Content, OnDisconnect, OnUpgrade, Request, Response};
+use crate::protocol::{Content, Entry, OnDisconnect, OnUpgrade, Request, Response};
 use awaitable::Awaitable;
 use channel::{Channel, SocketChannel};
 use course::InTask;
@@ -48,6 +49,7 @@ use std::sync::{Arc, OnceLock};
 pub(super) struct Asgi {
     callable: Arc<Callable>,
     calls: Arc<CallQueue>,
+    entry: Entry,
 }
 
 struct Callable {
@@ -87,7 +89,11 @@ impl Asgi {
             let _ = its.scopes.set(Scopes::new(Some(state)));
         });
         event_loop.add(py, (name, &app), options.lifespan, started).map_err(said)?;
-        Ok(Self { callable, calls })
+        let entry = match options.content {
+            RequestContent::Complete => Entry::Complete,
+            RequestContent::Stream => Entry::AtOnce,
+        };
+        Ok(Self { callable, calls, entry })
     }
 }
 
@@ -108,6 +114,10 @@ impl App for Asgi {
 
     fn on_disconnect(&self) -> OnDisconnect {
         OnDisconnect::Cancel
+    }
+
+    fn entry(&self) -> Entry {
+        self.entry
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
@@ -142,10 +152,12 @@ impl Callable {
         }
         let content = std::mem::replace(&mut request.content, Content::Empty);
         let interim = request.interim.take();
+        let upload = request.upload.take();
         let scope = self.scopes().make(py, Kind::Http, &request)?;
         // The app may take its time, and has no use for it.
         drop(request);
-        let http = Http::new(answering.clone(), Arc::clone(&self.event_loop.ties), (content, interim));
+        let http =
+            Http::new(answering.clone(), Arc::clone(&self.event_loop.ties), (content, upload, interim));
         let channel = Bound::new(py, Channel::new(Arc::clone(&http), self.nothing.clone_ref(py)))?;
         let task = self.begin(py, scope, channel.as_any(), answering)?;
         if task.call_method0(intern!(py, "done"))?.is_truthy()? {
