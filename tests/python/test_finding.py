@@ -22,6 +22,36 @@ def test_serve_alone_in_a_django_project_finds_it_and_says_so(serve, site):
     assert ask(server, "GET", "/static/notes/page.css").status == 200
 
 
+ASGI = (
+    "async def application(scope, receive, send):\n"
+    "    if scope['type'] == 'lifespan': raise ValueError\n"
+    "    await send({'type': 'http.response.start', 'status': 200})\n"
+    "    await send({'type': 'http.response.body', 'body': __name__.encode()})\n"
+)
+WSGI = APP.replace("def app", "def application")
+
+
+@pytest.mark.parametrize(
+    ("settings", "modules", "served"),
+    [
+        ('WSGI_APPLICATION = "mysite.wsgi.application"', ["asgi", "wsgi"], "mysite.wsgi"),
+        ('ASGI_APPLICATION = "mysite.asgi.application"\nWSGI_APPLICATION = "mysite.wsgi.application"', ["asgi", "wsgi"], "mysite.asgi"),
+        ('WSGI_APPLICATION = "mysite.wsgi.application"', ["asgi"], "mysite.asgi"),
+        ("", ["asgi"], "mysite.asgi"),
+    ],
+)
+def test_settings_of_a_django_project_say_what_is_served(serve, tmp_path, settings, modules, served):
+    (tmp_path / "mysite").mkdir()
+    (tmp_path / "manage.py").write_text('os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")\n')
+    (tmp_path / "mysite" / "settings.py").write_text(f'SECRET_KEY = "x"\n{settings}\n')
+    for module in modules:
+        (tmp_path / "mysite" / f"{module}.py").write_text(ASGI if module == "asgi" else WSGI)
+    server = serve("-w", "2").ready()
+    assert ask(server, "GET", "/").content.decode() == served
+    server.log.wait_for(rf"the project's settings say what is served .*app=\"?{served}:application")
+    assert server.log.text().count("the project's settings say") == 1
+
+
 @pytest.mark.parametrize(
     ("files", "target"),
     [

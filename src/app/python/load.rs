@@ -30,6 +30,9 @@ pub fn load(
         }
         streams::capture(py, options).map_err(|error| describe(py, &error))?;
         let app = found.map_or_else(|| find(py, target), Ok)?;
+        if target == DJANGO_PROJECT && options.slot == FIRST_SLOT {
+            say_what_is_served(py).map_err(|error| describe(py, &error))?;
+        }
         match detect(app, options.interface).map_err(|error| describe(py, &error))? {
             Detected::Wsgi(_) if options.content == RequestContent::Stream => Err(format!(
                 "{target} is a WSGI app, and app.request_content = \"stream\" is for ASGI apps; remove it there"
@@ -44,6 +47,13 @@ pub fn load(
             }
         }
     })
+}
+
+/// Tells which of its apps a Django project has been found to be served by.
+fn say_what_is_served(py: Python<'_>) -> PyResult<()> {
+    let app: String = py.import("ferricorn.django_project")?.getattr("served")?.extract()?;
+    tracing::info!(app, "the project's settings say what is served");
+    Ok(())
 }
 
 /// Makes the interpreter ready for apps: their environment, their output, where their code is.
@@ -183,3 +193,8 @@ fn named<'py>(
     }
     Ok(object)
 }
+
+/// The app of a Django project that nobody has named (`config/discover.rs`).
+const DJANGO_PROJECT: &str = "ferricorn.django_project:application()";
+/// One worker says it for all.
+const FIRST_SLOT: u16 = 1;
