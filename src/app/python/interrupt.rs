@@ -12,7 +12,7 @@ use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyType};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -138,34 +138,36 @@ impl Stacks {
 type Tried = (usize, usize, usize);
 
 /// Calls `app` so many times as requests do, while another thread interrupts it over and over. For the tests: from
-/// outside, the moment in which an app returns is hardly ever hit.
+/// outside, the moment in which an app returns is hardly ever hit. On a busy machine the other thread may not have had its
+/// turn by then: the calls go on until it has sent an interruption, up to [`MOST`] times as many.
 #[pyfunction]
 pub(super) fn try_interruptions(app: &Bound<'_, PyAny>, rounds: usize) -> PyResult<Tried> {
     let py = app.py();
     let current = Arc::new(Mutex::new(Arc::new(Answering::to_nobody())));
     let over = Arc::new(AtomicBool::new(false));
-    let (its, is_over) = (Arc::clone(&current), Arc::clone(&over));
+    let sent = Arc::new(AtomicUsize::new(0));
+    let (its, is_over, count) = (Arc::clone(&current), Arc::clone(&over), Arc::clone(&sent));
     let other = std::thread::spawn(move || {
-        let mut sent = 0;
         while !is_over.load(Ordering::Relaxed) {
             Python::attach(|py| {
                 let call = Arc::clone(&its.lock().unwrap_or_else(PoisonError::into_inner));
-                sent += usize::from(interrupt(py, &call) == Left::Interrupted);
+                count.fetch_add(usize::from(interrupt(py, &call) == Left::Interrupted), Ordering::Relaxed);
             });
         }
-        sent
     });
     let mut tried = Ok((0, 0));
-    for _ in 0..rounds {
+    for round in 0..rounds.saturating_mul(MOST) {
+        if round >= rounds && sent.load(Ordering::Relaxed) > 0 {
+            break;
+        }
         let call = Arc::new(Answering::to_nobody());
         // Both threads lock it under the interpreter's lock, so neither ever waits for it.
         *current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&call);
         tried = tried.and_then(|tried| call_once(app, &call, tried));
     }
     over.store(true, Ordering::Relaxed);
-    let sent =
-        py.detach(|| other.join()).map_err(|_| PyRuntimeError::new_err("the other thread panicked"))?;
-    tried.map(|(arrived, escaped)| (sent, arrived, escaped))
+    py.detach(|| other.join()).map_err(|_| PyRuntimeError::new_err("the other thread panicked"))?;
+    tried.map(|(arrived, escaped)| (sent.load(Ordering::Relaxed), arrived, escaped))
 }
 
 /// One call as a request makes it, and then some code that is not the app's.
@@ -183,6 +185,9 @@ fn call_once(app: &Bound<'_, PyAny>, call: &Answering, tried: (usize, usize)) ->
     escaped += usize::from(py.eval(c"sum(range(50))", None, None).is_err());
     Ok((arrived, escaped))
 }
+
+/// How many times as many calls as were asked for wait for the first interruption.
+const MOST: usize = 1000;
 
 /// The first line of a stack (`faulthandler`, Python/traceback.c).
 const BEGINNING: &[u8] = b"Stack (most recent call first):";
