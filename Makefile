@@ -31,11 +31,12 @@ WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml $(shell find python -type f -not
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build check test test-tools bench bench-tools bench-compare bench-hello bench-static bench-tokens bench-peers stress fuzz clean
+.PHONY: help run build wheels check test test-tools bench bench-tools bench-compare bench-hello bench-static bench-tokens bench-peers stress fuzz clean
 
 help:
 	@echo 'make run      set everything up and serve $(EXAMPLE) (PORT=$(PORT) WORKERS=$(WORKERS))'
 	@echo 'make build    target/release/ferricorn (no Python) and .venv/bin/ferricorn (with Python)'
+	@echo 'make wheels   dist/: a wheel for every CPython that is found, and the source (PYTHONS="…" names them)'
 	@echo 'make check    format, lints with and without Python, documentation'
 	@echo 'make test     install what the tests need and run all of them'
 	@echo 'make bench    load beside other servers and on what tokens cost (BENCH="$(BENCH)")'
@@ -81,6 +82,21 @@ run: Cargo.lock $(VENV)/.stamp-wheel $(VENV)/.stamp-example
 
 build: Cargo.lock $(VENV)/.stamp-wheel
 	$(CARGO) build --release --locked
+
+# One of each version that the package is for, on PATH or in pyenv; what does not run is none.
+PYTHONS = $(shell for python in python3.9 python3.10 python3.11 python3.12 python3.13 "$$HOME"/.pyenv/versions/3.*/bin/python; do \
+  "$$python" -c 'import sys; (3, 9) <= sys.version_info < (3, 14) and sys.implementation.name == "cpython" and print("%d.%d" % sys.version_info[:2], sys.executable)' 2>/dev/null; \
+  done | sort -k 1,1V -u | cut -d ' ' -f 2)
+WHEEL_PROFILE ?= --release
+
+wheels: Cargo.lock $(VENV)/.stamp-venv
+	rm -rf dist
+	$(BIN)/maturin sdist --out dist
+	@set -e; for python in $(PYTHONS); do \
+	  echo "a wheel for $$python"; \
+	  PYO3_PYTHON=$$python $(BIN)/maturin build $(WHEEL_PROFILE) --locked --compatibility linux --interpreter $$python --out dist; \
+	done
+	@ls -l dist
 
 check: Cargo.lock $(VENV)/.stamp-venv
 	$(CARGO) fmt --check
