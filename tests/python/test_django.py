@@ -201,11 +201,17 @@ def browser(tmp_path):
     session.quit()
 
 
-def test_browser_logs_into_the_styled_admin(serve, site, browser):
+@pytest.mark.parametrize("app", ["as configured", "by_asgi"])
+def test_browser_logs_into_the_styled_admin(serve, site, browser, app):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
-    server = serve("-c", "ferricorn.toml", directory=site).ready()
+    (site / "by_asgi.py").write_text(
+        "import os\nfrom django.core.asgi import get_asgi_application\n"
+        'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo.settings")\napplication = get_asgi_application()\n'
+    )
+    by_asgi = ["by_asgi"] if app == "by_asgi" else []
+    server = serve(*by_asgi, "-c", "ferricorn.toml", directory=site).ready()
     browser.get(f"http://127.0.0.1:{server.port}/admin/")
     browser.find_element(By.NAME, "username").send_keys("demo")
     browser.find_element(By.NAME, "password").send_keys(password(site))
