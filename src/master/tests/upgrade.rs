@@ -33,6 +33,21 @@ fn a_program_that_has_been_proven_takes_over() {
 }
 
 #[test]
+fn a_reload_that_finds_another_program_is_an_upgrade() {
+    let becomes = "say Upgrade(InsteadOfReload)";
+    let changed = |second| (second, Event::ProgramChanged);
+    check_two(&[changed(5), (6, proven(&[(201, 1)]))], &[&[becomes], &STARTED[..], &["replace"]].concat());
+    // Its child leaves, and the next one follows.
+    let failed = Event::Proof(ProofNews::Failed("no module x".into()));
+    let script = [changed(5), (6, failed), changed(7), (20, disproven("exit status 1"))];
+    let [_, note] = refused("no module x");
+    let next = ["say Upgrade(Started { generation: Generation(3) })", "prove gen 3 in 1"];
+    let expected =
+        [&[becomes], &STARTED[..], &[&note, becomes, "say Upgrade(Postponed)"], &next[..]].concat();
+    check_two(&script, &expected);
+}
+
+#[test]
 fn a_program_that_fails_changes_nothing() {
     let [answer, note] = refused("exit status 1");
     check_upgrade(&[(6, disproven("exit status 1"))], &[&answer, &note]);

@@ -163,10 +163,7 @@ impl World {
             Action::Cast { .. } | Action::MakeMold { .. } | Action::BreakMold { .. } => {
                 return self.perform_on_molds(&action);
             }
-            Action::LoadConfig => {
-                let loaded = if self.below(4) == 0 { Err("bad".into()) } else { Ok(self.any_pool()) };
-                return Some(Event::ConfigLoaded(loaded));
-            }
+            Action::LoadConfig => return Some(self.load_config()),
             Action::Send { pid, order } => {
                 let process = self.processes.get_mut(&pid).expect("orders go to processes that exist");
                 if matches!(order, Order::Drain(_) | Order::Stop) {

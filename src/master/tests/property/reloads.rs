@@ -27,6 +27,15 @@ impl World {
         }
     }
 
+    /// A configuration, a bad one, or the finding that another program is there.
+    pub(super) fn load_config(&mut self) -> Event {
+        match self.below(8) {
+            0 | 1 => Event::ConfigLoaded(Err("bad".into())),
+            2 => Event::ProgramChanged,
+            _ => Event::ConfigLoaded(Ok(self.any_pool())),
+        }
+    }
+
     /// A canary that gives so many answers, of which few or many are errors; the others give none.
     pub(super) fn compare(&mut self, canary: Pid) -> Event {
         assert!(self.processes.contains_key(&canary), "a canary that is there");
