@@ -181,9 +181,11 @@ fn one_provider(at: &str, provider: &AuthProvider, findings: &mut Findings<'_>) 
             findings.add(&path("algorithms"), format!("no key is for {alg}; remove it or add a key"));
         }
     }
-    let signing = provider.keys.iter().filter(|key| key.r#use == KeyUse::SignAndVerify).count();
-    if signing > 1 {
-        findings.add(&path("key"), "several keys sign; only one can, the others verify");
+    let signs_from = |key: &AuthKey| (key.r#use == KeyUse::SignAndVerify).then_some(key.sign_from);
+    let begins: Vec<_> = provider.keys.iter().filter_map(signs_from).collect();
+    if (1..begins.len()).any(|number| begins[..number].contains(&begins[number])) {
+        findings
+            .add(&path("key"), "two keys sign at the same time; give one sign_from, or let it verify alone");
     }
     for (number, key) in provider.keys.iter().enumerate() {
         one_key(&format!("{at}.key[{number}]"), provider, key, findings);

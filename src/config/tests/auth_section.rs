@@ -118,6 +118,22 @@ require = "local"
 "#;
 
 #[test]
+fn several_keys_sign_one_after_the_other() {
+    let two = |second: &str| {
+        let both = format!(
+            "use = \"sign+verify\"\n[[auth.provider.key]]\nalg = \"HS256\"\nsecret_env = \"T\"\n{second}\n[[auth.route]]"
+        );
+        RIGHT.replacen("[[auth.route]]", &both, 1)
+    };
+    good(&two("use = \"sign+verify\"\nsign_from = 2027-01-01T00:00:00Z"));
+    refused(&two("use = \"sign+verify\""), &[("x.toml:2: auth.provider[0].key", "sign_from")]);
+    refused(
+        &two("sign_from = 2027-01-01T00:00:00Z"),
+        &[("x.toml:11: auth.provider[0].key[1].sign_from", "sign+verify")],
+    );
+}
+
+#[test]
 fn contradictions_are_refused() {
     good(RIGHT);
     for (old, new, place, part) in [
