@@ -156,7 +156,14 @@ fn databases(auth: &Auth, findings: &mut Findings<'_>) {
                 "kind = \"own\" has its table in auth.store.url; remove this, or set kind = \"django\"",
             );
         }
-        (UserKind::Django | UserKind::Own, _) => {}
+        (UserKind::Python, Some(_)) => {
+            findings.add("auth.users.url", "kind = \"python\" asks the app, which has its own; remove this");
+        }
+        (UserKind::Python, None) if cfg!(not(feature = "python")) => {
+            let message = "only the program of the Python package can ask an app; set kind = \"django\"";
+            findings.add("auth.users.kind", message);
+        }
+        (UserKind::Django | UserKind::Own | UserKind::Python, _) => {}
     }
     let columns = [
         ("auth.users.table", &users.table),

@@ -118,6 +118,8 @@ pub enum UserKind {
     Django,
     /// This server's, filled by `ferricorn user`.
     Own,
+    /// The app is asked: Django's own `authenticate()`.
+    Python,
 }
 
 /// A database, by its URL.
@@ -293,7 +295,7 @@ impl fmt::Display for DatabaseUrl {
 words! {
     Reuse { RevokeFamily = "revoke_family", Refuse = "refuse" }
     OnStoreError { Closed = "closed", Open = "open" }
-    UserKind { Django = "django", Own = "own" }
+    UserKind { Django = "django", Own = "own", Python = "python" }
 }
 
 impl Setting for Rate {

@@ -7,7 +7,10 @@ use crate::app::tokens::{PublicKeys, Tokens};
 use crate::auth::Standings;
 use crate::auth::issue::Issuer;
 use crate::auth::store::StorePlace;
-use crate::config::{Config, JWKS_PATH};
+use crate::auth::users::AppUsers;
+#[cfg(feature = "python")]
+use crate::config::UserKind;
+use crate::config::{Auth, Config, JWKS_PATH};
 use crate::contract::slot::Slot;
 use crate::router::Place;
 use std::sync::Arc;
@@ -23,10 +26,11 @@ pub(super) struct Issuing {
 /// Opens the store and makes the apps; `None` where no tokens are issued.
 pub(super) fn begin(config: &Config, slot: Slot) -> Result<Option<Issuing>, BootFailure> {
     let Some(auth) = config.auth.as_ref().filter(|auth| auth.issues()) else { return Ok(None) };
+    let app = app_users(auth)?;
     let directory = std::env::current_dir()
         .map_err(|error| BootFailure::new("the directory that the server works in is gone", &error))?;
     let issuer = outside(|| {
-        let issuer = Issuer::new(auth, &directory).map_err(|error| failed(error.to_string()))?;
+        let issuer = Issuer::new(auth, &directory, app).map_err(|error| failed(error.to_string()))?;
         if slot == Slot(1)
             && let Ok(place) = StorePlace::of(auth, &directory)
         {
@@ -48,6 +52,22 @@ pub(super) fn begin(config: &Config, slot: Slot) -> Result<Option<Issuing>, Boot
     });
     let apps = apps.collect();
     Ok(Some(Issuing { apps, standings: issuer }))
+}
+
+/// The users as the app knows them, which has been loaded; `None` where it is not asked.
+#[cfg(feature = "python")]
+fn app_users(auth: &Auth) -> Result<Option<Arc<dyn AppUsers>>, BootFailure> {
+    if auth.users.kind != UserKind::Python {
+        return Ok(None);
+    }
+    let users = crate::app::python::users(&auth.issue.extra_claims);
+    users.map(Some).map_err(|error| failed(format!("[auth.users] kind = \"python\": {error}")))
+}
+
+#[cfg(not(feature = "python"))]
+#[expect(clippy::unnecessary_wraps, reason = "with Python it can fail")]
+fn app_users(_: &Auth) -> Result<Option<Arc<dyn AppUsers>>, BootFailure> {
+    Ok(None)
 }
 
 /// On a thread of its own: a store blocks, and some have a runtime of theirs, which cannot run where one runs already.

@@ -27,6 +27,8 @@ mod preload;
 mod signals;
 mod start_response;
 mod streams;
+#[cfg(feature = "issue")]
+mod users;
 #[cfg(feature = "jwt")]
 mod verifier;
 mod wsgi;
@@ -40,6 +42,8 @@ pub use metrics::adopt_metrics;
 pub use options::{Capture, ErrorStream, LoopPlace, Options, WebSocketPlace};
 pub use preload::{Loaded, describe_strays, preload};
 pub use signals::{heard as heard_signals, run_handlers as run_signal_handlers};
+#[cfg(feature = "issue")]
+pub use users::users;
 
 use crate::app::calls::Interrupter;
 use crate::sys::app_fork;

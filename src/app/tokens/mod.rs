@@ -58,7 +58,7 @@ impl Tokens {
     pub fn new(auth: &Auth, issuer: Arc<Issuer>) -> Self {
         let username = match auth.users.kind {
             UserKind::Own => "username".into(),
-            UserKind::Django => auth.users.username_column.clone(),
+            UserKind::Django | UserKind::Python => auth.users.username_column.clone(),
         };
         let trim = match auth.preset {
             Preset::SimpleJwt => Trim::Blanks,

@@ -6,6 +6,7 @@
 mod claims;
 mod hashing;
 mod limits;
+mod login;
 mod outcome;
 mod setup;
 mod standing;
@@ -31,6 +32,7 @@ use arc_swap::ArcSwap;
 use claims::{Names, Presented, Token, TokenType, carried};
 use hashing::Hashing;
 use limits::Limits;
+use login::Credentials;
 use outcome::not_alive;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
@@ -93,14 +95,7 @@ impl Issuer {
     ) -> Result<Pair, Refusal> {
         let attempts = self.limits.attempts(&name, from);
         self.limits.check(&self.store, &attempts).await?;
-        let user = self.users.find(Lookup::Name(name)).await?;
-        let place = self.hashing.enter().await?;
-        // Of those who were let in before, some have failed meanwhile.
-        self.limits.check(&self.store, &attempts).await?;
-        let stored = user.as_ref().map(|user| user.password.as_str());
-        let is_right = self.hashing.check(&place, stored, password).await?;
-        drop(place);
-        match user.filter(|user| is_right && user.active) {
+        match self.log_in(Credentials { name, password, from }, &attempts).await? {
             Some(user) => self.begin(&user).await,
             None => {
                 self.limits.note_failure(&self.store, attempts).await?;

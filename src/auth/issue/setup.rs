@@ -9,9 +9,9 @@ use super::{Issuer, Judges, Rules};
 use crate::auth::revocations::{Revocations, Silence};
 use crate::auth::store::pool::{Bounds, Open, Pool};
 use crate::auth::store::{Backend, StoreError, StorePlace, feed};
-use crate::auth::users::Users;
 use crate::auth::users::django::Table;
 use crate::auth::users::password::{PasswordHash, own_decoy};
+use crate::auth::users::{AppUsers, Users};
 use crate::auth::{AuthConfigError, Provider};
 use crate::config::{Auth, AuthProvider, OnStoreError, UserKind};
 use arc_swap::ArcSwap;
@@ -37,11 +37,11 @@ pub enum IssueError {
 
 impl Issuer {
     /// Reads the keys, opens the store and the users, and hears what sessions have ended. To be called after the fork,
-    /// in the directory that the server works in.
+    /// in the directory that the server works in. `app` knows the users where kind = "python".
     ///
     /// # Errors
     /// [`IssueError`]; a store that is only away at the moment is none.
-    pub fn new(auth: &Auth, directory: &Path) -> Result<Self, IssueError> {
+    pub fn new(auth: &Auth, directory: &Path, app: Option<Arc<dyn AppUsers>>) -> Result<Self, IssueError> {
         let issue = &auth.issue;
         let provider = auth.issuing_provider().ok_or_else(|| {
             let problem = "no provider can sign; give one a key with use = \"sign+verify\"";
@@ -66,15 +66,15 @@ impl Issuer {
         let place = StorePlace::of(auth, directory)?;
         feed::listen(&place, &revocations)?;
         let store = store(&place)?;
-        let (users, decoy) = users(auth, &store)?;
+        let (users, decoy) = users(auth, &store, app)?;
         let users = Arc::new(users);
         let watch = match (auth.users.kind, provider.user_state.good_for()) {
-            (UserKind::Django, Some(fresh)) => {
+            (UserKind::Django | UserKind::Python, Some(fresh)) => {
                 let states = UserStates::new(fresh, silence);
                 Some(Arc::new(UserWatch::new(states, Arc::clone(&users), Arc::clone(&store))))
             }
             // Who is taken out of our own table loses the sessions at once.
-            (UserKind::Own, _) | (UserKind::Django, None) => None,
+            (UserKind::Own, _) | (UserKind::Django | UserKind::Python, None) => None,
         };
         let longest = issue.refresh.max(issue.session_max);
         // A token is verified whomever it names.
@@ -124,7 +124,11 @@ fn store(place: &StorePlace) -> Result<Arc<Pool<Box<dyn Backend>>>, IssueError> 
 }
 
 /// Where they are, and what a user that is not there costs.
-fn users(auth: &Auth, store: &Arc<Pool<Box<dyn Backend>>>) -> Result<(Users, PasswordHash), IssueError> {
+fn users(
+    auth: &Auth,
+    store: &Arc<Pool<Box<dyn Backend>>>,
+    app: Option<Arc<dyn AppUsers>>,
+) -> Result<(Users, PasswordHash), IssueError> {
     let (users, claims) = (auth.users.clone(), auth.issue.extra_claims.clone());
     match (users.kind, users.url.clone()) {
         (UserKind::Django, Some(url)) => {
@@ -147,6 +151,18 @@ fn users(auth: &Auth, store: &Arc<Pool<Box<dyn Backend>>>) -> Result<(Users, Pas
             let problem = "kind = \"django\" needs the database of the project; see auth.users.url";
             Err(IssueError::Config(vec![AuthConfigError::setting("users", problem)]))
         }
+        (UserKind::Python, _) => {
+            let app = app.ok_or_else(|| {
+                let problem = "kind = \"python\" needs an app of a Django project, and the program of the Python package";
+                IssueError::Config(vec![AuthConfigError::setting("users.kind", problem)])
+            })?;
+            let open: Open<Arc<dyn AppUsers>> = Arc::new(move || Ok(Arc::clone(&app)));
+            let threads = usize::from(auth.issue.hash_threads);
+            let queue = usize::try_from(auth.issue.hash_queue).unwrap_or(QUEUE);
+            let bounds = Bounds { threads, queue, limit: APP_LIMIT };
+            // What a user costs who is not there is the app's matter.
+            Ok((Users::App(Pool::new("ferricorn-users", bounds, &open)?), PasswordHash::usual()))
+        }
         (UserKind::Own, _) => Ok((Users::Own(Arc::clone(store)), own_decoy())),
     }
 }
@@ -167,6 +183,9 @@ fn seconds(duration: Duration) -> i64 {
 
 /// Requests that may wait for the store, or for the users.
 const QUEUE: usize = 256;
+
+/// From asking the app to its answer, the hash of a password included.
+const APP_LIMIT: Duration = Duration::from_secs(15);
 
 /// From asking the store to its answer; more than it waits for whoever writes.
 const LIMIT: Duration = Duration::from_secs(3);

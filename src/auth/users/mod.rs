@@ -8,6 +8,7 @@ use crate::auth::store::{Backend, StoreError, UserKey, UserRow, short_hash};
 use django::Table;
 use serde_json::Value;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A user as logins and refreshes see it.
@@ -30,6 +31,34 @@ pub enum Users {
     Own(Arc<Pool<Box<dyn Backend>>>),
     /// In Django's.
     Django(Pool<Table>),
+    /// Where the app looks.
+    App(Pool<Arc<dyn AppUsers>>),
+}
+
+/// The users of an app, as the app itself knows them. It blocks: threads of a pool call it.
+pub trait AppUsers: Send + Sync + fmt::Debug {
+    /// The user of a name and a password, sent from this address; `None` when the app does not let anybody in.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot say.
+    fn authenticate(
+        &self,
+        name: &str,
+        password: &str,
+        from: Option<IpAddr>,
+    ) -> Result<Option<User>, StoreError>;
+
+    /// The user that tokens name so.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot say.
+    fn find(&self, id: &str) -> Result<Option<User>, StoreError>;
+
+    /// Whether simplejwt has revoked a refresh token.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot say.
+    fn is_blacklisted(&self, jti: &str) -> Result<bool, StoreError>;
 }
 
 /// How a user is looked up.
@@ -53,6 +82,11 @@ impl Users {
                 Ok(found.map(User::from))
             }
             Self::Django(table) => table.run(move |table| table.find(&lookup)).await,
+            Self::App(app) => match lookup {
+                Lookup::Id(id) => app.run(move |app| app.find(&id)).await,
+                // Who logs in is the app's to say.
+                Lookup::Name(_) => Ok(None),
+            },
         }
     }
 
@@ -64,6 +98,7 @@ impl Users {
         match self {
             Self::Own(_) => Ok(false),
             Self::Django(table) => table.run(move |table| table.is_blacklisted(&jti)).await,
+            Self::App(app) => app.run(move |app| app.is_blacklisted(&jti)).await,
         }
     }
 }

@@ -91,7 +91,8 @@ keys! {
          (they pass by what was known last). Without it nobody logs in or refreshes in any case: 503.";
     "store.stale_max".store.stale_max, Reload, "How long what was last heard of the store is good for.";
     "users.kind".users.kind, Reload,
-        "Whom tokens are issued to: \"own\", a table in the store that `ferricorn user` fills; \"django\", the table of a Django project, which is only read.";
+        "Whom tokens are issued to: \"own\", a table in the store that `ferricorn user` fills; \"django\", the table of a Django project, which is only read; \
+         \"python\", whom the project's own authenticate() lets in.";
     "users.url".users.url, Reload, "The database of that table: \"sqlite:////srv/app/db.sqlite3\" or \"postgres://user:password@host/database\". Empty: the store.";
     "users.table".users.table, Reload, "Name of Django's table; another one with a custom AUTH_USER_MODEL.";
     "users.id_column".users.id_column, Reload, "Its column that tokens name users by.";

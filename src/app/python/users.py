@@ -1,0 +1,61 @@
+"""What the server asks a Django project about its users, in place of reading its table."""
+
+import json
+
+from django.apps import apps
+from django.contrib import auth
+from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import close_old_connections
+from django.http import HttpRequest
+
+if not apps.ready:
+    raise RuntimeError("no Django project has been set up by the apps of this server")
+
+USERS = auth.get_user_model()
+
+
+def on_this_thread(ask):
+    """Django ends connections with a request, and this is none."""
+
+    def asked(*arguments):
+        close_old_connections()
+        try:
+            return ask(*arguments)
+        finally:
+            close_old_connections()
+
+    return asked
+
+
+def described(user, attributes):
+    if user is None:
+        return None
+    more = json.dumps([getattr(user, name, None) for name in attributes], cls=DjangoJSONEncoder)
+    return str(user.pk), user.password or "", bool(getattr(user, "is_active", True)), more
+
+
+@on_this_thread
+def authenticate(name, password, address, attributes):
+    request = HttpRequest()
+    request.method = "POST"
+    # Lock-out apps count by it.
+    request.META["REMOTE_ADDR"] = address
+    user = auth.authenticate(request, **{USERS.USERNAME_FIELD: name, "password": password})
+    return described(user, attributes)
+
+
+@on_this_thread
+def find(key, attributes):
+    try:
+        return described(USERS._default_manager.get(pk=key), attributes)
+    except (USERS.DoesNotExist, ValueError, OverflowError, ValidationError):
+        return None
+
+
+@on_this_thread
+def is_blacklisted(jti):
+    if not apps.is_installed("rest_framework_simplejwt.token_blacklist"):
+        return False
+    tokens = apps.get_model("token_blacklist", "BlacklistedToken")
+    return tokens.objects.filter(token__jti=jti).exists()

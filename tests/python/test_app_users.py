@@ -1,0 +1,103 @@
+"""Logins by the project's own backends: ``auth.users.kind = "python"``."""
+
+import json
+import subprocess
+import sys
+
+from support.client import ask
+
+PROJECT = """
+import os
+import django
+from django.conf import settings
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+settings.configure(
+    SECRET_KEY="k" * 50, ALLOWED_HOSTS=["*"], ROOT_URLCONF="own_users", USE_TZ=True,
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.path.join(HERE, "db.sqlite3")}},
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    AUTHENTICATION_BACKENDS=["own_users.Directory"],
+)
+
+
+class Directory:
+    # Knows people that no table has, as LDAP does.
+    def authenticate(self, request, username=None, password=None):
+        from django.contrib.auth.models import User
+        if password == "raise":
+            raise OSError("the directory is away")
+        if password != "from " + request.META["REMOTE_ADDR"]:
+            return None
+        return User.objects.get_or_create(username=username, defaults={"email": username + "@a.example"})[0]
+
+
+django.setup()
+from django.contrib.auth.signals import user_login_failed
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+
+
+def failed(sender, credentials, request, **more):
+    with open(os.path.join(HERE, "failed"), "a") as log:
+        log.write(credentials["username"])
+
+
+def close(request):
+    from django.contrib.auth.models import User
+    User.objects.update(is_active=False)
+    return HttpResponse(request.environ["ferricorn.jwt"]["claims"]["mail"])
+
+
+user_login_failed.connect(failed)
+urlpatterns = [path("close", close)]
+application = get_wsgi_application()
+"""
+CONFIG = """
+[[app]]
+target = "own_users:application"
+[auth.issue]
+enabled = true
+rotate = true
+extra_claims = { mail = "email" }
+[auth.store]
+url = "sqlite:///auth.db"
+[auth.users]
+kind = "python"
+[[auth.provider]]
+name = "local"
+[[auth.provider.key]]
+alg = "HS256"
+use = "sign+verify"
+secret_env = "TOKEN_SECRET"
+[[auth.route]]
+prefix = "/"
+require = "local"
+"""
+
+
+def test_the_projects_own_backend_says_who_logs_in(serve, tmp_path):
+    (tmp_path / "own_users.py").write_text(PROJECT)
+    (tmp_path / "ferricorn.toml").write_text(CONFIG)
+    migrate = "import own_users; from django.core.management import call_command as c; c('migrate', verbosity=0)"
+    subprocess.run([sys.executable, "-c", migrate], cwd=tmp_path, check=True, timeout=60)
+    server = serve("-c", "ferricorn.toml", environment={"TOKEN_SECRET": "s" * 40}).ready()
+
+    def post(path, **content):
+        fields = {"Content-Type": "application/json"}
+        answer = ask(server, "POST", "/api/token/" + path, fields=fields, content=json.dumps(content).encode())
+        return answer.status, json.loads(answer.content)
+
+    assert post("", username="ann", password="wrong")[0] == 401
+    assert (tmp_path / "failed").read_text() == "ann", "the project hears of it"
+    assert post("", username="ann", password="raise")[0] == 503
+    status, pair = post("", username="ann", password="from 127.0.0.1")
+    assert status == 200
+    status, pair = post("refresh/", refresh=pair["refresh"])
+    assert status == 200
+    closed = ask(server, "GET", "/close", fields={"Authorization": "Bearer " + pair["access"]})
+    assert (closed.status, closed.content) == (200, b"ann@a.example")
+    status, told = post("refresh/", refresh=pair["refresh"])
+    assert (status, told["detail"]) == (401, "No active account found for the given token.")
+    server.log.wait_for("the project cannot say who its users are")
