@@ -18,6 +18,8 @@ struct Begun {
     opcode: Opcode,
     coding: Coding,
     content: BytesMut,
+    /// So much of it is known to be text, where it has to be.
+    judged: usize,
 }
 
 /// Something that a client has said.
@@ -84,13 +86,16 @@ impl Reader {
             Opcode::Close => return close(&content).map(|close| Some(Event::Close(close))),
             Opcode::Continuation | Opcode::Text | Opcode::Binary => {}
         }
-        let begun = match self.begun.take() {
-            None => Begun { opcode: head.opcode, coding: head.coding, content },
+        let mut begun = match self.begun.take() {
+            None => Begun { opcode: head.opcode, coding: head.coding, content, judged: 0 },
             Some(mut begun) => {
                 begun.content.unsplit(content);
                 begun
             }
         };
+        if begun.coding == Coding::Plain && begun.opcode == Opcode::Text {
+            begun.judge_text(head.place)?;
+        }
         if head.place == Place::MoreFollows {
             self.begun = Some(begun);
             return Ok(None);
@@ -100,10 +105,27 @@ impl Reader {
             Coding::Deflated => deflate::inflate(&begun.content, self.limit)?.into(),
         };
         if begun.opcode == Opcode::Text {
-            std::str::from_utf8(&content).map_err(|_| Violation::Content)?;
+            if begun.coding == Coding::Deflated {
+                std::str::from_utf8(&content).map_err(|_| Violation::Content)?;
+            }
             return Ok(Some(Event::Message(Message::Text(content))));
         }
         Ok(Some(Event::Message(Message::Binary(content))))
+    }
+}
+
+impl Begun {
+    /// RFC 6455 8.1. Text is judged as it comes: the end of what is none is not waited for. A character may end in a later
+    /// frame.
+    fn judge_text(&mut self, place: Place) -> Result<(), Violation> {
+        match std::str::from_utf8(&self.content[self.judged..]) {
+            Ok(_) => self.judged = self.content.len(),
+            Err(error) if error.error_len().is_none() && place == Place::MoreFollows => {
+                self.judged += error.valid_up_to();
+            }
+            Err(_) => return Err(Violation::Content),
+        }
+        Ok(())
     }
 }
 
