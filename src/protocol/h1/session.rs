@@ -233,6 +233,7 @@ impl<'a> Session<'a> {
             if self.interim.has_some() && self.write_hints().await.is_err() {
                 return None;
             }
+            self.retime_upload();
             match event {
                 Event::Output(output) => return Some(output),
                 Event::Hint => {}
