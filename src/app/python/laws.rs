@@ -14,7 +14,7 @@ use super::options::{Capture, ErrorStream, Options};
 use super::outgoing::response;
 use super::start_response::parse_head;
 use super::{asgi, describe};
-use crate::config::{Interface, Lifespan};
+use crate::config::{Interface, Lifespan, RequestContent};
 use crate::protocol::h1::laws::{judge_response, taken_head};
 use crate::protocol::{Content, Request, RequestHead, ResponseBody};
 use bytes::Bytes;
@@ -149,7 +149,8 @@ fn judge_start(py: Python<'_>, coding: u8, status: &[u8], pairs: &[(&[u8], &[u8]
     }
     let parsed = parse_head(&text(status)?, &headers);
     let is_length = |(name, _): &(&[u8], &[u8])| name.eq_ignore_ascii_case(b"content-length");
-    let is_good = coding % 3 == 0
+    let is_latin_1 = coding.is_multiple_of(3);
+    let is_good = is_latin_1
         && matches!(status, [b'2'..=b'9', b'0'..=b'9', b'0'..=b'9', rest @ ..]
             if rest.is_empty() || rest[0] == b' ' && is_text(&rest[1..]))
         && pairs.iter().all(|pair| is_field(pair) && !is_length(pair));
@@ -161,7 +162,7 @@ fn judge_start(py: Python<'_>, coding: u8, status: &[u8], pairs: &[(&[u8], &[u8]
         }
         Ok(head) => {
             assert_eq!(head.status.as_str().as_bytes(), &status[..3]);
-            if coding % 3 == 0 {
+            if is_latin_1 {
                 let kept = pairs.iter().filter(|pair| !is_length(pair));
                 judge_fields(&head.fields, kept);
             }
@@ -225,6 +226,7 @@ const OPTIONS: Options<'_> = Options {
     errors: ErrorStream::Stderr,
     capture: Capture::Off,
     interface: Interface::Auto,
+    content: RequestContent::Complete,
     lifespan: Lifespan::Auto,
     event_loop: None,
 };
