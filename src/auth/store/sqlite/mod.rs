@@ -3,6 +3,7 @@
 //! Write-ahead logging lets readers go on while one writes; who wants to write waits for its turn. Every commit is on
 //! the disk before it is answered (synchronous=FULL): a rotation that was lost would make a used token good again.
 
+mod open;
 mod rows;
 
 use super::{
@@ -12,9 +13,8 @@ use super::{
 use crate::config::Reuse;
 use rows::{end_session, find, insert_session, insert_token, sessions, taken_until, touch, user_of};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,23 +33,8 @@ impl Sqlite {
     /// # Errors
     /// [`StoreError::Unusable`] when it cannot be made or is something else.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let unusable = |error: io::Error| {
-            let text = format!("{}: {error}; see auth.store.url", path.display());
-            StoreError::Unusable(text)
-        };
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(unusable)?;
-        }
-        let opened =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let file = opened.and_then(|file| file.metadata()).map_err(unusable)?;
-        let mut connection = Connection::open(path)?;
-        connection.busy_timeout(BUSY)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        migrate(&mut connection, path)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        Ok(Self { connection, path: path.to_owned(), file: (file.dev(), file.ino()) })
+        let (connection, file) = open::open(path)?;
+        Ok(Self { connection, path: path.to_owned(), file })
     }
 
     /// A transaction that writes, from its beginning: two that read first and then write would refuse each other.
@@ -269,31 +254,6 @@ fn exchange_found(
     }
     Ok(Exchanged::Good(session, successor))
 }
-
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        // A file that somebody else keeps other things in is not ours to fill.
-        0 if transaction
-            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?
-            == 0 =>
-        {
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-        }
-        VERSION => {}
-        _ => {
-            let text = format!("{} was made by another program, or a newer one of these", path.display());
-            return Err(StoreError::Unusable(text));
-        }
-    }
-    Ok(transaction.commit()?)
-}
-
-const VERSION: i64 = 1;
-
-const SCHEMA: &str = include_str!("schema.sql");
 
 /// How long to wait for whoever writes; less than the pool's limit, so that its answer is still waited for.
 const BUSY: Duration = Duration::from_secs(2);

@@ -1,0 +1,151 @@
+//! A file is opened, or made, by several workers at once.
+
+use super::BUSY;
+use crate::auth::store::StoreError;
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A connection, and which file it is of (device and number).
+pub(super) fn open(path: &Path) -> Result<(Connection, (u64, u64)), StoreError> {
+    static OPENING: Mutex<()> = Mutex::new(());
+    // Who makes the file closes it, too, and a process that closes a file loses all its locks on it (fcntl(2)): so nobody
+    // else of this process may have begun to use what has just been made.
+    let _alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = make(path).map_err(|error| unusable(path, &error))?;
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    let ends = Instant::now() + BUSY;
+    while let Err(error) = prepare(&mut connection, path) {
+        // To change the mode, SQLite does not wait for others, whatever the timeout: they may wait for it.
+        if error != Problem::Busy || Instant::now() >= ends {
+            return Err(error.into());
+        }
+        thread::sleep(AGAIN);
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok((connection, file))
+}
+
+/// Makes the file where it is missing, readable by nobody else.
+fn make(path: &Path) -> io::Result<(u64, u64)> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let file = fs::metadata(path)?;
+    if file.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok((file.dev(), file.ino()))
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Problem> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    migrate(connection, path)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Problem> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match version {
+        // A file that somebody else keeps other things in is not ours to fill.
+        0 if transaction
+            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?
+            == 0 =>
+        {
+            transaction.execute_batch(SCHEMA)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        VERSION => {}
+        _ => {
+            let text = format!("{} was made by another program, or a newer one of these", path.display());
+            return Err(Problem::Other(StoreError::Unusable(text)));
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+fn unusable(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Unusable(format!("{}: {error}; see auth.store.url", path.display()))
+}
+
+/// Why a file is not ready yet, or cannot be used.
+#[derive(Debug, PartialEq)]
+enum Problem {
+    /// Somebody else has it for himself.
+    Busy,
+    Other(StoreError),
+}
+
+impl From<rusqlite::Error> for Problem {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            _ => Self::Other(error.into()),
+        }
+    }
+}
+
+impl From<Problem> for StoreError {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Busy => Self::Unavailable("others have the file of sessions for themselves".into()),
+            Problem::Other(error) => error,
+        }
+    }
+}
+
+const VERSION: i64 = 1;
+
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// Pause before the next attempt: others take about as long to make their tables.
+const AGAIN: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process;
+    use std::sync::Barrier;
+
+    /// As many processes as threads would be more like workers; connections of one process refuse each other likewise.
+    #[test]
+    fn a_file_is_made_by_all_who_want_it_at_once() {
+        let folder = std::env::temp_dir().join(format!("ferricorn-open-{}", process::id()));
+        for round in 0..100 {
+            let path = folder.join(format!("{round}.db"));
+            make(&path).unwrap();
+            let together = Barrier::new(9);
+            let open_one = || {
+                let mut connection = Connection::open(&path).unwrap();
+                connection.busy_timeout(BUSY).unwrap();
+                together.wait();
+                loop {
+                    match prepare(&mut connection, &path) {
+                        Ok(()) => return,
+                        Err(problem) => assert_eq!(problem, Problem::Busy),
+                    }
+                }
+            };
+            thread::scope(|threads| {
+                for _ in 0..8 {
+                    threads.spawn(open_one);
+                }
+                together.wait();
+                open(&path).unwrap();
+            });
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
