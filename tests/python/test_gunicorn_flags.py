@@ -29,6 +29,8 @@ SAMPLES = {
     "--log-level": "debug",
     "--error-logfile": "error.log",
     "--log-file": "error.log",
+    "--asgi-loop": "asyncio",
+    "--asgi-lifespan": "off",
 }
 ALIASES = {
     "-c": "--config",

@@ -26,6 +26,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, (u64, u64)), StoreError> 
         if error != Problem::Busy || Instant::now() >= ends {
             return Err(error.into());
         }
+        #[expect(clippy::disallowed_methods, reason = "SQLite tells nobody when a file is free")]
         thread::sleep(AGAIN);
     }
     connection.set_prepared_statement_cache_capacity(64);
