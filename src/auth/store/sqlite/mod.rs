@@ -79,13 +79,9 @@ impl Backend for Sqlite {
 
     fn exchange(&mut self, exchange: &Exchange) -> Result<Exchanged, StoreError> {
         let transaction = self.writing()?;
-        let mut found = find(&transaction, exchange.token)?;
-        if let (None, Some((session, token))) = (&found, &exchange.adopt) {
-            insert_session(&transaction, session)?;
-            insert_token(&transaction, session.id, *token)?;
-            found = find(&transaction, exchange.token)?;
-        }
-        let Some(found) = found else { return Ok(Exchanged::Unknown) };
+        let Some(found) = find_or_adopt(&transaction, exchange.token, exchange.adopt.as_ref())? else {
+            return Ok(Exchanged::Unknown);
+        };
         let outcome = exchange_found(&transaction, exchange, found)?;
         transaction.commit()?;
         Ok(outcome)
@@ -103,13 +99,9 @@ impl Backend for Sqlite {
         now: i64,
     ) -> Result<TokenState, StoreError> {
         let transaction = self.writing()?;
-        let mut found = find(&transaction, token)?;
-        if let (None, Some((session, token))) = (&found, adopt) {
-            insert_session(&transaction, session)?;
-            insert_token(&transaction, session.id, *token)?;
-            found = find(&transaction, token.hash)?;
-        }
-        let Some(found) = found else { return Ok(TokenState::Unknown) };
+        let Some(found) = find_or_adopt(&transaction, token, adopt)? else {
+            return Ok(TokenState::Unknown);
+        };
         let state = found.state(now);
         if state == TokenState::Live {
             end_session(&transaction, &found.session, (EndReason::Logout, now))?;
@@ -220,6 +212,22 @@ impl Backend for Sqlite {
         };
         transaction.commit()?;
         Ok(changed > 0)
+    }
+}
+
+fn find_or_adopt(
+    transaction: &Transaction<'_>,
+    token: TokenHash,
+    adopt: Option<&(Session, RefreshToken)>,
+) -> Result<Option<Found>, StoreError> {
+    let found = find(transaction, token)?;
+    match adopt {
+        Some((session, kept)) if found.is_none() => {
+            insert_session(transaction, session)?;
+            insert_token(transaction, session.id, *kept)?;
+            find(transaction, token)
+        }
+        Some(_) | None => Ok(found),
     }
 }
 
