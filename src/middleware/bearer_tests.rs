@@ -1,13 +1,15 @@
 use super::*;
 use crate::auth::keys::SigningKey;
 use crate::auth::{Algorithm, jwt::encode_base64url};
-use crate::config::{AuthKey, AuthProvider, AuthRoute, ClaimRule, KeySource, KeyUse, Preset, Require};
+use crate::config::{AuthKey, AuthProvider, ClaimRule, KeySource, KeyUse, Preset, Require};
 use crate::protocol::{RequestHead, ResponseBody, Scheme, Target};
 use http::{HeaderValue, Method, StatusCode, Version};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
+
+pub(in crate::middleware) use crate::middleware::policy_laws::route;
 
 pub(in crate::middleware) const SECRET: &[u8] = b"a secret of more than thirty-two bytes!";
 pub(in crate::middleware) const NOW: u64 = 1_800_000_000;
@@ -19,19 +21,6 @@ pub(in crate::middleware) struct Site {
 
 pub(in crate::middleware) fn provider(name: &str, keys: Vec<AuthKey>) -> AuthProvider {
     AuthProvider { name: name.into(), keys, ..AuthProvider::default() }
-}
-
-pub(in crate::middleware) fn route(prefix: &str, require: Require) -> AuthRoute {
-    AuthRoute {
-        prefix: prefix.into(),
-        hosts: Vec::new(),
-        methods: Vec::new(),
-        require,
-        allow_query: false,
-        scopes_all: Vec::new(),
-        scopes_any: Vec::new(),
-        claims: BTreeMap::new(),
-    }
 }
 
 pub(in crate::middleware) fn local() -> Require {

@@ -91,7 +91,7 @@ fn as_python_normalizes(path: &[u8]) -> Vec<u8> {
     [b"/", &segments.join(&b'/')[..]].concat()
 }
 
-fn route(prefix: &str, require: Require) -> AuthRoute {
+pub(in crate::middleware) fn route(prefix: &str, require: Require) -> AuthRoute {
     AuthRoute {
         prefix: prefix.into(),
         hosts: Vec::new(),
@@ -104,7 +104,7 @@ fn route(prefix: &str, require: Require) -> AuthRoute {
     }
 }
 
-fn closed() -> Require {
+pub(super) fn closed() -> Require {
     Require::Any(vec!["local".into()])
 }
 

@@ -1,23 +1,11 @@
+use super::laws::closed;
 use super::*;
 use crate::protocol::{Scheme, Target};
 use http::HeaderMap;
-use std::collections::BTreeMap;
 
 fn route(prefix: &str, methods: &[&str], require: Require) -> AuthRoute {
-    AuthRoute {
-        prefix: prefix.into(),
-        hosts: Vec::new(),
-        methods: methods.iter().map(|name| (*name).to_owned()).collect(),
-        require,
-        allow_query: false,
-        scopes_all: Vec::new(),
-        scopes_any: Vec::new(),
-        claims: BTreeMap::new(),
-    }
-}
-
-fn closed() -> Require {
-    Require::Any(vec!["local".into()])
+    let methods = methods.iter().map(|name| (*name).to_owned()).collect();
+    AuthRoute { methods, ..laws::route(prefix, require) }
 }
 
 /// Whether a request may pass without a token; `None` when its path is refused.

@@ -14,11 +14,7 @@ const PASSWORDS: [&str; 2] = [
 
 #[test]
 fn users_who_may_not_come_in_any_more_are_refused_with_good_tokens() {
-    let (server, database) = start(
-        &ISSUE
-            .replace("name = \"local\"", "name = \"local\"\nuser_state = \"always\"")
-            .replace("[auth.store]", USERS),
-    );
+    let (server, database) = start();
     let stays = log_in(&server, "ann");
     for (change, told) in [
         ("UPDATE auth_user SET is_active = 0 WHERE username = 'bob'", "User is inactive"),
@@ -41,11 +37,7 @@ fn users_who_may_not_come_in_any_more_are_refused_with_good_tokens() {
 
 #[test]
 fn another_password_ends_the_sessions_of_the_one_before() {
-    let (server, database) = start(
-        &ISSUE
-            .replace("name = \"local\"", "name = \"local\"\nuser_state = \"always\"")
-            .replace("[auth.store]", USERS),
-    );
+    let (server, database) = start();
     let before = log_in(&server, "bob");
     assert_eq!(get(server.address(), "/", &member(&before, "access")), 200);
     database.execute("UPDATE auth_user SET password = ?1 WHERE username = 'bob'", [PASSWORDS[1]]).unwrap();
@@ -58,7 +50,10 @@ fn another_password_ends_the_sessions_of_the_one_before() {
 const USERS: &str = "[auth.users]\nkind = \"django\"\nurl = \"sqlite:///db.sqlite3\"\n[auth.store]";
 
 /// A server whose users are `ann` and `bob`, and their database.
-fn start(auth: &str) -> (Server, Connection) {
+fn start() -> (Server, Connection) {
+    let auth = ISSUE
+        .replace("name = \"local\"", "name = \"local\"\nuser_state = \"always\"")
+        .replace("[auth.store]", USERS);
     let folder = Folder::new();
     let database = Connection::open(folder.path("db.sqlite3")).unwrap();
     let table = "CREATE TABLE auth_user (id integer PRIMARY KEY, password varchar(128), username varchar(150) UNIQUE, \
@@ -68,7 +63,7 @@ fn start(auth: &str) -> (Server, Connection) {
         let text = "INSERT INTO auth_user (password, username, is_active) VALUES (?1, ?2, 1)";
         database.execute(text, [PASSWORDS[0], name]).unwrap();
     }
-    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 2, auth));
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 2, &auth));
     let mut keygen = ferricorn(&folder);
     keygen.args(["jwt", "keygen", "--alg", "HS256", "--out", "jwt.key"]);
     assert_eq!(run(keygen).0, Some(0));
