@@ -4,7 +4,8 @@
 //! sendfile(2), and where that cannot be, through a buffer. Reading what is not in memory waits for the disk on
 //! the thread that serves the connections, as nginx does without thread pools: more workers help there.
 
-use super::session::{Session, Step};
+use super::output::Step;
+use super::session::Session;
 use crate::sys::transfer;
 use std::fs::File;
 use std::io;

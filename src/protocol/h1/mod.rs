@@ -10,6 +10,7 @@ mod file;
 mod head;
 #[cfg(all(feature = "cli", any(test, fuzzing)))]
 pub(crate) mod laws;
+mod output;
 mod serve;
 mod session;
 mod upload;

@@ -14,7 +14,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Room for reading: most heads fit.
 pub(super) const READ_SIZE: usize = 8 << 10;
@@ -67,15 +67,6 @@ pub(super) struct Written {
     pub(super) sent: u64,
     /// What the client was told of the connection, or why the response did not end.
     pub(super) end: io::Result<Persistence>,
-}
-
-/// What a step of writing came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Something was written, and something is left.
-    More,
-    /// Nothing is left.
-    Done,
 }
 
 /// What a read brought.
@@ -278,54 +269,6 @@ impl<'a> Session<'a> {
             }
         }
         Poll::Pending
-    }
-
-    pub(super) async fn flush_out(&mut self) -> io::Result<()> {
-        let out = std::mem::take(&mut self.out);
-        let result = self.write_all(&out).await;
-        self.out = out;
-        self.out.clear();
-        result
-    }
-
-    /// Writes all bytes; the client has the write timeout for each step.
-    pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut at = 0;
-        self.write_steps(|stream, cx| {
-            if at == bytes.len() {
-                return Poll::Ready(Ok(Step::Done));
-            }
-            let written = ready!(Pin::new(stream).poll_write(cx, &bytes[at..]))?;
-            at += written;
-            Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(Step::More) })
-        })
-        .await
-    }
-
-    /// Takes steps of writing until one was the last; the client has the write timeout for each.
-    pub(super) async fn write_steps(
-        &mut self,
-        mut step: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<Step>>,
-    ) -> io::Result<()> {
-        let Self { stream, deadline, settings, .. } = self;
-        let mut waiting = false;
-        poll_fn(|cx| {
-            loop {
-                match step(stream, cx) {
-                    Poll::Ready(Ok(Step::More)) => waiting = false,
-                    Poll::Ready(Ok(Step::Done)) => return Poll::Ready(Ok(())),
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => {
-                        if !waiting {
-                            waiting = true;
-                            deadline.set(Instant::now(), settings.timeouts.write);
-                        }
-                        return deadline.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
-                    }
-                }
-            }
-        })
-        .await
     }
 
     /// Ends the connection by FIN, and reads on for a while: closing with unread bytes would send RST,

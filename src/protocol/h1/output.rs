@@ -1,0 +1,70 @@
+//! Bytes on their way to the client, which has the write timeout for each step.
+
+use super::session::Session;
+use crate::net::Stream;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tokio::io::AsyncWrite;
+
+impl Session<'_> {
+    /// Writes what `out` holds.
+    pub(super) async fn flush_out(&mut self) -> io::Result<()> {
+        let out = std::mem::take(&mut self.out);
+        let result = self.write_all(&out).await;
+        self.out = out;
+        self.out.clear();
+        result
+    }
+
+    /// Writes all bytes; the client has the write timeout for each step.
+    pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut at = 0;
+        self.write_steps(|stream, cx| {
+            if at == bytes.len() {
+                return Poll::Ready(Ok(Step::Done));
+            }
+            let written = ready!(Pin::new(stream).poll_write(cx, &bytes[at..]))?;
+            at += written;
+            Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(Step::More) })
+        })
+        .await
+    }
+
+    /// Takes steps of writing until one was the last; the client has the write timeout for each.
+    pub(super) async fn write_steps(
+        &mut self,
+        mut step: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<Step>>,
+    ) -> io::Result<()> {
+        let Self { stream, deadline, settings, .. } = self;
+        let mut waiting = false;
+        poll_fn(|cx| {
+            loop {
+                match step(stream, cx) {
+                    Poll::Ready(Ok(Step::More)) => waiting = false,
+                    Poll::Ready(Ok(Step::Done)) => return Poll::Ready(Ok(())),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        if !waiting {
+                            waiting = true;
+                            deadline.set(Instant::now(), settings.timeouts.write);
+                        }
+                        return deadline.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
+                    }
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// What a step of writing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Something was written, and something is left.
+    More,
+    /// Nothing is left.
+    Done,
+}
