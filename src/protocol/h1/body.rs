@@ -10,7 +10,7 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-/// Content up to this size is sent in one write with its head.
+/// Content from this size on is not copied to what it is sent with.
 const COPY_LIMIT: usize = 16 << 10;
 
 impl Session<'_> {
@@ -49,12 +49,11 @@ impl Session<'_> {
     async fn write_full(&mut self, bytes: Bytes, length: u64, sent: &mut u64) -> io::Result<()> {
         let take = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
         let bytes = &bytes[..take];
-        if take <= COPY_LIMIT {
+        if take < COPY_LIMIT {
             self.out.put_slice(bytes);
             self.flush_out().await?;
         } else {
-            self.flush_out().await?;
-            self.write_all(bytes).await?;
+            self.flush_out_with(bytes, &[]).await?;
         }
         *sent += take as u64;
         Ok(())
@@ -91,11 +90,8 @@ impl Session<'_> {
             if piece.is_empty() {
                 continue;
             }
-            self.put_piece(piece, delimiter);
             *sent += piece.len() as u64;
-            if self.out.len() >= COPY_LIMIT {
-                self.flush_out().await?;
-            }
+            self.write_piece(piece, delimiter).await?;
         }
         if delimiter == Delimiter::Chunked {
             self.out.put_slice(b"0\r\n");
@@ -104,13 +100,103 @@ impl Session<'_> {
         self.flush_out().await
     }
 
-    fn put_piece(&mut self, piece: &[u8], delimiter: Delimiter) {
+    /// A small piece is sent with those behind it, unless it has to wait for them.
+    async fn write_piece(&mut self, piece: &[u8], delimiter: Delimiter) -> io::Result<()> {
+        let end: &[u8] = if delimiter == Delimiter::Chunked { b"\r\n" } else { b"" };
         if delimiter == Delimiter::Chunked {
             self.out.put_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-            self.out.put_slice(piece);
-            self.out.put_slice(b"\r\n");
-        } else {
-            self.out.put_slice(piece);
+        }
+        if piece.len() >= COPY_LIMIT {
+            return self.flush_out_with(piece, end).await;
+        }
+        self.out.put_slice(piece);
+        self.out.put_slice(end);
+        if self.out.len() >= COPY_LIMIT { self.flush_out().await } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+    use crate::config::Config;
+    use crate::net::{Drain, Occupied, Stream};
+    use crate::protocol::body_stream::{Piece, Pieces};
+    use std::pin::Pin;
+    use std::task::Context;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    /// What a client gets of a body behind the head "head:".
+    fn play(body: ResponseBody, delimiter: Delimiter) -> (io::Result<()>, u64, Vec<u8>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (stream, mut peer) = UnixStream::pair().unwrap();
+            let Config { limits, timeouts, .. } = Config::default();
+            let (settings, drain) = (Settings { limits, timeouts }, Drain::default());
+            let occupied = Occupied::default();
+            let sending = async {
+                let mut session = Session::new(Stream::Unix(stream), &settings, (&drain, &occupied));
+                session.out.put_slice(b"head:");
+                let mut sent = 0;
+                let result = session.write_content(body, delimiter, &mut sent).await;
+                (result, sent)
+            };
+            let mut received = Vec::new();
+            let ((result, sent), read) = tokio::join!(sending, peer.read_to_end(&mut received));
+            read.unwrap();
+            (result, sent, received)
+        })
+    }
+
+    fn content(size: usize) -> Vec<u8> {
+        (0..size).map(|at| u8::try_from((at ^ (at >> 8)) & 0xff).unwrap()).collect()
+    }
+
+    /// Pieces as they are given.
+    struct Given(std::vec::IntoIter<Vec<u8>>);
+
+    impl Pieces for Given {
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Piece>> {
+            Poll::Ready(self.0.next().map(|piece| Ok(piece.into())))
+        }
+    }
+
+    #[test]
+    fn content_of_any_size_arrives_whole() {
+        for size in [1, COPY_LIMIT - 1, COPY_LIMIT, 100_000, 3 << 20] {
+            let content = content(size);
+            for length in [1, size] {
+                let body = ResponseBody::Full(content.clone().into());
+                let (result, sent, received) = play(body, Delimiter::Length(length as u64));
+                assert!(result.is_ok() && sent == length as u64, "{size}: {result:?} {sent}");
+                assert!(received == [b"head:", &content[..length]].concat(), "{size}: other bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_of_any_size_arrive_in_order() {
+        let sizes = [5, COPY_LIMIT - 1, COPY_LIMIT, 3, 1 << 20, COPY_LIMIT + 1, 1];
+        for delimiter in [Delimiter::Chunked, Delimiter::Close] {
+            let mut expected = b"head:".to_vec();
+            for size in sizes {
+                let text = content(size);
+                match delimiter {
+                    Delimiter::Chunked => {
+                        expected.extend([format!("{size:x}\r\n").as_bytes(), &text, b"\r\n"].concat())
+                    }
+                    _ => expected.extend(text),
+                }
+            }
+            expected.extend(if delimiter == Delimiter::Chunked { &b"0\r\n\r\n"[..] } else { b"" });
+            let pieces = Given(sizes.map(content).to_vec().into_iter());
+            let (result, sent, received) = play(ResponseBody::Stream(BodyStream::asked(pieces)), delimiter);
+            assert!(
+                result.is_ok() && sent == sizes.iter().sum::<usize>() as u64,
+                "{delimiter:?}: {result:?} {sent}"
+            );
+            assert!(received == expected, "{delimiter:?}: other bytes");
         }
     }
 }

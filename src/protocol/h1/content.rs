@@ -2,11 +2,15 @@
 
 use super::chunked::{ChunkedDecoder, Piece};
 use super::head::Framing;
+use super::session::READ_SIZE;
 use crate::protocol::upload::UploadSender;
 use crate::protocol::{Content, Rejection};
 use bytes::{Bytes, BytesMut};
 use std::io::{Seek, Write};
 use std::task::{Context, Poll};
+
+/// Room for a read where much is to come.
+const LONG_READ: usize = 64 << 10;
 
 /// Takes content out of the connection's buffer as it arrives.
 #[derive(Debug)]
@@ -84,11 +88,37 @@ impl ContentReader {
         }
     }
 
+    /// Takes what the buffer holds, but for content that memory has room for: that stays where it is until it is whole, and
+    /// is never copied.
+    pub(super) fn gather(&mut self, buffer: &mut BytesMut) -> Result<Gathered, Rejection> {
+        match (&self.framing, &self.store) {
+            (Progress::Length(left), Store::Nothing)
+                if *left <= self.memory && (buffer.len() as u64) < *left =>
+            {
+                Ok(Gathered::NeedMore)
+            }
+            _ => self.take(buffer),
+        }
+    }
+
+    /// How much the next read should have room for, which is not zero before the content is whole.
+    pub(super) fn room(&self, buffer: &BytesMut) -> usize {
+        match &self.framing {
+            Progress::Length(left) => {
+                let missing = usize::try_from(*left).unwrap_or(usize::MAX).saturating_sub(buffer.len());
+                // A client that has announced a lot has not sent it yet.
+                missing.min(buffer.len().max(LONG_READ))
+            }
+            Progress::Chunked(_) if self.length < LONG_READ as u64 => READ_SIZE,
+            Progress::Chunked(_) => LONG_READ,
+        }
+    }
+
     /// Takes what the buffer holds.
     pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<Gathered, Rejection> {
         loop {
             let data = match &mut self.framing {
-                Progress::Length(0) => return Ok(Gathered::Complete),
+                Progress::Length(0) => return Ok(self.complete(buffer)),
                 Progress::Length(_) if buffer.is_empty() => return Ok(Gathered::NeedMore),
                 Progress::Length(left) => {
                     let take = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
@@ -98,7 +128,7 @@ impl ContentReader {
                 Progress::Chunked(decoder) => match decoder.next(buffer)? {
                     Piece::Data(data) => data,
                     Piece::NeedMore => return Ok(Gathered::NeedMore),
-                    Piece::End => return Ok(Gathered::Complete),
+                    Piece::End => return Ok(self.complete(buffer)),
                 },
             };
             self.length += data.len() as u64;
@@ -124,6 +154,14 @@ impl ContentReader {
                 Content::File { file, length: self.length }
             }
         })
+    }
+
+    /// A connection that may idle for long does not keep the room of its longer reads.
+    fn complete(&self, buffer: &mut BytesMut) -> Gathered {
+        if self.length > READ_SIZE as u64 {
+            *buffer = BytesMut::from(&buffer[..]);
+        }
+        Gathered::Complete
     }
 
     fn keep(&mut self, data: Bytes) -> Result<(), Rejection> {
@@ -180,9 +218,11 @@ mod tests {
         let mut buffer = BytesMut::new();
         for piece in pieces {
             buffer.extend_from_slice(piece);
-            let _ = reader.take(&mut buffer)?;
+            if reader.gather(&mut buffer)? == Gathered::NeedMore {
+                assert_ne!(reader.room(&buffer), 0);
+            }
         }
-        assert_eq!(reader.take(&mut buffer)?, Gathered::Complete);
+        assert_eq!(reader.gather(&mut buffer)?, Gathered::Complete);
         let mut content = Vec::new();
         match reader.finish()? {
             Content::Empty => {}
@@ -200,6 +240,26 @@ mod tests {
         for memory in [0, 1, 5, 6, 11, 100] {
             let content = gather(Framing::Length(11), &[b"hello", b" ", b"world"], 100, memory);
             assert_eq!(content, Ok(b"hello world".to_vec()), "memory {memory}");
+        }
+    }
+
+    #[test]
+    fn the_next_request_behind_long_content_is_kept_without_the_room_for_content() {
+        for (framing, text) in [
+            (Framing::Length(200_000), vec![b'x'; 200_000]),
+            (
+                Framing::Chunked,
+                [b"30d40\r\n".to_vec(), vec![b'x'; 200_000], b"\r\n0\r\n\r\n".to_vec()].concat(),
+            ),
+        ] {
+            for memory in [100_000, 1 << 20] {
+                let mut reader = ContentReader::new(framing, 1 << 20, memory).unwrap();
+                let mut buffer = BytesMut::from(&[&text, &b"GET /next"[..]].concat()[..]);
+                assert_eq!(reader.gather(&mut buffer), Ok(Gathered::Complete));
+                assert_eq!(buffer, "GET /next");
+                assert!(buffer.capacity() < 1000, "{framing:?}, memory {memory}: {}", buffer.capacity());
+                assert_eq!(reader.finish().unwrap().len(), 200_000);
+            }
         }
     }
 

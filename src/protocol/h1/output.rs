@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::net::Stream;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -12,14 +12,23 @@ use tokio::io::AsyncWrite;
 impl Session<'_> {
     /// Writes what `out` holds.
     pub(super) async fn flush_out(&mut self) -> io::Result<()> {
+        self.flush_out_with(&[], &[]).await
+    }
+
+    /// Writes what `out` holds, and `content` and `rest` behind it, which are not copied for that.
+    pub(super) async fn flush_out_with(&mut self, content: &[u8], rest: &[u8]) -> io::Result<()> {
         let out = std::mem::take(&mut self.out);
-        let result = self.write_all(&out).await;
+        let result = if content.is_empty() {
+            self.write_all(&out).await
+        } else {
+            self.write_slices(&mut [&out, content, rest].map(IoSlice::new)).await
+        };
         self.out = out;
         self.out.clear();
         result
     }
 
-    /// Writes all bytes; the client has the write timeout for each step.
+    /// Writes all bytes.
     pub(super) async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut at = 0;
         self.write_steps(|stream, cx| {
@@ -28,6 +37,21 @@ impl Session<'_> {
             }
             let written = ready!(Pin::new(stream).poll_write(cx, &bytes[at..]))?;
             at += written;
+            Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(Step::More) })
+        })
+        .await
+    }
+
+    /// Writes all bytes of several slices, in as few system calls as the socket has room for.
+    async fn write_slices(&mut self, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        self.write_steps(|stream, cx| {
+            // Empty ones in front are dropped.
+            IoSlice::advance_slices(&mut slices, 0);
+            if slices.is_empty() {
+                return Poll::Ready(Ok(Step::Done));
+            }
+            let written = ready!(Pin::new(stream).poll_write_vectored(cx, slices))?;
+            IoSlice::advance_slices(&mut slices, written);
             Poll::Ready(if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(Step::More) })
         })
         .await

@@ -233,8 +233,8 @@ async fn receive<R>(
 }
 
 async fn gather(session: &mut Session<'_>, reader: &mut ContentReader) -> Result<(), Stop> {
-    while reader.take(&mut session.buffer).map_err(Stop::Refuse)? == Gathered::NeedMore {
-        session.fill_content().await.map_err(Stop::Refuse)?;
+    while reader.gather(&mut session.buffer).map_err(Stop::Refuse)? == Gathered::NeedMore {
+        session.fill_content(reader.room(&session.buffer)).await.map_err(Stop::Refuse)?;
     }
     Ok(())
 }

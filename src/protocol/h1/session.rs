@@ -175,9 +175,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Reads more content.
-    pub(super) async fn fill_content(&mut self) -> Result<(), Rejection> {
+    /// Reads more content, into as much room.
+    pub(super) async fn fill_content(&mut self, room: usize) -> Result<(), Rejection> {
         self.deadline.set(Instant::now(), self.settings.timeouts.body);
+        self.buffer.reserve(room);
         match self.fill(Wait::Content).await {
             Fill::Bytes | Fill::DrainBegan => Ok(()),
             Fill::TimedOut => Err(Rejection::ContentTimeout),
@@ -319,7 +320,9 @@ impl<'a> Session<'a> {
     }
 
     async fn fill(&mut self, wait: Wait) -> Fill {
-        self.buffer.reserve(READ_SIZE);
+        if wait != Wait::Content {
+            self.buffer.reserve(READ_SIZE);
+        }
         let watches_drain = wait == Wait::Idle && !self.drain_seen;
         let Self { stream, buffer, deadline, drain, .. } = self;
         poll_fn(|cx| {

@@ -1,7 +1,7 @@
 //! Request content that reaches its app while it arrives.
 
 use super::content::{ContentReader, Gathered};
-use super::session::{READ_SIZE, Session};
+use super::session::Session;
 use crate::protocol::upload::{Upload, upload};
 use crate::protocol::{Content, Rejection};
 use std::pin::pin;
@@ -48,7 +48,7 @@ impl Session<'_> {
                 uploading.is_timed = true;
                 deadline.set(Instant::now(), settings.timeouts.body);
             }
-            buffer.reserve(READ_SIZE);
+            buffer.reserve(uploading.reader.room(buffer));
             match pin!(stream.read_buf(buffer)).poll(cx) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Rejection::ContentEnd)),
                 Poll::Ready(Ok(_)) => uploading.is_timed = false,
