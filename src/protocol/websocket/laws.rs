@@ -37,6 +37,10 @@ pub fn compression(bytes: &[u8]) {
         None => masked(bytes, Coding::Plain),
     };
     let (events, violation) = read([&wire[..]]);
+    if bytes.len() > MESSAGE_LIMIT {
+        assert_eq!((&events[..], violation), (&[][..], Some(Violation::TooBig)));
+        return;
+    }
     assert_eq!(violation, None);
     assert_eq!(events, [Event::Message(Message::Binary(bytes.to_vec().into()))]);
 }
