@@ -15,7 +15,8 @@ CARGO      ?= cargo
 # Of `make fuzz`: time for each target, and which of them.
 SECONDS    ?= 60
 LAWS       ?= $(notdir $(wildcard tests/corpus/fuzz/*))
-# Of `make bench`: which comparisons; and for those of tokens and peers, how (`--rounds 1`; `--write` puts them into docs/).
+# Of `make bench`: which comparisons (there is also flat: memory over millions of requests); and for those of tokens, peers and flat,
+# how (`--rounds 1`; `--write` puts them into docs/).
 BENCH      ?= compare hello static tokens peers
 MEASURE    ?=
 PEERS      ?= $(CURDIR)/target/peers
@@ -31,7 +32,7 @@ WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml $(shell find python -type f -not
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build wheels check test test-tools bench bench-tools bench-compare bench-hello bench-static bench-tokens bench-peers stress fuzz clean
+.PHONY: help run build wheels check test test-tools bench bench-tools bench-compare bench-hello bench-static bench-tokens bench-flat bench-peers stress fuzz clean
 
 help:
 	@echo 'make run      set everything up and serve $(EXAMPLE) (PORT=$(PORT) WORKERS=$(WORKERS))'
@@ -159,6 +160,9 @@ bench-static: build bench-tools
 bench-tokens: build bench-tools
 	$(CARGO) build --release --locked --example bare
 	$(BIN)/python benches/tokens.py $(MEASURE)
+
+bench-flat: build bench-tools
+	$(BIN)/python benches/flat.py $(MEASURE)
 
 bench-peers: build bench-tools $(VENV)/.stamp-example $(PEERS)/.stamp-peers
 	PEERS=$(PEERS) $(BIN)/python benches/peers.py $(MEASURE)

@@ -140,6 +140,7 @@ def load(target, seconds, connections, processor, path="/", fields=(), script=No
     if not result["requests"]:
         raise SystemExit(f"{target.name} answered nothing:\n" + "".join(target.log))
     return {
+        "requests": result["requests"],
         "per_second": result["requests"] / result["seconds"],
         "cpu_us": (target.cpu_seconds() - before) / result["requests"] * 1e6,
         "p50_ms": result["p50"],

@@ -161,6 +161,18 @@ def test_failure_after_the_response_is_in_the_log_alone(server):
     server.log.wait_for("raised after")
 
 
+def test_what_is_wrong_with_a_message_is_told_where_sending_is_awaited(server):
+    assert ask(server, "GET", "/gathers_a_wrong_message").content == b"RuntimeError"
+
+
+@in_each_loop
+@pytest.mark.parametrize("path", ["stops_the_loop", "exits_in_a_callback"])
+def test_an_app_cannot_end_the_event_loop(server, path):
+    assert ask(server, "GET", f"/{path}").status == 200
+    server.log.wait_for("left the event loop, which goes on")
+    assert ask(server, "GET", "/plain").content == b"plain"
+
+
 def test_wrong_messages_are_refused_where_they_are_sent(server):
     client = Client(server)
     for number, messages in enumerate(WRONG):

@@ -138,6 +138,7 @@ def test_an_exception_in_close_is_logged_and_costs_nothing_else(server, gates):
         ("interrupts", "KeyboardInterrupt: on purpose"),
         ("ends", "GeneratorExit: on purpose"),
         ("recurses", "RecursionError"),
+        ("raises_undecodable", "in raises_undecodable"),
     ],
 )
 def test_whatever_an_app_raises_is_a_500_and_the_worker_lives(server, path, logged):

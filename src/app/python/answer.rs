@@ -152,7 +152,7 @@ fn stream(
     start_response: &StartResponse,
     answering: &Answering,
 ) -> PyResult<()> {
-    let mut items = iterable.try_iter()?;
+    let mut items = iterate(iterable)?;
     // PEP 3333: the head is sent with the first content, and may change until then.
     let first = next_content(&mut items)?;
     let mut said = start_response.lock();
@@ -201,8 +201,28 @@ fn next_content<'py>(items: &mut Bound<'py, PyIterator>) -> PyResult<Option<Boun
 }
 
 fn bytes_of<'a, 'py>(item: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {
-    item.cast::<PyBytes>()
-        .map_err(|_| PyTypeError::new_err(format!("a WSGI app's content is bytes, not {}", item.get_type())))
+    item.cast::<PyBytes>().map_err(|_| no_content("gave", item))
+}
+
+/// The iterable's iterator.
+fn iterate<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    let py = iterable.py();
+    iterable.try_iter().map_err(|error| {
+        if !error.is_instance_of::<PyTypeError>(py) {
+            return error;
+        }
+        let explained = no_content("returned", iterable);
+        // Which may be one of an `__iter__` of the app's.
+        explained.set_cause(py, Some(error));
+        explained
+    })
+}
+
+fn no_content(did: &str, what: &Bound<'_, PyAny>) -> PyErr {
+    let kind = what.get_type();
+    PyTypeError::new_err(format!(
+        "a WSGI app returns an iterable of bytes, such as [b\"...\"]; this one {did} {kind}"
+    ))
 }
 
 fn close(iterable: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -49,7 +49,7 @@ use crate::app::calls::Interrupter;
 use crate::sys::app_fork;
 use interrupt::PythonInterrupter;
 use pyo3::prelude::*;
-use pyo3::types::IntoPyDict;
+use pyo3::types::{IntoPyDict, PyString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -142,6 +142,9 @@ fn describe(py: Python<'_>, error: &PyErr) -> String {
 
 fn format_exception(py: Python<'_>, error: &PyErr) -> PyResult<String> {
     let parts = (error.get_type(py), error.value(py), error.traceback(py));
-    let lines: Vec<String> = py.import("traceback")?.call_method1("format_exception", parts)?.extract()?;
-    Ok(lines.concat())
+    let lines = py.import("traceback")?.call_method1("format_exception", parts)?;
+    // As on standard error: what a message may hold of a file's name is in no encoding.
+    let text = PyString::new(py, "").call_method1("join", (lines,))?;
+    let bytes = text.call_method1("encode", ("utf-8", "backslashreplace"))?;
+    Ok(String::from_utf8_lossy(bytes.extract()?).into_owned())
 }

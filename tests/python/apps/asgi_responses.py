@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import threading
 
 import gates
@@ -54,6 +55,23 @@ async def read(receive):
 
 async def answer_plain(scope, receive, send):
     await reply(send, b"plain")
+
+
+async def answer_gathers_a_wrong_message(scope, receive, send):
+    results = await asyncio.gather(send({"type": "wrong"}), receive(), return_exceptions=True)
+    await reply(send, type(results[0]).__name__.encode())
+
+
+async def answer_stops_the_loop(scope, receive, send):
+    asyncio.get_running_loop().stop()
+    # It stops at its next turn.
+    await asyncio.sleep(0)
+    await reply(send, b"stopped")
+
+
+async def answer_exits_in_a_callback(scope, receive, send):
+    asyncio.get_running_loop().call_soon(sys.exit)
+    await reply(send, b"exited")
 
 
 async def answer_scope(scope, receive, send):

@@ -29,6 +29,7 @@ WRONG = [
     [START, {"type": "http.response.pathsend"}],
     [START, {"type": "http.response.pathsend", "path": "relative"}],
     [START, {"type": "http.response.pathsend", "path": "/there/is/no/such/file"}],
+    [START, {"type": "http.response.pathsend", "path": "/"}],
     [START, BODY, BODY],
     [START, BODY, START],
 ]

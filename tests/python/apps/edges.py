@@ -152,6 +152,10 @@ def exits_late(environ, start_response):
     sys.exit("on purpose")
 
 
+def raises_undecodable(environ, start_response):
+    raise RuntimeError("no text: \udcff")
+
+
 def recurses(environ, start_response):
     return recurses(environ, start_response)
 

@@ -153,6 +153,10 @@ def bad_status(environ, start_response):
     return [b"status"]
 
 
+def returns_nothing(environ, start_response):
+    start_response("200 OK", PLAIN)
+
+
 def text_piece(environ, start_response):
     start_response("200 OK", PLAIN)
     return ["text, not bytes"]

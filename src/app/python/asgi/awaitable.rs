@@ -19,6 +19,8 @@ enum State {
     Nothing,
     /// Its value is there.
     Ready(Py<PyAny>),
+    /// There is no value, and this is why: a coroutine would say so when it is awaited, not before.
+    Failed(PyErr),
     /// Its value will be that of a future of the event loop.
     Future(Py<PyAny>),
     /// The same, begun: the future's own iterator.
@@ -36,6 +38,10 @@ impl Awaitable {
         Self { state: Mutex::new(State::Ready(value)) }
     }
 
+    pub(super) fn failed(error: PyErr) -> Self {
+        Self { state: Mutex::new(State::Failed(error)) }
+    }
+
     pub(super) fn future(future: Py<PyAny>) -> Self {
         Self { state: Mutex::new(State::Future(future)) }
     }
@@ -45,7 +51,7 @@ impl Awaitable {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match *state {
             State::Nothing => State::Nothing,
-            State::Ready(_) | State::Future(_) | State::Waiting(_) | State::Over => {
+            State::Ready(_) | State::Failed(_) | State::Future(_) | State::Waiting(_) | State::Over => {
                 std::mem::replace(&mut *state, State::Over)
             }
         }
@@ -82,6 +88,7 @@ impl Awaitable {
         let iterator = match self.take() {
             State::Nothing => return Ok(None),
             State::Ready(value) => return Err(PyStopIteration::new_err((value,))),
+            State::Failed(error) => return Err(error),
             State::Future(future) => future.bind(py).call_method0(intern!(py, "__await__"))?,
             State::Waiting(iterator) => iterator.into_bound(py),
             State::Over => return Err(awaited_again()),
@@ -100,7 +107,7 @@ impl Awaitable {
             State::Waiting(iterator) => self.step(iterator.into_bound(py), |iterator| {
                 iterator.call_method1(intern!(py, "throw"), exception.clone())
             }),
-            State::Nothing | State::Ready(_) | State::Future(_) | State::Over => {
+            State::Nothing | State::Ready(_) | State::Failed(_) | State::Future(_) | State::Over => {
                 let exception = exception.get_item(0)?;
                 let exception = if exception.is_callable() { exception.call0()? } else { exception };
                 Err(PyErr::from_value(exception))
@@ -112,7 +119,7 @@ impl Awaitable {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         match self.take() {
             State::Waiting(iterator) => iterator.bind(py).call_method0(intern!(py, "close")).map(drop),
-            State::Nothing | State::Ready(_) | State::Future(_) | State::Over => Ok(()),
+            State::Nothing | State::Ready(_) | State::Failed(_) | State::Future(_) | State::Over => Ok(()),
         }
     }
 }

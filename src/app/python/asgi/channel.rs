@@ -25,16 +25,17 @@ impl Channel {
 
 #[pymethods]
 impl Channel {
-    fn receive(&self, py: Python<'_>) -> PyResult<Awaitable> {
-        self.http.receive(py)
+    fn receive(&self, py: Python<'_>) -> Awaitable {
+        self.http.receive(py).unwrap_or_else(Awaitable::failed)
     }
 
     #[pyo3(signature = (message, /))]
     fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Py<Awaitable>> {
         let py = message.py();
-        match send::send(&self.http, py, message)? {
-            None => Ok(self.nothing.clone_ref(py)),
-            Some(awaitable) => Py::new(py, awaitable),
+        match send::send(&self.http, py, message) {
+            Ok(None) => Ok(self.nothing.clone_ref(py)),
+            Ok(Some(awaitable)) => Py::new(py, awaitable),
+            Err(error) => Py::new(py, Awaitable::failed(error)),
         }
     }
 
@@ -61,16 +62,17 @@ impl SocketChannel {
 
 #[pymethods]
 impl SocketChannel {
-    fn receive(&self, py: Python<'_>) -> PyResult<Awaitable> {
-        self.socket.receive(py)
+    fn receive(&self, py: Python<'_>) -> Awaitable {
+        self.socket.receive(py).unwrap_or_else(Awaitable::failed)
     }
 
     #[pyo3(signature = (message, /))]
     fn send(&self, message: &Bound<'_, PyAny>) -> PyResult<Py<Awaitable>> {
         let py = message.py();
-        match socket_send::send(&self.socket, py, message)? {
-            None => Ok(self.nothing.clone_ref(py)),
-            Some(awaitable) => Py::new(py, awaitable),
+        match socket_send::send(&self.socket, py, message) {
+            Ok(None) => Ok(self.nothing.clone_ref(py)),
+            Ok(Some(awaitable)) => Py::new(py, awaitable),
+            Err(error) => Py::new(py, Awaitable::failed(error)),
         }
     }
 

@@ -269,6 +269,11 @@ impl Core {
         Ok(handle)
     }
 
+    /// Whether the loop is to turn no more.
+    fn is_over(&self) -> bool {
+        self.calls().is_closed()
+    }
+
     /// Takes our wait out of uvloop, which is about to be closed.
     fn leave_uvloop(&self) {
         if let Some(guest) = self.guest.get() {

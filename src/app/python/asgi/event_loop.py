@@ -108,12 +108,14 @@ def _first(waiting, *names):
     return next((found for found in (getattr(waiting, name, None) for name in names) if found is not None), None)
 
 
-def run(loop, report):
-    """Turns until it is stopped; what gets out of it, such as SystemExit, is reported, and ends nothing."""
+def run(loop, is_over, report):
+    """Turns until the server is done with it; what gets out of it, such as SystemExit, is reported, and ends nothing."""
     while True:
         try:
             loop.run_forever()
-            return
+            if is_over():
+                return
+            raise RuntimeError("the app has called stop() of the event loop, which is the server's")
         except BaseException as error:
             report(error)
 

@@ -166,8 +166,10 @@ impl MainLoop for EventLoop {
                 tracing::error!(traceback, "an exception left the event loop, which goes on");
                 Ok::<(), PyErr>(())
             });
-            let outcome = report
-                .and_then(|report| self.code.bind(py).call_method1("run", (&self.ties.event_loop, report)));
+            let outcome = report.and_then(|report| {
+                let is_over = self.core.bind(py).getattr(intern!(py, "is_over"))?;
+                self.code.bind(py).call_method1("run", (&self.ties.event_loop, is_over, report))
+            });
             self.core.get().end();
             if let Err(error) = outcome.and_then(|_| self.end_all(py)) {
                 tracing::error!(traceback = describe(py, &error), "the event loop failed");

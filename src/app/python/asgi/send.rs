@@ -116,6 +116,14 @@ fn path(http: &Arc<Http>, message: &Bound<'_, PyDict>) -> PyResult<()> {
     if !path.is_absolute() {
         return Err(PyTypeError::new_err(format!("\"path\" is absolute, which {} is not", path.display())));
     }
+    // Asked before it is opened: fifo(7), opening one waits for who writes.
+    let found = std::fs::metadata(&path)?;
+    if !found.is_file() {
+        return Err(PyValueError::new_err(format!(
+            "\"path\" is that of a regular file, which {} is not",
+            path.display()
+        )));
+    }
     let file = File::open(&path)?;
     let length = file.metadata()?.len();
     let mut state = open(http)?;
