@@ -106,7 +106,8 @@ impl Algorithm {
         }
     }
 
-    pub(crate) fn backend(self) -> jsonwebtoken::Algorithm {
+    /// As the jsonwebtoken crate has it.
+    pub(crate) fn elsewhere(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::Hs256 => jsonwebtoken::Algorithm::HS256,
             Self::Hs384 => jsonwebtoken::Algorithm::HS384,

@@ -1,9 +1,9 @@
 //! Tokens and the keys that prove them: what the bearer middleware and `ferricorn jwt` share.
 //!
 //! The way of a token: [`jwt::Jws::parse`] (shape, header) -> [`keys::KeySet`] (key by provider, `kid` and
-//! algorithm) -> signature, by the jsonwebtoken crate -> [`jwt::judge`] (claims). The crate does
-//! cryptography alone: none of its own rules about claims is in force, because they take tokens that
-//! RFC 7519 and RFC 8725 have us refuse.
+//! algorithm) -> signature, by aws-lc with a key that was parsed once -> [`jwt::judge`] (claims). The jsonwebtoken crate
+//! is asked for a second opinion when a key is loaded. It parses the key at each call, and its own rules about claims take
+//! tokens that RFC 7519 and RFC 8725 have us refuse.
 #![forbid(unsafe_code)]
 
 mod algorithm;

@@ -22,7 +22,7 @@ pub struct Jws<'t> {
     /// Header and payload as they were signed.
     signing_input: &'t str,
     payload: &'t str,
-    signature: &'t str,
+    signature: Vec<u8>,
 }
 
 impl<'t> Jws<'t> {
@@ -52,8 +52,7 @@ impl<'t> Jws<'t> {
         if signature.is_empty() || header.len() > MAX_HEADER_BYTES.div_ceil(3) * 4 {
             return Err(Reason::Shape);
         }
-        // The crate decodes it again; here it is the guard that one token has one spelling.
-        decode_base64url(signature).ok_or(Reason::Shape)?;
+        let signature = decode_base64url(signature).ok_or(Reason::Shape)?;
         let header_json = decode_base64url(header).ok_or(Reason::Shape)?;
         let members = parse_object(&header_json).map_err(|_| Reason::Header)?;
         let signing_input = &token[..header.len() + 1 + payload.len()];
@@ -77,7 +76,7 @@ impl<'t> Jws<'t> {
         let mut refusal = Reason::UnknownKey;
         let candidates = |set: &&'k KeySet| set.candidates(self.kid.as_deref(), self.algorithm, now);
         for key in sets.iter().flat_map(candidates) {
-            if key.verify(self.signing_input.as_bytes(), self.signature) {
+            if key.verify(self.signing_input.as_bytes(), &self.signature) {
                 return Ok(key);
             }
             refusal = Reason::Signature;

@@ -87,16 +87,8 @@ pub struct KeyPair {
 /// # Errors
 /// [`KeyProblem`] saying which.
 pub fn check_fit(algorithm: Algorithm, key: &PublicKey) -> Result<(), KeyProblem> {
-    let (family, found) = key.family();
-    if family != algorithm.family() {
-        let needed = match algorithm.family() {
-            Family::Hmac => "a secret",
-            Family::Rsa => "an RSA key",
-            Family::P256 => "a P-256 key",
-            Family::P384 => "a P-384 key",
-            Family::Ed25519 => "an Ed25519 key",
-        };
-        return Err(KeyProblem::WrongKind { algorithm, needed, found });
+    if key.family().0 != algorithm.family() {
+        return Err(KeyProblem::wrong_kind(algorithm, key));
     }
     match key {
         PublicKey::Secret(secret) => check_secret(algorithm, secret),

@@ -6,6 +6,7 @@ mod load;
 mod material;
 mod pem;
 mod problem;
+mod prover;
 mod signing;
 
 #[cfg(test)]
@@ -22,7 +23,7 @@ pub use pem::{parse_pem, to_pem};
 
 use crate::auth::Algorithm;
 use crate::auth::jwt::encode_base64url;
-use jsonwebtoken::DecodingKey;
+use prover::Prover;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub struct VerifyingKey {
     digest: [u8; 32],
     /// Its halves, where it is one of the configuration's own: for signing, and for being published.
     pub(super) pair: Option<KeyPair>,
-    backend: DecodingKey,
+    prover: Prover,
 }
 
 impl VerifyingKey {
@@ -51,24 +52,13 @@ impl VerifyingKey {
     /// [`KeyProblem`] when the key does not fit the algorithm or is too weak for it.
     pub fn new(kid: Option<Arc<str>>, algorithm: Algorithm, key: &PublicKey) -> Result<Self, KeyProblem> {
         check_fit(algorithm, key)?;
-        let backend = match key {
-            PublicKey::Secret(secret) => DecodingKey::from_secret(secret),
-            PublicKey::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
-            PublicKey::P256(point) | PublicKey::P384(point) => DecodingKey::from_ec_der(point),
-            PublicKey::Ed25519(point) => DecodingKey::from_ed_der(point),
-        };
-        // A second backend compiled in by some other crate would make the choice of one panic at its
-        // first use. Somebody may have installed one before: the self-test shows whether it works.
-        let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        Ok(Self { kid, algorithm, until: None, sign_from: None, digest: key.digest(), pair: None, backend })
+        let prover = Prover::new(algorithm, key)?;
+        Ok(Self { kid, algorithm, until: None, sign_from: None, digest: key.digest(), pair: None, prover })
     }
 
-    /// Whether `signature` (base64url) over `message` was made by this key's owner.
-    pub fn verify(&self, message: &[u8], signature: &str) -> bool {
-        matches!(
-            jsonwebtoken::crypto::verify(signature, message, &self.backend, self.algorithm.backend()),
-            Ok(true)
-        )
+    /// Whether `signature` over `message` was made by this key's owner.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.prover.verify(message, signature)
     }
 }
 

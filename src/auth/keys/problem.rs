@@ -1,6 +1,7 @@
 //! What can be wrong with a key, in the operator's words.
 
-use crate::auth::Algorithm;
+use super::PublicKey;
+use crate::auth::{Algorithm, Family};
 
 /// Why a key cannot be used, and what to do about it. Holds no key material.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,4 +90,18 @@ pub enum KeyProblem {
         "unknown algorithm {0:?}; known: HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA"
     )]
     UnknownAlgorithm(String),
+}
+
+impl KeyProblem {
+    /// Of a key that the algorithm cannot use.
+    pub(super) fn wrong_kind(algorithm: Algorithm, key: &PublicKey) -> Self {
+        let needed = match algorithm.family() {
+            Family::Hmac => "a secret",
+            Family::Rsa => "an RSA key",
+            Family::P256 => "a P-256 key",
+            Family::P384 => "a P-384 key",
+            Family::Ed25519 => "an Ed25519 key",
+        };
+        Self::WrongKind { algorithm, needed, found: key.family().1 }
+    }
 }

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
     EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
     RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair,
 };
+use jsonwebtoken::DecodingKey;
 use std::fmt;
 
 /// A key that makes signatures, parsed once.
@@ -45,6 +46,10 @@ impl SigningKey {
     /// # Errors
     /// [`KeyProblem`] when the algorithm is not of this key's kind, or the system's randomness failed.
     pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<String, KeyProblem> {
+        self.signature(algorithm, message).map(encode_base64url)
+    }
+
+    fn signature(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, KeyProblem> {
         const FAILED: KeyProblem = KeyProblem::SelfTest("it cannot sign");
         let random = SystemRandom::new();
         match (self, algorithm.family()) {
@@ -54,19 +59,19 @@ impl SigningKey {
                     48 => hmac::HMAC_SHA384,
                     _ => hmac::HMAC_SHA512,
                 };
-                Ok(encode_base64url(hmac::sign(&hmac::Key::new(hash, secret), message)))
+                Ok(hmac::sign(&hmac::Key::new(hash, secret), message).as_ref().to_vec())
             }
             (Self::Rsa(pair), Family::Rsa) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 let padding = rsa_padding(algorithm).ok_or(FAILED)?;
                 pair.sign(padding, &random, message, &mut signature).map_err(|_| FAILED)?;
-                Ok(encode_base64url(signature))
+                Ok(signature)
             }
             (Self::P256(pair), Family::P256) | (Self::P384(pair), Family::P384) => {
-                Ok(encode_base64url(pair.sign(&random, message).map_err(|_| FAILED)?))
+                Ok(pair.sign(&random, message).map_err(|_| FAILED)?.as_ref().to_vec())
             }
             (Self::Ed25519(pair), Family::Ed25519) => {
-                Ok(encode_base64url(pair.try_sign(message).map_err(|_| FAILED)?))
+                Ok(pair.try_sign(message).map_err(|_| FAILED)?.as_ref().to_vec())
             }
             (_, Family::Hmac | Family::Rsa | Family::P256 | Family::P384 | Family::Ed25519) => Err(FAILED),
         }
@@ -91,7 +96,7 @@ impl fmt::Debug for SigningKey {
 pub(super) fn self_test(key: &VerifyingKey, signing: Option<&SigningKey>) -> Result<(), KeyProblem> {
     const MESSAGE: &[u8] = b"ferricorn.self-test";
     if let Some(signing) = signing {
-        let signature = signing.sign(key.algorithm, MESSAGE)?;
+        let signature = signing.signature(key.algorithm, MESSAGE)?;
         if !key.verify(MESSAGE, &signature) {
             return Err(KeyProblem::SelfTest(
                 "it refuses its own signature: the halves do not belong together",
@@ -100,6 +105,9 @@ pub(super) fn self_test(key: &VerifyingKey, signing: Option<&SigningKey>) -> Res
         if key.verify(b"ferricorn.self-test!", &signature) {
             return Err(KeyProblem::SelfTest("it takes a signature of another message"));
         }
+        if !others_take(key.algorithm, &signing.public(), MESSAGE, &signature) {
+            return Err(KeyProblem::SelfTest("another library refuses its signature"));
+        }
     }
     let length = match key.algorithm.family() {
         Family::Hmac => key.algorithm.hash_bytes(),
@@ -107,12 +115,27 @@ pub(super) fn self_test(key: &VerifyingKey, signing: Option<&SigningKey>) -> Res
         Family::P256 | Family::Ed25519 => 64,
         Family::P384 => 96,
     };
-    for forged in [encode_base64url(vec![0; length]), encode_base64url(vec![0x5a; length]), String::new()] {
+    for forged in [vec![0; length], vec![0x5a; length], Vec::new()] {
         if key.verify(MESSAGE, &forged) {
             return Err(KeyProblem::SelfTest("it takes a forged signature"));
         }
     }
     Ok(())
+}
+
+/// A second opinion, by the jsonwebtoken crate: others verify our tokens by such libraries.
+fn others_take(algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+    let key = match key {
+        PublicKey::Secret(secret) => DecodingKey::from_secret(secret),
+        PublicKey::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
+        PublicKey::P256(point) | PublicKey::P384(point) => DecodingKey::from_ec_der(point),
+        PublicKey::Ed25519(point) => DecodingKey::from_ed_der(point),
+    };
+    // A second backend compiled in by some other crate would make the choice of one panic at its first use.
+    // Somebody may have installed one before, which then judges.
+    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+    let signature = encode_base64url(signature);
+    matches!(jsonwebtoken::crypto::verify(&signature, message, &key, algorithm.elsewhere()), Ok(true))
 }
 
 fn rsa_padding(algorithm: Algorithm) -> Option<&'static dyn aws_lc_rs::signature::RsaEncoding> {

@@ -271,7 +271,9 @@ fn first_of_two_keys_of_one_name_wins() {
     assert_eq!(loaded.warnings.len(), 1);
     let found: Vec<_> = loaded.set.candidates(Some("k"), Algorithm::Es256, 0.0).collect();
     assert_eq!(found.len(), 1);
-    let signature = |key: &SigningKey| key.sign(Algorithm::Es256, b"m").unwrap();
+    let signature = |key: &SigningKey| {
+        crate::auth::jwt::decode_base64url(&key.sign(Algorithm::Es256, b"m").unwrap()).unwrap()
+    };
     assert!(found[0].verify(b"m", &signature(&first)) && !found[0].verify(b"m", &signature(&second)));
 }
 
