@@ -18,6 +18,7 @@ pub mod inherit;
 #[cfg(feature = "python")]
 pub mod libuv;
 pub mod limits;
+pub mod long_turns;
 pub mod memory_cgroup;
 pub mod memory_file;
 pub mod memory_use;

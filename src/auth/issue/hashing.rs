@@ -2,10 +2,11 @@
 
 use crate::auth::store::StoreError;
 use crate::auth::store::pool::{Bounds, Pool};
-use crate::auth::users::password::{HashProblem, PasswordHash};
+use crate::auth::users::password::{HashMemory, HashProblem, PasswordHash};
+use crate::sys::long_turns;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -15,12 +16,13 @@ pub(super) struct Hashing {
     threads: Semaphore,
     waiting: AtomicU32,
     queue: u32,
-    pool: Pool<()>,
+    pool: Arc<Pool<()>>,
+    spare: Arc<Spare>,
     /// What is computed for users that are not there: as costly as for the one who was here last.
     decoy: RwLock<PasswordHash>,
     /// What each hash has cost.
     #[cfg(test)]
-    computed: std::sync::Mutex<Vec<String>>,
+    computed: Mutex<Vec<String>>,
 }
 
 impl Hashing {
@@ -31,10 +33,11 @@ impl Hashing {
             threads: Semaphore::new(threads),
             waiting: AtomicU32::new(0),
             queue,
-            pool: Pool::new("ferricorn-hash", bounds, &(Arc::new(|| Ok(())) as _))?,
+            pool: Arc::new(Pool::new("ferricorn-hash", bounds, &(Arc::new(begin) as _))?),
+            spare: Arc::default(),
             decoy: RwLock::new(decoy),
             #[cfg(test)]
-            computed: std::sync::Mutex::default(),
+            computed: Mutex::default(),
         })
     }
 
@@ -78,12 +81,91 @@ impl Hashing {
         };
         #[cfg(test)]
         self.computed.lock().unwrap_or_else(PoisonError::into_inner).push(hash.cost());
-        let verified = self.pool.run(move |()| Ok(hash.verify(password.as_bytes()))).await?;
+        if self.spare.begin_watch() {
+            tokio::spawn(Spare::let_go(Arc::clone(&self.spare), Arc::clone(&self.pool)));
+        }
+        let spare = Arc::clone(&self.spare);
+        let verify = move |(): &mut ()| {
+            let mut memory = spare.take();
+            let verified = hash.verify(password.as_bytes(), &mut memory);
+            spare.put(memory);
+            Ok(verified)
+        };
+        let verified = self.pool.run(verify).await?;
         Ok(verified && known)
     }
 
     fn decoy(&self) -> PasswordHash {
         self.decoy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What each thread does first.
+#[expect(clippy::unnecessary_wraps, reason = "a pool's threads may fail to begin")]
+fn begin() -> Result<(), StoreError> {
+    // Where the kernel knows no such thing, others wait a little longer for their turn.
+    let _ = long_turns::take();
+    Ok(())
+}
+
+/// Memory of hashes that are done, for those that come soon.
+#[derive(Debug, Default)]
+struct Spare(Mutex<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    memories: Vec<HashMemory>,
+    /// Since somebody looked.
+    used: bool,
+    /// Whether somebody looks.
+    watched: bool,
+}
+
+impl Spare {
+    fn take(&self) -> HashMemory {
+        let mut held = self.held();
+        held.used = true;
+        held.memories.pop().unwrap_or_default()
+    }
+
+    /// Keeps it, unless the hash has taken so long that nobody looks any more.
+    fn put(&self, memory: HashMemory) {
+        let mut held = self.held();
+        if held.watched {
+            held.used = true;
+            held.memories.push(memory);
+        }
+    }
+
+    /// Whether somebody has to look when it is needed no more.
+    fn begin_watch(&self) -> bool {
+        !std::mem::replace(&mut self.held().watched, true)
+    }
+
+    /// All there is, when nothing was needed since the last look.
+    fn end_watch(&self) -> Option<Vec<HashMemory>> {
+        let mut held = self.held();
+        held.watched = std::mem::take(&mut held.used);
+        (!held.watched).then(|| std::mem::take(&mut held.memories))
+    }
+
+    /// Gives it back once no hash has been computed for a while. A thread of the pool does it: it may be much.
+    async fn let_go(self: Arc<Self>, pool: Arc<Pool<()>>) {
+        let memories = loop {
+            tokio::time::sleep(IDLE).await;
+            if let Some(memories) = self.end_watch() {
+                break memories;
+            }
+        };
+        let drop_all = move |(): &mut ()| {
+            drop(memories);
+            Ok(())
+        };
+        let _dropped_anyway = pool.run(drop_all).await;
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,6 +187,9 @@ impl Drop for Waiting<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// Without a hash for so long, their memory is given back.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// For waiting, and for one hash: clients have mostly gone by then.
 const LIMIT: Duration = Duration::from_secs(15);

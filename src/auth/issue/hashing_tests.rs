@@ -26,6 +26,21 @@ async fn who_is_not_there_costs_as_much_as_who_is() {
 }
 
 #[tokio::test]
+async fn memory_is_used_again_and_given_back_in_the_end() {
+    let hashing = Hashing::new(1, 0, own_decoy()).unwrap();
+    let place = hashing.enter().await.unwrap();
+    let kept = || hashing.spare.held().memories.len();
+    for _ in 0..3 {
+        assert!(!hashing.check(&place, Some(STORED[1]), "wrong".into()).await.unwrap());
+        assert_eq!(kept(), 1);
+    }
+    while kept() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!hashing.spare.held().watched, "the next one is looked after again");
+}
+
+#[tokio::test]
 async fn only_so_many_wait_for_a_hash() {
     let hashing = Hashing::new(1, 1, own_decoy()).unwrap();
     let place = hashing.enter().await.unwrap();
