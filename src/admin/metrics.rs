@@ -66,6 +66,8 @@ pub(super) fn text(site: &Site) -> String {
     page.counter("admin_starts_total", "Starts of the process that tells this.", &starts);
     let refused = [("", metrics.refused())];
     page.counter("metric_series_refused_total", "Series of the apps for which there was no room.", &refused);
+    #[cfg(feature = "jwt")]
+    key_sets(&mut page, &site.keys.upkeep.reports());
     page.0 + &metrics.page()
 }
 
@@ -100,6 +102,31 @@ fn scaling(page: &mut Page, scoreboard: &Scoreboard) {
     let changes =
         [("direction=\"up\"", figure(Figure::Grown)), ("direction=\"down\"", figure(Figure::Shrunk))];
     page.counter("workers_adapted_total", "How often the number of workers has followed the load.", &changes);
+}
+
+/// How it stands with each key set that is fetched; nothing where there is none.
+#[cfg(feature = "jwt")]
+fn key_sets(page: &mut Page, reports: &[crate::auth::jwks::Report]) {
+    if reports.is_empty() {
+        return;
+    }
+    let label = |source: &str| {
+        let source = source.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        format!("source=\"{source}\"")
+    };
+    let keys: Vec<_> = reports.iter().map(|report| (label(&report.source), report.keys)).collect();
+    page.gauge("auth_set_keys", "Keys of a fetched set that are in use.", &keys);
+    let ages: Vec<_> = (reports.iter())
+        .filter_map(|report| Some((label(&report.source), report.age?.as_secs_f64())))
+        .collect();
+    page.gauge("auth_set_age_seconds", "Time since a set was last fetched.", &ages);
+    let fetches: Vec<_> = (reports.iter())
+        .flat_map(|report| {
+            let of = |outcome, count| (format!("{},outcome=\"{outcome}\"", label(&report.source)), count);
+            [of("done", report.fetched), of("failed", report.failed)]
+        })
+        .collect();
+    page.counter("auth_set_fetches_total", "Fetches of a set since this process began.", &fetches);
 }
 
 #[derive(Debug, Default)]

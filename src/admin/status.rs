@@ -42,10 +42,32 @@ pub(super) fn value(site: &Site) -> Value {
         "requests": totals.requests,
         "requests_waiting": totals.waiting,
         "requests_shed": totals.shed_full + totals.shed_late + totals.shed_gone,
+        "key_sets": key_sets(site),
         "connections": totals.open,
         "connections_total": totals.connections,
         "workers": workers,
     })
+}
+
+/// How it stands with each key set that is fetched.
+#[cfg(feature = "jwt")]
+fn key_sets(site: &Site) -> Value {
+    let report = |report: crate::auth::jwks::Report| {
+        json!({
+            "source": report.source,
+            "keys": report.keys,
+            "age": report.age.map(|age| age.as_secs()),
+            "fetched": report.fetched,
+            "failed": report.failed,
+            "error": report.error,
+        })
+    };
+    site.keys.upkeep.reports().into_iter().map(report).collect()
+}
+
+#[cfg(not(feature = "jwt"))]
+fn key_sets(_: &Site) -> Value {
+    Value::Array(Vec::new())
 }
 
 /// Where the number of workers follows the load: between which numbers, by how much work, and what keeps it as it is.

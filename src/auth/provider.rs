@@ -200,6 +200,11 @@ impl Provider {
         !matches!(self.fetched, Fetched::None) || given.any(|key| key.algorithm.family() != Family::Hmac)
     }
 
+    /// How many keys prove its tokens.
+    pub fn key_count(&self) -> usize {
+        self.sets().iter().map(|set| set.iter().count()).sum()
+    }
+
     /// Whether an algorithm is taken; of no key where keys are still to come that could have it.
     fn takes(&self, algorithm: Algorithm) -> Result<(), Reason> {
         let is_named = if self.algorithms.is_empty() {

@@ -1,19 +1,21 @@
 //! Bearer tokens, checked before any app is entered (RFC 6750).
 
 use super::bearer_check::check_settings;
-use super::bearer_settings::{Credential, Preflight, Settings, remote_user};
+use super::bearer_settings::{Credential, Preflight, Settings};
 use super::challenge::Challenge;
+use super::decisions::Decisions;
 use super::extract::Extractor;
 use super::identity_fields::IdentityFields;
-use super::keyring::{Keyring, Keys, Session};
+use super::keyring::{Keys, Session};
 use super::policy::{Policy, Requirement, Rule};
+use super::proof::{Proof, Stop};
 use super::stream_end::End;
 use crate::auth::{
-    AuthConfigError, Bearer, Family, Fingerprint, LookUp, Provider, Reason, Refusal, RefusalKind, Standing,
-    Standings, Verified, cors, jwt, system_time, unix_seconds, verify,
+    AuthConfigError, Bearer, Provider, Reason, RefusalKind, Standing, Standings, cors, unix_seconds,
 };
 use crate::config::Auth;
 use crate::contract::key_table::KeyTable;
+use crate::contract::metrics::Metrics;
 use crate::protocol::{Attempt, Halt, Identity, Response, StreamEnd, Target};
 use http::header::{HeaderMap, HeaderName};
 use std::path::Path;
@@ -34,25 +36,14 @@ pub struct Authenticator {
     extractor: Extractor,
     fields: IdentityFields,
     config: Settings,
+    /// `None` where nobody can ask.
+    decisions: Option<Decisions>,
     warnings: Vec<String>,
 }
 
 /// Why a response refuses a token, for the log.
 pub fn reason(response: &Response) -> Option<&'static str> {
     response.extensions().get::<Reason>().map(|reason| reason.code())
-}
-
-/// Why a token does not pass now.
-enum Stop {
-    Refuse(Reason),
-    /// The reason is for those who have waited.
-    Wait(LookUp, Reason),
-}
-
-impl From<Reason> for Stop {
-    fn from(reason: Reason) -> Self {
-        Self::Refuse(reason)
-    }
 }
 
 impl Authenticator {
@@ -83,6 +74,7 @@ impl Authenticator {
                 extractor: Extractor::new(config),
                 fields,
                 config: Settings::new(config),
+                decisions: None,
                 warnings,
             }),
             _ => Err(errors),
@@ -111,6 +103,13 @@ impl Authenticator {
         Ok(self)
     }
 
+    /// The same with figures for `/metrics`. Without room for them, as when apps have filled the registry, nothing is counted.
+    #[must_use]
+    pub fn counting(mut self, metrics: &Metrics) -> Self {
+        self.decisions = Decisions::new(metrics, &self.keys.load().providers).ok();
+        self
+    }
+
     /// Whether there are keys to be fetched.
     pub fn needs_sets(&self) -> bool {
         self.keys.are_fetched()
@@ -123,20 +122,36 @@ impl Authenticator {
 
     /// Takes over the key sets that have been fetched.
     pub fn take_sets(&self) -> Renewal {
-        self.keys.take_sets()
+        let renewal = self.keys.take_sets();
+        self.count_keys();
+        renewal
     }
 
     /// Reads all key files anew.
     pub fn read_files(&self) -> Renewal {
-        self.told(self.keys.read_files())
+        let renewal = self.keys.read_files();
+        if let (Renewal::Same, Some(decisions)) = (&renewal, &self.decisions) {
+            decisions.is_outdated(false);
+        }
+        self.told(renewal)
     }
 
     /// Who issues tokens signs with the new keys.
     fn told(&self, renewal: Renewal) -> Renewal {
+        self.count_keys();
+        if let (Renewal::Changed(_) | Renewal::Kept(_), Some(decisions)) = (&renewal, &self.decisions) {
+            decisions.is_outdated(matches!(renewal, Renewal::Kept(_)));
+        }
         if let (Renewal::Changed(_), Some(standings)) = (&renewal, &self.standings) {
             standings.renewed(&self.keys.load().providers);
         }
         renewal
+    }
+
+    fn count_keys(&self) {
+        if let Some(decisions) = &self.decisions {
+            decisions.has_keys(&self.keys.load().providers);
+        }
     }
 
     /// What works but should not be so, for the log and for `check`.
@@ -170,7 +185,7 @@ impl Authenticator {
         }
         let rules = match self.policy.rules_for(&asked) {
             Ok(rules) => rules,
-            Err(reason) => return Err(Halt::Answer(self.challenge.refuse(reason, &[], asked.fields))),
+            Err(reason) => return Err(self.refuse(reason, None, &asked)),
         };
         let now = unix_seconds(now);
         let mut identity = None;
@@ -180,15 +195,22 @@ impl Authenticator {
                 Ok(None) => {}
                 Err(Stop::Wait(what, _)) if attempt == Attempt::First => return Err(Halt::Wait(what)),
                 Err(Stop::Wait(_, reason) | Stop::Refuse(reason)) => {
-                    return Err(Halt::Answer(self.challenge.refuse(
-                        reason,
-                        rule.rights.scopes(),
-                        asked.fields,
-                    )));
+                    return Err(self.refuse(reason, Some(rule), &asked));
                 }
             }
         }
+        if let (Some(decisions), Some(identity)) = (&self.decisions, &identity) {
+            decisions.verified(&identity.provider);
+        }
         Ok(identity)
+    }
+
+    fn refuse(&self, reason: Reason, rule: Option<&Rule>, asked: &Asked<'_>) -> Halt {
+        if let Some(decisions) = &self.decisions {
+            decisions.refused(rule.and_then(Rule::provider), reason);
+        }
+        let scopes = rule.map_or(&[][..], |rule| rule.rights.scopes());
+        Halt::Answer(self.challenge.refuse(reason, scopes, asked.fields))
     }
 
     /// A target as logs may show it; `None`: as it is.
@@ -244,8 +266,10 @@ impl Authenticator {
     fn identify(&self, rule: &Rule, asked: &Asked<'_>, now: f64) -> Result<Arc<Identity>, Stop> {
         let tokens = self.extractor.tokens(asked, rule.query)?;
         let keyring = self.keys.load();
+        let decisions = self.decisions.as_ref();
+        let proof = Proof { keyring: &keyring, keys: &self.keys, settings: &self.config, decisions };
         let any = |token: Option<&str>, allowed: Option<&[usize]>| {
-            let session = self.prove(&keyring, token.ok_or(Reason::NoCredential)?, allowed, now)?;
+            let session = proof.prove(token.ok_or(Reason::NoCredential)?, allowed, now)?;
             self.judge_standing(&session.identity)?;
             Ok(session)
         };
@@ -270,70 +294,6 @@ impl Authenticator {
         }
     }
 
-    /// Proves a token by the providers allowed, or by any.
-    fn prove(
-        &self,
-        keyring: &Keyring,
-        token: &str,
-        allowed: Option<&[usize]>,
-        now: f64,
-    ) -> Result<Session, Stop> {
-        let is_allowed = |position: usize| allowed.is_none_or(|allowed| allowed.contains(&position));
-        let mut providers =
-            keyring.providers.iter().enumerate().filter(|(position, _)| is_allowed(*position));
-        // An HMAC costs no more than the look-up would.
-        let worth_it = keyring.cache.is_enabled()
-            && token.len() <= self.config.max_token_bytes
-            && providers.clone().any(|(_, provider)| provider.is_asymmetric());
-        let fingerprint = worth_it.then(|| Fingerprint::of(token));
-        if let Some(session) = fingerprint.and_then(|fingerprint| keyring.cache.get(&fingerprint))
-            && is_allowed(session.provider)
-            && session.key_until.is_none_or(|until| now < until)
-        {
-            // The signature stays good; time goes on.
-            jwt::judge(&keyring.providers[session.provider].rules, &session.identity.claims, now)?;
-            return Ok(session);
-        }
-        let verified = match (providers.next(), providers.next()) {
-            (Some((position, provider)), None) => {
-                (position, self.verify(token, (&[provider], &[position]), now)?)
-            }
-            (Some(first), Some(second)) => {
-                let (positions, several): (Vec<usize>, Vec<&Provider>) =
-                    [first, second].into_iter().chain(providers).unzip();
-                let verified = self.verify(token, (&several, &positions), now)?;
-                (positions[verified.provider], verified)
-            }
-            (None, _) => return Err(Reason::UnknownIssuer.into()),
-        };
-        let (provider, verified) = verified;
-        let keep = verified.algorithm.family() != Family::Hmac;
-        let key_until = verified.key_until;
-        let identity = Arc::new(self.identity(verified, &keyring.providers[provider])?);
-        let session = Session { identity, provider, key_until };
-        if let Some(fingerprint) = fingerprint.filter(|_| keep) {
-            // Claims are kept as text and as values, which take about four times as much.
-            keyring.cache.put(fingerprint, session.clone(), 512 + 5 * token.len());
-        }
-        Ok(session)
-    }
-
-    /// A token whose key is not there may be worth a wait: its provider may have a new one.
-    fn verify(
-        &self,
-        token: &str,
-        (providers, positions): (&[&Provider], &[usize]),
-        now: f64,
-    ) -> Result<Verified, Stop> {
-        verify(token, self.config.max_token_bytes, providers, now).map_err(|Refusal { reason, lacking }| {
-            let provider = lacking.and_then(|lacking| positions.get(lacking));
-            match provider.and_then(|provider| self.keys.wait(*provider)) {
-                Some(what) => Stop::Wait(what, reason),
-                None => Stop::Refuse(reason),
-            }
-        })
-    }
-
     /// What the token cannot say itself. It is asked anew each time: a remembered token may have been revoked since.
     fn judge_standing(&self, identity: &Identity) -> Result<(), Stop> {
         let Some(standings) = &self.standings else { return Ok(()) };
@@ -348,27 +308,6 @@ impl Authenticator {
             Standing::Unavailable => Err(Stop::Refuse(Reason::NoState)),
             Standing::Unknown => Err(Stop::Wait(standings.look_up(bearer), Reason::NoState)),
         }
-    }
-
-    fn identity(&self, verified: Verified, provider: &Provider) -> Result<Identity, Reason> {
-        let remote_user = match &self.config.remote_user {
-            Some(path) => Some(remote_user(&verified.claims, path).ok_or(Reason::Subject)?),
-            None => None,
-        };
-        Ok(Identity {
-            claims_json: verified.claims_json,
-            claims: verified.claims,
-            header_json: verified.header_json,
-            provider: Arc::clone(&provider.name),
-            kid: verified.kid,
-            subject: verified.subject,
-            remote_user,
-            expires: system_time(verified.expires),
-            stream_end: self.config.ws_close_code.map(|close_code| StreamEnd {
-                at: system_time(verified.expires + provider.rules.leeway),
-                close_code,
-            }),
-        })
     }
 }
 

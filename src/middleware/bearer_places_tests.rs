@@ -2,8 +2,8 @@
 
 use super::tests::{NOW, ask, at, bearer, head, judge, local, provider, refused_for, route, site, token};
 use super::*;
-use crate::auth::Algorithm;
 use crate::auth::keys::SigningKey;
+use crate::auth::{Algorithm, LookUp};
 use crate::config::{AuthKey, Hidden, KeySource, KeyUse, Require};
 use http::Method;
 use serde_json::{Value, json};

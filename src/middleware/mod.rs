@@ -16,6 +16,8 @@ mod bearer_settings;
 #[cfg(feature = "jwt")]
 mod challenge;
 #[cfg(feature = "jwt")]
+mod decisions;
+#[cfg(feature = "jwt")]
 mod extract;
 pub mod health;
 #[cfg(feature = "jwt")]
@@ -30,6 +32,8 @@ pub mod overload;
 mod path_readings;
 #[cfg(feature = "jwt")]
 mod policy;
+#[cfg(feature = "jwt")]
+mod proof;
 pub mod quarantine;
 pub mod refusals;
 pub mod request_id;

@@ -35,6 +35,19 @@ pub(super) struct Rule {
     pub(super) rights: Rights,
 }
 
+impl Rule {
+    /// Position of the one provider whose token is wanted, where it is one.
+    pub(super) fn provider(&self) -> Option<usize> {
+        match &self.requirement {
+            Requirement::AnyOf(providers) | Requirement::AllOf(providers) => match providers.as_slice() {
+                [one] => Some(*one),
+                _ => None,
+            },
+            Requirement::Nothing | Requirement::Optional | Requirement::Try => None,
+        }
+    }
+}
+
 /// The rules that hold for one request: hardly ever more than one.
 #[derive(Debug)]
 pub(super) struct Rules<'p> {

@@ -31,8 +31,9 @@ pub async fn serve_in_place(
 ) -> Result<(), String> {
     let drain = Arc::new(Drain::default());
     let metrics = Metrics::alone().map_err(|error| error.to_string())?;
-    let own =
-        make(WorkerInfo::new((1, 1), drain.watch(), metrics)).await.map_err(|error| error.to_string())?;
+    let own = make(WorkerInfo::new((1, 1), drain.watch(), metrics.clone()))
+        .await
+        .map_err(|error| error.to_string())?;
     let calls = CallQueue::new(1, load::queue_rules(config), Alone);
     let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
     let loading = load::Loading {
@@ -56,6 +57,7 @@ pub async fn serve_in_place(
         times: None,
         ledger: None,
         quarantine: None,
+        metrics,
         keys,
         want_keys: looked_after.waker(),
     };

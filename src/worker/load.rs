@@ -41,6 +41,8 @@ pub(super) struct Ties {
     pub(super) times: Option<Times>,
     pub(super) ledger: Option<Ledger>,
     pub(super) quarantine: Option<Quarantine>,
+    /// Where the server's own figures are kept.
+    pub(super) metrics: Metrics,
     /// Where fetched keys are.
     pub(super) keys: KeyTable,
     /// Says that keys are wanted.
@@ -51,7 +53,7 @@ pub(super) struct Ties {
 pub(super) fn pipeline(config: &Config, apps: Apps, ties: Ties) -> Result<Pipeline, BootFailure> {
     let authenticator = match config.auth.as_ref().filter(|auth| auth.enabled) {
         Some(auth) => {
-            let authenticator = authenticator(auth, ties.keys, ties.want_keys)?;
+            let authenticator = authenticator(auth, ties.keys, ties.want_keys)?.counting(&ties.metrics);
             #[cfg(feature = "jwt")]
             let authenticator = match apps.standings {
                 Some(standings) => authenticator.with_standings(standings),

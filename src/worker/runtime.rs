@@ -188,6 +188,7 @@ fn pipeline(
         times: config.admin.address.as_ref().and_then(|_| Times::new(&handoff.metrics).ok()),
         ledger,
         quarantine,
+        metrics: handoff.metrics.clone(),
         keys,
         want_keys: Box::new(move || {
             // Whoever fetches looks by himself now and then; a master who does not hear is busy with worse.

@@ -1,7 +1,7 @@
 //! Tokens, from the command that signs them to the request that carries them.
 
 use crate::support::server::{Folder, config, ferricorn, run};
-use crate::support::{Server, Transport, on_tcp_and_unix};
+use crate::support::{Address, Server, Transport, on_tcp_and_unix};
 
 const AUTH: &str = "
 [auth]
@@ -114,6 +114,40 @@ fn a_reload_takes_a_new_key_and_refuses_a_bad_one() {
     server.wait_for("reload done: generation");
     crate::support::until("the old key is gone", || server.ask(&bearer(&old)).status == 401);
     assert_eq!(server.ask(&bearer(&new)).status, 200);
+}
+
+#[test]
+fn figures_tell_what_became_of_tokens_in_all_workers() {
+    let folder = Folder::new();
+    let token = sign_with_new_key(&folder);
+    let admin = format!("{AUTH}[admin]\naddress = \"127.0.0.1:0\"\n");
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 2, &admin));
+    let server = Server::in_folder(folder);
+    let line = server.wait_for("health, metrics and status at http://");
+    let admin = Address::Tcp(line.rsplit_once("http://").unwrap().1.trim().parse().unwrap());
+    for (path, authorization) in [
+        ("/api/x", format!("Bearer {token}")),
+        ("/optional", format!("Bearer {token}")),
+        ("/api/x", format!("Bearer {token}A")),
+        ("/api/x", String::new()),
+        ("/optional", String::new()),
+        ("/", String::new()),
+    ] {
+        for _ in 0..10 {
+            server.ask(&request(path, &authorization));
+        }
+    }
+    let page = admin.ask(&request("/metrics", "")).unwrap().text();
+    for expected in [
+        "ferricorn_auth_decisions_total{provider=\"local\",reason=\"verified\"} 20\n",
+        "ferricorn_auth_decisions_total{provider=\"local\",reason=\"signature\"} 10\n",
+        "ferricorn_auth_decisions_total{provider=\"local\",reason=\"no_credential\"} 10\n",
+        "ferricorn_auth_verification_seconds_count 30\n",
+        "ferricorn_auth_keys{provider=\"local\"} 1\n",
+        "ferricorn_auth_keys_outdated 0\n",
+    ] {
+        assert!(page.contains(expected), "{expected}{page}");
+    }
 }
 
 fn server_and_token(transport: Transport) -> (Server, String) {

@@ -21,6 +21,8 @@ use tokio::net::TcpStream;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fetched {
     pub(super) text: Bytes,
+    /// Keys of it that can prove tokens.
+    pub(super) keys: usize,
     /// How long it need not be asked for again, if the answer says.
     pub(super) fresh: Option<Duration>,
     /// Keys of it that are left out, and why.
@@ -66,7 +68,8 @@ async fn fetch_set(source: &Source) -> Result<Fetched, FetchError> {
     let (fields, text) = get(source, &url).await?;
     let keys = parse_jwk_set_within(&text, source.max_keys)
         .map_err(|problem| FetchError::Content(problem.to_string()))?;
-    if !keys.iter().any(|key| matches!(key, JwkSetKey::Usable(_))) {
+    let usable = keys.iter().filter(|key| matches!(key, JwkSetKey::Usable(_))).count();
+    if usable == 0 {
         return Err(FetchError::Content("the set holds no key that could prove a token".into()));
     }
     let skipped = keys.into_iter().filter_map(|key| match key {
@@ -74,7 +77,7 @@ async fn fetch_set(source: &Source) -> Result<Fetched, FetchError> {
         JwkSetKey::Skipped(why) => Some(why),
         JwkSetKey::Refused(problem) => Some(problem.to_string()),
     });
-    Ok(Fetched { skipped: skipped.collect(), fresh: fresh_for(&fields), text })
+    Ok(Fetched { keys: usable, skipped: skipped.collect(), fresh: fresh_for(&fields), text })
 }
 
 /// OpenID Connect Discovery 4: the issuer's configuration, which must be that issuer's.

@@ -4,10 +4,12 @@
 //! [`KeyTable`](crate::contract::key_table::KeyTable) up to date.
 
 mod client;
+mod report;
 mod schedule;
 mod source;
 mod tls;
 mod upkeep;
 
+pub use report::Report;
 pub use source::{Place, Source};
 pub use upkeep::{Refreshed, Upkeep};

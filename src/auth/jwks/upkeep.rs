@@ -1,6 +1,7 @@
 //! Keeps the key sets of a table up to date.
 
 use super::client::{FetchError, Fetched, fetch};
+use super::report::{Notes, Report};
 use super::schedule::Schedule;
 use super::source::Source;
 use crate::contract::key_table::{KeyTable, SourceIndex, now_ms};
@@ -18,6 +19,8 @@ pub struct Upkeep {
     /// Somebody has put something into the table.
     wake: Notify,
     orders: Mutex<Vec<oneshot::Sender<Refreshed>>>,
+    /// Of each source, with its name, as of the last turn.
+    notes: Mutex<Vec<(String, Notes)>>,
 }
 
 /// What became of an operator's order to fetch everything: the failures, each with its source.
@@ -31,6 +34,7 @@ struct Keeper {
     activity: Activity,
     /// What was published last, so that nothing is published twice.
     published: Vec<u8>,
+    notes: Notes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +55,7 @@ type Done = (SourceIndex, Result<Fetched, FetchError>);
 impl Upkeep {
     /// Nothing happens before [`run`](Self::run).
     pub fn new(table: KeyTable) -> Arc<Self> {
-        Arc::new(Self { table, wake: Notify::new(), orders: Mutex::default() })
+        Arc::new(Self { table, wake: Notify::new(), orders: Mutex::default(), notes: Mutex::default() })
     }
 
     /// Says that there may be something new in the table.
@@ -65,6 +69,12 @@ impl Upkeep {
         self.orders().push(answer);
         self.wake();
         answered
+    }
+
+    /// How it stands with each source.
+    pub fn reports(&self) -> Vec<Report> {
+        let (notes, now) = (self.notes(), now_ms());
+        notes.iter().map(|(source, notes)| notes.report(source, now)).collect()
     }
 
     /// Fetches until it is dropped; `tell` is called after each attempt, when all that wait may look again.
@@ -83,6 +93,7 @@ impl Upkeep {
                         keeper.source.name()
                     );
                     keeper.published.clear();
+                    keeper.notes.put_away();
                     self.table.publish(*index, b"");
                     tell();
                 }
@@ -92,6 +103,9 @@ impl Upkeep {
                     running.spawn(async move { (index, fetch(&source).await) });
                 }
             }
+            *self.notes() = (keepers.values())
+                .map(|keeper| (keeper.source.name().to_owned(), keeper.notes.clone()))
+                .collect();
             let waiting = keepers.values().filter(|keeper| keeper.activity == Activity::Waiting);
             let next = waiting.map(|keeper| keeper.schedule.next()).min();
             // Looked at now and then also without a reason: sources that nobody needs any more are forgotten.
@@ -124,6 +138,7 @@ impl Upkeep {
                     activity: Activity::Waiting,
                     // What the one before this process has published, if there was one.
                     published: self.table.read(index).text,
+                    notes: Notes::default(),
                 };
                 keepers.insert(index, keeper);
             }
@@ -151,7 +166,8 @@ impl Upkeep {
         keeper.activity = Activity::Waiting;
         let (now, random, name) = (now_ms(), random(), keeper.source.name().to_owned());
         let failure = match fetched {
-            Ok(Fetched { text, fresh, skipped }) => {
+            Ok(Fetched { text, keys, fresh, skipped }) => {
+                keeper.notes.succeeded(now, keys);
                 if keeper.schedule.failures() > 0 {
                     tracing::info!("the keys of {name} can be fetched again");
                 }
@@ -170,6 +186,7 @@ impl Upkeep {
                     tracing::warn!("the keys of {name} cannot be fetched: {error}");
                 }
                 keeper.schedule.failed(now, &keeper.source, random);
+                keeper.notes.failed(&error);
                 Some(format!("{name}: {error}"))
             }
         };
@@ -181,6 +198,10 @@ impl Upkeep {
             order.failures.extend(failure.clone());
         }
         answer_complete(orders);
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Vec<(String, Notes)>> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn orders(&self) -> MutexGuard<'_, Vec<oneshot::Sender<Refreshed>>> {

@@ -53,6 +53,23 @@ async fn bad_fetch_replaces_no_good_set_and_is_told() {
         "{failures:?}"
     );
     assert_eq!(table.read(index).text, SET.as_bytes());
+    told.wait_for(|count| *count == 2).await.unwrap();
+    let reports = until(&upkeep, |report| report.failed == 1).await;
+    let Report { source, keys, age, fetched, error, .. } = reports;
+    assert_eq!((source, keys, fetched), (format!("{origin}/set"), 1, 1), "the good set is in use");
+    assert!(age.is_some() && error.is_some_and(|error| error.contains("no key")));
+}
+
+/// Waits until it stands so with the one source: notes are shown a turn after they are made.
+async fn until(upkeep: &Upkeep, is_so: impl Fn(&Report) -> bool) -> Report {
+    loop {
+        if let [report] = upkeep.reports().as_slice()
+            && is_so(report)
+        {
+            return report.clone();
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -72,4 +89,5 @@ async fn set_that_is_too_old_is_put_away() {
         told.changed().await.unwrap();
     }
     assert_eq!(table.read(index).text, b"");
+    until(&upkeep, |report| report.keys == 0 && report.failed > 0).await;
 }

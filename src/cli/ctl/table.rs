@@ -32,9 +32,21 @@ pub(super) fn status(status: &Value) -> String {
         let text = format!("pid {pid} in slot {slot}: {answers} answers, {errors} of them 5xx");
         lines.insert(1, ("canary", text));
     }
+    let sets = status.get("key_sets").and_then(Value::as_array).into_iter().flatten();
+    lines.extend(sets.map(|set| ("keys", key_set(set))));
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     let head: String = lines.map(|(name, value)| format!("{name:<12}{}\n", harmless(&value))).collect();
     format!("{head}\n{}", workers(status))
+}
+
+/// How it stands with a key set that is fetched.
+fn key_set(set: &Value) -> String {
+    let text = |key: &str| set.get(key).and_then(Value::as_str);
+    let number = |key: &str| set.get(key).and_then(Value::as_u64);
+    let age = number("age").map(|seconds| format!(", fetched {} ago", age(seconds))).unwrap_or_default();
+    let error = text("error").map(|error| format!("; the last fetch failed: {error}")).unwrap_or_default();
+    let (source, keys) = (text("source").unwrap_or("-"), number("keys").unwrap_or(0));
+    format!("{source}: {keys} in use{age}{error}")
 }
 
 /// One line per worker.
@@ -128,6 +140,10 @@ mod tests {
             "version": "1.2", "pid": 7, "state": "degraded", "generation": 2, "trouble": "reload failed: no\u{1b}",
             "workers_ready": 1, "workers_wanted": 2, "uptime": 3700, "config": null, "bind": ["a:1", "b:2"],
             "requests": 12, "connections": 3,
+            "key_sets": [
+                {"source": "https://idp/k", "keys": 2, "age": 61, "fetched": 3, "failed": 1, "error": "no\u{1b}"},
+                {"source": "https://idp/l", "keys": 0, "age": null, "fetched": 0, "failed": 0, "error": null},
+            ],
             "workers": [
                 {"slot": 1, "pid": 123, "generation": 2, "state": "ready", "age": 59, "requests": 12, "connections": 3,
                  "resident_bytes": 3 << 20},
@@ -137,7 +153,9 @@ mod tests {
         }));
         let expected = "state       degraded\nbecause     reload failed: no\\x1b\nworkers     1 of 2 ready\n\
                         generation  2\nrequests    12\nconnections 3\nlistening   a:1 b:2\n\
-                        master      pid 7, version 1.2, up 1h 1m\n\n\
+                        master      pid 7, version 1.2, up 1h 1m\n\
+                        keys        https://idp/k: 2 in use, fetched 1m 1s ago; the last fetch failed: no\\x1b\n\
+                        keys        https://idp/l: 0 in use\n\n\
                         slot  pid  generation     state  age  requests  connections  memory\n   \
                         1  123           2     ready  59s        12            3   3 MiB\n   \
                         2  124           2  starting   0s         0            0       -\n";

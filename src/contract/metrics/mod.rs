@@ -166,10 +166,41 @@ impl Metrics {
     /// # Errors
     /// [`MetricError::Full`], or a name that cannot be.
     pub(crate) fn own_histogram(&self, definition: &Definition<'_>) -> Result<Histogram, MetricError> {
-        let Definition { kind, bounds, .. } = *definition;
-        let span = self.table.find_or_insert(&Text::new(definition)?, bounds)?;
-        let place = Place { table: self.table.clone(), row: self.row, span, kind };
-        Ok(Histogram(place, bounds.into()))
+        Ok(Histogram(self.own(definition)?, definition.bounds.into()))
+    }
+
+    /// A counter of the server's own.
+    ///
+    /// # Errors
+    /// As for [`own_histogram`](Self::own_histogram).
+    pub(crate) fn own_counter(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+    ) -> Result<Counter, MetricError> {
+        let kind = MetricKind::Counter;
+        self.own(&Definition { kind, name, help, labels, bounds: &[] }).map(Counter)
+    }
+
+    /// A gauge of the server's own.
+    ///
+    /// # Errors
+    /// As for [`own_histogram`](Self::own_histogram).
+    pub(crate) fn own_gauge(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+        merge: Merge,
+    ) -> Result<Gauge, MetricError> {
+        let kind = MetricKind::Gauge(merge);
+        self.own(&Definition { kind, name, help, labels, bounds: &[] }).map(Gauge)
+    }
+
+    fn own(&self, definition: &Definition<'_>) -> Result<Place, MetricError> {
+        let span = self.table.find_or_insert(&Text::new(definition)?, definition.bounds)?;
+        Ok(Place { table: self.table.clone(), row: self.row, span, kind: definition.kind })
     }
 
     /// The numbers of any series.
