@@ -2,10 +2,12 @@
 
 use crate::issue::{ISSUE, get, log_in, member, post_token, posted, start};
 use crate::support::databases::{Database, Engine};
-use crate::support::{Address, Server, until};
+use crate::support::server::{Folder, config, ferricorn, run};
+use crate::support::{Address, Server, Transport, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashSet;
+use std::path::Path;
 use std::thread;
 
 /// Configuration of a server whose sessions are there, and what keeps the place alive; `None` where it is not installed.
@@ -146,4 +148,39 @@ fn go_away_and_come_back(engine: Engine) {
     }
     server.wait_for("the store of sessions cannot be used");
     server.wait_for("the store of sessions is there again");
+}
+
+#[test]
+fn stores_behind_tls_are_used_when_their_certificate_is_trusted() {
+    if let Some(redis) = Database::start_by_tls(Engine::Redis) {
+        let (url, trusted) = (redis.url(0), redis.authority());
+        assert_eq!(list_users(&url, Some(&trusted)), (Some(0), String::new()));
+        is_refused_for_its_certificate(&list_users(&url, None));
+    }
+    if let Some(postgresql) = Database::start_by_tls(Engine::Postgres) {
+        let (url, authority) = (postgresql.url(0), postgresql.authority());
+        let trusted = format!("{url}?sslmode=verify-full&sslrootcert={}", authority.display());
+        assert_eq!(list_users(&trusted, None), (Some(0), String::new()));
+        is_refused_for_its_certificate(&list_users(&format!("{url}?sslmode=verify-full"), None));
+        let anybody = list_users(&format!("{url}?sslmode=require"), None);
+        assert_eq!(anybody, (Some(0), String::new()), "whoever answers");
+    }
+}
+
+fn is_refused_for_its_certificate((code, told): &(Option<i32>, String)) {
+    assert!(*code != Some(0) && told.to_lowercase().contains("certificate"), "{told}");
+}
+
+/// What `ferricorn user list` says of a store at this URL, without the heading.
+fn list_users(url: &str, authorities: Option<&Path>) -> (Option<i32>, String) {
+    let folder = Folder::new();
+    folder.write(
+        "ferricorn.toml",
+        &config(&folder, Transport::Tcp, 1, &ISSUE.replace("sqlite:///auth.db", url)),
+    );
+    folder.write("jwt.key", "a key of thirty-two bytes, and a few more");
+    let mut command = ferricorn(&folder);
+    command.args(["user", "list"]).envs(authorities.map(|file| ("SSL_CERT_FILE", file)));
+    let (code, _, told) = run(command);
+    (code, told)
 }

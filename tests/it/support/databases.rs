@@ -18,10 +18,19 @@ pub(crate) enum Engine {
     Postgres,
 }
 
+/// How it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Plain,
+    /// By TLS alone, with a certificate of an authority that nobody knows.
+    Tls,
+}
+
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Database {
     engine: Engine,
+    link: Link,
     folder: tempfile::TempDir,
     port: u16,
     child: Option<Child>,
@@ -30,6 +39,15 @@ pub(crate) struct Database {
 impl Database {
     /// Starts one; `None` where it is not installed, which is said.
     pub(crate) fn start(engine: Engine) -> Option<Self> {
+        Self::start_by(engine, Link::Plain)
+    }
+
+    /// The same, reached by TLS alone.
+    pub(crate) fn start_by_tls(engine: Engine) -> Option<Self> {
+        Self::start_by(engine, Link::Tls)
+    }
+
+    fn start_by(engine: Engine, link: Link) -> Option<Self> {
         if engine.program().is_none() {
             eprintln!("skipped: {engine:?} is not installed (on Debian: apt install {})", engine.package());
             return None;
@@ -53,7 +71,10 @@ impl Database {
             let done = initdb.arg(folder.path().join("data")).output().expect("initdb runs");
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         }
-        let mut database = Self { engine, folder, port: 0, child: None };
+        let mut database = Self { engine, link, folder, port: 0, child: None };
+        if link == Link::Tls {
+            database.make_certificates();
+        }
         // Between the choice of a port and its use somebody else may take it.
         for attempt in 1.. {
             database.port =
@@ -66,10 +87,45 @@ impl Database {
         Some(database)
     }
 
+    /// The authority of its certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    fn make_certificates(&self) {
+        const KEY: [&str; 6] =
+            ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days"];
+        const AUTHORITY: [&str; 7] = ["2", "-subj", "/CN=nobody", "-keyout", "ca.key", "-out", "ca.pem"];
+        const SERVER: [&str; 15] = [
+            "2",
+            "-subj",
+            "/CN=server",
+            "-keyout",
+            "server.key",
+            "-out",
+            "server.pem",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ];
+        for arguments in [&AUTHORITY[..], &SERVER] {
+            let mut openssl = self.engine.command("openssl", &self.folder);
+            let done =
+                openssl.args(["req", "-x509"]).args(KEY).args(arguments).output().expect("openssl runs");
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+    }
+
     /// Where a database of this number is, which is empty at first.
     pub(crate) fn url(&self, number: u8) -> String {
         let port = self.port;
         match self.engine {
+            Engine::Redis if self.link == Link::Tls => format!("rediss://127.0.0.1:{port}/{number}"),
             Engine::Redis => format!("redis://127.0.0.1:{port}/{number}"),
             Engine::Postgres => {
                 let mut createdb = self.engine.command("createdb", &self.folder);
@@ -129,7 +185,20 @@ impl Database {
         let mut command = match self.engine {
             Engine::Redis => {
                 let mut command = self.engine.command("redis-server", &self.folder);
-                command.args(["--bind", "127.0.0.1", "--port", &port, "--databases", "100", "--save", ""]);
+                command.args(["--bind", "127.0.0.1", "--databases", "100", "--save", ""]);
+                match self.link {
+                    Link::Plain => command.args(["--port", &port]),
+                    Link::Tls => {
+                        command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"]).args([
+                            "--tls-cert-file",
+                            "server.pem",
+                            "--tls-key-file",
+                            "server.key",
+                            "--tls-ca-cert-file",
+                            "ca.pem",
+                        ])
+                    }
+                };
                 command
                     .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
                     .arg(self.folder.path());
@@ -140,6 +209,12 @@ impl Database {
                 command
                     .args(["-h", "127.0.0.1", "-p", &port, "-c", "fsync=off", "-k"])
                     .arg(self.folder.path());
+                if self.link == Link::Tls {
+                    let file = |name: &str| self.folder.path().join(name).display().to_string();
+                    let (certificate, key) = (file("server.pem"), file("server.key"));
+                    command.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={certificate}")]);
+                    command.args(["-c", &format!("ssl_key_file={key}")]);
+                }
                 command.arg("-D").arg(self.folder.path().join("data"));
                 command
             }
