@@ -8,9 +8,11 @@
 
 mod algorithm;
 mod cache;
+pub mod cookies;
 pub mod cors;
 mod provider;
 mod reason;
+pub mod sender;
 mod standing;
 
 #[cfg(feature = "issue")]

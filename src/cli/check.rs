@@ -1,8 +1,12 @@
 //! `ferricorn check`: all errors at once, or one line that says what would be served. `serve --check-config` loads
 //! the apps, too.
 
+#[cfg(feature = "issue")]
+use crate::auth::issue::preview;
 use crate::config::{Auth, Config, Flags, Loaded};
 use crate::middleware::bearer::Authenticator;
+#[cfg(feature = "issue")]
+use std::path::Path;
 use std::process::ExitCode;
 
 /// How much is checked.
@@ -26,7 +30,9 @@ pub(super) fn run(flags: Flags, depth: Depth) -> ExitCode {
         super::complain(&format!("server.chdir: {} cannot be entered: {error}", directory.display()));
         return ExitCode::from(super::USAGE);
     }
-    let problems = loaded.config.auth.as_ref().map(key_problems).unwrap_or_default();
+    let mut problems = loaded.config.auth.as_ref().map(key_problems).unwrap_or_default();
+    #[cfg(feature = "issue")]
+    problems.extend(loaded.config.auth.iter().flat_map(|auth| preview::problems(auth, Path::new("."))));
     if !problems.is_empty() {
         super::complain(&problems.join("\n"));
         return ExitCode::from(super::USAGE);

@@ -86,8 +86,8 @@ fn provider(auth: &Auth, findings: &mut Findings<'_>) {
     for claim in auth.issue.extra_claims.keys().filter(|claim| own.contains(&claim.as_str())) {
         findings.add("auth.issue.extra_claims", format!("{claim} is a claim that the server itself sets"));
     }
-    if auth.users.kind == UserKind::Own && !auth.issue.extra_claims.is_empty() {
-        findings.add("auth.issue.extra_claims", "the server's own table of users has no such columns");
+    if matches!(auth.users.kind, UserKind::Own | UserKind::File) && !auth.issue.extra_claims.is_empty() {
+        findings.add("auth.issue.extra_claims", "users of this kind have no such columns");
     }
 }
 
@@ -134,6 +134,11 @@ fn databases(auth: &Auth, findings: &mut Findings<'_>) {
             format!("this program was built without the feature \"{feature}\"; build it with that feature");
         findings.add("auth.store.url", message);
     }
+    users(auth, findings);
+    names_of_columns(auth, findings);
+}
+
+fn users(auth: &Auth, findings: &mut Findings<'_>) {
     let users = &auth.users;
     match (users.kind, &users.url) {
         (UserKind::Django, None) => {
@@ -150,6 +155,9 @@ fn databases(auth: &Auth, findings: &mut Findings<'_>) {
                 "this program was built without the feature \"postgres\"; build it with that feature";
             findings.add("auth.users.url", message);
         }
+        (UserKind::File, Some(_)) => {
+            findings.add("auth.users.url", "kind = \"file\" has its users in auth.users.file; remove this");
+        }
         (UserKind::Own, Some(_)) => {
             findings.add(
                 "auth.users.url",
@@ -163,8 +171,25 @@ fn databases(auth: &Auth, findings: &mut Findings<'_>) {
             let message = "only the program of the Python package can ask an app; set kind = \"django\"";
             findings.add("auth.users.kind", message);
         }
-        (UserKind::Django | UserKind::Own | UserKind::Python, _) => {}
+        (UserKind::Django | UserKind::Own | UserKind::Python | UserKind::File, _) => {}
     }
+    match (users.kind, &users.file) {
+        (UserKind::File, None) => {
+            findings.add("auth.users.file", "missing; name the file: \"/etc/site/users\"");
+        }
+        (UserKind::Django | UserKind::Own | UserKind::Python, Some(_)) => {
+            findings.add("auth.users.file", "only kind = \"file\" has one; set that, or remove this");
+        }
+        (UserKind::File, Some(_)) | (UserKind::Django | UserKind::Own | UserKind::Python, None) => {}
+    }
+    if users.rehash && matches!(users.kind, UserKind::Python | UserKind::File) {
+        let message = "only the tables of kind = \"own\" and kind = \"django\" can be written; remove this";
+        findings.add("auth.users.rehash", message);
+    }
+}
+
+fn names_of_columns(auth: &Auth, findings: &mut Findings<'_>) {
+    let users = &auth.users;
     let columns = [
         ("auth.users.table", &users.table),
         ("auth.users.id_column", &users.id_column),

@@ -4,7 +4,7 @@ use super::setting::{Setting, parsed};
 use super::units::{parse_duration, show_duration};
 use super::value::Value;
 use super::words::words;
-use super::{Auth, AuthRoute, Preset, Require};
+use super::{Auth, AuthRoute, DatabaseUrl, Preset, Require};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// `[auth.issue]`
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key that the operator sets for itself")]
 pub struct Issue {
     /// Whether the server issues tokens. Default: false.
     pub enabled: bool,
@@ -35,6 +36,8 @@ pub struct Issue {
     pub revoke_access: bool,
     /// Whether refresh tokens that simplejwt has issued begin a session. Default: true.
     pub legacy_adopt: bool,
+    /// Whether browsers get the tokens as cookies. Default: false.
+    pub set_cookies: bool,
     /// Claim to column of the user table.
     pub extra_claims: BTreeMap<String, String>,
     /// Threads that compute password hashes, per worker. Default: 2.
@@ -52,6 +55,17 @@ pub struct IssueLimits {
     pub per_account: Option<Rate>,
     /// From one address. Default: 30 in a minute.
     pub per_ip: Option<Rate>,
+    /// Whose word for the address is taken. Default: that of the proxies whom the server trusts.
+    pub trust_proxy: TrustProxy,
+}
+
+/// By whose word the address is known from which a login comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrustProxy {
+    /// As everywhere in the server: by the word of `server.forwarded_allow_ips`, else it is the peer's.
+    ServersRule,
+    /// It is the peer's, whatever anybody says.
+    Never,
 }
 
 /// What happens when a used refresh token comes again after its grace.
@@ -99,6 +113,8 @@ pub struct AuthUsers {
     pub kind: UserKind,
     /// Where it is; `None` = in the store.
     pub url: Option<DatabaseUrl>,
+    /// The file of users, of kind "file".
+    pub file: Option<PathBuf>,
     /// Its name. Default: `auth_user`, Django's.
     pub table: String,
     /// The column that tokens name users by. Default: `id`.
@@ -109,6 +125,8 @@ pub struct AuthUsers {
     pub password_column: String,
     /// The column that says whether a user may log in; `None` = all may. Default: `is_active`.
     pub active_column: Option<String>,
+    /// Whether a password whose hash is weaker than it should be is hashed anew when its user logs in. Default: false.
+    pub rehash: bool,
 }
 
 /// Whose table the users are in.
@@ -120,23 +138,19 @@ pub enum UserKind {
     Own,
     /// The app is asked: Django's own `authenticate()`.
     Python,
-}
-
-/// A database, by its URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DatabaseUrl {
-    /// `sqlite:///FILE`, `sqlite:////ABSOLUTE/FILE`
-    Sqlite(PathBuf),
-    /// `redis://`, `rediss://` (by TLS), `redis+unix://` and `unix://` (a socket), the same with `valkey`
-    Redis(String),
-    /// `postgres://`, `postgresql://`
-    Postgres(String),
+    /// A file of lines `NAME:HASH`.
+    File,
 }
 
 impl Auth {
     /// Whether the server issues tokens.
     pub fn issues(&self) -> bool {
         self.enabled && self.issue.enabled
+    }
+
+    /// Whether browsers get the tokens that are issued as cookies.
+    pub fn sets_cookies(&self) -> bool {
+        self.issues() && self.issue.set_cookies
     }
 
     /// Whether a refresh token is good for one refresh.
@@ -196,12 +210,14 @@ impl Default for Issue {
             reuse_grace: Duration::from_secs(10),
             revoke_access: true,
             legacy_adopt: true,
+            set_cookies: false,
             extra_claims: BTreeMap::new(),
             hash_threads: 2,
             hash_queue: 64,
             limit: IssueLimits {
                 per_account: Some(Rate { count: 5, period: Duration::from_secs(MINUTE) }),
                 per_ip: Some(Rate { count: 30, period: Duration::from_secs(MINUTE) }),
+                trust_proxy: TrustProxy::ServersRule,
             },
         }
     }
@@ -218,11 +234,13 @@ impl Default for AuthUsers {
         Self {
             kind: UserKind::Own,
             url: None,
+            file: None,
             table: "auth_user".into(),
             id_column: "id".into(),
             username_column: "username".into(),
             password_column: "password".into(),
             active_column: Some("is_active".into()),
+            rehash: false,
         }
     }
 }
@@ -249,53 +267,11 @@ impl fmt::Display for Rate {
     }
 }
 
-impl DatabaseUrl {
-    /// Reads a URL.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
-        match (scheme, text.strip_prefix("sqlite://")) {
-            ("redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" | "unix", _) => {
-                Ok(Self::Redis(text.into()))
-            }
-            ("postgres" | "postgresql", _) => Ok(Self::Postgres(text.into())),
-            ("sqlite", Some(rest)) => match rest.strip_prefix('/') {
-                Some("") | None => {
-                    Err("the file is missing; write sqlite:////absolute/file or sqlite:///file".into())
-                }
-                Some(path) => Ok(Self::Sqlite(path.into())),
-            },
-            (scheme, _) => Err(format!("{scheme:?} is no database that is known here")),
-        }
-    }
-}
-
-/// A password in it is not shown.
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite:///{}", path.display()),
-            Self::Redis(url) | Self::Postgres(url) => {
-                let start = url.find("://").map_or(0, |at| at + 3);
-                let authority = url[start..].find(['/', '?']).map_or(url.len(), |at| start + at);
-                match url[start..authority].rfind('@').map(|at| start + at) {
-                    Some(at) => match url[start..at].find(':') {
-                        Some(colon) => write!(f, "{}:***{}", &url[..start + colon], &url[at..]),
-                        None => f.write_str(url),
-                    },
-                    None => f.write_str(url),
-                }
-            }
-        }
-    }
-}
-
 words! {
     Reuse { RevokeFamily = "revoke_family", Refuse = "refuse" }
+    TrustProxy { ServersRule = "server" | "server's own rule", Never = "never" }
     OnStoreError { Closed = "closed", Open = "open" }
-    UserKind { Django = "django", Own = "own", Python = "python" }
+    UserKind { Django = "django", Own = "own", Python = "python", File = "file" }
 }
 
 impl Setting for Rate {
@@ -312,43 +288,9 @@ impl Setting for Rate {
     }
 }
 
-impl Setting for DatabaseUrl {
-    fn takes() -> String {
-        "a URL such as \"sqlite:////absolute/file\"".into()
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
-        parsed(value, Self::parse)
-    }
-
-    fn show(&self) -> toml::Value {
-        self.to_string().into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_name_a_database_and_keep_its_password() {
-        for (text, shown) in [
-            ("sqlite:////var/lib/a.db", Some("sqlite:////var/lib/a.db")),
-            ("sqlite:///a.db", Some("sqlite:///a.db")),
-            ("sqlite://a.db", None),
-            ("sqlite:///", None),
-            ("/var/lib/a.db", None),
-            ("mysql://h/d", None),
-            ("redis://h:6379/0", Some("redis://h:6379/0")),
-            ("redis://:se:c@ret@h/0", Some("redis://:***@h/0")),
-            ("postgres://u:secret@h/d?x=@", Some("postgres://u:***@h/d?x=@")),
-            ("postgresql://u@h/d", Some("postgresql://u@h/d")),
-        ] {
-            let found = DatabaseUrl::parse(text).map(|url| url.to_string()).ok();
-            assert_eq!(found.as_deref(), shown, "{text}");
-        }
-        assert_eq!(DatabaseUrl::parse("sqlite:///a.db"), Ok(DatabaseUrl::Sqlite("a.db".into())));
-    }
 
     #[test]
     fn rates_are_read_as_they_are_shown() {

@@ -11,6 +11,7 @@ mod check_auth;
 mod check_issue;
 mod check_jwks;
 mod counts;
+mod database;
 mod discover;
 mod environment;
 mod errors;
@@ -47,12 +48,13 @@ pub use auth::{
     JwksRules, KeySource, KeyUse, Preset, Require, StreamExpiry, UserState,
 };
 pub use canary::{Canary, Ratio};
+pub use database::DatabaseUrl;
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
 pub use hooks::{HookTarget, Hooks};
 pub use interface::{EventLoopKind, Interface, Lifespan, RequestContent};
 pub use issue::{
-    AuthStore, AuthUsers, DatabaseUrl, Issue, IssueLimits, JWKS_PATH, OnStoreError, Rate, Reuse, UserKind,
+    AuthStore, AuthUsers, Issue, IssueLimits, JWKS_PATH, OnStoreError, Rate, Reuse, TrustProxy, UserKind,
 };
 pub use load::{Changes, Loaded, Reloader, Sources, load};
 pub use manual::manual;

@@ -64,16 +64,7 @@ fn unsupported(path: &str) -> Option<String> {
 }
 
 /// Keys that the design has and this version has not.
-const UNSUPPORTED: &[&str] = &[
-    "tls",
-    "admin",
-    "server.tls",
-    "app.proxy",
-    "route.concurrency",
-    "auth.issue.set_cookies",
-    "auth.users.rehash",
-    "auth.provider.user_state",
-];
+const UNSUPPORTED: &[&str] = &["tls", "admin", "server.tls", "app.proxy", "route.concurrency"];
 
 /// Names that other servers use, and what to write here.
 const FOREIGN: &[(&str, &str)] = &[
@@ -127,8 +118,7 @@ mod tests {
             ("backlog", "did you mean server.backlog?"),
             ("servr", "did you mean server?"),
             ("auth.provider[1].leway", "did you mean leeway?"),
-            ("auth.provider[0].user_state", "auth.provider.user_state is not supported in this version"),
-            ("auth.issue.set_cookies", "auth.issue.set_cookies is not supported in this version"),
+            ("route[0].concurrency", "route.concurrency is not supported in this version"),
             ("zzz", "reference.toml"),
         ] {
             let message = unknown_key(path, &known);

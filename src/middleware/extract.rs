@@ -1,11 +1,13 @@
 //! Where a token stands in a request, and what a browser must prove with one that it sends by itself.
 
 use crate::auth::Reason;
-use crate::config::{Auth, Csrf};
+use crate::auth::cookies::{ACCESS_COOKIE, REFRESH_COOKIE, cookies, pairs, split};
+use crate::auth::sender::{SenderRule, Site};
+use crate::config::Auth;
 use crate::protocol::{Scheme, Target};
 use http::Method;
 use http::header::{
-    AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+    AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 
 /// What of a request decides who may pass.
@@ -28,11 +30,12 @@ pub struct Asked<'r> {
 pub(super) struct Extractor {
     schemes: Vec<String>,
     cookies: Vec<String>,
+    /// A cookie that is removed with them and opens nothing: the refresh token that this server has set.
+    hidden: Option<&'static str>,
     query: Vec<String>,
     protocol: Protocol,
-    csrf: Csrf,
-    /// Further origins whose pages may send a cookie's token.
-    origins: Vec<String>,
+    /// Which pages may send a cookie's token.
+    senders: SenderRule,
 }
 
 /// Whether `Sec-WebSocket-Protocol` may hold a token.
@@ -81,13 +84,18 @@ impl<'r> Tokens<'r> {
 impl Extractor {
     pub(super) fn new(config: &Auth) -> Self {
         let extract = &config.extract;
+        let mut cookies = extract.cookies.clone();
+        // Whoever sets them reads them.
+        if config.sets_cookies() && !cookies.iter().any(|name| name == ACCESS_COOKIE) {
+            cookies.push(ACCESS_COOKIE.into());
+        }
         Self {
             schemes: extract.authorization.clone(),
-            cookies: extract.cookies.clone(),
+            cookies,
+            hidden: config.sets_cookies().then_some(REFRESH_COOKIE),
             query: extract.query.clone(),
             protocol: if extract.websocket_protocol { Protocol::Read } else { Protocol::Ignored },
-            csrf: extract.csrf,
-            origins: extract.allowed_origins.clone(),
+            senders: SenderRule::new(extract),
         }
     }
 
@@ -104,7 +112,8 @@ impl Extractor {
                     return Err(Reason::CredentialRepeated);
                 }
                 tokens.add(text(value)?);
-                self.judge_sender(asked)?;
+                let site = Site { host: asked.host, scheme: asked.scheme.as_str() };
+                self.senders.judge_cookie(asked.method, asked.fields, site)?;
             }
         }
         if query == Query::Taken {
@@ -135,32 +144,6 @@ impl Extractor {
         text(rest).map(Some)
     }
 
-    /// Whether another site may have made the browser send its cookie (RFC 6749 10.12, Fetch Metadata).
-    ///
-    /// Methods that change nothing pass, but not the opening of a WebSocket: the same-origin policy does not hold
-    /// for what is then sent on it.
-    fn judge_sender(&self, asked: &Asked<'_>) -> Result<(), Reason> {
-        let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(asked.method);
-        if self.csrf == Csrf::Off || is_safe && !asked.fields.contains_key(UPGRADE) {
-            return Ok(());
-        }
-        let origin = asked.fields.get(ORIGIN).map(HeaderValue::as_bytes);
-        if origin.is_some_and(|origin| self.origins.iter().any(|ours| ours.as_bytes() == origin)) {
-            return Ok(());
-        }
-        let site = asked.fields.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
-        let is_ours = match (site, origin) {
-            (Some(b"same-origin"), _) => true,
-            // Without a page: an address that was typed, a bookmark.
-            (Some(b"none"), None) => true,
-            (Some(_), _) => false,
-            // Browsers send the field above over TLS and from this machine alone.
-            (None, Some(origin)) => is_same_origin(origin, asked),
-            (None, None) => false,
-        };
-        if is_ours { Ok(()) } else { Err(Reason::CrossSite) }
-    }
-
     /// Removes what the tokens stand in, and leaves everything else of these fields. A target stays as it is.
     pub(super) fn remove(&self, fields: &mut HeaderMap) {
         // Credentials of other schemes are the app's own business.
@@ -168,10 +151,11 @@ impl Extractor {
         if fields.get_all(AUTHORIZATION).iter().any(ours) {
             fields.remove(AUTHORIZATION);
         }
-        let has_cookie = !self.cookies.is_empty() && cookies(fields).any(|(name, _)| self.is_cookie(name));
-        if has_cookie {
-            let kept =
-                pairs(fields).filter(|pair| !split_pair(pair).is_some_and(|(name, _)| self.is_cookie(name)));
+        let is_token =
+            |name: &[u8]| self.is_cookie(name) || self.hidden.is_some_and(|hidden| hidden.as_bytes() == name);
+        let reads_cookies = !self.cookies.is_empty();
+        if reads_cookies && cookies(fields).any(|(name, _)| is_token(name)) {
+            let kept = pairs(fields).filter(|pair| !split(pair).is_some_and(|(name, _)| is_token(name)));
             let kept: Vec<Vec<u8>> = kept.map(<[u8]>::to_vec).collect();
             replace(fields, &COOKIE, &kept.join(&b"; "[..]));
         }
@@ -237,23 +221,6 @@ fn split_scheme(value: &HeaderValue) -> Option<(&str, &[u8])> {
     Some((scheme, value[end..].trim_ascii()))
 }
 
-/// RFC 6265 5.4, read as servers read it: pairs between semicolons.
-fn pairs(fields: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let values = fields.get_all(COOKIE).iter();
-    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii))
-}
-
-fn split_pair(pair: &[u8]) -> Option<(&[u8], &[u8])> {
-    let equals = memchr::memchr(b'=', pair)?;
-    let value = pair[equals + 1..].trim_ascii_start();
-    let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-    Some((pair[..equals].trim_ascii_end(), quoted.unwrap_or(value)))
-}
-
-fn cookies(fields: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
-    pairs(fields).filter_map(split_pair)
-}
-
 /// The parameters of a query, as sent.
 fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     query.split(|byte| *byte == b'&').map(|pair| match memchr::memchr(b'=', pair) {
@@ -271,21 +238,7 @@ fn protocols(fields: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii))
 }
 
-/// Whether an origin is that of the request. A server that does not know the scheme (behind a proxy that does not say
-/// it) sees http and takes both.
-fn is_same_origin(origin: &[u8], asked: &Asked<'_>) -> bool {
-    let (host, port): (&[u8], &[u8]) =
-        match (origin.strip_prefix(b"https://"), origin.strip_prefix(b"http://")) {
-            (Some(host), _) => (host, b":443"),
-            (None, Some(host)) if asked.scheme == Scheme::Http => (host, b":80"),
-            (None, _) => return false,
-        };
-    let bare = |host: &[u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
-    asked.host.is_some_and(|ours| bare(ours) == bare(host))
-}
-
 const BEARER_PROTOCOL: &[u8] = b"bearer.";
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[cfg(test)]
 #[path = "extract_tests.rs"]

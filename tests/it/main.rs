@@ -37,6 +37,8 @@ mod slow;
 mod sockets;
 #[cfg(feature = "issue")]
 mod stores;
+#[cfg(feature = "issue")]
+mod token_cookies;
 mod tokens;
 mod upgrade;
 #[cfg(feature = "issue")]

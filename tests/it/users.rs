@@ -14,7 +14,7 @@ const PASSWORDS: [&str; 2] = [
 
 #[test]
 fn users_who_may_not_come_in_any_more_are_refused_with_good_tokens() {
-    let (server, database) = start();
+    let (server, database) = start("");
     let stays = log_in(&server, "ann");
     for (change, told) in [
         ("UPDATE auth_user SET is_active = 0 WHERE username = 'bob'", "User is inactive"),
@@ -37,7 +37,7 @@ fn users_who_may_not_come_in_any_more_are_refused_with_good_tokens() {
 
 #[test]
 fn another_password_ends_the_sessions_of_the_one_before() {
-    let (server, database) = start();
+    let (server, database) = start("");
     let before = log_in(&server, "bob");
     assert_eq!(get(server.address(), "/", &member(&before, "access")), 200);
     database.execute("UPDATE auth_user SET password = ?1 WHERE username = 'bob'", [PASSWORDS[1]]).unwrap();
@@ -47,13 +47,45 @@ fn another_password_ends_the_sessions_of_the_one_before() {
     assert_eq!(get(server.address(), "/", &member(&after, "access")), 200);
 }
 
-const USERS: &str = "[auth.users]\nkind = \"django\"\nurl = \"sqlite:///db.sqlite3\"\n[auth.store]";
-
-/// A server whose users are `ann` and `bob`, and their database.
-fn start() -> (Server, Connection) {
+#[test]
+fn users_of_a_file_log_in_until_they_are_taken_out_of_it() {
     let auth = ISSUE
         .replace("name = \"local\"", "name = \"local\"\nuser_state = \"always\"")
-        .replace("[auth.store]", USERS);
+        .replace("[auth.store]", "[auth.users]\nkind = \"file\"\nfile = \"users\"\n[auth.store]");
+    let folder = Folder::new();
+    folder.write("users", &format!("# of this site\nbob:{}\n", PASSWORDS[0]));
+    folder.write("jwt.key", "a key of thirty-two bytes, and a few more");
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 2, &auth));
+    let server = Server::in_folder(folder);
+    let access = member(&log_in(&server, "bob"), "access");
+    assert_eq!(get(server.address(), "/", &access), 200);
+    server.folder().write("users", "");
+    until("every worker refuses it", || (0..8).all(|_| is_refused(&server, &access, "User not found")));
+    assert_eq!(post_credentials(&server, "bob").status, 401);
+}
+
+#[test]
+fn a_weak_hash_is_replaced_at_login_and_no_session_ends() {
+    let (server, database) = start("rehash = true\n");
+    let stored =
+        || database.query_row("SELECT password FROM auth_user WHERE username = 'bob'", [], |row| row.get(0));
+    let before = log_in(&server, "bob");
+    let hash: String = stored().unwrap();
+    assert!(hash.starts_with("pbkdf2_sha256$1000000$"), "{hash}");
+    log_in(&server, "bob");
+    assert_eq!(stored(), Ok(hash), "a hash that is good enough is left");
+    assert_eq!(get(server.address(), "/", &member(&before, "access")), 200);
+    let next = post_token(server.address(), "refresh/", "refresh", &member(&before, "refresh"));
+    assert_eq!(next.status, 200, "{next:?}");
+}
+
+const USERS: &str = "[auth.users]\nkind = \"django\"\nurl = \"sqlite:///db.sqlite3\"\n";
+
+/// A server whose users are `ann` and `bob`, and their database.
+fn start(more: &str) -> (Server, Connection) {
+    let auth = ISSUE
+        .replace("name = \"local\"", "name = \"local\"\nuser_state = \"always\"")
+        .replace("[auth.store]", &format!("{USERS}{more}[auth.store]"));
     let folder = Folder::new();
     let database = Connection::open(folder.path("db.sqlite3")).unwrap();
     let table = "CREATE TABLE auth_user (id integer PRIMARY KEY, password varchar(128), username varchar(150) UNIQUE, \

@@ -6,20 +6,23 @@
 mod answer;
 mod form;
 mod input;
+mod jar;
 
 #[cfg(test)]
 mod tests;
 
 use super::{App, AppError, BoxFuture, CallLimits};
+use crate::auth::Reason;
 use crate::auth::cors::Cors;
-use crate::auth::issue::{Issuer, Refusal};
+use crate::auth::issue::{Bearer, Issuer, Refusal};
 use crate::auth::store::SessionId;
-use crate::config::{Auth, Preset, UserKind};
-use crate::protocol::{Noting, Request, RequestHead, Response};
+use crate::config::{Auth, Preset, TrustProxy, UserKind};
+use crate::protocol::{Noting, Peer, Request, RequestHead, Response};
 use answer::Answers;
 use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
-use input::{Fields, Trim};
+use input::{FieldProblem, Fields, Trim};
+use jar::{Jar, Keeping, Kind};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,6 +36,10 @@ pub struct Tokens {
     /// What the name is called that users log in by.
     username: String,
     trim: Trim,
+    /// By whose word it is known where a login comes from.
+    trusts: TrustProxy,
+    /// `None`: browsers keep no tokens.
+    jar: Option<Jar>,
 }
 
 /// Publishes the keys that prove our tokens.
@@ -57,14 +64,15 @@ impl Tokens {
     /// The app of this configuration.
     pub fn new(auth: &Auth, issuer: Arc<Issuer>) -> Self {
         let username = match auth.users.kind {
-            UserKind::Own => "username".into(),
+            UserKind::Own | UserKind::File => "username".into(),
             UserKind::Django | UserKind::Python => auth.users.username_column.clone(),
         };
         let trim = match auth.preset {
             Preset::SimpleJwt => Trim::Blanks,
             Preset::Strict => Trim::Nothing,
         };
-        Self { issuer, answers: Answers::new(auth), cors: Cors::new(&auth.cors), username, trim }
+        let (trusts, jar) = (auth.issue.limit.trust_proxy, Jar::new(auth));
+        Self { issuer, answers: Answers::new(auth), cors: Cors::new(&auth.cors), username, trim, trusts, jar }
     }
 
     /// An answer that the page that asks may read, if it is of an allowed origin.
@@ -84,85 +92,102 @@ impl Tokens {
         let Some(endpoint) = Endpoint::of(&request) else { return self.answers.not_found() };
         let methods = endpoint.methods();
         let method = &request.head.method;
-        if *method == Method::OPTIONS {
-            return self.answers.options(methods);
-        }
-        if !methods.contains(method) {
-            return self.answers.not_allowed(method, methods);
-        }
-        let outcome = match endpoint {
-            Endpoint::Sessions | Endpoint::Session(_) => self.about_sessions(&request.head, endpoint).await,
-            Endpoint::Obtain | Endpoint::Refresh | Endpoint::Verify | Endpoint::LogOut => {
-                self.exchange(request, endpoint).await
-            }
+        let mut response = if *method == Method::OPTIONS {
+            self.answers.options()
+        } else if !methods.contains(method) {
+            self.answers.not_allowed(method)
+        } else {
+            let keeping = self.jar.as_ref().map_or(Keeping::Nothing, |jar| jar.keeping(&request));
+            let outcome = match endpoint {
+                Endpoint::Obtain => self.obtain(request, keeping).await,
+                Endpoint::Refresh => self.refresh(request, keeping).await,
+                Endpoint::Verify => self.verify(request).await,
+                Endpoint::LogOut => self.log_out(request, keeping).await,
+                Endpoint::Sessions => self.all_sessions(request, keeping).await,
+                Endpoint::Session(session) => self.end_session(request, session, keeping).await,
+            };
+            outcome.unwrap_or_else(|refused| *refused)
         };
-        outcome.unwrap_or_else(|refused| refused)
+        answer::allow(&mut response, methods);
+        response
     }
 
-    /// What simplejwt has, too.
-    async fn exchange(&self, request: Request, endpoint: Endpoint) -> Result<Response, Response> {
-        let from = request.context.client().map(|client| client.address);
-        let fields = Fields::read(&request.head.fields, request.content)
-            .map_err(|problem| self.answers.unreadable(&problem))?;
-        let text = |name| fields.text(name, self.trim);
-        let invalid = |errors| self.answers.invalid(errors);
-        if endpoint == Endpoint::Obtain {
-            return self.obtain(&fields, from).await;
-        }
-        let name = if endpoint == Endpoint::Verify { "token" } else { "refresh" };
-        let token = text(name).map_err(|problem| invalid(vec![(name, problem)]))?;
-        let done = match endpoint {
-            Endpoint::Refresh => self.issuer.refresh(&token).await.map(|pair| {
-                // In simplejwt's order: the access token first, where the refresh token is the second thing.
-                let refresh = pair.refresh.map(|refresh| format!(r#","refresh":"{refresh}""#));
-                format!(r#"{{"access":"{}"{}}}"#, pair.access, refresh.unwrap_or_default())
-            }),
-            Endpoint::Verify => self.issuer.verify(&token).await.map(|()| "{}".into()),
-            Endpoint::LogOut | Endpoint::Obtain | Endpoint::Sessions | Endpoint::Session(_) => {
-                self.issuer.log_out(&token).await.map(|()| "{}".into())
-            }
-        };
-        let text = done.map_err(|refusal| self.answers.refuse(refusal))?;
-        Ok(self.answers.success(text, &[Method::POST]))
-    }
-
-    async fn obtain(&self, fields: &Fields, from: Option<IpAddr>) -> Result<Response, Response> {
-        let name = fields.text(&self.username, self.trim).and_then(|text| input::at_most(text, NAME_LONGEST));
-        let password =
-            fields.text("password", self.trim).and_then(|text| input::at_most(text, PASSWORD_LONGEST));
-        let (name, password) = match (name, password) {
+    async fn obtain(&self, request: Request, keeping: Keeping) -> Result<Response, Box<Response>> {
+        let from = self.address(&request);
+        let fields = self.fields(request)?;
+        let text = |name, most| fields.text(name, self.trim).and_then(|text| input::at_most(text, most));
+        let (name, password) = match (text(&self.username, NAME_LONGEST), text("password", PASSWORD_LONGEST))
+        {
             (Ok(name), Ok(password)) => (name, password),
             (name, password) => {
                 let errors = [(self.username.as_str(), name.err()), ("password", password.err())];
                 let errors = errors.into_iter().filter_map(|(name, error)| Some((name, error?))).collect();
-                return Err(self.answers.invalid(errors));
+                return Err(self.answers.invalid(errors).into());
             }
         };
-        let pair =
-            self.issuer.obtain(name, password, from).await.map_err(|refusal| self.answers.refuse(refusal))?;
+        let pair = self.issuer.obtain(name, password, from).await.map_err(|refusal| self.refuse(refusal))?;
+        let refresh = pair.refresh.as_ref().map_or("", |refresh| &refresh.token);
         // Tokens are made of letters that JSON leaves as they are.
-        let text =
-            format!(r#"{{"refresh":"{}","access":"{}"}}"#, pair.refresh.unwrap_or_default(), pair.access);
-        Ok(self.answers.success(text, &[Method::POST]))
+        let text = format!(r#"{{"refresh":"{refresh}","access":"{}"}}"#, pair.access.token);
+        let mut response = self.answers.success(text);
+        keeping.keep(&pair, &mut response);
+        Ok(response)
     }
 
-    /// The sessions of whoever shows an access token.
-    async fn about_sessions(&self, head: &RequestHead, endpoint: Endpoint) -> Result<Response, Response> {
-        let refuse = |refusal| self.answers.refuse(refusal);
-        let methods = endpoint.methods();
-        let token = bearer_token(head).ok_or_else(|| self.answers.no_credential())?;
-        let bearer = self.issuer.bearer(token).map_err(refuse)?;
-        let which = if let Endpoint::Session(session) = endpoint { Some(session) } else { None };
-        if head.method == Method::DELETE {
-            let ended = self.issuer.end_sessions(bearer.user, which).await.map_err(refuse)?;
-            // Also that of somebody else: who guesses is told nothing.
-            return if ended == 0 && which.is_some() {
-                Err(self.answers.not_found())
-            } else {
-                Ok(self.answers.success(json!({ "ended": ended }).to_string(), methods))
-            };
+    async fn refresh(&self, request: Request, keeping: Keeping) -> Result<Response, Box<Response>> {
+        let (token, place) = self.refresh_token(request)?;
+        let pair = self.issuer.refresh(&token).await.map_err(|refusal| {
+            let mut response = self.refuse(refusal);
+            // It would be sent with everything, and refused each time.
+            if place == Place::Cookie && refusal.is_final() {
+                keeping.forget(&mut response);
+            }
+            response
+        })?;
+        let text = match place {
+            // Where no script could read the token before, none reads the next one.
+            Place::Cookie => "{}".into(),
+            Place::Content => {
+                // In simplejwt's order: the access token first, where the refresh token is the second thing.
+                let refresh = pair.refresh.as_ref().map(|next| format!(r#","refresh":"{}""#, next.token));
+                format!(r#"{{"access":"{}"{}}}"#, pair.access.token, refresh.unwrap_or_default())
+            }
+        };
+        let mut response = self.answers.success(text);
+        keeping.keep(&pair, &mut response);
+        Ok(response)
+    }
+
+    async fn verify(&self, request: Request) -> Result<Response, Box<Response>> {
+        let token = self.fields(request)?.text("token", self.trim);
+        let token = token.map_err(|problem| Box::new(self.answers.invalid(vec![("token", problem)])))?;
+        self.issuer.verify(&token).await.map_err(|refusal| self.refuse(refusal))?;
+        Ok(self.answers.success("{}".into()))
+    }
+
+    async fn log_out(&self, request: Request, keeping: Keeping) -> Result<Response, Box<Response>> {
+        let (token, place) = self.refresh_token(request)?;
+        let outcome = self.issuer.log_out(&token).await;
+        let is_over = outcome.is_ok() || outcome.is_err_and(Refusal::is_final) && place == Place::Cookie;
+        let mut response = outcome
+            .map_or_else(|refusal| self.answers.refuse(refusal), |()| self.answers.success("{}".into()));
+        if is_over {
+            keeping.forget(&mut response);
         }
-        let sessions = self.issuer.sessions(bearer.user).await.map_err(refuse)?;
+        Ok(response)
+    }
+
+    /// The sessions of whoever shows an access token, or the end of all of them.
+    async fn all_sessions(&self, request: Request, keeping: Keeping) -> Result<Response, Box<Response>> {
+        let bearer = self.bearer(&request)?;
+        if request.head.method == Method::DELETE {
+            let ended = self.issuer.end_sessions(bearer.user, None).await;
+            let ended = ended.map_err(|refusal| self.refuse(refusal))?;
+            let mut response = self.answers.success(json!({ "ended": ended }).to_string());
+            keeping.forget(&mut response);
+            return Ok(response);
+        }
+        let sessions = self.issuer.sessions(bearer.user).await.map_err(|refusal| self.refuse(refusal))?;
         let shown: Vec<Value> = sessions
             .iter()
             .map(|session| {
@@ -175,8 +200,78 @@ impl Tokens {
                 })
             })
             .collect();
-        Ok(self.answers.success(json!({ "sessions": shown }).to_string(), methods))
+        Ok(self.answers.success(json!({ "sessions": shown }).to_string()))
     }
+
+    async fn end_session(
+        &self,
+        request: Request,
+        session: SessionId,
+        keeping: Keeping,
+    ) -> Result<Response, Box<Response>> {
+        let bearer = self.bearer(&request)?;
+        let ended = self.issuer.end_sessions(bearer.user, Some(session)).await;
+        let ended = ended.map_err(|refusal| self.refuse(refusal))?;
+        // Also that of somebody else: who guesses is told nothing.
+        if ended == 0 {
+            return Err(self.answers.not_found().into());
+        }
+        let mut response = self.answers.success(json!({ "ended": ended }).to_string());
+        if bearer.session == Some(session) {
+            keeping.forget(&mut response);
+        }
+        Ok(response)
+    }
+
+    fn fields(&self, request: Request) -> Result<Fields, Box<Response>> {
+        Fields::read(&request.head.fields, request.content)
+            .map_err(|problem| self.answers.unreadable(&problem).into())
+    }
+
+    /// From what was posted, or else from where a browser keeps it.
+    fn refresh_token(&self, request: Request) -> Result<(String, Place), Box<Response>> {
+        let kept = self.jar.as_ref().map_or(Ok(None), |jar| jar.token(&request, Kind::Refresh));
+        let posted = self.fields(request)?.text("refresh", self.trim);
+        match (posted, kept) {
+            (Ok(token), _) => Ok((token, Place::Content)),
+            (Err(FieldProblem::Missing), Ok(Some(token))) => Ok((token, Place::Cookie)),
+            (Err(FieldProblem::Missing), Err(reason)) => Err(self.answers.refuse_sending(reason).into()),
+            (Err(problem), _) => Err(self.answers.invalid(vec![("refresh", problem)]).into()),
+        }
+    }
+
+    /// Who shows an access token, by the field or by the cookie.
+    fn bearer(&self, request: &Request) -> Result<Bearer, Box<Response>> {
+        let kept = self.jar.as_ref().map_or(Ok(None), |jar| jar.token(request, Kind::Access));
+        let kept = kept.map_err(|reason| Box::new(self.answers.refuse_sending(reason)))?;
+        let token = match (bearer_token(&request.head), kept.as_deref()) {
+            (Some(_), Some(_)) => return Err(self.answers.refuse_sending(Reason::CredentialRepeated).into()),
+            (Some(token), None) | (None, Some(token)) => token,
+            (None, None) => return Err(self.answers.no_credential().into()),
+        };
+        self.issuer.bearer(token).map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Box<Response> {
+        Box::new(self.answers.refuse(refusal))
+    }
+
+    fn address(&self, request: &Request) -> Option<IpAddr> {
+        match self.trusts {
+            TrustProxy::ServersRule => request.context.client().map(|client| client.address),
+            TrustProxy::Never => match request.context.peer {
+                Peer::Address(peer) => Some(peer.ip()),
+                Peer::Unix => None,
+            },
+        }
+    }
+}
+
+/// Where a refresh token stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Content,
+    Cookie,
 }
 
 impl Endpoint {

@@ -2,7 +2,7 @@
 
 use crate::auth::store::StoreError;
 use crate::auth::store::pool::{Bounds, Pool};
-use crate::auth::users::password::{HashMemory, HashProblem, PasswordHash};
+use crate::auth::users::password::{HashMemory, HashProblem, Norm, PasswordHash};
 use crate::sys::long_turns;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,18 +81,40 @@ impl Hashing {
         };
         #[cfg(test)]
         self.computed.lock().unwrap_or_else(PoisonError::into_inner).push(hash.cost());
+        let verified = self.compute(move |memory| hash.verify(password.as_bytes(), memory)).await?;
+        Ok(verified && known)
+    }
+
+    /// The password hashed anew, where its hash costs less than the norm.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be computed.
+    pub(super) async fn strengthen(
+        &self,
+        _place: &SemaphorePermit<'_>,
+        stored: &str,
+        (norm, password): (Norm, String),
+    ) -> Result<Option<String>, StoreError> {
+        let Ok(hash) = PasswordHash::parse(stored) else { return Ok(None) };
+        self.compute(move |memory| hash.strengthened(norm, password.as_bytes(), memory)).await
+    }
+
+    /// On a thread, in memory that the last one has left.
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut HashMemory) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
         if self.spare.begin_watch() {
             tokio::spawn(Spare::let_go(Arc::clone(&self.spare), Arc::clone(&self.pool)));
         }
         let spare = Arc::clone(&self.spare);
-        let verify = move |(): &mut ()| {
+        let in_spare = move |(): &mut ()| {
             let mut memory = spare.take();
-            let verified = hash.verify(password.as_bytes(), &mut memory);
+            let outcome = work(&mut memory);
             spare.put(memory);
-            Ok(verified)
+            Ok(outcome)
         };
-        let verified = self.pool.run(verify).await?;
-        Ok(verified && known)
+        self.pool.run(in_spare).await
     }
 
     fn decoy(&self) -> PasswordHash {

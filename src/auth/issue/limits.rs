@@ -71,12 +71,15 @@ fn now_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TrustProxy;
     use std::time::Duration;
 
     #[test]
     fn so_many_may_fail_in_a_period_and_then_one_at_a_time() {
         let rate = Rate { count: 5, period: Duration::from_secs(60) };
-        let limits = Limits::new(IssueLimits { per_account: Some(rate), per_ip: None });
+        let limits =
+            IssueLimits { per_account: Some(rate), per_ip: None, trust_proxy: TrustProxy::ServersRule };
+        let limits = Limits::new(limits);
         let attempts = limits.attempts("demo", None).remove(0);
         let mut until = None;
         for _ in 0..5 {

@@ -2,14 +2,23 @@
 
 use super::{Issuer, Refusal};
 use crate::auth::store::Attempts;
+use crate::auth::users::password::Norm;
 use crate::auth::users::{Lookup, User, Users};
 use std::net::IpAddr;
+use tokio::sync::SemaphorePermit;
 
 /// What a client has sent, and from where.
 pub(super) struct Credentials {
     pub(super) name: String,
     pub(super) password: String,
     pub(super) from: Option<IpAddr>,
+}
+
+/// Whether a password whose hash costs less than it should is hashed anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rehash {
+    Weaker(Norm),
+    Never,
 }
 
 impl Issuer {
@@ -28,13 +37,43 @@ impl Issuer {
             drop(place);
             return Ok(user.filter(|user| user.active));
         }
-        let user = self.users.find(Lookup::Name(name)).await?;
+        let user = self.users.find(Lookup::Name(name.clone())).await?;
         let place = self.hashing.enter().await?;
         // Likewise.
         self.limits.check(&self.store, attempts).await?;
         let stored = user.as_ref().map(|user| user.password.as_str());
-        let is_right = self.hashing.check(&place, stored, password).await?;
-        drop(place);
-        Ok(user.filter(|user| is_right && user.active))
+        let is_right = self.hashing.check(&place, stored, password.clone()).await?;
+        let Some(mut user) = user.filter(|user| is_right && user.active) else { return Ok(None) };
+        if let Rehash::Weaker(norm) = self.rehash {
+            self.rehash(&place, (&name, &mut user), (norm, password)).await;
+        }
+        Ok(Some(user))
+    }
+
+    /// Nobody waits in vain for it: who cannot get a stronger hash logs in by the one that is there.
+    async fn rehash(
+        &self,
+        place: &SemaphorePermit<'_>,
+        (name, user): (&str, &mut User),
+        (norm, password): (Norm, String),
+    ) {
+        let stronger = match self.hashing.strengthen(place, &user.password, (norm, password)).await {
+            Ok(Some(stronger)) => stronger,
+            Ok(None) => return,
+            Err(error) => return tracing::warn!("a password cannot be hashed anew: {error}"),
+        };
+        match self.users.replace_hash(name, user, &stronger).await {
+            Ok(true) => {}
+            // It is another password by now, or another login was faster.
+            Ok(false) => return,
+            Err(error) => return tracing::warn!("the new hash of a password cannot be written: {error}"),
+        }
+        let (id, from) = (user.id.clone(), user.credential());
+        user.password = stronger;
+        let to = user.credential();
+        // Else the other sessions of this user end when they are refreshed, as by another password.
+        if let Err(error) = self.store.run(move |store| store.rehashed(&id, from, to)).await {
+            tracing::warn!("sessions end by a new hash of their password: {error}");
+        }
     }
 }

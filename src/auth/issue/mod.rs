@@ -7,7 +7,9 @@ mod claims;
 mod hashing;
 mod limits;
 mod login;
+mod open_users;
 mod outcome;
+pub mod preview;
 mod setup;
 mod standing;
 mod user_states;
@@ -16,7 +18,7 @@ mod user_watch;
 #[cfg(test)]
 mod tests;
 
-pub use outcome::{Bearer, Pair, Refusal};
+pub use outcome::{Bearer, Issued, Pair, Refusal};
 pub use setup::IssueError;
 
 use super::revocations::Revocations;
@@ -32,7 +34,7 @@ use arc_swap::ArcSwap;
 use claims::{Names, Presented, Token, TokenType, carried};
 use hashing::Hashing;
 use limits::Limits;
-use login::Credentials;
+use login::{Credentials, Rehash};
 use outcome::not_alive;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
@@ -53,6 +55,7 @@ pub struct Issuer {
     /// Whether those who come with tokens may still come in; `None`: it is not asked.
     watch: Option<Arc<UserWatch>>,
     hashing: Hashing,
+    rehash: Rehash,
     limits: Limits,
     revocations: Arc<Revocations>,
 }
@@ -249,12 +252,14 @@ impl Issuer {
         (now, more): (i64, &[(String, Value)]),
         refresh: Option<Successor>,
     ) -> Result<Pair, Refusal> {
-        let sign = |token: &Token<'_>| {
+        let sign = |token: &Token<'_>| -> Result<Issued, Refusal> {
             let text = self.names.write(token);
-            self.judges.load().refresh.sign(&text, unix_seconds(SystemTime::now())).ok_or_else(|| {
+            let signed = self.judges.load().refresh.sign(&text, unix_seconds(SystemTime::now()));
+            let signed = signed.ok_or_else(|| {
                 tracing::error!("no token can be signed: no key of the provider is for signing now");
                 Refusal::Unavailable
-            })
+            })?;
+            Ok(Issued { token: signed, seconds: token.expires - now })
         };
         let (user, id) = (session.user.as_str(), TokenId::random()?.to_string());
         let access = sign(&Token {

@@ -8,9 +8,18 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
     /// The access token.
-    pub access: String,
+    pub access: Issued,
     /// The refresh token; `None`: the one it has stays good.
-    pub refresh: Option<String>,
+    pub refresh: Option<Issued>,
+}
+
+/// A token that has been made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The token.
+    pub token: String,
+    /// For how many seconds it is good.
+    pub seconds: i64,
 }
 
 /// Why a client gets nothing.
@@ -30,6 +39,16 @@ pub enum Refusal {
     TooMany(Duration),
     /// It cannot be done now.
     Unavailable,
+}
+
+impl Refusal {
+    /// Whether the same token will be refused from now on.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Token(_) | Self::Blacklisted | Self::NoAccountForToken | Self::PasswordChanged => true,
+            Self::NoAccount | Self::TooMany(_) | Self::Unavailable => false,
+        }
+    }
 }
 
 /// Who asks about its sessions.

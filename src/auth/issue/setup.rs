@@ -3,15 +3,16 @@
 use super::claims::Names;
 use super::hashing::Hashing;
 use super::limits::Limits;
+use super::login::Rehash;
+use super::open_users::open_users;
 use super::user_states::UserStates;
 use super::user_watch::UserWatch;
 use super::{Issuer, Judges, Rules};
 use crate::auth::revocations::{Revocations, Silence};
 use crate::auth::store::pool::{Bounds, Open, Pool};
 use crate::auth::store::{Backend, StoreError, StorePlace, feed};
-use crate::auth::users::django::Table;
-use crate::auth::users::password::{PasswordHash, own_decoy};
-use crate::auth::users::{AppUsers, Users};
+use crate::auth::users::AppUsers;
+use crate::auth::users::password::Norm;
 use crate::auth::{AuthConfigError, Provider};
 use crate::config::{Auth, AuthProvider, OnStoreError, UserKind};
 use arc_swap::ArcSwap;
@@ -66,15 +67,15 @@ impl Issuer {
         let place = StorePlace::of(auth, directory)?;
         feed::listen(&place, &revocations)?;
         let store = store(&place)?;
-        let (users, decoy) = users(auth, &store, app)?;
+        let (users, decoy) = open_users(auth, directory, &store, app)?;
         let users = Arc::new(users);
         let watch = match (auth.users.kind, provider.user_state.good_for()) {
-            (UserKind::Django | UserKind::Python, Some(fresh)) => {
+            (UserKind::Django | UserKind::Python | UserKind::File, Some(fresh)) => {
                 let states = UserStates::new(fresh, silence);
                 Some(Arc::new(UserWatch::new(states, Arc::clone(&users), Arc::clone(&store))))
             }
             // Who is taken out of our own table loses the sessions at once.
-            (UserKind::Own, _) | (UserKind::Django | UserKind::Python, None) => None,
+            (UserKind::Own, _) | (UserKind::Django | UserKind::Python | UserKind::File, None) => None,
         };
         let longest = issue.refresh.max(issue.session_max);
         // A token is verified whomever it names.
@@ -91,6 +92,11 @@ impl Issuer {
             store,
             users,
             watch,
+            rehash: match (auth.users.rehash, auth.users.kind) {
+                (true, UserKind::Django) => Rehash::Weaker(Norm::Django),
+                (true, UserKind::Own) => Rehash::Weaker(Norm::Own),
+                (true, UserKind::Python | UserKind::File) | (false, _) => Rehash::Never,
+            },
             hashing: Hashing::new(issue.hash_threads, issue.hash_queue, decoy)?,
             limits: Limits::new(issue.limit.clone()),
             revocations,
@@ -123,50 +129,6 @@ fn store(place: &StorePlace) -> Result<Arc<Pool<Box<dyn Backend>>>, IssueError> 
     Ok(Arc::new(Pool::new("ferricorn-store", bounds, &open)?))
 }
 
-/// Where they are, and what a user that is not there costs.
-fn users(
-    auth: &Auth,
-    store: &Arc<Pool<Box<dyn Backend>>>,
-    app: Option<Arc<dyn AppUsers>>,
-) -> Result<(Users, PasswordHash), IssueError> {
-    let (users, claims) = (auth.users.clone(), auth.issue.extra_claims.clone());
-    match (users.kind, users.url.clone()) {
-        (UserKind::Django, Some(url)) => {
-            let bounds = Bounds { threads: Table::threads(&url), queue: QUEUE, limit: LIMIT };
-            let open: Open<Table> = Arc::new(move || Table::open(&url, &users, &claims));
-            // What is wrong with it is said at the start, not at the first login.
-            let sample = match open().and_then(|mut table| table.sample()) {
-                Err(error @ StoreError::Unusable(_)) => return Err(error.into()),
-                Err(error) => {
-                    tracing::error!("the users cannot be read: {error}");
-                    None
-                }
-                Ok(sample) => sample,
-            };
-            let decoy = sample.and_then(|stored| PasswordHash::parse(&stored).ok());
-            let users = Users::Django(Pool::new("ferricorn-users", bounds, &open)?);
-            Ok((users, decoy.map_or_else(PasswordHash::usual, |hash| hash.decoy())))
-        }
-        (UserKind::Django, None) => {
-            let problem = "kind = \"django\" needs the database of the project; see auth.users.url";
-            Err(IssueError::Config(vec![AuthConfigError::setting("users", problem)]))
-        }
-        (UserKind::Python, _) => {
-            let app = app.ok_or_else(|| {
-                let problem = "kind = \"python\" needs an app of a Django project, and the program of the Python package";
-                IssueError::Config(vec![AuthConfigError::setting("users.kind", problem)])
-            })?;
-            let open: Open<Arc<dyn AppUsers>> = Arc::new(move || Ok(Arc::clone(&app)));
-            let threads = usize::from(auth.issue.hash_threads);
-            let queue = usize::try_from(auth.issue.hash_queue).unwrap_or(QUEUE);
-            let bounds = Bounds { threads, queue, limit: APP_LIMIT };
-            // What a user costs who is not there is the app's matter.
-            Ok((Users::App(Pool::new("ferricorn-users", bounds, &open)?), PasswordHash::usual()))
-        }
-        (UserKind::Own, _) => Ok((Users::Own(Arc::clone(store)), own_decoy())),
-    }
-}
-
 fn list(errors: &[AuthConfigError]) -> String {
     let mut text = String::new();
     for error in errors {
@@ -182,10 +144,7 @@ fn seconds(duration: Duration) -> i64 {
 }
 
 /// Requests that may wait for the store, or for the users.
-const QUEUE: usize = 256;
-
-/// From asking the app to its answer, the hash of a password included.
-const APP_LIMIT: Duration = Duration::from_secs(15);
+pub(super) const QUEUE: usize = 256;
 
 /// From asking the store to its answer; more than it waits for whoever writes.
-const LIMIT: Duration = Duration::from_secs(3);
+pub(super) const LIMIT: Duration = Duration::from_secs(3);

@@ -28,6 +28,7 @@ const RULES: &[Rule] = &[
     ("what_has_expired_is_swept_and_nothing_else", what_has_expired_is_swept_and_nothing_else),
     ("failures_of_all_connections_add_up", failures_of_all_connections_add_up),
     ("users_of_our_own_are_kept", users_of_our_own_are_kept),
+    ("sessions_go_on_with_a_new_hash_of_their_password", sessions_go_on_with_a_new_hash_of_their_password),
     (
         "of_eight_who_exchange_one_token_all_get_one_successor",
         of_eight_who_exchange_one_token_all_get_one_successor,
@@ -277,9 +278,11 @@ fn users_of_our_own_are_kept(place: &StorePlace) {
     assert!(change("demo", UserChange::Add("hash")));
     assert!(!change("demo", UserChange::Add("other")), "there is one");
     assert!(change("demo", UserChange::Password("new")));
+    assert!(!change("demo", UserChange::Hash { from: "hash", to: "stronger" }), "it is another password");
+    assert!(change("demo", UserChange::Hash { from: "new", to: "stronger" }));
     assert!(change("demo", UserChange::Active(false)));
     assert!(!change("nobody", UserChange::Active(false)));
-    let user = UserRow { id: 1, name: "demo".into(), password: "new".into(), active: false };
+    let user = UserRow { id: 1, name: "demo".into(), password: "stronger".into(), active: false };
     for key in [UserKey::Name("demo"), UserKey::Id("1")] {
         assert_eq!(store.user(key).unwrap().as_ref(), Some(&user));
     }
@@ -287,6 +290,18 @@ fn users_of_our_own_are_kept(place: &StorePlace) {
         assert_eq!(store.user(key).unwrap(), None);
     }
     assert_eq!(store.users().unwrap(), [user]);
+}
+
+fn sessions_go_on_with_a_new_hash_of_their_password(place: &StorePlace) {
+    let mut store = place.open().unwrap();
+    let other = Session { credential: Some([8; 16]), ..session(2, "u") };
+    for (session, name) in [(session(1, "u"), "a"), (other, "b"), (session(3, "v"), "c")] {
+        store.begin(&session, token(name)).unwrap();
+    }
+    store.rehashed("u", [7; 16], [9; 16]).unwrap();
+    let credentials: Vec<_> =
+        store.sessions(None, NOW).unwrap().into_iter().map(|session| session.credential.unwrap()).collect();
+    assert_eq!(credentials, [[9; 16], [8; 16], [7; 16]]);
 }
 
 fn of_eight_who_exchange_one_token_all_get_one_successor(place: &StorePlace) {

@@ -10,6 +10,7 @@ pub mod feed;
 mod found;
 mod ids;
 pub mod location;
+mod own_users;
 pub mod pool;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -26,6 +27,7 @@ pub(in crate::auth) mod databases;
 
 pub use ids::{SessionId, TokenHash, TokenId};
 pub(crate) use ids::{sha256, short_hash};
+pub use own_users::{UserChange, UserKey, UserRow};
 
 use crate::config::{Auth, DatabaseUrl, Reuse};
 use found::{Found, Judged};
@@ -166,30 +168,6 @@ impl Attempts {
     }
 }
 
-/// A user of our own table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserRow {
-    /// As tokens name it.
-    pub id: i64,
-    /// As it logs in.
-    pub name: String,
-    /// The password's hash.
-    pub password: String,
-    /// Whether it may log in.
-    pub active: bool,
-}
-
-/// What a user of our own table is changed to.
-#[derive(Debug, Clone, Copy)]
-pub enum UserChange<'a> {
-    /// It is made, with this hash of its password.
-    Add(&'a str),
-    /// Its password has this hash.
-    Password(&'a str),
-    /// It may log in, or not.
-    Active(bool),
-}
-
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -260,6 +238,12 @@ pub trait Backend: Send {
     /// [`StoreError`].
     fn sessions(&mut self, user: Option<&str>, now: i64) -> Result<Vec<Session>, StoreError>;
 
+    /// The sessions of a user that began with one fingerprint of a password go on with another: it is the same password.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn rehashed(&mut self, user: &str, from: [u8; 16], to: [u8; 16]) -> Result<(), StoreError>;
+
     /// The events after this one, in their order.
     ///
     /// # Errors
@@ -303,15 +287,6 @@ pub trait Backend: Send {
     fn change_user(&mut self, name: &str, change: UserChange<'_>, now: i64) -> Result<bool, StoreError>;
 }
 
-/// How a user is looked up.
-#[derive(Debug, Clone, Copy)]
-pub enum UserKey<'a> {
-    /// As it logs in.
-    Name(&'a str),
-    /// As tokens name it.
-    Id(&'a str),
-}
-
 /// Rows of each kind that one sweep takes away: others wait for the lock meanwhile.
 pub const SWEEP: u32 = 500;
 
@@ -330,6 +305,33 @@ impl StorePlace {
             None => DatabaseUrl::Sqlite(location::default_file(directory, |name| std::env::var_os(name))),
         };
         Ok(Self(url))
+    }
+
+    /// At this URL.
+    pub fn at(url: DatabaseUrl) -> Self {
+        Self(url)
+    }
+
+    /// Whether the URL can be understood; nobody is asked.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        match &self.0 {
+            DatabaseUrl::Sqlite(path) if path.is_dir() => {
+                Err(StoreError::Unusable(format!("{} is a directory; name a file in it", path.display())))
+            }
+            #[cfg(feature = "redis")]
+            DatabaseUrl::Redis(url) => redis::Redis::check(url),
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(url) => postgres::check(url),
+            // The configuration has been refused.
+            #[cfg(not(feature = "redis"))]
+            DatabaseUrl::Redis(_) => Ok(()),
+            #[cfg(not(feature = "postgres"))]
+            DatabaseUrl::Postgres(_) => Ok(()),
+            DatabaseUrl::Sqlite(_) => Ok(()),
+        }
     }
 
     /// Opens a connection, and makes what is missing.

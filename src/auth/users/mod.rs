@@ -1,11 +1,14 @@
 //! Whom tokens are issued to.
 
 pub mod django;
+pub mod file;
 pub mod password;
 
+use crate::auth::store::feed::unix_seconds;
 use crate::auth::store::pool::Pool;
-use crate::auth::store::{Backend, StoreError, UserKey, UserRow, short_hash};
+use crate::auth::store::{Backend, StoreError, UserChange, UserKey, UserRow, short_hash};
 use django::Table;
+use file::UserFile;
 use serde_json::Value;
 use std::fmt;
 use std::net::IpAddr;
@@ -31,6 +34,8 @@ pub enum Users {
     Own(Arc<Pool<Box<dyn Backend>>>),
     /// In Django's.
     Django(Pool<Table>),
+    /// In a file.
+    File(Pool<UserFile>),
     /// Where the app looks.
     App(Pool<Arc<dyn AppUsers>>),
 }
@@ -82,11 +87,31 @@ impl Users {
                 Ok(found.map(User::from))
             }
             Self::Django(table) => table.run(move |table| table.find(&lookup)).await,
+            Self::File(file) => file.run(move |file| Ok(file.find(&lookup))).await,
             Self::App(app) => match lookup {
                 Lookup::Id(id) => app.run(move |app| app.find(&id)).await,
                 // Who logs in is the app's to say.
                 Lookup::Name(_) => Ok(None),
             },
+        }
+    }
+
+    /// Writes another hash of the same password, unless it is another password by now; whether it was written.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be written.
+    pub async fn replace_hash(&self, name: &str, user: &User, hash: &str) -> Result<bool, StoreError> {
+        let (name, id) = (name.to_owned(), user.id.clone());
+        let (from, to) = (user.password.clone(), hash.to_owned());
+        match self {
+            Self::Own(store) => {
+                let change = move |store: &mut Box<dyn Backend>| {
+                    store.change_user(&name, UserChange::Hash { from: &from, to: &to }, unix_seconds())
+                };
+                store.run(change).await
+            }
+            Self::Django(table) => table.run(move |table| table.replace_hash(&id, &from, &to)).await,
+            Self::File(_) | Self::App(_) => Ok(false),
         }
     }
 
@@ -96,7 +121,7 @@ impl Users {
     /// [`StoreError`] when that cannot be looked up now.
     pub async fn is_blacklisted(&self, jti: String) -> Result<bool, StoreError> {
         match self {
-            Self::Own(_) => Ok(false),
+            Self::Own(_) | Self::File(_) => Ok(false),
             Self::Django(table) => table.run(move |table| table.is_blacklisted(&jti)).await,
             Self::App(app) => app.run(move |app| app.is_blacklisted(&jti)).await,
         }

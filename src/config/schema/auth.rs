@@ -3,9 +3,8 @@
 use super::keys;
 use crate::config::setting::{Authorization, Preflight};
 use crate::config::{
-    ArrayFormat, Auth, AuthKey, AuthProvider, AuthRoute, AuthStore, AuthUsers, ByteSize, ClaimRule, Cors,
-    Csrf, Extract, Forward, Hidden, HostPattern, Issue, JwksRules, KeySource, KeyUse, Preset, Require,
-    StreamExpiry, UserState,
+    ArrayFormat, Auth, AuthKey, AuthProvider, AuthStore, AuthUsers, ByteSize, Cors, Csrf, Extract, Forward,
+    Hidden, Issue, JwksRules, KeySource, KeyUse, Preset, StreamExpiry, UserState,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -75,6 +74,9 @@ keys! {
         "Whether access tokens end with their session, within a second in every worker: they carry its name as the claim sid.";
     "issue.legacy_adopt".issue.legacy_adopt, Reload,
         "Whether a refresh token that was signed by this key and is in no session, as simplejwt's are, begins one, once.";
+    "issue.set_cookies".issue.set_cookies, Reload,
+        "Whether browsers get the tokens as cookies, too, __Host-access and __Host-refresh, which no script can read: refresh, logout and \
+         sessions take them from there, and so do all routes (extract.csrf holds for it).";
     "issue.extra_claims".issue.extra_claims, Reload,
         "Claim to column of the user table, put into both tokens: { email = \"email\", staff = \"is_staff\" }.";
     "issue.hash_threads".issue.hash_threads, Reload, "Threads that compute password hashes, per worker.";
@@ -83,6 +85,8 @@ keys! {
         "Failed logins of one account, in all workers together. Past it: 429. Empty: no limit.";
     "issue.limit.per_ip".issue.limit.per_ip, Reload,
         "Failed logins from one address (of IPv6, one network of 64 bits), likewise.";
+    "issue.limit.trust_proxy".issue.limit.trust_proxy, Reload,
+        "By whose word that address is known: \"server\", as everywhere (server.forwarded_allow_ips), or \"never\": it is the peer's.";
     "store.url".store.url, Reload,
         "Where sessions are kept: \"sqlite:////absolute/file\", or for several machines \"redis://user:password@host:6379/0\" (rediss: by TLS; \
          redis+unix:///socket) or \"postgres://user:password@host/database?sslmode=verify-full\". Empty: the file auth.db in systemd's StateDirectory, else in a directory of this server's own below XDG_STATE_HOME or ~/.local/state. A password is not shown.";
@@ -92,14 +96,18 @@ keys! {
     "store.stale_max".store.stale_max, Reload, "How long what was last heard of the store is good for.";
     "users.kind".users.kind, Reload,
         "Whom tokens are issued to: \"own\", a table in the store that `ferricorn user` fills; \"django\", the table of a Django project, which is only read; \
-         \"python\", whom the project's own authenticate() lets in.";
+         \"python\", whom the project's own authenticate() lets in; \"file\", a file of lines NAME:HASH, as `htpasswd -B` writes it.";
     "users.url".users.url, Reload, "The database of that table: \"sqlite:////srv/app/db.sqlite3\" or \"postgres://user:password@host/database\". Empty: the store.";
+    "users.file".users.file, Reload, "The file of kind = \"file\". What is changed in it is known at the next login.";
     "users.table".users.table, Reload, "Name of Django's table; another one with a custom AUTH_USER_MODEL.";
     "users.id_column".users.id_column, Reload, "Its column that tokens name users by.";
     "users.username_column".users.username_column, Reload,
         "Its column that users log in by (USERNAME_FIELD); requests have it as the member of that name.";
     "users.password_column".users.password_column, Reload, "Its column with the hash of the password.";
     "users.active_column".users.active_column, Reload, "Its column that says whether a user may log in. Empty: there is none.";
+    "users.rehash".users.rehash, Reload,
+        "Whether a password whose hash costs less than Django 5.2 asks for is hashed anew when its user logs in, and written into the table (kinds \"own\" and \
+         \"django\").";
 }
 
 keys! {
@@ -152,24 +160,6 @@ keys! {
     "jwk_file".jwk_file, Reload, "File that holds one JWK.";
     "sign_from".sign_from, Reload, "Of several keys with use = \"sign+verify\" the one with the latest time that has come signs; all verify, and are published.";
     "until".until, Reload, "From then on the key is not used: a time with its zone, 2026-12-01T00:00:00Z.";
-}
-
-keys! {
-    /// `[[auth.route]]`
-    RULE_KEYS: RuleDraft;
-    "prefix".prefix, Reload, "Path prefix, on path segment boundaries; the first rule that matches wins.";
-    "methods".methods, Reload, "Methods it holds for; empty = all.";
-    "hosts".hosts, Reload, "Hosts it holds for, \"a.example\" or \"*.a.example\"; empty = all.";
-    "require".require, Reload,
-        "What a request needs: \"none\", \"optional\" (a bad token is refused), \"try\" (a bad token counts as none), \
-         a provider's name, { any = [\"NAME\", ...] }, or { all = [\"NAME\", ...] } (one token of each).";
-    "allow_query".allow_query, Reload, "Whether the token may stand in the query, under a name of auth.extract.query.";
-    "scopes_all".scopes_all, Reload, "Scopes that must all be there.";
-    "scopes_any".scopes_any, Reload, "Scopes of which one must be there; empty = not checked.";
-    "claims".claims, Reload,
-        "Rules on single claims, by dotted path: { \"realm_access.roles\" = { contains = \"ops\" } }; a value alone or \
-         { equals = VALUE }, { in = [...] }, { contains = VALUE }, { contains_any = [...] }, { contains_all = [...] }, \
-         { present = true }.";
 }
 
 impl Default for Auth {
@@ -343,52 +333,5 @@ impl KeyDraft {
         }
         let (sign_from, until) = (self.sign_from, self.until);
         Ok(AuthKey { kid: self.kid, alg, r#use: self.r#use, source, sign_from, until })
-    }
-}
-
-/// An `[[auth.route]]` as it is written.
-#[derive(Debug, Clone, Default)]
-pub(in crate::config) struct RuleDraft {
-    prefix: Option<String>,
-    hosts: Vec<HostPattern>,
-    methods: Vec<String>,
-    require: Option<Require>,
-    allow_query: bool,
-    scopes_all: Vec<String>,
-    scopes_any: Vec<String>,
-    claims: BTreeMap<String, ClaimRule>,
-}
-
-impl From<&AuthRoute> for RuleDraft {
-    fn from(rule: &AuthRoute) -> Self {
-        let AuthRoute { prefix, hosts, methods, require, allow_query, scopes_all, scopes_any, claims } =
-            rule.clone();
-        let (prefix, require) = (Some(prefix), Some(require));
-        Self { prefix, hosts, methods, require, allow_query, scopes_all, scopes_any, claims }
-    }
-}
-
-impl RuleDraft {
-    /// The rule, or the key that is wrong and why.
-    pub(in crate::config) fn finish(self) -> Result<AuthRoute, (&'static str, String)> {
-        let Some(prefix) = self.prefix else {
-            return Err(("prefix", "missing; write prefix = \"/\" for everything".into()));
-        };
-        let Some(require) = self.require else {
-            return Err((
-                "require",
-                "missing; write \"none\" for a public route, or a provider's name".into(),
-            ));
-        };
-        Ok(AuthRoute {
-            prefix,
-            hosts: self.hosts,
-            methods: self.methods,
-            require,
-            allow_query: self.allow_query,
-            scopes_all: self.scopes_all,
-            scopes_any: self.scopes_any,
-            claims: self.claims,
-        })
     }
 }

@@ -6,10 +6,12 @@
 mod apps;
 mod auth;
 mod require;
+mod rule;
 
 pub(crate) use apps::mount_prefix;
 pub(super) use apps::{APP_KEYS, MountDraft, ROUTE_KEYS, app_target};
-pub(super) use auth::{AUTH_KEYS, KEY_KEYS, KeyDraft, PROVIDER_KEYS, RULE_KEYS, RuleDraft, blank_provider};
+pub(super) use auth::{AUTH_KEYS, KEY_KEYS, KeyDraft, PROVIDER_KEYS, blank_provider};
+pub(super) use rule::{RULE_KEYS, RuleDraft};
 
 use super::setting::Setting;
 use super::value::Value;

@@ -24,7 +24,7 @@ refresh = "1d"
 session_max = "30d"
 reuse = "refuse"
 extra_claims = { mail = "email" }
-limit = { per_account = "5/1m", per_ip = "" }
+limit = { per_account = "5/1m", per_ip = "", trust_proxy = "server's own rule" }
 [auth.users]
 kind = "django"
 url = "sqlite:////srv/app/db.sqlite3"
@@ -53,6 +53,7 @@ fn the_sections_are_read() {
     assert_eq!(auth.store.url, Some(DatabaseUrl::Sqlite("/var/lib/ferricorn/auth.db".into())));
     assert_eq!(auth.issue_mounts(), ["/api/token/"]);
     assert_eq!(auth.rules().len(), 2);
+    assert!(!auth.sets_cookies());
     let strict = good(&ISSUE.replace("[auth]\n", "[auth]\npreset = \"strict\"\n")).auth.unwrap();
     assert!(strict.rotates());
     let key = "alg = \"ES256\"\nuse = \"sign+verify\"\npem_file = \"x\"";
@@ -80,7 +81,9 @@ fn contradictions_are_refused() {
         ("session_max = \"30d\"", "hash_threads = 0", "auth.issue.hash_threads", "from 1"),
         ("mail = \"email\"", "sid = \"email\"", "auth.issue.extra_claims", "server itself"),
         ("mail = \"email\"", "mail = \"e'mail\"", "auth.issue.extra_claims", "plain name"),
-        ("kind = \"django\"\nurl", "kind = \"own\"\n#", "auth.issue.extra_claims", "own table"),
+        ("kind = \"django\"\nurl", "kind = \"own\"\n#", "auth.issue.extra_claims", "of this kind"),
+        ("[auth.users]", "[auth.users]\nfile = \"users\"", "auth.users.file", "only kind"),
+        ("\"server's own rule\"", "\"always\"", "auth.issue.limit.trust_proxy", "server"),
         ("\"5/1m\"", "\"5\"", "auth.issue.limit.per_account", "5/1m"),
         ("\"refuse\"", "\"revoke\"", "auth.issue.reuse", "revoke_family"),
         ("url = \"sqlite:////srv/app/db.sqlite3\"\n", "", "auth.users.url", "missing"),

@@ -39,6 +39,14 @@ impl Postgres {
     }
 }
 
+/// Whether a URL can be understood; nobody is asked.
+///
+/// # Errors
+/// [`StoreError::Unusable`].
+pub fn check(url: &str) -> Result<(), StoreError> {
+    url::Place::parse(url).map(drop)
+}
+
 impl Backend for Postgres {
     fn begin(&mut self, session: &Session, token: RefreshToken) -> Result<(), StoreError> {
         self.connection.run(async |client| {
@@ -118,6 +126,17 @@ impl Backend for Postgres {
             let text = format!("{SESSIONS} ORDER BY created, id");
             let rows = client.query_typed(&text, &[(&user, Type::TEXT), (&now, Type::INT8)]).await?;
             rows.iter().map(session_of).collect()
+        })
+    }
+
+    fn rehashed(&mut self, user: &str, from: [u8; 16], to: [u8; 16]) -> Result<(), StoreError> {
+        let text = "UPDATE ferricorn_session SET credential = $1 WHERE username = $2 AND credential = $3";
+        let (from, to) = (from.as_slice(), to.as_slice());
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&to, Type::BYTEA), (&user, Type::TEXT), (&from, Type::BYTEA)];
+        self.connection.run(async |client| {
+            client.execute_typed(text, &parameters).await?;
+            Ok(())
         })
     }
 
@@ -217,13 +236,19 @@ impl Backend for Postgres {
             UserChange::Password(password) => {
                 ("UPDATE ferricorn_user SET password = $2 WHERE name = $1", (password, Type::TEXT))
             }
+            UserChange::Hash { to, .. } => (
+                "UPDATE ferricorn_user SET password = $2 WHERE name = $1 AND password = $3",
+                (to, Type::TEXT),
+            ),
             UserChange::Active(active) => {
                 ("UPDATE ferricorn_user SET active = $2 WHERE name = $1", (active, Type::BOOL))
             }
         };
         let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&name, Type::TEXT), value];
-        if matches!(change, UserChange::Add(_)) {
-            parameters.push((&now, Type::INT8));
+        match &change {
+            UserChange::Add(_) => parameters.push((&now, Type::INT8)),
+            UserChange::Hash { from, .. } => parameters.push((from, Type::TEXT)),
+            UserChange::Password(_) | UserChange::Active(_) => {}
         }
         self.connection.run(async |client| Ok(client.execute_typed(text, &parameters).await? > 0))
     }

@@ -1,7 +1,8 @@
--- ARGV: name, what is changed, the value, now
+-- ARGV: name, what is changed, the value, now, the value that it must have had or ''
 local name = key('user', ARGV[1])
 local exists = redis.call('EXISTS', name) == 1
 if ARGV[2] ~= 'add' then
+  if ARGV[5] ~= '' and redis.call('HGET', name, ARGV[2]) ~= ARGV[5] then return 0 end
   if exists then redis.call('HSET', name, ARGV[2], ARGV[3]) end
   return exists and 1 or 0
 end

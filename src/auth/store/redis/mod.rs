@@ -189,6 +189,10 @@ impl Backend for Redis {
         Ok(sessions)
     }
 
+    fn rehashed(&mut self, user: &str, from: [u8; 16], to: [u8; 16]) -> Result<(), StoreError> {
+        self.run(&scripts::REHASHED, &[user.into(), hex(&from), hex(&to)])
+    }
+
     fn events(&mut self, after: i64, now: i64) -> Result<Vec<Event>, StoreError> {
         let range = [&format!("({after}"), "+inf", "WITHSCORES"];
         let rows: Vec<(String, i64)> = self.ask("ZRANGEBYSCORE", "events", &range)?;
@@ -232,13 +236,15 @@ impl Backend for Redis {
     }
 
     fn change_user(&mut self, name: &str, change: UserChange<'_>, now: i64) -> Result<bool, StoreError> {
-        let (what, value) = match change {
-            UserChange::Add(password) => ("add", password),
-            UserChange::Password(password) => ("password", password),
-            UserChange::Active(true) => ("active", "1"),
-            UserChange::Active(false) => ("active", "0"),
+        let (what, value, from) = match change {
+            UserChange::Add(password) => ("add", password, ""),
+            UserChange::Password(password) => ("password", password, ""),
+            UserChange::Hash { from, to } => ("password", to, from),
+            UserChange::Active(true) => ("active", "1", ""),
+            UserChange::Active(false) => ("active", "0", ""),
         };
-        self.run(&scripts::CHANGE_USER, &[name.into(), what.into(), value.into(), now.to_string()])
+        let arguments = [name, what, value, &now.to_string(), from].map(str::to_owned);
+        self.run(&scripts::CHANGE_USER, &arguments)
     }
 }
 

@@ -36,6 +36,7 @@ scripts! {
     END_BY_TOKEN = "end_by_token.lua"
     END = "end.lua"
     SESSIONS = "sessions.lua"
+    REHASHED = "rehashed.lua"
     FAILED = "failed.lua"
     SWEEP = "sweep.lua"
     CHANGE_USER = "change_user.lua"

@@ -130,6 +130,13 @@ impl Backend for Sqlite {
         sessions(self.reading()?, user, now)
     }
 
+    fn rehashed(&mut self, user: &str, from: [u8; 16], to: [u8; 16]) -> Result<(), StoreError> {
+        let transaction = self.writing()?;
+        let text = "UPDATE session SET credential = ? WHERE user = ? AND credential = ?";
+        transaction.prepare_cached(text)?.execute(params![to, user, from])?;
+        Ok(transaction.commit()?)
+    }
+
     fn events(&mut self, after: i64, now: i64) -> Result<Vec<Event>, StoreError> {
         let mut statement = self.reading()?.prepare_cached(
             "SELECT number, session, until FROM event WHERE number > ? AND until > ? ORDER BY number",
@@ -206,6 +213,10 @@ impl Backend for Sqlite {
             UserChange::Password(password) => {
                 transaction.execute("UPDATE user SET password = ? WHERE name = ?", params![password, name])?
             }
+            UserChange::Hash { from, to } => transaction.execute(
+                "UPDATE user SET password = ? WHERE name = ? AND password = ?",
+                params![to, name, from],
+            )?,
             UserChange::Active(active) => {
                 transaction.execute("UPDATE user SET active = ? WHERE name = ?", params![active, name])?
             }

@@ -1,4 +1,4 @@
-//! The users of a Django project, in its own database, which is only read.
+//! The users of a Django project, in its own database, which is only read unless `auth.users.rehash` says otherwise.
 
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -67,6 +67,18 @@ impl Table {
             Self::Sqlite(table) => table.find(lookup),
             #[cfg(feature = "postgres")]
             Self::Postgres(table) => table.find(lookup),
+        }
+    }
+
+    /// Writes another hash of a password, unless it is another password by now; whether it was written.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be written now.
+    pub fn replace_hash(&mut self, id: &str, from: &str, to: &str) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(table) => table.replace_hash(id, from, to),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(table) => table.replace_hash(id, from, to),
         }
     }
 

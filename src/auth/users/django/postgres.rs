@@ -18,6 +18,7 @@ pub struct Table {
     by_id: String,
     /// The type of the ids, as PostgreSQL calls it.
     id_type: String,
+    update: String,
     sample: String,
     claims: Vec<String>,
     blacklist: Blacklist,
@@ -29,7 +30,7 @@ impl Table {
         users: &AuthUsers,
         extra_claims: &BTreeMap<String, String>,
     ) -> Result<Self, StoreError> {
-        let mut connection = Connection::open(url, READ_ONLY)?;
+        let mut connection = Connection::open(url, if users.rehash { "" } else { READ_ONLY })?;
         // "schema.table" is one in that schema.
         let table = users.table.split('.').map(quoted).collect::<Vec<_>>().join(".");
         let columns = columns(&mut connection, &table)?;
@@ -52,6 +53,10 @@ impl Table {
         let extra: String =
             extra_claims.values().map(|column| format!(", to_json({})::text", quoted(column))).collect();
         let select = format!("SELECT {id}::text, {password}::text, {active}{extra} FROM {table}");
+        if users.rehash && !may_update(&mut connection, &table, &users.password_column)? {
+            let text = format!("{} may not be written; see auth.users.rehash", users.table);
+            return Err(StoreError::Unusable(text));
+        }
         let blacklisted = self::columns(&mut connection, "token_blacklist_blacklistedtoken")?;
         let blacklist = if blacklisted.is_empty() { Blacklist::Nowhere } else { Blacklist::Here };
         Ok(Self {
@@ -59,6 +64,9 @@ impl Table {
             // Compared as the column compares: citext does not tell upper from lower case, and an index is used.
             by_name: format!("{select} WHERE {name} = $1::text::{name_type}"),
             by_id: format!("{select} WHERE {id} = $1::text::{id_type}"),
+            update: format!(
+                "UPDATE {table} SET {password} = $1 WHERE {id} = $2::text::{id_type} AND {password} = $3"
+            ),
             id_type,
             // The newest user's is most likely of the present cost.
             sample: format!(
@@ -80,6 +88,11 @@ impl Table {
             .connection
             .run(async |client| Ok(client.query_typed(text, &[(value, Type::TEXT)]).await?))?;
         rows.first().map(|row| self.user(row)).transpose()
+    }
+
+    pub(super) fn replace_hash(&mut self, id: &str, from: &str, to: &str) -> Result<bool, StoreError> {
+        let parameters = [(&to as _, Type::TEXT), (&id as _, Type::TEXT), (&from as _, Type::TEXT)];
+        self.connection.run(async |client| Ok(client.execute_typed(&self.update, &parameters).await? > 0))
     }
 
     pub(super) fn sample(&mut self) -> Result<Option<String>, StoreError> {
@@ -121,6 +134,14 @@ fn columns(connection: &mut Connection, table: &str) -> Result<BTreeMap<String, 
     let rows =
         connection.run(async |client| Ok(client.query_typed(text, &[(&table, Type::TEXT)]).await?))?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Whether this user of the database may write a column.
+fn may_update(connection: &mut Connection, table: &str, column: &str) -> Result<bool, StoreError> {
+    let text = "SELECT has_column_privilege($1, $2, 'UPDATE')";
+    let parameters = [(&table as _, Type::TEXT), (&column as _, Type::TEXT)];
+    let row = connection.run(async |client| Ok(client.query_typed(text, &parameters).await?))?;
+    Ok(row.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
 }
 
 /// Whether a text can be a value of this type.
@@ -187,6 +208,12 @@ mod tests {
         assert_eq!(values, [json!("2026-01-02T03:04:05+00:00"), json!("demo@a.example"), json!(true)]);
         assert_eq!(table.sample().unwrap().as_deref(), Some("a$pw2"));
         assert!(table.is_blacklisted("bad").unwrap() && !table.is_blacklisted("good").unwrap());
+        let writing = AuthUsers { rehash: true, ..AuthUsers::default() };
+        let mut writable = Table::open(&url, &writing, &BTreeMap::new()).unwrap();
+        assert!(!writable.replace_hash("1", "a$other", "a$new").unwrap(), "it is another password");
+        assert!(writable.replace_hash("1", "a$pw1", "a$new").unwrap());
+        assert_eq!(table.find(&Lookup::Id("1".into())).unwrap().unwrap().password, "a$new");
+        assert!(table.replace_hash("1", "a$new", "a$pw1").is_err(), "who may only read cannot write");
         let people = AuthUsers {
             table: "people.person".into(),
             id_column: "uid".into(),

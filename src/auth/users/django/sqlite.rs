@@ -17,6 +17,7 @@ pub struct Table {
     connection: Connection,
     by_name: String,
     by_id: String,
+    update: String,
     sample: String,
     /// How the values of the columns are written in tokens: of the id first, then of each extra claim.
     forms: Vec<Form>,
@@ -40,11 +41,17 @@ impl Table {
         users: &AuthUsers,
         extra_claims: &BTreeMap<String, String>,
     ) -> Result<Self, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let access =
+            if users.rehash { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|error| {
             StoreError::Unusable(format!("{}: {error}; see auth.users.url", path.display()))
         })?;
         connection.busy_timeout(BUSY)?;
+        if users.rehash && connection.is_readonly("main")? {
+            let text = format!("{} cannot be written; see auth.users.rehash", path.display());
+            return Err(StoreError::Unusable(text));
+        }
         let columns = columns(&connection, &users.table)?;
         if columns.is_empty() {
             let text = format!("{} has no table {}; see auth.users.table", path.display(), users.table);
@@ -70,6 +77,10 @@ impl Table {
         Ok(Self {
             by_name: format!("{select} WHERE {} = ?", quoted(&users.username_column)),
             by_id: format!("{select} WHERE {} = ?", quoted(&users.id_column)),
+            update: format!(
+                "UPDATE {table} SET {password} = ?1 WHERE {} = ?2 AND {password} = ?3",
+                quoted(&users.id_column)
+            ),
             // The newest user's is most likely of the present cost.
             sample: format!(
                 "SELECT {password} FROM {table} WHERE {password} LIKE '%$%' ORDER BY {} DESC LIMIT 1",
@@ -83,14 +94,17 @@ impl Table {
     }
 
     pub(super) fn find(&mut self, lookup: &Lookup) -> Result<Option<User>, StoreError> {
-        let id_form = self.forms[0];
         let (text, value) = match lookup {
             Lookup::Name(name) => (&self.by_name, name.clone()),
-            Lookup::Id(id) if id_form == Form::Uuid => (&self.by_id, id.replace('-', "")),
-            Lookup::Id(id) => (&self.by_id, id.clone()),
+            Lookup::Id(id) => (&self.by_id, self.forms[0].stored(id)),
         };
         let mut statement = self.connection.prepare_cached(text)?;
         Ok(statement.query_row(params![value], |row| self.user(row)).optional()?)
+    }
+
+    pub(super) fn replace_hash(&mut self, id: &str, from: &str, to: &str) -> Result<bool, StoreError> {
+        let mut statement = self.connection.prepare_cached(&self.update)?;
+        Ok(statement.execute(params![to, self.forms[0].stored(id), from])? > 0)
     }
 
     pub(super) fn sample(&mut self) -> Result<Option<String>, StoreError> {
@@ -132,6 +146,14 @@ impl Form {
             // Django's UUIDField where the database has no type of its own.
             "char(32)" => Self::Uuid,
             _ => Self::Plain,
+        }
+    }
+
+    /// A text as a column of this form has it.
+    fn stored(self, text: &str) -> String {
+        match self {
+            Self::Uuid => text.replace('-', ""),
+            Self::Plain | Self::Boolean => text.to_owned(),
         }
     }
 
@@ -208,6 +230,20 @@ mod tests {
         let expected = [("mail".to_owned(), json!("demo@a.example")), ("staff".to_owned(), json!(true))];
         assert_eq!(demo.extra, expected);
         assert!(table.is_blacklisted("bad").unwrap() && !table.is_blacklisted("good").unwrap());
+    }
+
+    #[test]
+    fn a_hash_is_replaced_unless_it_is_of_another_password_by_now() {
+        let (_folder, path) = project(DJANGO);
+        let open = |rehash| {
+            let users = AuthUsers { rehash, ..AuthUsers::default() };
+            Table::open(&path, &users, &BTreeMap::new()).unwrap()
+        };
+        let mut table = open(true);
+        assert!(!table.replace_hash("1", "pw", "new").unwrap());
+        assert!(table.replace_hash("1", "pw1", "new").unwrap());
+        assert_eq!(table.find(&Lookup::Name("demo".into())).unwrap().unwrap().password, "new");
+        assert!(open(false).replace_hash("1", "new", "pw1").is_err(), "else nothing is written");
     }
 
     #[test]

@@ -2,6 +2,12 @@
 //!
 //! Costs are limited: a row that asks for more memory or time than any site uses cannot stall the server.
 
+mod strength;
+#[cfg(test)]
+mod tests;
+
+pub use strength::Norm;
+
 use aws_lc_rs::pbkdf2;
 use base64::Engine;
 use base64::alphabet::BCRYPT;
@@ -153,17 +159,9 @@ impl PasswordHash {
     }
 }
 
-/// Hashes a password for our own table: Argon2id.
-///
-/// # Errors
-/// `None` when the system has no randomness or no memory.
+/// Hashes a password for our own table: Argon2id. `None` when the system has no randomness or no memory.
 pub fn hash(password: &[u8]) -> Option<String> {
-    let mut salt = [0; 16];
-    aws_lc_rs::rand::fill(&mut salt).ok()?;
-    let digest = OWN.derive(&salt, password, 32, &mut HashMemory::default())?;
-    let Method::Argon2 { memory_kib, passes, lanes, .. } = OWN else { return None };
-    let (salt, digest) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(digest));
-    Some(format!("argon2$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${digest}"))
+    OWN.hash(password, &mut HashMemory::default())
 }
 
 /// A hash of the cost of our own table that is no password's.
@@ -311,7 +309,3 @@ impl std::fmt::Debug for PasswordHash {
         self.method.fmt(f)
     }
 }
-
-#[cfg(test)]
-#[path = "password_tests.rs"]
-mod tests;

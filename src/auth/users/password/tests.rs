@@ -74,3 +74,41 @@ fn our_own_hash_is_read_back() {
     assert!(hash.verify(b"secret", &mut memory) && !hash.verify(b"Secret", &mut memory));
     assert_eq!(own_decoy().method, hash.method);
 }
+
+#[test]
+fn what_costs_less_than_it_should_is_known_and_what_does_not_is_left() {
+    let method = |stored: &str| PasswordHash::parse(stored).unwrap().method;
+    for (stored, norm) in [
+        (STORED[0], "Pbkdf2 { sha: Two256, rounds: 1000000 }"),
+        (STORED[1], "Pbkdf2 { sha: Two256, rounds: 1000000 }"),
+        (STORED[2], "memory_kib: 102400, passes: 2, lanes: 8 }"),
+        (STORED[3], "Bcrypt { cost: 12, before: Sha256 }"),
+        (STORED[4], "Bcrypt { cost: 12, before: Sha256 }"),
+        (STORED[5], "Scrypt { log_n: 14, block: 8, lanes: 5 }"),
+    ] {
+        let stronger = method(stored).stronger(Norm::Django).unwrap();
+        assert!(format!("{stronger:?}").ends_with(norm), "{stored}: {stronger:?}");
+        assert_eq!(stronger.stronger(Norm::Django), None, "{stored}");
+        assert_eq!(method(stored).stronger(Norm::Own), Some(OWN), "{stored}");
+    }
+    assert_eq!(OWN.stronger(Norm::Own), None);
+    let dear = STORED[0].replace("$2000$", "$2000000$");
+    assert_eq!(method(&dear).stronger(Norm::Django), None, "a project may ask for more");
+}
+
+#[test]
+fn hashes_are_written_as_django_writes_them() {
+    for stored in STORED {
+        let (before, _) = stored.split_at(stored.find('$').unwrap());
+        let written = PasswordHash::parse(stored)
+            .unwrap()
+            .method
+            .hash("pässword 1".as_bytes(), &mut HashMemory::default())
+            .unwrap();
+        assert!(written.starts_with(&format!("{before}$")) && written.len() <= 128, "{written}");
+        assert_eq!(written.split('$').count(), stored.split('$').count(), "{written}");
+        let hash = PasswordHash::parse(&written).unwrap();
+        let verify = |password: &[u8]| hash.verify(password, &mut HashMemory::default());
+        assert!(verify("pässword 1".as_bytes()) && !verify(b"another"), "{written}");
+    }
+}

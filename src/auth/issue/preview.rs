@@ -1,0 +1,35 @@
+//! What is wrong with the places of sessions and users, as far as it can be told without asking another machine.
+
+use crate::auth::store::{StoreError, StorePlace};
+use crate::auth::users::django::Table;
+use crate::auth::users::file::UserFile;
+use crate::config::{Auth, DatabaseUrl, UserKind};
+use std::path::Path;
+
+/// The problems of a configuration that issues tokens, for a server that works in this directory. Nothing is connected
+/// to, nothing is written, and a database whose file is not here is not judged.
+pub fn problems(auth: &Auth, directory: &Path) -> Vec<String> {
+    if !auth.issues() {
+        return Vec::new();
+    }
+    let store = StorePlace::of(auth, directory).and_then(|place| place.check());
+    let problems = [("auth.store.url", store), ("auth.users", users(auth, directory))];
+    problems.into_iter().filter_map(|(key, judged)| Some(format!("{key}: {}", judged.err()?))).collect()
+}
+
+fn users(auth: &Auth, directory: &Path) -> Result<(), StoreError> {
+    match (auth.users.kind, &auth.users.url) {
+        (UserKind::File, _) => {
+            UserFile::open(&directory.join(auth.users.file.clone().unwrap_or_default())).map(drop)
+        }
+        (UserKind::Django, Some(url @ DatabaseUrl::Sqlite(path))) if path.exists() => {
+            match Table::open(url, &auth.users, &auth.issue.extra_claims) {
+                // It may be in use just now.
+                Ok(_) | Err(StoreError::Unavailable(_) | StoreError::Busy | StoreError::TooSlow) => Ok(()),
+                Err(error @ StoreError::Unusable(_)) => Err(error),
+            }
+        }
+        (UserKind::Django, Some(url @ DatabaseUrl::Postgres(_))) => StorePlace::at(url.clone()).check(),
+        (UserKind::Django | UserKind::Own | UserKind::Python, _) => Ok(()),
+    }
+}
