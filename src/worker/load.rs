@@ -153,6 +153,13 @@ pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Apps, BootFa
     if let Some(collection) = django(config) {
         apps.extend(collected(&collection, config, slot));
     }
+    // Every worker of a generation finds the same; one says it.
+    #[cfg(all(feature = "jwt", feature = "python"))]
+    for line in
+        config.auth.as_ref().filter(|_| slot == Slot(1)).map(crate::app::python::drift).unwrap_or_default()
+    {
+        tracing::warn!("the Django project and the configuration differ: {line}; change one of them");
+    }
     #[cfg(feature = "issue")]
     let issuing = super::issuing::begin(config, slot)?;
     #[cfg(feature = "issue")]

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from support.client import ask
 
 PROJECT = """
@@ -34,6 +35,7 @@ class Directory:
 
 django.setup()
 from django.contrib.auth.signals import user_login_failed
+from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
 from django.urls import path
@@ -47,16 +49,20 @@ def failed(sender, credentials, request, **more):
 def close(request):
     from django.contrib.auth.models import User
     User.objects.update(is_active=False)
-    return HttpResponse(request.environ["ferricorn.jwt"]["claims"]["mail"])
+    place = request.scope["extensions"] if hasattr(request, "scope") else request.environ
+    return HttpResponse(place["ferricorn.jwt"]["claims"]["mail"])
 
 
 user_login_failed.connect(failed)
 urlpatterns = [path("close", close)]
 application = get_wsgi_application()
+asgi = get_asgi_application()
 """
 CONFIG = """
+[workers]
+preload = PRELOAD
 [[app]]
-target = "own_users:application"
+target = "own_users:APP"
 [auth.issue]
 enabled = true
 rotate = true
@@ -77,9 +83,10 @@ require = "local"
 """
 
 
-def test_the_projects_own_backend_says_who_logs_in(serve, tmp_path):
+@pytest.mark.parametrize(("app", "preload"), [("application", "false"), ("asgi", "true")])
+def test_the_projects_own_backend_says_who_logs_in(serve, tmp_path, app, preload):
     (tmp_path / "own_users.py").write_text(PROJECT)
-    (tmp_path / "ferricorn.toml").write_text(CONFIG)
+    (tmp_path / "ferricorn.toml").write_text(CONFIG.replace("APP", app).replace("PRELOAD", preload))
     migrate = "import own_users; from django.core.management import call_command as c; c('migrate', verbosity=0)"
     subprocess.run([sys.executable, "-c", migrate], cwd=tmp_path, check=True, timeout=60)
     server = serve("-c", "ferricorn.toml", environment={"TOKEN_SECRET": "s" * 40}).ready()

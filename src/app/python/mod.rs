@@ -6,6 +6,8 @@ mod answer;
 mod asgi;
 mod content;
 mod django;
+#[cfg(feature = "jwt")]
+mod drift;
 mod ending;
 mod environ;
 mod ffi;
@@ -35,6 +37,8 @@ mod wsgi;
 
 pub use asgi::Made;
 pub use django::collection;
+#[cfg(feature = "jwt")]
+pub use drift::drift;
 pub use ffi::fork_hooks;
 pub use hooks::{call_hook, end_interpreter};
 pub use load::{load, programs};

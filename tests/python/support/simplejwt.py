@@ -235,6 +235,9 @@ def answer(server, prefix, request):
     shown = {"status": got.status}
     for name in ("WWW-Authenticate", "Allow", "Content-Type"):
         shown[name] = got.fields.get(name)
+    # What RFC 6750 has besides the realm is ours alone, and meant.
+    challenge = shown["WWW-Authenticate"]
+    shown["WWW-Authenticate"] = challenge and re.sub(r', error="invalid_(token|request)".*', "", challenge)
     body = re.sub(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", described, got.content.decode()) if got.status < 500 else ""
     # Members of objects have no order.
     shown["body"] = json.loads(body) if body.startswith(("{", "[")) else body

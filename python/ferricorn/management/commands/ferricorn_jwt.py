@@ -3,7 +3,6 @@
 For projects with djangorestframework-simplejwt and ``"ferricorn"`` in INSTALLED_APPS.
 """
 
-import json
 import os
 from pathlib import Path
 
@@ -11,12 +10,14 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
+from ferricorn.simplejwt import database, duration, seconds, text, users
+
 # What has no counterpart, its default, and what that means.
 LEFT_OUT = {
     "AUTH_HEADER_NAME": ("HTTP_AUTHORIZATION", "tokens are looked for in Authorization"),
     "TOKEN_TYPE_CLAIM": ("token_type", "the claim is always called token_type"),
     "JTI_CLAIM": ("jti", "the claim is always called jti"),
-    "CHECK_REVOKE_TOKEN": (False, "a changed password ends the session at its next refresh instead"),
+    "CHECK_REVOKE_TOKEN": (False, "users.user_state looks users up instead, and their sessions end with their passwords"),
     "UPDATE_LAST_LOGIN": (False, "the table of users is only read"),
     "JSON_ENCODER": (None, "claims are plain JSON"),
 }
@@ -105,22 +106,18 @@ def issuing(jwt):
     yield f"access = {text(duration(seconds(jwt.ACCESS_TOKEN_LIFETIME)))}"
     yield f"refresh = {text(duration(seconds(jwt.REFRESH_TOKEN_LIFETIME)))}"
     yield f"rotate = {'true' if jwt.ROTATE_REFRESH_TOKENS else 'false'}"
-    user = get_user_model()
     yield from ("", "[auth.users]", 'kind = "django"')
-    database = settings.DATABASES["default"]
-    if database["ENGINE"].endswith("sqlite3"):
-        yield f"url = {text('sqlite:///' + str(Path(database['NAME']).absolute()))}"
+    url = database()
+    if url is None:
+        engine = settings.DATABASES["default"]["ENGINE"]
+        yield f"# {engine} cannot be read: let Django go on issuing (--verify-only), or write kind = \"python\"."
     else:
-        yield f"# {database['ENGINE']} cannot be read yet: let Django go on issuing (--verify-only)."
-    columns = {
-        "table": (user._meta.db_table, "auth_user"),
-        "id_column": (column(user, jwt.USER_ID_FIELD), "id"),
-        "username_column": (column(user, user.USERNAME_FIELD), "username"),
-        "password_column": (column(user, "password"), "password"),
-        "active_column": (column(user, "is_active"), "is_active"),
-    }
-    for name, (value, default) in columns.items():
-        if value != default:
+        yield f"url = {text(url)}"
+    if settings.DATABASES["default"].get("PASSWORD"):
+        yield "# It needs the password: name the whole URL in the environment, as FERRICORN_AUTH_USERS_URL."
+    usual = {"table": "auth_user", "id_column": "id", "username_column": "username", "password_column": "password", "active_column": "is_active"}
+    for name, value in users(get_user_model(), jwt.USER_ID_FIELD).items():
+        if value != usual[name]:
             yield f"{name} = {text(value)}"
 
 
@@ -140,29 +137,3 @@ def left_out(jwt, verify_only):
     backends = [name for name in settings.AUTHENTICATION_BACKENDS if name != "django.contrib.auth.backends.ModelBackend"]
     if backends:
         yield f"AUTHENTICATION_BACKENDS is left out ({', '.join(backends)}): names and passwords are looked up in the table."
-
-
-def column(user, name):
-    """The column of a field; none if the model has no such field in its table."""
-    field = next((field for field in user._meta.concrete_fields if name in (field.name, field.attname)), None)
-    if name == "pk":
-        field = user._meta.pk
-    return field.column if field else ""
-
-
-def seconds(value):
-    """A number or a timedelta, in whole seconds."""
-    return int(value.total_seconds() if hasattr(value, "total_seconds") else value)
-
-
-def duration(number):
-    """Seconds as the configuration writes them."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if number and number % size == 0:
-            return f"{number // size}{unit}"
-    return f"{number}s"
-
-
-def text(value):
-    """A text or a list of texts in TOML, whose strings are those of JSON."""
-    return json.dumps(value, ensure_ascii=False)
