@@ -166,10 +166,10 @@ def test_what_is_wrong_with_a_message_is_told_where_sending_is_awaited(server):
 
 
 @in_each_loop
-@pytest.mark.parametrize("path", ["stops_the_loop", "exits_in_a_callback"])
+@pytest.mark.parametrize("path", ["stops_the_loop", "closes_the_loop", "exits_in_a_callback"])
 def test_an_app_cannot_end_the_event_loop(server, path):
-    assert ask(server, "GET", f"/{path}").status == 200
-    server.log.wait_for("left the event loop, which goes on")
+    assert ask(server, "GET", f"/{path}").status == (500 if path == "closes_the_loop" else 200)
+    server.log.wait_for("left the event loop, which goes on|Cannot close a running event loop")
     assert ask(server, "GET", "/plain").content == b"plain"
 
 
@@ -283,6 +283,23 @@ def test_failed_start_up_is_no_worker(serve, tmp_path):
     server = serve("silent:app", "-w", "1", environment={"FERRICORN_PYTHON_LIFESPAN": "on"})
     assert server.wait() == 3
     server.log.wait_for("ValueError: lifespan")
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("await receive()", "failed at lifespan.startup, and is served"),
+        ("await receive(); await send({'type': 'lifespan.startup.complete'})", "the lifespan of the app has ended by an exception"),
+    ],
+)
+def test_what_breaks_a_lifespan_off_is_told(serve, tmp_path, steps, said):
+    lifespan = "    if scope['type'] == 'lifespan':\n        " + steps + "; raise OSError('no database')\n"
+    answer = "    await send({'type': 'http.response.start', 'status': 204})\n    await send({'type': 'http.response.body'})\n"
+    (tmp_path / "breaks.py").write_text("async def app(scope, receive, send):\n" + lifespan + answer)
+    server = serve("breaks:app", "-w", "1").ready()
+    assert ask(server, "GET", "/").status == 204
+    server.log.wait_for(said)
+    server.log.wait_for("OSError: no database")
 
 
 @pytest.mark.parametrize("app", ["function", "Object()", "Double", "functools.partial(function)", "decorated"])

@@ -33,6 +33,8 @@ async def lifespan(scope, receive, send):
             os.write(1, f"lifespan.startup seen by {os.getpid()}\n".encode())
             await send({"type": "lifespan.startup.complete"})
         else:
+            # The loop turns on meanwhile, as often as it takes.
+            await asyncio.sleep(0.01)
             print("lifespan.shutdown seen", flush=True)
             await send({"type": "lifespan.shutdown.complete"})
             return
@@ -67,6 +69,10 @@ async def answer_stops_the_loop(scope, receive, send):
     # It stops at its next turn.
     await asyncio.sleep(0)
     await reply(send, b"stopped")
+
+
+async def answer_closes_the_loop(scope, receive, send):
+    asyncio.get_running_loop().close()
 
 
 async def answer_exits_in_a_callback(scope, receive, send):

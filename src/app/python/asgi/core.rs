@@ -34,6 +34,8 @@ pub(super) struct Core {
     queue: Queue,
     capture: Mutex<Capture>,
     is_ending: AtomicBool,
+    /// Whether uvloop has been asked to stop: it would do so as often as it is asked, also when it turns for the last things.
+    is_stopping: AtomicBool,
     /// Our wait in uvloop.
     guest: OnceLock<Guest>,
 }
@@ -90,6 +92,7 @@ impl Core {
             queue,
             capture: Mutex::new(Capture::Off),
             is_ending: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
             guest: OnceLock::new(),
             ties,
         })
@@ -113,6 +116,11 @@ impl Core {
     /// Whether [`end`](Self::end) has been called.
     pub(super) fn is_ending(&self) -> bool {
         self.is_ending.load(Ordering::Relaxed)
+    }
+
+    /// Whether the loop is asked to stop now, for the first time.
+    pub(super) fn begins_to_stop(&self) -> bool {
+        !self.is_stopping.swap(true, Ordering::Relaxed)
     }
 
     /// From now on the queue of calls is closed, and the loop turns for itself.

@@ -76,7 +76,9 @@ def make_uvloop():
             return self._get_backend_id()
 
         def close(self):
-            self._ferricorn_leave()
+            # A loop that runs refuses, and goes on.
+            if not self.is_running():
+                self._ferricorn_leave()
             super().close()
 
     return _set(Loop())
@@ -110,12 +112,11 @@ def _first(waiting, *names):
 
 def run(loop, is_over, report):
     """Turns until the server is done with it; what gets out of it, such as SystemExit, is reported, and ends nothing."""
-    while True:
+    while not is_over():
         try:
             loop.run_forever()
-            if is_over():
-                return
-            raise RuntimeError("the app has called stop() of the event loop, which is the server's")
+            if not is_over():
+                raise RuntimeError("the app has called stop() of the event loop, which is the server's")
         except BaseException as error:
             report(error)
 

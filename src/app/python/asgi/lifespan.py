@@ -3,6 +3,10 @@
 import asyncio
 
 
+class Refused(RuntimeError):
+    """A message that is no answer: of an app without a lifespan, as likely as not, which takes the scope for a request."""
+
+
 class Lifespan:
     """One app's lifespan. `mode`: "auto" (an app without one is left alone), "on" or "off"."""
 
@@ -11,6 +15,8 @@ class Lifespan:
         self._mode = mode
         self.state = {}
         self.has_started = False
+        self._has_asked = False
+        self._is_ending = False
         self._messages = asyncio.Queue()
         self._task = None
         self._started = None
@@ -31,6 +37,7 @@ class Lifespan:
         """Tells the app that it ends, and gives it so many seconds."""
         if self._task is None or self._task.done():
             return
+        self._is_ending = True
         self._messages.put_nowait({"type": "lifespan.shutdown"})
         try:
             problem = await asyncio.wait_for(asyncio.shield(self._stopped), limit)
@@ -49,7 +56,7 @@ class Lifespan:
             "state": self.state,
         }
         try:
-            await self._app(scope, self._messages.get, self._send)
+            await self._app(scope, self._receive, self._send)
         except asyncio.CancelledError:
             self._end(RuntimeError("the lifespan was cancelled"))
             raise
@@ -62,13 +69,25 @@ class Lifespan:
         if not self._started.done():
             if self._mode == "auto":
                 # Most apps without a lifespan raise something at its scope: there is nothing to say about that.
+                if self._has_asked and error is not None and not isinstance(error, Refused):
+                    self._report("the app failed at lifespan.startup, and is served as one without a lifespan", error)
                 self._started.set_result(None)
             elif error is None:
                 self._started.set_result(("the app returned without lifespan.startup.complete", None))
             else:
                 self._started.set_result(("the app failed at lifespan.startup", error))
+        elif error is not None and not self._is_ending:
+            self._report("the lifespan of the app has ended by an exception; the app is served on", error)
         if not self._stopped.done():
             self._stopped.set_result(error)
+
+    def _report(self, text, error):
+        asyncio.get_running_loop().call_exception_handler({"message": text, "exception": error})
+
+    async def _receive(self):
+        message = await self._messages.get()
+        self._has_asked = True
+        return message
 
     async def _send(self, message):
         kind = message["type"]
@@ -83,4 +102,4 @@ class Lifespan:
         elif kind == "lifespan.shutdown.failed" and not self._stopped.done():
             self._stopped.set_result(RuntimeError(message.get("message") or "lifespan.shutdown.failed"))
         else:
-            raise RuntimeError(f"{kind!r} is no answer to what the lifespan is at")
+            raise Refused(f"{kind!r} is no answer to what the lifespan is at")

@@ -45,7 +45,7 @@ impl Core {
                 signals::run_handlers();
             }
             self.ties.attend(py);
-            let has_closed = !is_ending && calls.is_closed();
+            let has_closed = !is_ending && calls.is_closed() && self.begins_to_stop();
             if has_closed {
                 self.stop(py);
             }
