@@ -198,11 +198,11 @@ impl Extractor {
 
 /// A token of other bytes than ASCII is judged as one that is malformed.
 fn text(token: &[u8]) -> Result<&str, Reason> {
-    let token = std::str::from_utf8(token).map_err(|_| Reason::Shape)?;
-    if token.is_empty() || token.contains([' ', '\t', ',']) {
+    let text = std::str::from_utf8(token).map_err(|_| Reason::Shape)?;
+    if token.is_empty() || memchr::memchr3(b' ', b'\t', b',', token).is_some() {
         return Err(Reason::CredentialMalformed);
     }
-    Ok(token)
+    Ok(text)
 }
 
 fn replace(fields: &mut HeaderMap, name: &HeaderName, value: &[u8]) {
