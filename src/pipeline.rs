@@ -23,6 +23,7 @@ use crate::protocol::{
 };
 use crate::router::{MountIndex, Router};
 use crate::sys::clock;
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -106,16 +107,27 @@ impl Handler for Pipeline {
         Ok(Admitted { body_limit: limits.body, length, noting, on_disconnect, entry, route })
     }
 
-    fn enlist(&self, head: &RequestHead, context: &RequestContext, stage: Stage) -> Flight {
+    fn enlist(&self, head: &RequestHead, context: &mut RequestContext, stage: Stage) {
         let shown = self.shown(&head.target);
-        self.board.note(&Arrival {
+        let arrival = Arrival {
             id: context.id.0,
-            method: head.method.as_str(),
+            method: head.method.as_str().as_bytes(),
             target: shown.as_ref().unwrap_or(&head.target).raw(),
+            is_cut: false,
             client: context.client(),
             received: context.received,
             stage,
-        })
+        };
+        self.board.note_in(&mut context.flight, &arrival);
+    }
+
+    fn enlist_raw(&self, flight: &mut Flight, arrival: Arrival<'_>) {
+        // What a query may hold of a token is known once the target can be read as a whole.
+        let path = arrival.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let whole = Target::parse(Bytes::copy_from_slice(arrival.target)).filter(|_| !arrival.is_cut);
+        let shown = whole.map(|target| self.shown(&target).unwrap_or(target));
+        let target = shown.as_ref().map_or(path, Target::raw);
+        self.board.note_in(flight, &Arrival { target, ..arrival });
     }
 
     fn stream_end(&self, context: &RequestContext) -> Option<stream_end::End> {

@@ -2,9 +2,9 @@
 //!
 //! A request is told by its name and not by its cell: a cell that has got another request meanwhile keeps it.
 
+use crate::contract::cell_bits::CellBits;
 use crate::contract::inflight::CELLS;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 pub(super) struct Cancellations {
     watches: [Mutex<Watch>; CELLS],
     /// A bit for each cell whose watch holds anything.
-    used: AtomicU64,
+    used: CellBits,
 }
 
 struct Watch {
@@ -27,7 +27,7 @@ struct Watch {
 
 impl Cancellations {
     pub(super) fn new() -> Self {
-        Self { watches: [const { Mutex::new(Watch::new()) }; CELLS], used: AtomicU64::new(0) }
+        Self { watches: [const { Mutex::new(Watch::new()) }; CELLS], used: CellBits::default() }
     }
 
     /// Tells the request of this name in this cell to end. What is given resolves when it has.
@@ -39,7 +39,7 @@ impl Cancellations {
         watch.waiting.retain(|waiting| !waiting.is_closed());
         watch.waiting.push(sender);
         let waker = watch.waker.take();
-        self.used.fetch_or(1 << index, Ordering::Relaxed);
+        self.used.set(index);
         drop(watch);
         if let Some(waker) = waker {
             waker.wake();
@@ -55,7 +55,7 @@ impl Cancellations {
         }
         if !watch.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             watch.waker = Some(cx.waker().clone());
-            self.used.fetch_or(1 << index, Ordering::Relaxed);
+            self.used.set(index);
         }
         Poll::Pending
     }
@@ -63,9 +63,9 @@ impl Cancellations {
     /// The request of this cell has ended.
     pub(super) fn clear(&self, index: usize) {
         // Most requests have never been waited for, and need no lock.
-        if self.used.load(Ordering::Relaxed) & (1 << index) != 0 {
+        if self.used.has(index) {
             let mut watch = self.lock(index);
-            self.used.fetch_and(!(1 << index), Ordering::Relaxed);
+            self.used.free(index);
             // Dropped without the lock: a waker may be the last that holds a whole connection.
             let ended = std::mem::replace(&mut *watch, Watch::new());
             drop(watch);

@@ -21,7 +21,7 @@ pub struct Entry {
     pub stage: Stage,
     /// The thread that is in the app (gettid(2)); `None` where calls do not block a thread.
     pub thread: Option<i32>,
-    /// When its head was complete, by `sys::clock::monotonic_ns`.
+    /// When its head was complete, or, while it is not, when it began; by `sys::clock::monotonic_ns`.
     pub since_ns: u64,
 }
 
@@ -37,7 +37,7 @@ pub struct Client {
 /// Where a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Its content arrives.
+    /// It arrives: its head, or its content.
     Reading,
     /// It waits for an app thread.
     Queued,
@@ -48,7 +48,7 @@ pub enum Stage {
 }
 
 impl Entry {
-    /// How long ago its head was complete.
+    /// How long ago that was.
     pub fn age(&self, now_ns: u64) -> Duration {
         Duration::from_nanos(now_ns.saturating_sub(self.since_ns))
     }
@@ -65,7 +65,9 @@ impl Entry {
     /// Method and target, with everything escaped that is no printable ASCII.
     pub fn line(&self) -> String {
         let cut = if self.is_cut { "..." } else { "" };
-        format!("{} {}{cut}", self.method.escape_ascii(), self.target.escape_ascii())
+        let line = format!("{} {}{cut}", self.method.escape_ascii(), self.target.escape_ascii());
+        // Nothing is known of one whose first byte is all that has arrived.
+        line.trim_start().to_owned()
     }
 }
 

@@ -1,25 +1,27 @@
 //! The requests that each worker has, in shared memory: what it was serving is known also when it dies.
 //!
-//! Each worker has [`CELLS`] cells, and writes into its own alone. A cell holds one request; its sequence number is odd
-//! while it is written, so that readers in other processes never take halves of two requests for one. The stage is one
-//! word and may change at any time. A dying worker may have written anything, so values are checked when read.
+//! Each worker has [`CELLS`] cells, and writes into its own alone; `cell` says what is in them.
 
 use crate::contract::cancellation::Cancellations;
+use crate::contract::cell::{self, CELL, ID, STAGE, STAGE_MASK, read, stage_of, stage_word};
+use crate::contract::cell_bits::CellBits;
 use crate::contract::entry::{Client, Entry, Stage};
 use crate::sys::clock::Anchor;
 use crate::sys::shared_memory::SharedWords;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// Requests noted at once per worker. Further ones are served, and counted as not noted.
-pub const CELLS: usize = 64;
+pub const CELLS: usize = 256;
+
+/// Cells that requests may take which are still arriving: however many clients take their time, those in apps find room.
+const READING_CELLS: u32 = 192;
 
 /// Words of one worker.
 pub(super) const WORDS: usize = HEADER + CELLS * CELL;
@@ -31,24 +33,26 @@ pub struct Board {
     start: usize,
     anchor: Anchor,
     /// A bit for each cell in use.
-    taken: AtomicU64,
+    taken: CellBits,
     /// How many hold each cell.
     holders: [AtomicU32; CELLS],
     cancellations: Cancellations,
 }
 
-/// What is noted of a request when it arrives.
+/// What is noted of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'a> {
     /// Its name in the logs.
     pub id: u64,
     /// As sent.
-    pub method: &'a str,
+    pub method: &'a [u8],
     /// As sent.
     pub target: &'a [u8],
+    /// Whether the target goes on.
+    pub is_cut: bool,
     /// Who asks; `None` on UNIX sockets.
     pub client: Option<Client>,
-    /// When its head was complete.
+    /// When its head was complete; while it is not, when it began.
     pub received: Instant,
     /// Where it is.
     pub stage: Stage,
@@ -75,18 +79,26 @@ impl Board {
         clear(&words.words()[start..start + WORDS]);
         let holders = [const { AtomicU32::new(0) }; CELLS];
         let (anchor, cancellations) = (Anchor::now(), Cancellations::new());
-        Arc::new(Self { words, start, anchor, taken: AtomicU64::new(0), holders, cancellations })
+        Arc::new(Self { words, start, anchor, taken: CellBits::default(), holders, cancellations })
     }
 
     /// Notes a request; where there is no room, it is only counted.
     pub fn note(self: &Arc<Self>, arrival: &Arrival<'_>) -> Flight {
-        let Some(index) = self.take() else {
+        let Some(index) = self.take(arrival.stage) else {
             self.own_words()[UNNOTED].fetch_add(1, Ordering::Relaxed);
             return Flight::unnoted();
         };
         self.holders[index].store(1, Ordering::Relaxed);
         self.write(index, arrival);
         Flight { place: Some((Arc::clone(self), index)) }
+    }
+
+    /// Notes a request, or what more is known of one that is noted.
+    pub fn note_in(self: &Arc<Self>, flight: &mut Flight, arrival: &Arrival<'_>) {
+        match &flight.place {
+            Some((board, index)) => board.write(*index, arrival),
+            None => *flight = self.note(arrival),
+        }
     }
 
     /// The requests of this process.
@@ -119,42 +131,15 @@ impl Board {
         self.own_words()[HEADER..].chunks_exact(CELL).enumerate()
     }
 
-    fn take(&self) -> Option<usize> {
-        let mut taken = self.taken.load(Ordering::Relaxed);
-        loop {
-            let free = (!taken).trailing_zeros();
-            if free == u64::BITS {
-                return None;
-            }
-            let wanted = taken | 1 << free;
-            match self.taken.compare_exchange_weak(taken, wanted, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return usize::try_from(free).ok(),
-                Err(now) => taken = now,
-            }
+    fn take(&self, stage: Stage) -> Option<usize> {
+        if stage == Stage::Reading && self.taken.count() >= READING_CELLS {
+            return None;
         }
+        self.taken.take_first()
     }
 
     fn write(&self, index: usize, arrival: &Arrival<'_>) {
-        let cell = self.cell(index);
-        // A number that the worker before may have left odd is made even first.
-        let sequence = cell[SEQUENCE].load(Ordering::Relaxed) & !1;
-        cell[SEQUENCE].store(sequence.wrapping_add(1), Ordering::Relaxed);
-        // Whoever sees any of what follows sees the odd number as well.
-        fence(Ordering::Release);
-        let put = |field: usize, value: u64| cell[field].store(value, Ordering::Relaxed);
-        put(STAGE, stage_word(arrival.stage, 0));
-        put(ID, arrival.id);
-        put(SINCE, self.anchor.ns(arrival.received));
-        let (high, low, port) = client_words(arrival.client);
-        put(CLIENT_HIGH, high);
-        put(CLIENT_LOW, low);
-        // A target is no longer than `limits.target`; one past 4 GiB would only be said to be shorter.
-        let length = u32::try_from(arrival.target.len()).unwrap_or(u32::MAX);
-        let method = u64::try_from(arrival.method.len().min(METHOD_ROOM)).unwrap_or(0);
-        put(PORT_AND_LENGTHS, u64::from(length) << 32 | method << METHOD_LENGTH | port);
-        put_text(&cell[METHOD..TARGET], arrival.method.as_bytes());
-        put_text(&cell[TARGET..], arrival.target);
-        cell[SEQUENCE].store(sequence.wrapping_add(2), Ordering::Release);
+        cell::write(self.cell(index), arrival, self.anchor.ns(arrival.received));
     }
 
     fn own_words(&self) -> &[AtomicU64] {
@@ -171,6 +156,11 @@ impl Flight {
     /// A request that is not in any table.
     pub fn unnoted() -> Self {
         Self { place: None }
+    }
+
+    /// Whether the request is in no table.
+    pub fn is_unnoted(&self) -> bool {
+        self.place.is_none()
     }
 
     /// Notes where the request is now; the thread that is in the app stays noted.
@@ -235,7 +225,7 @@ impl Drop for Flight {
         {
             board.cell(*index)[STAGE].store(0, Ordering::Release);
             board.cancellations.clear(*index);
-            board.taken.fetch_and(!(1 << *index), Ordering::Release);
+            board.taken.free(*index);
         }
     }
 }
@@ -277,123 +267,10 @@ pub(super) fn spare(words: &[AtomicU64]) -> &[AtomicU64] {
     &words[UNNOTED + 1..HEADER]
 }
 
-/// What a cell holds; `None` while it is empty or being written.
-fn read(cell: &[AtomicU64]) -> Option<Entry> {
-    let before = cell[SEQUENCE].load(Ordering::Acquire);
-    if before % 2 == 1 {
-        return None;
-    }
-    let get = |field: usize| cell[field].load(Ordering::Relaxed);
-    let (stage, thread) = stage_of(get(STAGE))?;
-    // While a thread is in the app, that says more than that its response has begun.
-    let stage = if thread.is_some() { Stage::App } else { stage };
-    let port_and_lengths = get(PORT_AND_LENGTHS);
-    let length = usize::try_from(port_and_lengths >> 32).unwrap_or(usize::MAX);
-    let target_room = (CELL - TARGET) * size_of::<u64>();
-    let mut target = get_text(&cell[TARGET..]);
-    target.truncate(length);
-    let mut method = get_text(&cell[METHOD..TARGET]);
-    method.truncate(usize::try_from(port_and_lengths >> METHOD_LENGTH & METHOD_LENGTH_MASK).unwrap_or(0));
-    let entry = Entry {
-        id: get(ID),
-        method,
-        target,
-        is_cut: length > target_room,
-        client: client_of(get(CLIENT_HIGH), get(CLIENT_LOW), port_and_lengths),
-        stage,
-        thread,
-        since_ns: get(SINCE),
-    };
-    fence(Ordering::Acquire);
-    (cell[SEQUENCE].load(Ordering::Relaxed) == before).then_some(entry)
-}
-
-fn stage_word(stage: Stage, thread: i32) -> u64 {
-    let stage = match stage {
-        Stage::Reading => 1,
-        Stage::Queued => 2,
-        Stage::App => 3,
-        Stage::Writing => 4,
-    };
-    u64::from(u32::try_from(thread).unwrap_or(0)) << 32 | stage
-}
-
-fn stage_of(word: u64) -> Option<(Stage, Option<i32>)> {
-    let stage = match word & STAGE_MASK {
-        1 => Stage::Reading,
-        2 => Stage::Queued,
-        3 => Stage::App,
-        4 => Stage::Writing,
-        _ => return None,
-    };
-    Some((stage, i32::try_from(word >> 32).ok().filter(|thread| *thread > 0)))
-}
-
-/// The address as an IPv6 one in two words, and the port with its marks.
-fn client_words(client: Option<Client>) -> (u64, u64, u64) {
-    let Some(Client { address, port }) = client else { return (0, 0, 0) };
-    let bits = match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
-    };
-    let low = u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0);
-    let high = u64::try_from(bits >> 64).unwrap_or(0);
-    (high, low, HAS_CLIENT | port.map_or(0, |port| HAS_PORT | u64::from(port)))
-}
-
-fn client_of(high: u64, low: u64, word: u64) -> Option<Client> {
-    let address = Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).to_canonical();
-    let port = u16::try_from(word & u64::from(u16::MAX)).ok().filter(|_| word & HAS_PORT != 0);
-    (word & HAS_CLIENT != 0).then_some(Client { address, port })
-}
-
-/// As much of a text as there is room for; the last word used is filled up with zeros.
-fn put_text(words: &[AtomicU64], text: &[u8]) {
-    let (whole, rest) = text.as_chunks::<8>();
-    let mut words = words.iter();
-    // In this order: the iterator asked first loses what it gives when the other one has ended.
-    for (chunk, word) in whole.iter().zip(words.by_ref()) {
-        word.store(u64::from_le_bytes(*chunk), Ordering::Relaxed);
-    }
-    if !rest.is_empty()
-        && let Some(word) = words.next()
-    {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        word.store(u64::from_le_bytes(last), Ordering::Relaxed);
-    }
-}
-
-fn get_text(words: &[AtomicU64]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect()
-}
-
 /// Words of a worker before its cells: a cache line.
 const HEADER: usize = 8;
 /// Requests without room, since the worker began.
 const UNNOTED: usize = 0;
-
-/// Words of a cell: four cache lines.
-const CELL: usize = 32;
-const SEQUENCE: usize = 0;
-/// 0: the cell is empty. The thread in the upper half.
-const STAGE: usize = 1;
-const STAGE_MASK: u64 = u32::MAX as u64;
-const ID: usize = 2;
-const SINCE: usize = 3;
-const CLIENT_HIGH: usize = 4;
-const CLIENT_LOW: usize = 5;
-/// The length of the whole target in the upper half, and that of the method.
-const PORT_AND_LENGTHS: usize = 6;
-const METHOD: usize = 7;
-const METHOD_ROOM: usize = (TARGET - METHOD) * size_of::<u64>();
-/// 184 bytes of it.
-const TARGET: usize = 9;
-
-const HAS_PORT: u64 = 1 << 16;
-const HAS_CLIENT: u64 = 1 << 17;
-const METHOD_LENGTH: u32 = 24;
-const METHOD_LENGTH_MASK: u64 = 0xff;
 
 #[cfg(test)]
 #[path = "inflight_tests.rs"]

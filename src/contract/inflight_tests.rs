@@ -1,9 +1,12 @@
 use super::*;
+use crate::contract::cell::SEQUENCE;
+use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
 
 fn arrival<'a>(method: &'a str, target: &'a [u8]) -> Arrival<'a> {
     let client = Some(Client { address: [127, 0, 0, 1].into(), port: Some(50_000) });
-    Arrival { id: 7, method, target, client, received: Instant::now(), stage: Stage::Reading }
+    let method = method.as_bytes();
+    Arrival { id: 7, method, target, is_cut: false, client, received: Instant::now(), stage: Stage::App }
 }
 
 #[test]
@@ -13,7 +16,7 @@ fn a_request_is_in_the_table_until_nobody_holds_it() {
     let other = flight.clone();
     drop(flight);
     let entry = board.entries().remove(0);
-    assert_eq!((entry.id, entry.stage, entry.thread), (7, Stage::Reading, None));
+    assert_eq!((entry.id, entry.stage, entry.thread), (7, Stage::App, None));
     assert_eq!((entry.method, entry.target, entry.is_cut), (b"GET".to_vec(), b"/x".to_vec(), false));
     assert_eq!(entry.client.unwrap().to_string(), "127.0.0.1:50000");
     other.enter_app(4711);
@@ -94,6 +97,23 @@ fn requests_without_room_are_counted() {
     assert_eq!(without, 3);
     drop(flights);
     assert!(board.note(&arrival("GET", b"/")).entry().is_some());
+}
+
+#[test]
+fn requests_that_arrive_leave_room_for_those_that_have() {
+    let board = Board::alone().unwrap();
+    let arriving = Arrival { stage: Stage::Reading, ..arrival("POST", b"/") };
+    let mut flights: Vec<_> = (0..CELLS).map(|_| board.note(&arriving)).collect();
+    let room = usize::try_from(READING_CELLS).unwrap();
+    assert_eq!(board.entries().len(), room);
+    flights.extend((room..CELLS).map(|_| board.note(&arrival("GET", b"/"))));
+    assert_eq!(board.entries().len(), CELLS);
+    // One that has arrived by now is noted after all.
+    flights.pop();
+    let mut late = board.note(&arriving);
+    assert!(late.is_unnoted());
+    board.note_in(&mut late, &arrival("POST", b"/late"));
+    assert_eq!(late.entry().unwrap().target, b"/late");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 pub mod admin;
 mod cancellation;
+mod cell;
+mod cell_bits;
 pub mod control;
 pub mod entry;
 pub mod exit;

@@ -29,7 +29,7 @@ pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};
 pub use upload::{More, Taken, Upload};
 
 use crate::contract::entry::Stage;
-use crate::contract::inflight::Flight;
+use crate::contract::inflight::{Arrival, Flight};
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::future::Future;
@@ -55,9 +55,10 @@ pub trait Handler: Send + Sync + 'static {
     ) -> Result<Admitted<Self::Route>, Halt>;
 
     /// Notes a request that was admitted in the table of requests in flight; without a table there is nothing to do.
-    fn enlist(&self, _head: &RequestHead, _context: &RequestContext, _stage: Stage) -> Flight {
-        Flight::unnoted()
-    }
+    fn enlist(&self, _head: &RequestHead, _context: &mut RequestContext, _stage: Stage) {}
+
+    /// Notes a request there by what is known of its line: its head has not arrived, or is no longer at hand.
+    fn enlist_raw(&self, _flight: &mut Flight, _arrival: Arrival<'_>) {}
 
     /// What ends a connection that this request turns into one of another protocol; `None`: nothing does.
     fn stream_end(&self, _context: &RequestContext) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {

@@ -226,6 +226,21 @@ pub enum ResponseBody {
     Stream(BodyStream),
 }
 
+impl ResponseBody {
+    /// Whether it may be more than a connection takes at once, so that its client can make the rest wait.
+    pub fn may_wait(&self) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Full(bytes) => bytes.len() > AT_ONCE,
+            Self::File { length, .. } => usize::try_from(*length).map_or(true, |length| length > AT_ONCE),
+            Self::Stream(_) => true,
+        }
+    }
+}
+
+/// A fresh connection takes so much without a reader: the kernel's default for a socket's buffer (`tcp_wmem`).
+const AT_ONCE: usize = 16 << 10;
+
 /// A reason phrase other than the usual one, as a response's extension (RFC 9112 4).
 #[derive(Debug, Clone)]
 pub struct Reason(Bytes);

@@ -104,7 +104,7 @@ fn done(what: &str) -> Verdict {
 /// Why a request has no stack that no thread is in.
 fn without_thread(entry: &Entry) -> &'static str {
     match entry.stage {
-        Stage::Reading => "no stack: its content arrives",
+        Stage::Reading => "no stack: it arrives",
         Stage::Queued => "no stack: it waits for an app thread",
         Stage::App => "no stack: it waits in an app that blocks no thread",
         Stage::Writing => "no stack: its response is on its way",

@@ -1,8 +1,10 @@
 //! Static files and mounts by host, over real sockets.
 
 use crate::support::client::{Answer, Connection};
+use crate::support::control::succeed;
 use crate::support::server::{Folder, config};
-use crate::support::{Ended, Server, Transport, on_tcp_and_unix};
+use crate::support::{Ended, Server, Transport, on_tcp_and_unix, until};
+use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
@@ -135,12 +137,28 @@ on_tcp_and_unix! {
     }
 }
 
+#[test]
+fn a_download_that_takes_long_is_told_and_can_be_ended() {
+    let server = serve(Transport::Tcp, "");
+    let mut slow = server.address().connect().unwrap();
+    slow.send(b"GET /files/large?x=1 HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    let mut id = String::new();
+    until("the download is told", || {
+        let told: Value = serde_json::from_str(&succeed(&server, &["requests", "--json"])).unwrap();
+        let request = &told["requests"][0];
+        id = request["id"].as_str().unwrap_or_default().to_owned();
+        request["state"] == "writing" && request["request"] == "GET /files/large?x=1"
+    });
+    succeed(&server, &["cancel", &id]);
+    assert!(slow.answer().is_err(), "the file was sent whole");
+}
+
 on_tcp_and_unix! {
     fn a_client_that_stops_reading_is_given_up(transport) {
         let mut server = serve(transport, "[timeouts]\nwrite = \"300ms\"\n");
         let mut connection = server.address().connect().unwrap();
         connection.send(b"GET /files/large HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
-        crate::support::until("the answer has begun", || connection.has_input());
+        until("the answer has begun", || connection.has_input());
         // Stopping waits 30 s for running exchanges, longer than this test does: this one is over before.
         assert_eq!(server.stop(nix::sys::signal::Signal::SIGTERM), Some(0));
         assert!(connection.answer().is_err(), "the file was sent whole to a client that does not read");
@@ -152,7 +170,7 @@ on_tcp_and_unix! {
         let server = serve(transport, "");
         let mut connection = server.address().connect().unwrap();
         connection.send(b"GET /files/large HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
-        crate::support::until("the answer has begun", || connection.has_input());
+        until("the answer has begun", || connection.has_input());
         File::options().write(true).open(server.folder().path("files/large")).unwrap().set_len(0).unwrap();
         // Never padded: the length was told, and the end comes before it.
         let error = connection.answer().unwrap_err();
@@ -171,7 +189,7 @@ on_tcp_and_unix! {
         let server = serve(transport, "");
         let mut connection = server.address().connect().unwrap();
         connection.send(b"GET /files/large HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
-        crate::support::until("the answer has begun", || connection.has_input());
+        until("the answer has begun", || connection.has_input());
         let folder = server.folder();
         File::create(folder.path("files/new")).unwrap().write_all(b"new").unwrap();
         fs::rename(folder.path("files/new"), folder.path("files/large")).unwrap();

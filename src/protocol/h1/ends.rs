@@ -1,8 +1,13 @@
 //! What the requests of one connection have in common, and what is kept of each for the logs.
 
-use crate::contract::inflight::Flight;
+use super::next_head::RequestLine;
+use crate::contract::entry::Stage;
+use crate::contract::inflight::{Arrival, Flight};
 use crate::net::{Local, Peer};
-use crate::protocol::{Handler, Record, RequestContext, RequestHead, Scheme, field_values};
+use crate::protocol::{
+    Client, Handler, Record, Request, RequestContext, RequestHead, RequestId, Scheme, field_values,
+};
+use bytes::Bytes;
 use http::header::{REFERER, USER_AGENT};
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -33,8 +38,66 @@ impl Ends {
         }
     }
 
-    pub(super) fn record<H: Handler>(&self, handler: &H, head: Option<&RequestHead>) -> Record {
-        record(&self.context(handler), head, handler)
+    /// That of the next request, which may have begun to arrive before.
+    pub(super) fn next_context<H: Handler>(
+        &self,
+        arriving: &mut Option<Box<RequestContext>>,
+        handler: &H,
+    ) -> RequestContext {
+        match arriving.take() {
+            Some(context) => RequestContext { received: Instant::now(), ..*context },
+            None => self.context(handler),
+        }
+    }
+
+    /// Notes a request whose head is waited for.
+    pub(super) fn note_arriving<H: Handler>(
+        &self,
+        arriving: &mut Option<Box<RequestContext>>,
+        line: RequestLine<'_>,
+        handler: &H,
+    ) {
+        let context = arriving.get_or_insert_with(|| Box::new(self.context(handler)));
+        let arrival = Arrival {
+            id: context.id.0,
+            method: line.method,
+            target: line.target,
+            is_cut: !line.is_whole,
+            client: context.client(),
+            received: context.received,
+            stage: Stage::Reading,
+        };
+        handler.enlist_raw(&mut context.flight, arrival);
+    }
+}
+
+/// What of a request is kept that is in no table while its app has it: its answer may take long.
+pub(super) struct Unnoted {
+    id: RequestId,
+    client: Option<Client>,
+    received: Instant,
+    head: Bytes,
+}
+
+impl Unnoted {
+    pub(super) fn of(request: &Request) -> Self {
+        let RequestContext { id, received, .. } = request.context;
+        Self { id, client: request.context.client(), received, head: request.head.raw.clone() }
+    }
+
+    /// Notes the request now that its answer is on its way.
+    pub(super) fn note<H: Handler>(self, flight: &mut Flight, handler: &H) {
+        let line = RequestLine::beginning(&self.head);
+        let arrival = Arrival {
+            id: self.id.0,
+            method: line.method,
+            target: line.target,
+            is_cut: false,
+            client: self.client,
+            received: self.received,
+            stage: Stage::Writing,
+        };
+        handler.enlist_raw(flight, arrival);
     }
 }
 

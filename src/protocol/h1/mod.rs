@@ -4,12 +4,14 @@ mod body;
 mod chunked;
 mod content;
 mod deadline;
+mod early;
 mod ends;
 mod field_line;
 mod file;
 mod head;
 #[cfg(all(feature = "cli", any(test, fuzzing)))]
 pub(crate) mod laws;
+mod next_head;
 mod output;
 mod serve;
 mod session;

@@ -2,9 +2,11 @@
 
 use super::Settings;
 use super::content::{ContentReader, Gathered};
-use super::ends::{Ends, record};
+use super::early::{answer_cancelled, answer_early, refuse};
+use super::ends::{Ends, Unnoted, record};
 use super::head::{Expectation, Framing, ParsedHead, Persistence, parse};
-use super::session::{NextHead, Session};
+use super::next_head::NextHead;
+use super::session::Session;
 use super::write::Asked;
 use crate::contract::entry::Stage;
 use crate::net::{Connection, Drain, Occupation, Occupied};
@@ -14,14 +16,11 @@ use crate::protocol::{
     field_values, text_response, upgrade,
 };
 use crate::sys::clock;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{StatusCode, Version};
 use std::os::fd::{AsFd, AsRawFd};
 use std::pin::pin;
 use std::sync::Arc;
-
-/// Content of a refused request that is read and forgotten so that its connection can go on.
-const DISCARD_LIMIT: u64 = 256 << 10;
 
 /// No answer was sent, as the client had left; not registered, but what operators know from nginx.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -74,13 +73,21 @@ async fn serve_on<H: Handler>(
             Next::Linger => return session.linger().await,
             Next::HandOver => return session.hand_over().await,
         }
-        outcome = match session.read_head().await {
+        outcome = match session.read_head(|arriving, line| ends.note_arriving(arriving, line, handler)).await
+        {
             NextHead::Head(raw) => exchange(&mut session, raw, None, (&ends, handler)).await,
             NextHead::Refused(rejection) => {
-                let record = ends.record(handler, None);
+                let record = record(&ends.next_context(&mut session.arriving, handler), None, handler);
                 refuse(&mut session, rejection, &record, handler).await
             }
-            NextHead::Gone => Next::Linger,
+            NextHead::Cancelled => {
+                let record = record(&ends.next_context(&mut session.arriving, handler), None, handler);
+                answer_cancelled(&mut session, &record, handler).await
+            }
+            NextHead::Gone => {
+                session.arriving = None;
+                Next::Linger
+            }
             NextHead::Moves => match handler.relay(session.stream.as_fd(), Parcel::Idle) {
                 Relayed::Gone => Next::Close,
                 Relayed::Stayed => {
@@ -94,7 +101,7 @@ async fn serve_on<H: Handler>(
 
 /// What a connection does after an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     /// Waits for the next request.
     Head,
     /// Ends at once: the client asked for it, or is gone, or another worker has it.
@@ -113,15 +120,15 @@ async fn exchange<H: Handler>(
     received: Option<(Content, u64)>,
     (ends, handler): (&Ends, &H),
 ) -> Next {
+    let mut context = ends.next_context(&mut session.arriving, handler);
     let parsed = match parse(raw, &session.settings.limits) {
         Ok(parsed) => parsed,
         Err(rejection) => {
-            let record = ends.record(handler, None);
+            let record = record(&context, None, handler);
             return refuse(session, rejection, &record, handler).await;
         }
     };
     let ParsedHead { mut head, framing, persistence, expectation } = parsed;
-    let mut context = ends.context(handler);
     let (received, waits_since) = received.unzip();
     context.waits_since = waits_since;
     let admitted = match handler.admit(&mut head, &mut context, Attempt::First) {
@@ -142,8 +149,8 @@ async fn exchange<H: Handler>(
         Ok(admitted) => {
             let is_complete = turn.framing == Framing::None || received.is_some();
             let stage = if is_complete { Stage::App } else { Stage::Reading };
-            if !is_complete || admitted.noting == Noting::Always {
-                context.flight = handler.enlist(&head, &context, stage);
+            if !is_complete || admitted.noting == Noting::Always || !context.flight.is_unnoted() {
+                handler.enlist(&head, &mut context, stage);
             }
             let received = {
                 let receiving = pin!(receive(session, turn, &admitted, received));
@@ -182,14 +189,14 @@ async fn exchange<H: Handler>(
 
 /// What a head says of its own exchange.
 #[derive(Debug, Clone, Copy)]
-struct Turn {
-    framing: Framing,
-    persistence: Persistence,
-    expectation: Expectation,
+pub(super) struct Turn {
+    pub(super) framing: Framing,
+    pub(super) persistence: Persistence,
+    pub(super) expectation: Expectation,
 }
 
 /// Why content did not become complete.
-enum Stop {
+pub(super) enum Stop {
     Refuse(Rejection),
     Gone,
     /// An operator wants the request to end.
@@ -232,7 +239,7 @@ async fn receive<R>(
     reader.finish().map(|content| (content, None)).map_err(Stop::Refuse)
 }
 
-async fn gather(session: &mut Session<'_>, reader: &mut ContentReader) -> Result<(), Stop> {
+pub(super) async fn gather(session: &mut Session<'_>, reader: &mut ContentReader) -> Result<(), Stop> {
     while reader.gather(&mut session.buffer).map_err(Stop::Refuse)? == Gathered::NeedMore {
         session.fill_content(reader.room(&session.buffer)).await.map_err(Stop::Refuse)?;
     }
@@ -249,7 +256,8 @@ async fn answer<H: Handler>(
     let (method, version) = (request.head.method.clone(), request.head.version);
     let keeps_record = handler.keeps_records() || request.upload.is_some();
     let record = keeps_record.then(|| record(&request.context, Some(&request.head), handler));
-    let flight = request.context.flight.clone();
+    let mut flight = request.context.flight.clone();
+    let unnoted = flight.is_unnoted().then(|| Unnoted::of(&request));
     let answered = {
         // Content that is still arriving stays with its connection, which stays here.
         let patience = if request.upload.is_some() { Patience::Wait } else { Patience::Move };
@@ -293,7 +301,11 @@ async fn answer<H: Handler>(
     // Who waits for the connection learns it at once.
     session.handover.take_if(|_| status != StatusCode::SWITCHING_PROTOCOLS);
     let fields = field_values(&handler.wanted_fields().response, response.headers());
-    flight.set_stage(Stage::Writing);
+    match unnoted {
+        Some(unnoted) if response.body().may_wait() => unnoted.note(&mut flight, handler),
+        Some(_) => {}
+        None => flight.set_stage(Stage::Writing),
+    }
     let asked = Asked { method: &method, version, flight: &flight };
     let written = session.write_response(response, asked, turn.persistence).await;
     drop(flight);
@@ -329,68 +341,4 @@ async fn gone<H: Handler>(session: &mut Session<'_>, record: Option<&Record>, ha
 fn refuse_switch() -> Response {
     tracing::error!("the app changes the protocol of a connection whose client did not ask for that");
     text_response(StatusCode::INTERNAL_SERVER_ERROR, "The application failed to answer.\n")
-}
-
-/// Answers without an app, before the content is read.
-async fn answer_early<H: Handler>(
-    session: &mut Session<'_>,
-    turn: Turn,
-    response: Response,
-    record: &Record,
-    handler: &H,
-) -> Next {
-    let Some((method, _, version)) = &record.line else { return Next::Close };
-    let status = response.status();
-    let fields = field_values(&handler.wanted_fields().response, response.headers());
-    let keeps = turn.persistence == Persistence::KeepAlive && may_discard(turn, &session.buffer);
-    let persistence = if keeps { Persistence::KeepAlive } else { Persistence::Close };
-    let asked = Asked { method, version: *version, flight: &record.context.flight };
-    let written = session.write_response(response, asked, persistence).await;
-    handler.finish(&Exchange { record, status, sent: written.sent, fields, refused: None });
-    if written.end.is_err() {
-        return Next::Close;
-    }
-    if keeps {
-        let discarded = match ContentReader::discarding(turn.framing, DISCARD_LIMIT) {
-            Ok(mut reader) => gather(session, &mut reader).await.is_ok(),
-            Err(_) => false,
-        };
-        if discarded && matches!(written.end, Ok(Persistence::KeepAlive)) {
-            return Next::Head;
-        }
-    }
-    Next::Linger
-}
-
-/// RFC 9110 10.1.1: after a final answer a client that expected 100 may send its content or not,
-/// so only content that has begun to arrive can be told from the next request.
-fn may_discard(turn: Turn, buffer: &BytesMut) -> bool {
-    let announced = turn.expectation == Expectation::None || !buffer.is_empty();
-    announced
-        && match turn.framing {
-            Framing::None => true,
-            Framing::Length(length) => length <= DISCARD_LIMIT,
-            Framing::Chunked => true,
-        }
-}
-
-/// Says why, and closes: what follows on this connection can no longer be told apart.
-async fn refuse<H: Handler>(
-    session: &mut Session<'_>,
-    rejection: Rejection,
-    record: &Record,
-    handler: &H,
-) -> Next {
-    let get = http::Method::GET;
-    let (method, version) = match &record.line {
-        Some((method, _, version)) => (method, *version),
-        None => (&get, Version::HTTP_11),
-    };
-    let response = rejection.response();
-    let status: StatusCode = response.status();
-    let asked = Asked { method, version, flight: &record.context.flight };
-    let written = session.write_response(response, asked, Persistence::Close).await;
-    let (sent, fields) = (written.sent, Vec::new());
-    handler.finish(&Exchange { record, status, sent, fields, refused: Some(rejection) });
-    if written.end.is_ok() { Next::Linger } else { Next::Close }
 }

@@ -2,13 +2,13 @@
 
 use super::Settings;
 use super::deadline::Deadline;
-use super::head::{HeadScanner, Persistence};
+use super::head::Persistence;
 use super::upload::Uploading;
 use super::write::{Asked, put_head, put_hints};
 use crate::net::{Drain, Occupation, Occupied, Stream};
 use crate::protocol::upgrade::Handover;
-use crate::protocol::{Interim, OnDisconnect, Rejection, Response};
-use bytes::{Bytes, BytesMut};
+use crate::protocol::{Interim, OnDisconnect, Rejection, RequestContext, Response};
+use bytes::BytesMut;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -20,8 +20,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 pub(super) const READ_SIZE: usize = 8 << 10;
 /// What is kept of further requests while one is answered; with more than that a client can hardly leave unseen.
 const READ_AHEAD: usize = 64 << 10;
-/// Pause before a connection that nobody has taken is offered again: the queue between workers was full.
-const OFFER_AGAIN: Duration = Duration::from_millis(20);
 /// How long, and how much of it, a closing connection still reads so that no RST destroys our last answer.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 << 20;
@@ -43,22 +41,14 @@ pub(super) struct Session<'a> {
     pub(super) refused: Option<Rejection>,
     pub(super) out: BytesMut,
     pub(super) deadline: Deadline,
-    drain: &'a Drain,
+    pub(super) drain: &'a Drain,
     pub(super) occupied: &'a Occupied,
-    drain_seen: bool,
+    pub(super) drain_seen: bool,
     /// Until when a worker that leaves waits for a request on a connection that nobody has taken.
-    waits_until: Option<Instant>,
-    first: bool,
-}
-
-/// What a wait for a head brought.
-pub(super) enum NextHead {
-    Head(Bytes),
-    Refused(Rejection),
-    /// The client left, or was idle for too long.
-    Gone,
-    /// Nothing has come, and another worker should wait in this one's place.
-    Moves,
+    pub(super) waits_until: Option<Instant>,
+    pub(super) first: bool,
+    /// The request whose head has had to be waited for.
+    pub(super) arriving: Option<Box<RequestContext>>,
 }
 
 /// What became of a response.
@@ -71,7 +61,7 @@ pub(super) struct Written {
 
 /// What a read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fill {
+pub(super) enum Fill {
     Bytes,
     End,
     TimedOut,
@@ -87,7 +77,7 @@ enum Event<T> {
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wait {
+pub(super) enum Wait {
     /// The first byte of a request, if there will be one.
     Idle,
     /// The rest of what has begun.
@@ -119,6 +109,7 @@ impl<'a> Session<'a> {
             drain_seen: false,
             waits_until: None,
             first: true,
+            arriving: None,
         }
     }
 
@@ -136,43 +127,6 @@ impl<'a> Session<'a> {
     pub(super) fn stays(&mut self) {
         let limit = self.settings.timeouts.drain_idle;
         self.waits_until.get_or_insert_with(|| Instant::now() + limit);
-    }
-
-    /// The next head, complete but not yet judged as a whole.
-    pub(super) async fn read_head(&mut self) -> NextHead {
-        let mut scanner = HeadScanner::default();
-        let mut begun = false;
-        self.occupied.with(Occupation::Idle);
-        if self.drain.hands_over() && self.buffer.is_empty() && self.waits_until.is_none() {
-            return NextHead::Moves;
-        }
-        self.set_idle_deadline();
-        loop {
-            match scanner.scan(&mut self.buffer, &self.settings.limits) {
-                Ok(Some(length)) => {
-                    self.first = false;
-                    self.occupied.with(Occupation::Request);
-                    return NextHead::Head(self.buffer.split_to(length).freeze());
-                }
-                Ok(None) => {}
-                Err(rejection) => return NextHead::Refused(rejection),
-            }
-            if !begun && !self.buffer.is_empty() {
-                begun = true;
-                self.deadline.set(Instant::now(), self.settings.timeouts.head);
-            }
-            match (self.fill(if begun { Wait::Message } else { Wait::Idle }).await, begun) {
-                (Fill::Bytes, _) => {}
-                (Fill::DrainBegan, _) if self.drain.hands_over() => return NextHead::Moves,
-                (Fill::DrainBegan, _) => {
-                    self.drain_seen = true;
-                    self.deadline.set(Instant::now(), self.settings.timeouts.drain_idle);
-                }
-                (Fill::TimedOut, true) => return NextHead::Refused(Rejection::HeadTimeout),
-                (Fill::TimedOut, false) if self.is_offered_again() => return NextHead::Moves,
-                (Fill::TimedOut, false) | (Fill::End, _) => return NextHead::Gone,
-            }
-        }
     }
 
     /// Reads more content, into as much room.
@@ -299,27 +253,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn set_idle_deadline(&mut self) {
-        let timeouts = &self.settings.timeouts;
-        let limit = if let Some(until) = self.waits_until {
-            self.drain_seen = true;
-            until.saturating_duration_since(Instant::now()).min(OFFER_AGAIN)
-        } else if self.drain.has_begun() {
-            self.drain_seen = true;
-            timeouts.drain_idle
-        } else if self.first {
-            timeouts.head
-        } else {
-            timeouts.keep_alive
-        };
-        self.deadline.set(Instant::now(), limit);
-    }
-
-    fn is_offered_again(&self) -> bool {
-        self.drain.hands_over() && self.waits_until.is_some_and(|until| Instant::now() < until)
-    }
-
-    async fn fill(&mut self, wait: Wait) -> Fill {
+    pub(super) async fn fill(&mut self, wait: Wait) -> Fill {
         if wait != Wait::Content {
             self.buffer.reserve(READ_SIZE);
         }
