@@ -2,11 +2,13 @@
 
 use super::service_call::{Pace, ServiceCall};
 use super::{App, AppError, Body, BoxError, BoxFuture, CallLimits};
+use crate::contract::inflight::Flight;
 use crate::net::Draining;
 use crate::protocol::{
     BodyStream, Local, Peer, Piece, Pieces, Request, Response, ResponseBody, Scheme, StreamAborted,
     text_response,
 };
+use crate::sys::clock;
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http_body::Body as HttpBody;
@@ -66,8 +68,9 @@ where
     S::Future: Send,
     B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
-        let pace = Pace { limit: limits.time, id: request.context.id };
+    fn call(&self, mut request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+        let flight = std::mem::replace(&mut request.context.flight, Flight::unnoted());
+        let pace = Pace { limit: limits.time, id: request.context.id, flight };
         let Some(request) = self.translate(request) else {
             let response = text_response(StatusCode::URI_TOO_LONG, "The target is too long.\n");
             return Box::pin(std::future::ready(Ok(response)));
@@ -188,14 +191,15 @@ impl<B: HttpBody<Data: Send, Error: Into<BoxError>> + Send> Pieces for Frames<B>
 impl<B> Frames<B> {
     /// Ready once the app has taken too long for a piece.
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
-        let Pace { limit, id } = self.pace;
+        let Pace { limit, id, flight } = &self.pace;
         if limit.is_zero() {
             return Poll::Pending;
         }
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(*limit)));
         ready!(waiting.as_mut().poll(cx));
-        let what = "the next piece of a response";
-        tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected: {what}");
+        let request = flight.entry().map(|entry| entry.describe(clock::monotonic_ns()));
+        let what = request.map_or_else(String::new, |request| format!(" of {request}"));
+        tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected: the next piece{what}");
         Poll::Ready(Some(Err(StreamAborted)))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::service::begin;
 use super::{AppError, Body, BoxError};
+use crate::contract::inflight::Flight;
 use crate::protocol::{RequestId, Response};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
@@ -15,11 +16,20 @@ use tokio::time::Sleep;
 use tower_service::Service;
 
 /// How long an app may take for its response to begin, and then for each piece of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Pace {
     /// Zero: no limit.
     pub(super) limit: Duration,
     pub(super) id: RequestId,
+    /// What the table says of the request.
+    pub(super) flight: Flight,
+}
+
+impl Pace {
+    /// For the rest of the same request.
+    fn take(&mut self) -> Self {
+        Self { flight: std::mem::replace(&mut self.flight, Flight::unnoted()), ..*self }
+    }
 }
 
 pin_project! {
@@ -76,7 +86,7 @@ where
             }
         };
         match outcome {
-            Ok(response) => Poll::Ready(begin(response, *call.pace, cx)),
+            Ok(response) => Poll::Ready(begin(response, call.pace.take(), cx)),
             Err(error) => Poll::Ready(Err(failed(error))),
         }
     }

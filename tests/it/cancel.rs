@@ -13,6 +13,12 @@ pub(crate) fn waiting(arguments: &str) -> Server {
 
 /// The same in a folder that is there already.
 pub(crate) fn waiting_in(folder: Folder, arguments: &str) -> Server {
+    let command = waiting_command(&folder, arguments);
+    Server::from_command(command, folder)
+}
+
+/// What starts it.
+pub(crate) fn waiting_command(folder: &Folder, arguments: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
     let profile = tests.parent().and_then(std::path::Path::parent).unwrap();
     let program = profile.join("examples/waiting");
@@ -23,7 +29,7 @@ pub(crate) fn waiting_in(folder: Folder, arguments: &str) -> Server {
     for name in ["PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"] {
         command.env_remove(name);
     }
-    Server::from_command(command, folder)
+    command
 }
 
 /// A connection that has asked for this path.
@@ -81,6 +87,20 @@ fn a_response_that_has_begun_is_cut() {
     server.wait_for("the stream was dropped");
     // Without the chunk that would end it.
     assert_eq!(client.end().unwrap(), Ended::Finished);
+}
+
+#[test]
+fn a_stream_that_stalls_is_named_and_cut() {
+    let folder = Folder::new();
+    folder.write("ferricorn.toml", "[timeouts]\nrequest = \"200ms\"\n");
+    let server = waiting_in(folder, "-c ferricorn.toml -w 1");
+    let mut client = asked(&server, "/streams?x=1");
+    assert_eq!(client.head().unwrap().status, 200);
+    assert_eq!(client.chunk().unwrap(), b"beginning");
+    assert_eq!(client.end().unwrap(), Ended::Finished);
+    let line = server.wait_for("the app took too long; ");
+    assert!(line.contains(": the next piece of GET /streams?x=1 (id "), "{line}");
+    assert!(line.contains(", client 127.0.0.1:") && line.contains(", writing)"), "{line}");
 }
 
 #[test]
