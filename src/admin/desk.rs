@@ -164,6 +164,7 @@ mod tests {
             ready: 1,
             wanted: 1,
             unity: Unity::One,
+            mold: None,
             trouble: None,
         };
         let done = Verdict::Done("generation 2".into());

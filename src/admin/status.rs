@@ -1,7 +1,7 @@
 //! The state of the server as JSON.
 
 use super::http::Site;
-use crate::contract::control::{Stage, State, Unity};
+use crate::contract::control::{MoldState, Stage, State, Unity};
 use crate::contract::figures::Figure;
 use crate::contract::scoreboard::{Record, Scoreboard, WorkerState};
 use crate::contract::tally::{Part, Tally};
@@ -30,6 +30,7 @@ pub(super) fn value(site: &Site) -> Value {
         "ready": scoreboard.is_ready(),
         "generation": state.as_ref().map(|state| state.generation.0),
         "trouble": state.as_ref().and_then(|state| state.trouble.clone()),
+        "mold": state.as_ref().and_then(|state| state.mold).map(MoldState::name),
         "canary": canary,
         "workers_ready": state.as_ref().map(|state| state.ready),
         "workers_wanted": state.as_ref().map(|state| state.wanted),
@@ -141,6 +142,7 @@ mod tests {
             ready: 1,
             wanted: 1,
             unity,
+            mold: None,
             trouble: trouble.map(Into::into),
         };
         for (stage, unity, trouble, expected) in [

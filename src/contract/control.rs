@@ -102,8 +102,32 @@ pub struct State {
     pub wanted: u16,
     /// Whether all slots are of one generation.
     pub unity: Unity,
+    /// The process that forks the workers of that generation; `None` where it does not preload.
+    pub mold: Option<MoldState>,
     /// Something that went wrong and that the operator should know of, on one line.
     pub trouble: Option<String>,
+}
+
+/// How a mold is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoldState {
+    /// There is none; the workers serve on, and the next one is on its way or comes when a worker needs it.
+    Gone,
+    /// It loads the apps.
+    Loading,
+    /// It forks workers on order.
+    Ready,
+}
+
+impl MoldState {
+    /// Its name: `gone`, `loading`, `ready`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+        }
+    }
 }
 
 /// How far a server is in its life.
@@ -204,7 +228,13 @@ impl Tiding {
                     Stage::Reloading => 2,
                     Stage::Stopping => 3,
                 };
-                let mut bytes = vec![3, stage, u8::from(state.unity == Unity::Mixed)];
+                let mold = match state.mold {
+                    None => 0,
+                    Some(MoldState::Gone) => 1,
+                    Some(MoldState::Loading) => 2,
+                    Some(MoldState::Ready) => 3,
+                };
+                let mut bytes = vec![3, stage, u8::from(state.unity == Unity::Mixed), mold];
                 bytes.extend(state.generation.0.to_le_bytes());
                 bytes.extend(state.ready.to_le_bytes());
                 bytes.extend(state.wanted.to_le_bytes());
@@ -228,7 +258,7 @@ impl Tiding {
                 let (ticket, verdict) = answer_of(bytes)?;
                 Ok(Self::Answer { ticket, verdict })
             }
-            [3, stage, unity @ (0 | 1), g0, g1, g2, g3, r0, r1, w0, w1, trouble @ ..] => {
+            [3, stage, unity @ (0 | 1), mold @ 0..=3, g0, g1, g2, g3, r0, r1, w0, w1, trouble @ ..] => {
                 let stage = match stage {
                     0 => Stage::Starting,
                     1 => Stage::Serving,
@@ -247,6 +277,8 @@ impl Tiding {
                     ready: u16::from_le_bytes([*r0, *r1]),
                     wanted: u16::from_le_bytes([*w0, *w1]),
                     unity: if *unity == 1 { Unity::Mixed } else { Unity::One },
+                    mold: [None, Some(MoldState::Gone), Some(MoldState::Loading), Some(MoldState::Ready)]
+                        [usize::from(*mold)],
                     trouble,
                 }))
             }
@@ -301,81 +333,5 @@ const HEAD: usize = 1 << 10;
 const GAP: &str = "\n[...]\n";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract::inquiry::Wish;
-
-    #[test]
-    fn petitions_survive_the_journey() {
-        let commands = [
-            Command::Reload { canary: None },
-            Command::Reload { canary: Some(Duration::from_millis(0x0102_0304_0506)) },
-            Command::Scale(Scale::To(0x1234)),
-            Command::Scale(Scale::By(-3)),
-            Command::ReopenLogs,
-            Command::Upgrade,
-            Command::Stop(Pace::Graceful),
-            Command::Stop(Pace::Quick),
-            Command::Inquire {
-                pid: Pid(0x0102_0304),
-                inquiry: Inquiry { request: 5 << 60, wish: Wish::Cancel },
-            },
-            Command::Inquire { pid: Pid(1), inquiry: Inquiry { request: 0, wish: Wish::Stack } },
-        ];
-        for command in commands {
-            let petition = Petition { ticket: Ticket(u64::MAX - 1), command };
-            assert_eq!(Petition::decode(&petition.encode()), Ok(petition));
-        }
-    }
-
-    #[test]
-    fn tidings_survive_the_journey() {
-        let state = State {
-            stage: Stage::Serving,
-            generation: Generation(0x0102_0304),
-            ready: 3,
-            wanted: 0x0405,
-            unity: Unity::One,
-            trouble: None,
-        };
-        let answer = |verdict| Tiding::Answer { ticket: Ticket(7), verdict };
-        let mut tidings = vec![
-            answer(Verdict::Done(String::new())),
-            answer(Verdict::Done("generation 2".into())),
-            answer(Verdict::Failed("no module x\nTraceback …".into())),
-        ];
-        for stage in [Stage::Starting, Stage::Serving, Stage::Reloading, Stage::Stopping] {
-            tidings.push(Tiding::State(State { stage, ..state.clone() }));
-        }
-        let trouble = Some("reload failed: x".into());
-        tidings.push(Tiding::State(State { unity: Unity::Mixed, trouble, ..state.clone() }));
-        tidings.push(Tiding::State(State { trouble: Some(String::new()), ..state }));
-        tidings.push(Tiding::KeysWanted);
-        for tiding in tidings {
-            assert_eq!(Tiding::decode(&tiding.encode()), Ok(tiding));
-        }
-    }
-
-    #[test]
-    fn a_long_reason_keeps_its_beginning_and_its_end() {
-        let text = format!("what happened\n{}why", "é".repeat(60_000));
-        let tiding = Tiding::Answer { ticket: Ticket(1), verdict: Verdict::Failed(text) };
-        let bytes = tiding.encode();
-        assert!(bytes.len() <= crate::sys::channel::MESSAGE_MAX);
-        let Ok(Tiding::Answer { verdict: Verdict::Failed(text), .. }) = Tiding::decode(&bytes) else {
-            panic!("not a failure")
-        };
-        assert!(text.starts_with("what happened\né") && text.ends_with("éwhy") && text.contains("[...]"));
-    }
-
-    #[test]
-    fn other_bytes_are_refused() {
-        for bytes in [&b""[..], &[1], &[0; 8], &[0; 9], &[0, 0, 0, 0, 0, 0, 0, 0, 2, 1], &[9; 12], &[8; 22]] {
-            assert_eq!(Petition::decode(bytes), Err(Malformed), "{bytes:?}");
-        }
-        let state = [3, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        for bytes in [&b""[..], &[1, 0], &[2, 0, 0, 0, 0, 0, 0, 0, 0, 255], &[3, 1], &state, &[4; 20]] {
-            assert_eq!(Tiding::decode(bytes), Err(Malformed), "{bytes:?}");
-        }
-    }
-}
+#[path = "control_tests.rs"]
+mod tests;

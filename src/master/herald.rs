@@ -104,7 +104,8 @@ impl Supervisor {
         let small = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
         let unity = if self.is_mixed() { Unity::Mixed } else { Unity::One };
         let (ready, wanted) = (small(ready), small(wanted));
-        let state = State { stage, generation, ready, wanted, unity, trouble: failure };
+        let mold = self.molds.state(generation);
+        let state = State { stage, generation, ready, wanted, unity, mold, trouble: failure };
         if self.published.as_ref() != Some(&state) {
             self.published = Some(state.clone());
             let end = self.out.iter().position(|action| matches!(action, Action::Exit(_)));

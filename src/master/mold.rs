@@ -1,13 +1,13 @@
 //! Molds: for each generation that preloads a process that has loaded the apps and forks the generation's workers. Pure.
 //!
-//! A mold is made when a worker is needed, and stays as long as a seat is of its generation. As it holds the code that it
+//! A mold stays as long as a seat is of its generation, and is made anew when it dies before. As it holds the code that it
 //! has loaded, workers can be replaced whatever lies on disk by then.
 
 use super::event::{Action, Finish, MoldNews, MoldNote, Note};
 use super::respawn::Respawn;
 use super::supervisor::{DYING, LEAVING, Supervisor, UNWANTED};
 use super::trouble::Blame;
-use crate::contract::control::Verdict;
+use crate::contract::control::{MoldState, Verdict};
 use crate::contract::exit::{self, ExitReason, Progress};
 use crate::contract::handoff::{Generation, Slot};
 use crate::sys::wait::WaitOutcome;
@@ -116,6 +116,15 @@ impl Molds {
         };
         let casts = self.all.values().flat_map(|mold| mold.casts.values().copied());
         self.all.values().filter_map(own).chain(casts).min()
+    }
+
+    /// For those who watch; `None` where the generation does not preload.
+    pub(super) fn state(&self, generation: Generation) -> Option<MoldState> {
+        self.all.get(&generation).map(|mold| match mold.life {
+            MoldLife::Absent | MoldLife::Wanted | MoldLife::Leaving { .. } => MoldState::Gone,
+            MoldLife::Asked | MoldLife::Loading { .. } => MoldState::Loading,
+            MoldLife::Ready { .. } => MoldState::Ready,
+        })
     }
 
     pub(super) fn life(&self, generation: Generation) -> Option<MoldLife> {
@@ -260,10 +269,16 @@ impl Supervisor {
 
     /// Makes the molds that are needed, and has those leave that are not.
     pub(super) fn tend_molds(&mut self, now: Instant) {
+        let came = self.molds.comes();
         for generation in self.molds.select(|_| true) {
-            let Some(mold) = self.molds.all.get(&generation) else { continue };
+            let is_needed = self.needs_mold(generation);
+            let Some(mold) = self.molds.all.get_mut(&generation) else { continue };
+            if is_needed && mold.life == MoldLife::Absent {
+                // Also before a worker asks for it, who would have to wait: loading takes its time.
+                mold.life = MoldLife::Wanted;
+            }
             let (life, is_due) = (mold.life, mold.respawn.is_due(now));
-            match (life, self.needs_mold(generation)) {
+            match (life, is_needed) {
                 (MoldLife::Wanted, true) if is_due => {
                     self.molds.set(generation, MoldLife::Asked);
                     self.act(Action::MakeMold { generation });
@@ -282,6 +297,10 @@ impl Supervisor {
                 | (MoldLife::Absent, false)
                 | (MoldLife::Asked | MoldLife::Leaving { .. }, _) => {}
             }
+        }
+        if came && !self.molds.comes() {
+            // Slots that are tried one at a time have waited for it.
+            self.fill_slots(now);
         }
         self.time_casts(now);
     }

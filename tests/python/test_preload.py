@@ -106,13 +106,18 @@ def test_broken_code_and_twenty_kills_and_recycling_keep_the_pool_at_full_streng
     assert {worker["text"] for worker in told(server).values()} == {"mended"}
 
 
-def test_a_dead_mold_is_replaced_when_a_worker_is_needed(serve, tmp_path):
+def test_a_dead_mold_is_replaced_before_a_worker_needs_it(serve, tmp_path):
     write_app(tmp_path, "old")
     server = serve("site_app", "-w", "2", "--preload").ready()
     before = mold(server)
+    since = len(server.log.lines)
+    (tmp_path / "site_app.py").write_text("raise RuntimeError('broken on disk')\n")
     os.kill(before, signal.SIGKILL)
-    server.log.wait_for("mold ended: killed by SIGKILL")
-    assert len(told(server)) == 2
+    server.log.wait_for("mold ended: killed by SIGKILL", since)
+    # It is tried at once; the workers do without it.
+    server.log.wait_for("mold did not load the apps, another try follows", since)
+    assert json.loads(ctl(server, "status", "--json")[1])["mold"] == "gone"
+    assert {worker["text"] for worker in told(server).values()} == {"old"}
     write_app(tmp_path, "what lies on disk now")
     kill_worker(server)
     new = told(server)[server.workers()[1]]

@@ -13,6 +13,7 @@ pub(super) fn status(status: &Value) -> String {
         ("state", text("state").to_owned()),
         ("workers", format!("{} of {} ready", number("workers_ready"), number("workers_wanted"))),
         ("generation", number("generation").to_string()),
+        ("mold", text("mold").to_owned()),
         ("requests", number("requests").to_string()),
         ("connections", number("connections").to_string()),
         ("listening", bind.collect::<Vec<_>>().join(" ")),

@@ -43,7 +43,7 @@ fn a_crashed_worker_comes_from_the_mold_again() {
     check_cast(
         &Ok(preloaded(1)),
         &[(2, dies(101)), (2, ready(102))],
-        &["say 101 crashed: killed by SIGSEGV", "cast 102 slot 1 gen 1", "slot 1 vacant", "slot 1 served"],
+        &["say 101 crashed: killed by SIGSEGV", "slot 1 vacant", "cast 102 slot 1 gen 1", "slot 1 served"],
     );
 }
 
@@ -103,8 +103,8 @@ fn with_broken_code_on_disk_the_old_mold_keeps_the_pool_at_full_strength() {
             "mold gen 2",
             "say ReloadFailed { reason: \"no module x\", serving: Generation(1) }",
             "say 101 crashed: killed by SIGSEGV",
-            "cast 102 slot 1 gen 1",
             "slot 1 vacant",
+            "cast 102 slot 1 gen 1",
             "slot 1 served",
             "say 102 MaxRequests",
             "cast 103 slot 1 gen 1",
@@ -114,15 +114,15 @@ fn with_broken_code_on_disk_the_old_mold_keeps_the_pool_at_full_strength() {
 }
 
 #[test]
-fn a_mold_that_died_is_made_anew_when_a_worker_is_needed() {
+fn a_mold_that_died_is_made_anew_before_a_worker_needs_it() {
     check_cast(
         &Ok(preloaded(1)),
         &[(5, ended(1)), (6, dies(101)), (7, loaded(1)), (7, ready(102))],
         &[
             "say Mold { generation: Generation(1), note: Ended(\"killed by SIGKILL, by somebody outside\") }",
+            "mold gen 1",
             "say 101 crashed: killed by SIGSEGV",
             "slot 1 vacant",
-            "mold gen 1",
             "say Mold { generation: Generation(1), note: Ready }",
             "cast 102 slot 1 gen 1",
             "slot 1 served",
@@ -153,12 +153,12 @@ fn without_a_mold_broken_code_makes_recycling_wait() {
             "mold gen 2",
             "say ReloadFailed { reason: \"no module x\", serving: Generation(1) }",
             "say Mold { generation: Generation(1), note: Ended(\"killed by SIGKILL, by somebody outside\") }",
+            "mold gen 1",
             "say 101 MaxRequests",
             "say 101 waits",
             "say 101 crashed: killed by SIGSEGV",
             "slot 1 vacant",
             "say NobodyServes",
-            "mold gen 1",
             "say Mold { generation: Generation(1), note: Failed(\"no module x\") }",
             "mold gen 1",
             "say Mold { generation: Generation(1), note: Ready }",
