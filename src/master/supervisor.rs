@@ -286,6 +286,8 @@ impl Supervisor {
             }
             Life::Ready { since } | Life::Retiring { since } => {
                 self.say(Note::Crashed { who, how: how.clone() });
+                // Before anything is forked, which takes its time: its connections wait.
+                self.tell_vacancies();
                 if self.canary() == Some(pid) {
                     let text = format!("canary: worker pid {pid} ended while it was tried: {how}");
                     self.fail_reload(now, text, Blame::Canary);

@@ -63,6 +63,9 @@ impl Supervisor {
 
     /// Tells the workers when other slots are served than before.
     pub(super) fn tell_vacancies(&mut self) {
+        if !self.keeps_pool() {
+            return;
+        }
         let serving = self.crew.workers.values().filter(|worker| worker.life.serves());
         let served: BTreeSet<_> = serving.map(|worker| worker.slot).collect();
         if served == self.served {

@@ -147,9 +147,9 @@ fn code_that_was_refused_replaces_nobody_until_nobody_is_left() {
         "say 101 crashed: killed by SIGSEGV",
         "slot 1 vacant",
         "say 102 crashed: killed by SIGSEGV",
-        "fork 104 slot 1 gen 1",
         "slot 2 vacant",
         "say NobodyServes",
+        "fork 104 slot 1 gen 1",
         "say CodeStarts",
         "fork 105 slot 2 gen 1",
         "slot 1 served",
@@ -278,8 +278,8 @@ fn with_a_mold_the_old_generation_keeps_its_strength_meanwhile() {
             "say Canary(Begun { who: Who { slot: Slot(1), pid: Pid(103), generation: Generation(2) }, time: 10s })",
             "compare 103",
             "say 102 crashed: killed by SIGSEGV",
-            "cast 104 slot 2 gen 1",
             "slot 2 vacant",
+            "cast 104 slot 2 gen 1",
         ],
     );
 }

@@ -44,8 +44,8 @@ fn a_worker_that_dies_takes_its_requests_along() {
             &passed_on(1, 101),
             GONE,
             "say 101 crashed: killed by SIGSEGV",
-            "fork 102 slot 1 gen 1",
             "slot 1 vacant",
+            "fork 102 slot 1 gen 1",
         ],
     );
     check_one(&[(5, cancels(1, 999))], &[GONE]);

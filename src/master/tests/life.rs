@@ -41,8 +41,8 @@ fn a_lame_duck_is_kept_alive_until_its_time_is_over() {
                 announced,
                 "Announce 101",
                 "say 101 crashed: killed by SIGSEGV",
-                "fork 102 slot 1 gen 1",
                 "slot 1 vacant",
+                "fork 102 slot 1 gen 1",
                 "Announce 102",
                 "slot 1 served",
                 "drain 102 for stop",
@@ -147,7 +147,7 @@ fn once_somebody_has_served_a_failing_slot_is_tried_again_and_again() {
 fn a_crashed_worker_is_replaced_in_its_slot_at_once() {
     check_two(
         &[(50, dies(102)), (51, ready(103))],
-        &["say 102 crashed: killed by SIGSEGV", "fork 103 slot 2 gen 1", "slot 2 vacant", "slot 2 served"],
+        &["say 102 crashed: killed by SIGSEGV", "slot 2 vacant", "fork 103 slot 2 gen 1", "slot 2 served"],
     );
 }
 
@@ -157,8 +157,8 @@ fn crashes_in_a_row_are_slowed_down() {
         &[(2, dies(101)), (2, ready(102)), (2, dies(102)), (2, Event::Tick), (3, Event::Tick)],
         &[
             "say 101 crashed: killed by SIGSEGV",
-            "fork 102 slot 1 gen 1",
             "slot 1 vacant",
+            "fork 102 slot 1 gen 1",
             "slot 1 served",
             "say 102 crashed: killed by SIGSEGV",
             "slot 1 vacant",

@@ -82,8 +82,8 @@ fn who_crashes_while_it_waits_is_replaced_at_once() {
             "fork 103 slot 1 gen 1",
             "say 102 MaxRequests",
             "say 102 crashed: killed by SIGSEGV",
-            "fork 104 slot 2 gen 1",
             "slot 2 vacant",
+            "fork 104 slot 2 gen 1",
         ],
     );
 }

@@ -83,9 +83,9 @@ fn after_a_failed_reload_a_crash_is_replaced_in_the_old_generation() {
             "fork 102 slot 1 gen 2",
             "say ReloadFailed { reason: \"no module x\", serving: Generation(1) }",
             "say 101 crashed: killed by SIGSEGV",
-            "fork 103 slot 1 gen 1",
             "slot 1 vacant",
             "say NobodyServes",
+            "fork 103 slot 1 gen 1",
         ],
     );
 }

@@ -252,8 +252,8 @@ fn the_next_program_replaces_the_workers_that_are_left() {
             "say ReloadDone { generation: Generation(2) }",
             "say Upgrade(Done { generation: Generation(2) })",
             "say 201 crashed: killed by SIGSEGV",
-            "Fork { slot: Slot(1), generation: Generation(2) }",
             "slot 1 vacant",
+            "Fork { slot: Slot(1), generation: Generation(2) }",
         ],
     );
 }
