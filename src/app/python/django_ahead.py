@@ -6,10 +6,14 @@ fails at the first request as well, and is told there.
 """
 
 import contextlib
+import io
 from importlib import import_module
 
 # An app that ends the interpreter when it is imported ends a request by it, and must not end this process.
 SILENT = contextlib.suppress(Exception, SystemExit)
+
+# CPython 3.11 adapts a function when it has been called eight times.
+ROUNDS = 10
 
 
 def imports(settings):
@@ -63,8 +67,47 @@ def models(settings):
         connection.ops.compiler("SQLCompiler")
 
 
+def exchanges(settings):
+    """A request that nobody has sent, read by Django's own code, its path looked up, and answers to it.
+
+    CPython adapts code to what it meets as it runs; done here, the adapted code is shared.
+    """
+    from django.core.handlers.wsgi import WSGIRequest
+    from django.http import HttpResponse, JsonResponse
+    from django.urls import Resolver404, resolve
+    from django.utils.cache import patch_vary_headers
+
+    for _ in range(ROUNDS):
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": "a=b", "HTTP_COOKIE": "a=b", "HTTP_HOST": "localhost"}
+        environ |= {"SERVER_NAME": "localhost", "SERVER_PORT": "80", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO()}
+        request = WSGIRequest(environ)
+        _ = request.GET, request.COOKIES, request.headers, request.is_secure(), request.get_full_path()
+        with contextlib.suppress(Resolver404):
+            resolve(request.path_info)
+        response = HttpResponse("text")
+        response.set_cookie("name", "value")
+        patch_vary_headers(response, ("Cookie",))
+        response.serialize_headers()
+        JsonResponse({"name": "value"}).serialize_headers()
+
+
+def forms(settings):
+    """A form with the fields that most have, shown and filled in."""
+    from django import forms
+
+    class Form(forms.Form):
+        text = forms.CharField(label="text")
+        secret = forms.CharField(widget=forms.PasswordInput)
+        number = forms.IntegerField(required=False)
+        choice = forms.BooleanField(required=False)
+
+    for _ in range(ROUNDS):
+        str(Form())
+        Form({"text": "a", "secret": "b", "number": "1"}).is_valid()
+
+
 def build(settings):
     """All of it; `settings` are the project's."""
-    for part in (imports, templates, language, models):
+    for part in (imports, templates, language, models, exchanges, forms):
         with SILENT:
             part(settings)

@@ -1,5 +1,6 @@
 //! Apps loaded once, in a process from which the workers are forked.
 
+use super::asgi::interface_code;
 use super::load::{find, prepare};
 use super::{describe, django};
 use pyo3::prelude::*;
@@ -28,6 +29,8 @@ pub fn preload<'a>(
                 apps.insert(target.to_owned(), find(py, target)?.unbind());
             }
         }
+        // What each worker would otherwise make for itself.
+        interface_code(py).and_then(|_| py.import("faulthandler")).map_err(said)?;
         django::complete(py).map_err(|error| format!("the Django project:\n{}", describe(py, &error)))?;
         let strays = watch.call_method0("strays").and_then(|strays| strays.extract()).map_err(said)?;
         Ok((Loaded(apps), strays))

@@ -23,7 +23,7 @@ mod task;
 mod ties;
 mod uvloop;
 
-pub(super) use interface::{Detected, detect};
+pub(super) use interface::{Detected, code as interface_code, detect};
 
 use super::interrupt::Inside;
 use super::options::Options;
