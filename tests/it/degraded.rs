@@ -1,10 +1,13 @@
 //! After a reload that has failed: the code on disk is broken, and what serves must last.
 
+use crate::cancel::waiting_command;
+use crate::support::control::{ctl, status};
 use crate::support::server::{Folder, Worker, config, ferricorn, is_alive, run};
 use crate::support::uploads::uploads_to_slot_one;
 use crate::support::{Load, Reuse, Server, Transport, on_tcp_and_unix, until};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use std::fs;
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
@@ -182,6 +185,47 @@ fn a_stop_ends_a_check_command() {
     server.signal(Signal::SIGHUP);
     until("the check has begun", || server.folder().path("begun").exists());
     assert_eq!(server.stop(Signal::SIGTERM), Some(0));
+}
+
+#[test]
+fn a_reload_that_is_not_done_in_time_changes_nothing_and_is_told() {
+    let folder = Folder::new();
+    let text = config(&folder, Transport::Tcp, 2, "[timeouts]\nreload = \"300ms\"\n");
+    let check = "check_command = [\"sh\", \"-c\", \"test -e first && tail -f /dev/null; touch first\"]\n";
+    folder.write("ferricorn.toml", &text.replace("[workers]\n", &format!("[workers]\n{check}")));
+    let server = Server::in_folder(folder);
+    let (old, processes) = (server.living_workers(), server.survivors().len());
+    let (code, _, complaint) = ctl(&server, &["reload"]);
+    assert_eq!(code, Some(1), "{complaint}");
+    assert!(complaint.contains("it was not done in time (timeouts.reload)"), "{complaint}");
+    assert_eq!(status(&server)["state"], "degraded");
+    assert_eq!((server.living_workers(), server.ask(GET).status), (old, 200));
+    until("what the check has started is gone", || server.survivors().len() <= processes + 1);
+}
+
+#[test]
+fn a_reload_that_stops_half_way_keeps_what_serves_and_is_told() {
+    let folder = Folder::new();
+    let words = folder.path("words");
+    mkfifo(&words, Mode::S_IRWXU).unwrap();
+    folder.write("ferricorn.toml", "[workers]\nmax_surge = 1\n[timeouts]\nreload = \"2s\"\n");
+    let mut command = waiting_command(&folder, "-c ferricorn.toml -w 2");
+    command.env("TOLD_BY", &words);
+    let server = Server::with_one_ready(command, folder);
+    fs::write(&words, "serve").unwrap();
+    server.wait_for("ready: 2 workers");
+    // Nobody tells the second worker to serve.
+    let (code, _, complaint) = ctl(&server, &["reload"]);
+    assert_eq!(code, Some(1), "{complaint}");
+    assert!(complaint.contains("it was not done in time (timeouts.reload)"), "{complaint}");
+    let told = status(&server);
+    assert_eq!((&told["state"], &told["workers_ready"]), (&"mixed".into(), &2.into()), "{told}");
+    until("what was tried is gone", || {
+        let told = status(&server);
+        let workers = told["workers"].as_array().unwrap();
+        let generations: Vec<_> = workers.iter().map(|worker| worker["generation"].as_u64()).collect();
+        generations == [Some(2), Some(1)]
+    });
 }
 
 /// A server whose workers start only as long as `files/ready.txt` is there, and that answers `Load`.

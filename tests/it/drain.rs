@@ -1,7 +1,11 @@
 //! How connections end when a worker leaves.
 
+use crate::cancel::{asked, waiting_in};
+use crate::support::control::succeed;
+use crate::support::server::Folder;
 use crate::support::{Address, Connection, Ended, Server, Transport, on_tcp_and_unix, until};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use std::thread::JoinHandle;
 
 const GET: &[u8] = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -126,6 +130,29 @@ on_tcp_and_unix! {
         }
         assert_eq!(server.exit_code(), Some(0));
     }
+}
+
+#[test]
+fn streams_of_a_leaving_worker_have_a_limit_of_their_own() {
+    let folder = Folder::new();
+    folder.write("ferricorn.toml", "[timeouts]\ndrain_streaming = \"200ms\"\n");
+    let server = waiting_in(folder, "-c ferricorn.toml -w 1");
+    let mut stream = asked(&server, "/streams");
+    assert_eq!(stream.head().unwrap().status, 200);
+    assert_eq!(stream.chunk().unwrap(), b"beginning");
+    let _request = asked(&server, "/waits");
+    let told = || -> Value { serde_json::from_str(&succeed(&server, &["requests", "--json"])).unwrap() };
+    until("both are there", || told()["requests"].as_array().unwrap().len() == 2);
+    server.signal(Signal::SIGHUP);
+    // Without the chunk that would end it.
+    assert_eq!(stream.end().unwrap(), Ended::Finished);
+    server.wait_for("the stream was dropped");
+    // timeouts.graceful is 30 s.
+    until("the other request is alone", || told()["requests"].as_array().unwrap().len() == 1);
+    let left = told();
+    assert_eq!(left["requests"][0]["request"], "GET /waits");
+    succeed(&server, &["cancel", left["requests"][0]["id"].as_str().unwrap()]);
+    server.wait_for("cut off what had not ended in time connections=1");
 }
 
 /// Asks on one connection after the other until there is none; how many were answered, and why others were not.
