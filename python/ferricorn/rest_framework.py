@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from ferricorn.django import token_of, user_of
 from ferricorn.jwt import InvalidToken, Token
 
-__all__ = ["JWTAuthentication"]
+__all__ = ["JWTAuthentication", "ServerJWTAuthentication"]
 
 
 class JWTAuthentication(BaseAuthentication):
@@ -39,3 +39,7 @@ class JWTAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """The challenge of a 401 (RFC 6750 3)."""
         return f'Bearer realm="{self.realm}"'
+
+
+# Beside another class of the same name, as simplejwt's.
+ServerJWTAuthentication = JWTAuthentication
