@@ -2,7 +2,8 @@
 
 use crate::auth::store::feed::unix_seconds;
 use crate::auth::store::{Backend, EndReason, StorePlace, UserChange, UserKey};
-use crate::auth::users::password;
+use crate::auth::users::django::Table;
+use crate::auth::users::{Lookup, password};
 use crate::config::{Auth, Flags, Reloader, UserKind};
 use crate::sys::terminal;
 use clap::{Args, Subcommand};
@@ -32,8 +33,13 @@ enum Command {
     Disable { name: String },
     /// Let a user log in again
     Enable { name: String },
-    /// End all sessions of a user; with kind = "django", the user is named as tokens name it, by its id
-    Logout { name: String },
+    /// End all sessions of a user
+    Logout {
+        name: String,
+        /// The user is named as tokens name it, not as it logs in; with kind = "python" always
+        #[arg(long)]
+        id: bool,
+    },
 }
 
 /// Why it failed.
@@ -82,9 +88,15 @@ fn open(config: Option<PathBuf>) -> Result<(Auth, Box<dyn Backend>), Failure> {
 }
 
 fn perform(command: &Command, auth: &Auth, store: &mut dyn Backend) -> Result<String, Failure> {
-    let own = auth.users.kind == UserKind::Own;
-    if !own && !matches!(command, Command::Logout { .. }) {
-        return Err(usage("the users are Django's (auth.users.kind); manage them there"));
+    let elsewhere = match auth.users.kind {
+        UserKind::Own => None,
+        UserKind::Django | UserKind::Python => Some("in Django"),
+        UserKind::File => Some("in the file of auth.users.file"),
+    };
+    if let Some(place) = elsewhere.filter(|_| !matches!(command, Command::Logout { .. })) {
+        return Err(usage(format!(
+            "the users are not the server's own (auth.users.kind); manage them {place}"
+        )));
     }
     let now = unix_seconds();
     match command {
@@ -113,8 +125,13 @@ fn perform(command: &Command, auth: &Auth, store: &mut dyn Backend) -> Result<St
             change(store, name, UserChange::Active(true), NO_USER)?;
             Ok(format!("enabled {name}\n"))
         }
-        Command::Logout { name } => {
-            let id = if own { id_of(store, name)? } else { name.clone() };
+        Command::Logout { name, id } => {
+            let id = match auth.users.kind {
+                _ if *id => name.clone(),
+                UserKind::Own => id_of(store, name)?,
+                UserKind::Django => id_in_django(auth, name)?,
+                UserKind::Python | UserKind::File => name.clone(),
+            };
             let ended = end_sessions(store, &id, now)?;
             Ok(format!("{ended} session(s) ended\n"))
         }
@@ -146,6 +163,14 @@ fn change(
 fn id_of(store: &mut dyn Backend, name: &str) -> Result<String, Failure> {
     let user = store.user(UserKey::Name(name)).map_err(negative)?;
     user.map(|user| user.id.to_string()).ok_or_else(|| negative(NO_USER))
+}
+
+/// Likewise, by the project's table.
+fn id_in_django(auth: &Auth, name: &str) -> Result<String, Failure> {
+    let url = auth.users.url.as_ref().ok_or_else(|| usage("auth.users.url names no database"))?;
+    let mut table = Table::open(url, &auth.users, &auth.issue.extra_claims).map_err(usage)?;
+    let user = table.find(&Lookup::Name(name.to_owned())).map_err(negative)?;
+    user.map(|user| user.id).ok_or_else(|| negative(format!("{NO_USER}; who is gone is named by --id")))
 }
 
 fn end_sessions(store: &mut dyn Backend, id: &str, now: i64) -> Result<usize, Failure> {

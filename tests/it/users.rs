@@ -33,6 +33,15 @@ fn users_who_may_not_come_in_any_more_are_refused_with_good_tokens() {
         assert_eq!(next.status, 401, "its session has ended: {change}");
     }
     assert_eq!(get(server.address(), "/", &member(&stays, "access")), 200, "another is another matter");
+    let logout = |arguments: &[&str]| {
+        let mut command = ferricorn(server.folder());
+        command.args(["user", "logout"]).args(arguments);
+        run(command).1
+    };
+    assert_eq!(
+        (logout(&["ann"]).as_str(), logout(&["--id", "1"]).as_str()),
+        ("1 session(s) ended\n", "0 session(s) ended\n")
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `[auth.issue]`, `[auth.store]`, `[auth.users]`: how they are read, and what is refused.
 
 use super::{good, play};
-use crate::config::{DatabaseUrl, Rate, Reuse, UserKind};
+use crate::config::{DatabaseUrl, Rate, Reuse, TrustProxy, UserKind};
 use std::time::Duration;
 
 /// Checks that the text is refused with one complaint about that key.
@@ -60,6 +60,14 @@ fn the_sections_are_read() {
     let public = ISSUE.replace("alg = \"HS256\"\nuse = \"sign+verify\"\nsecret_env = \"S\"", key);
     let public = good(&public).auth.unwrap();
     assert_eq!(public.issue_mounts(), ["/api/token/", "/.well-known/jwks.json"]);
+}
+
+#[test]
+fn all_sections_are_read_together() {
+    let auth = good(include_str!("every_section.toml")).auth.unwrap();
+    assert_eq!((auth.providers.len(), auth.routes.len()), (2, 5));
+    assert!(auth.issues() && auth.issue.limit.trust_proxy == TrustProxy::ServersRule);
+    assert_eq!(auth.users.url, Some(DatabaseUrl::Sqlite("/srv/app/db.sqlite3".into())));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::{Entry, METHOD, NAME, REFERER, TARGET, USER_AGENT, push_request_line}
 use crate::config::{AccessPattern, Atom, Piece};
 use crate::protocol::{Target, WantedFields};
 use crate::telemetry::{Stamp, Within, push, push_bytes};
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE};
 use http::{HeaderName, HeaderValue};
 
 /// A pattern, with the places of the fields that it names.
@@ -20,9 +21,19 @@ enum Part {
     Text(String),
     Atom(Atom),
     /// Place among the wanted fields of the request.
-    RequestField(usize),
+    RequestField(usize, Shown),
     /// Place among those of the response.
-    ResponseField(usize),
+    ResponseField(usize, Shown),
+}
+
+/// What of a field's value is written: whoever reads a log must not be able to log in by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Value,
+    /// Of credentials (RFC 9110 11.4) the scheme.
+    Scheme,
+    /// Of cookies the names.
+    Names,
 }
 
 impl Pattern {
@@ -45,8 +56,10 @@ impl Pattern {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Atom(atom) => push_atom(&mut out, atom, entry, began),
-                Part::RequestField(at) => push_field(&mut out, entry.request_fields, *at),
-                Part::ResponseField(at) => push_field(&mut out, entry.response_fields, *at),
+                Part::RequestField(at, shown) => push_field(&mut out, entry.request_fields.get(*at), *shown),
+                Part::ResponseField(at, shown) => {
+                    push_field(&mut out, entry.response_fields.get(*at), *shown)
+                }
             }
             if out.len() > LINE {
                 out.truncate(out.floor_char_boundary(LINE));
@@ -59,13 +72,18 @@ impl Pattern {
     }
 }
 
-fn place(names: &mut Vec<HeaderName>, name: &str, part: impl Fn(usize) -> Part) -> Part {
+fn place(names: &mut Vec<HeaderName>, name: &str, part: impl Fn(usize, Shown) -> Part) -> Part {
     let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return Part::Text("-".into()) };
     let at = names.iter().position(|known| *known == name).unwrap_or_else(|| {
         names.push(name);
         names.len() - 1
     });
-    part(at)
+    let shown = match &names[at] {
+        name if [AUTHORIZATION, PROXY_AUTHORIZATION].contains(name) => Shown::Scheme,
+        name if [COOKIE, SET_COOKIE].contains(name) => Shown::Names,
+        _ => Shown::Value,
+    };
+    part(at, shown)
 }
 
 fn push_atom(out: &mut String, atom: &Atom, entry: &Entry<'_>, began: &Stamp) {
@@ -120,9 +138,22 @@ fn push_path(out: &mut String, entry: &Entry<'_>, mount: &str) {
     push_value(out, path, TARGET);
 }
 
-fn push_field(out: &mut String, values: &[Option<HeaderValue>], at: usize) {
-    let value = values.get(at).and_then(Option::as_ref).map(HeaderValue::as_bytes);
-    push_value(out, value, FIELD);
+fn push_field(out: &mut String, value: Option<&Option<HeaderValue>>, shown: Shown) {
+    let value = value.and_then(Option::as_ref).map(HeaderValue::as_bytes);
+    match (value, shown) {
+        (None, _) | (_, Shown::Value) => push_value(out, value, FIELD),
+        (Some(value), Shown::Scheme) => {
+            let scheme =
+                value.split(u8::is_ascii_whitespace).next().filter(|scheme| scheme.len() < value.len());
+            push_value(out, Some(&[scheme.unwrap_or_default(), b" ***"].concat()), FIELD);
+        }
+        (Some(value), Shown::Names) => {
+            let name =
+                |pair: &[u8]| [pair.split(|byte| *byte == b'=').next().unwrap_or_default(), b"=***"].concat();
+            let pairs: Vec<Vec<u8>> = value.split(|byte| *byte == b';').map(name).collect();
+            push_value(out, Some(&pairs.join(&b';')), FIELD);
+        }
+    }
 }
 
 fn push_value(out: &mut String, value: Option<&[u8]>, limit: usize) {

@@ -188,6 +188,23 @@ fn patterns_show_fields_of_both_sides() {
 }
 
 #[test]
+fn patterns_show_no_token() {
+    for (name, value, shown) in [
+        ("authorization", "Bearer t.o.k", "Bearer ***"),
+        ("AUTHORIZATION", "t.o.k", " ***"),
+        ("proxy-authorization", "Basic dTpw", "Basic ***"),
+        ("cookie", "a=t; __Host-access=t.o.k; t", "a=***; __Host-access=***; t=***"),
+    ] {
+        let request = [Some(value.parse().unwrap())];
+        let entry = Entry { request_fields: &request, ..ordinary() };
+        assert_eq!(patterned(&format!("%({{{name}}}i)s"), &entry).0, shown);
+    }
+    let response = [Some("__Host-access=t.o.k; Path=/".parse().unwrap())];
+    let entry = Entry { response_fields: &response, ..ordinary() };
+    assert_eq!(patterned("%({set-cookie}o)s", &entry).0, "__Host-access=***; Path=***");
+}
+
+#[test]
 fn no_value_forges_a_line_of_a_pattern_nor_breaks_its_json() {
     let pattern = r#"{"user":"%(u)s","target":"%({RAW_URI}e)s","path":"%(U)s","method":"%(m)s","agent":"%(a)s","x":"%({x}i)s"}"#;
     for bytes in [
