@@ -129,6 +129,16 @@ impl Stream {
         }
     }
 
+    /// Has the client see that what was sent is not all: closing is no end of the stream, but an error.
+    pub fn reset_when_closed(&self) {
+        match self {
+            // Where this fails the client sees an end.
+            Self::Tcp(stream) => drop(socket::reset_when_closed(stream.as_fd())),
+            // unix(7) has no such thing.
+            Self::Unix(_) => {}
+        }
+    }
+
     fn writer(self: Pin<&mut Self>) -> Pin<&mut (dyn AsyncWrite + Send + Unpin)> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream),

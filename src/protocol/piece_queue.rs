@@ -215,7 +215,7 @@ impl fmt::Debug for Aborter {
 }
 
 /// Longest piece: what a connection writes at once.
-const PIECE: usize = 16 << 10;
+const PIECE: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {

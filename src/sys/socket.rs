@@ -10,6 +10,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Whether an IPv6 socket for every address takes IPv4 clients as well (ipv6(7), IPV6_V6ONLY).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +174,14 @@ pub fn take_no_more(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// When it is no TCP socket.
 pub fn acknowledge(socket: BorrowedFd<'_>) -> io::Result<()> {
     SockRef::from(&socket).set_tcp_quickack(true)
+}
+
+/// Has closing a TCP socket reset its connection (socket(7), SO_LINGER): its peer has an error, and no end of the stream.
+///
+/// # Errors
+/// When it is no socket.
+pub fn reset_when_closed(socket: BorrowedFd<'_>) -> io::Result<()> {
+    SockRef::from(&socket).set_linger(Some(Duration::ZERO))
 }
 
 /// The process that listens on an address: of several the one with the lowest number, most often the first.

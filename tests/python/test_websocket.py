@@ -169,7 +169,7 @@ def test_app_that_ends_closes(server, path, code):
 
 def test_wrong_messages_are_refused_where_they_are_sent(server):
     with join(server, "wrong") as client:
-        assert client.recv(DEADLINE) == "10 of 10"
+        assert client.recv(DEADLINE) == "14 of 14"
 
 
 @pytest.mark.parametrize(

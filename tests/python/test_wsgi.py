@@ -167,6 +167,14 @@ def test_response_that_fails_midway_never_looks_complete(server, path):
     assert ask(server, "GET", "/plain").status == 200
 
 
+def test_response_that_fails_midway_is_reset_where_its_end_would_be_the_connections(server):
+    with server.connect() as connection:
+        connection.sendall(b"GET /closed_after_error HTTP/1.0\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            while connection.recv(4096):
+                pass
+
+
 @pytest.mark.parametrize("size", [0, 1, 65_536, 1 << 20, (1 << 20) + 1, 24 << 20])
 def test_upload_arrives_whole(server, size):
     content = bytes(range(256)) * (size // 256) + b"!" * (size % 256)

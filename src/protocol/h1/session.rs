@@ -4,7 +4,7 @@ use super::Settings;
 use super::deadline::Deadline;
 use super::head::Persistence;
 use super::upload::Uploading;
-use super::write::{Asked, put_head, put_hints};
+use super::write::{Asked, Delimiter, put_head, put_hints};
 use crate::net::{Drain, Occupation, Occupied, Stream};
 use crate::protocol::upgrade::Handover;
 use crate::protocol::{Interim, OnDisconnect, Rejection, RequestContext, Response};
@@ -163,6 +163,10 @@ impl<'a> Session<'a> {
         };
         // Its client sees that something is missing.
         let end = end.unwrap_or_else(|| Err(io::Error::other("the request was cancelled")));
+        if end.is_err() && delimiter == Delimiter::Close {
+            // RFC 9112 8: content that ends with its connection would look complete.
+            self.stream.reset_when_closed();
+        }
         Written { sent, end: end.map(|()| persistence) }
     }
 

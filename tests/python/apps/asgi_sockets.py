@@ -94,12 +94,19 @@ WRONG = [
 ]
 
 
+WRONG_BEFORE = [
+    {"type": "websocket.send", "text": "early"},
+    {"type": "websocket.accept", "subprotocol": "no token"},
+    {"type": "websocket.accept", "headers": [(b"x-a", b"1\r\nx-b: 2")]},
+    {"type": "websocket.http.response.start", "status": 101},
+]
+
+
 async def on_wrong(scope, receive, send):
-    await send({"type": "websocket.accept"})
     refused = 0
-    for message in WRONG:
+    for message in [*WRONG_BEFORE, {"type": "websocket.accept"}, *WRONG]:
         try:
             await send(message)
         except (TypeError, ValueError, RuntimeError):
             refused += 1
-    await send({"type": "websocket.send", "text": f"{refused} of {len(WRONG)}"})
+    await send({"type": "websocket.send", "text": f"{refused} of {len(WRONG_BEFORE + WRONG)}"})

@@ -8,7 +8,7 @@ use crate::protocol::websocket::{Close, Message, Outgoing};
 use crate::protocol::{Response, ResponseBody};
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::SEC_WEBSOCKET_PROTOCOL;
+use http::header::{HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -36,10 +36,15 @@ fn accept(socket: &Arc<Socket>, message: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = message.py();
     let subprotocol = match optional_text(message, intern!(py, "subprotocol"))? {
         None => None,
-        Some(name) => {
-            let value = HeaderValue::from_str(name.to_str()?);
-            Some(value.map_err(|_| PyValueError::new_err(format!("{name:?} is no subprotocol")))?)
-        }
+        Some(name) => match name.to_str()? {
+            "" => None,
+            text => {
+                // RFC 6455 4.3: a token, as the names of fields are.
+                let is_token = HeaderName::from_bytes(text.as_bytes()).is_ok();
+                let value = HeaderValue::from_str(text).ok().filter(|_| is_token);
+                Some(value.ok_or_else(|| PyValueError::new_err(format!("{name:?} is no subprotocol")))?)
+            }
+        },
     };
     let fields = message::fields(message, intern!(py, "headers"))?;
     if fields.contains_key(SEC_WEBSOCKET_PROTOCOL) {
