@@ -14,6 +14,7 @@ pub mod env;
 pub mod exec;
 pub mod fd_store;
 pub mod fork;
+pub mod huge_pages;
 pub mod inherit;
 #[cfg(feature = "python")]
 pub mod libuv;
