@@ -17,9 +17,10 @@ pub(super) struct Keygen {
     /// HS256, HS384, HS512, RS256, ES256, ES384, EdDSA …
     #[arg(long, value_name = "ALG", value_parser = algorithm)]
     alg: Algorithm,
-    /// File for the private key or secret, made with mode 0600; "-" prints it
+    /// File for the private key or secret, made with mode 0600; "-" prints it, as does leaving this out where the
+    /// output is no terminal
     #[arg(long, short, value_name = "FILE")]
-    out: PathBuf,
+    out: Option<PathBuf>,
     /// File for the public key in PEM
     #[arg(long, value_name = "FILE")]
     public_out: Option<PathBuf>,
@@ -46,8 +47,26 @@ pub(super) enum Format {
     Jwk,
 }
 
+/// Where standard output leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    /// To whoever looks over one's shoulder, too.
+    Terminal,
+    /// Into a file or another program.
+    Piped,
+}
+
 impl Keygen {
-    pub(super) fn run(&self) -> Outcome {
+    pub(super) fn run(&self, output: Output) -> Outcome {
+        let out = match (&self.out, output) {
+            (Some(out), _) => out.as_path(),
+            (None, Output::Piped) => Path::new("-"),
+            (None, Output::Terminal) => {
+                return Err(usage(
+                    "a key is not shown unasked: name a file by --out, or --out - to have it printed",
+                ));
+            }
+        };
         let public_wanted = self.public_out.is_some() || self.jwks_out.is_some();
         if self.alg.family() == Family::Hmac && public_wanted {
             return Err(usage(
@@ -58,10 +77,10 @@ impl Keygen {
         let kid = self.kid.as_deref();
         let private = written(&key, self.alg, (self.format, kid))?;
         let mut printed = String::new();
-        if self.out == Path::new("-") {
+        if out == Path::new("-") {
             printed = private;
         } else {
-            self.write(&self.out, &private, 0o600)?;
+            self.write(out, &private, 0o600)?;
         }
         if let Some(path) = &self.public_out {
             self.write(path, &key.public().to_public_pem().map_err(usage)?, 0o644)?;

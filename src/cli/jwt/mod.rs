@@ -13,6 +13,7 @@ mod token;
 mod tests;
 
 use clap::{Args, Subcommand};
+use keygen::Output;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -60,16 +61,17 @@ enum Failure {
 
 /// Runs the command; 0 done (verify: good), 1 not good, 2 wrong arguments or keys.
 pub fn run(arguments: Arguments) -> ExitCode {
+    let output = if io::stdout().is_terminal() { Output::Terminal } else { Output::Piped };
     let outcome = match arguments.command {
-        Command::Keygen(keygen) => keygen.run(),
-        Command::Sign(sign) => sign.run(),
+        Command::Keygen(keygen) => keygen.run(output),
+        Command::Sign(sign) => sign.run(&mut io::stdin().lock()),
         Command::Decode(decode) => decode.run(&mut io::stdin().lock()),
         Command::Verify(verify) => verify.run(&mut io::stdin().lock()),
         Command::VerifyJws(verify) => verify.run(&mut io::stdin().lock(), &mut io::stdout().lock()),
         Command::Jwks(jwks) => jwks.run(),
         Command::Rotate(rotate) => rotate.run(),
     };
-    let outcome = outcome.map(|text| coloured(text, io::stdout().is_terminal()));
+    let outcome = outcome.map(|text| coloured(text, output));
     let written = match &outcome {
         Ok(text) => io::stdout().write_all(text.as_bytes()),
         Err(Failure::Json(value)) => writeln!(io::stdout(), "{value}"),
@@ -83,9 +85,12 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// The word that matters in green, on a terminal whose user has not asked for none (no-color.org).
-fn coloured(text: String, is_terminal: bool) -> String {
+fn coloured(text: String, output: Output) -> String {
     match text.strip_prefix("good ") {
-        Some(rest) if is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) => {
+        Some(rest)
+            if output == Output::Terminal
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) =>
+        {
             format!("\x1b[32mgood\x1b[0m {rest}")
         }
         Some(_) | None => text,

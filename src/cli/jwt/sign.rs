@@ -7,6 +7,7 @@ use crate::auth::keys::{VerifyingKey, random_id};
 use crate::auth::{Algorithm, unix_seconds};
 use clap::Args;
 use serde_json::{Map, Value};
+use std::io::Read;
 use std::time::SystemTime;
 
 /// Sign a token.
@@ -23,7 +24,7 @@ pub(super) struct Sign {
     /// Life of the token; its exp is written unless the claims hold one
     #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "5m")]
     expires: u32,
-    /// Claims as one JSON object
+    /// Claims as one JSON object; "-" reads it from standard input
     #[arg(long, value_name = "JSON")]
     claims: Option<String>,
     /// One claim; the value is JSON, or else text
@@ -32,7 +33,7 @@ pub(super) struct Sign {
 }
 
 impl Sign {
-    pub(super) fn run(&self) -> Outcome {
+    pub(super) fn run(&self, input: &mut dyn Read) -> Outcome {
         let source = self
             .key
             .source()
@@ -51,18 +52,23 @@ impl Sign {
         if let Some(kid) = self.kid.as_ref().or(found.kid.as_ref()) {
             header.insert("kid".into(), kid.as_str().into());
         }
-        let message = format!("{}.{}", part(&header)?, part(&self.claims(SystemTime::now())?)?);
+        let message = format!("{}.{}", part(&header)?, part(&self.claims(SystemTime::now(), input)?)?);
         let signature = signing.sign(found.algorithm, message.as_bytes()).map_err(usage)?;
         Ok(format!("{message}.{signature}\n"))
     }
 
-    fn claims(&self, now: SystemTime) -> Result<Map<String, Value>, Failure> {
-        let mut claims = match &self.claims {
-            Some(text) => {
-                parse_object(text.as_bytes()).map_err(|error| usage(format!("--claims: {error}")))?
+    fn claims(&self, now: SystemTime, input: &mut dyn Read) -> Result<Map<String, Value>, Failure> {
+        let text = match self.claims.as_deref() {
+            Some("-") => {
+                let mut text = String::new();
+                input.take(LONGEST).read_to_string(&mut text).map_err(usage)?;
+                text
             }
-            None => Map::new(),
+            Some(text) => text.to_owned(),
+            None => "{}".to_owned(),
         };
+        let mut claims =
+            parse_object(text.as_bytes()).map_err(|error| usage(format!("--claims: {error}")))?;
         for claim in &self.claim {
             let (name, text) =
                 claim.split_once('=').ok_or_else(|| usage(format!("--claim {claim:?}: write NAME=VALUE")))?;
@@ -81,6 +87,9 @@ impl Sign {
         Ok(claims)
     }
 }
+
+/// The longest claims that are read: more than any server takes.
+const LONGEST: u64 = 1 << 20;
 
 fn part(members: &Map<String, Value>) -> Result<String, Failure> {
     serde_json::to_vec(members).map(encode_base64url).map_err(usage)

@@ -19,8 +19,8 @@ fn jwt(folder: &Path, words: &str, input: &str) -> Result<String, (u8, String)> 
     });
     let program = Program::try_parse_from(["jwt".to_owned()].into_iter().chain(words)).unwrap();
     let outcome = match program.arguments.command {
-        Command::Keygen(keygen) => keygen.run(),
-        Command::Sign(sign) => sign.run(),
+        Command::Keygen(keygen) => keygen.run(Output::Piped),
+        Command::Sign(sign) => sign.run(&mut input.as_bytes()),
         Command::Decode(decode) => decode.run(&mut input.as_bytes()),
         Command::Verify(verify) => verify.run(&mut input.as_bytes()),
         Command::VerifyJws(verify) => {
@@ -103,11 +103,18 @@ fn nothing_is_replaced_unless_asked() {
 }
 
 #[test]
-fn key_is_printed_only_when_asked() {
+fn key_is_shown_at_a_terminal_only_when_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let printed = jwt(folder.path(), "keygen --alg EdDSA --out -", "").unwrap();
-    assert!(printed.starts_with("-----BEGIN PRIVATE KEY-----\n"));
-    assert!(Program::try_parse_from(["jwt", "keygen", "--alg", "EdDSA"]).is_err());
+    for words in ["keygen --alg EdDSA --out -", "keygen --alg EdDSA"] {
+        let printed = jwt(folder.path(), words, "").unwrap();
+        assert!(printed.starts_with("-----BEGIN PRIVATE KEY-----\n"), "{words}");
+    }
+    let Command::Keygen(keygen) =
+        Program::try_parse_from(["jwt", "keygen", "--alg", "EdDSA"]).unwrap().arguments.command
+    else {
+        panic!("another command")
+    };
+    assert!(keygen.run(Output::Terminal).is_err_and(|refused| refused.to_string().contains("--out -")));
     assert!(Program::try_parse_from(["jwt", "keygen", "--alg", "none", "--out", "-"]).is_err());
 }
 
@@ -285,4 +292,15 @@ fn outcomes_are_told_as_json() {
     assert_eq!((code, &bad["step"], &bad["reason"]), (1, &"the claims".into(), &"issuer".into()));
     let shown = jwt(folder, "decode --json", &token).unwrap();
     assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["payload"]["sub"], "ann");
+}
+
+#[test]
+fn keys_and_claims_go_through_standard_output_and_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("key"), jwt(folder, "keygen --alg HS256", "").unwrap()).unwrap();
+    let token = jwt(folder, "sign --secret-file @key --claims -", "{\"sub\":\"7\"}\n").unwrap();
+    assert!(jwt(folder, "verify --secret-file @key", &token).unwrap().contains("\"sub\": \"7\""));
+    let (code, told) = jwt(folder, "sign --secret-file @key --claims -", "sub=7").unwrap_err();
+    assert!(code == 2 && told.starts_with("--claims: "), "{told}");
 }

@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 /// What hashes of a table should cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Norm {
-    /// As Django 5.2 makes them. What a project reads now it reads then.
+    /// As Django 5.2 makes them, by the algorithm that they have: a project may know no other.
     Django,
     /// As we make them.
     Own,
@@ -33,8 +33,8 @@ impl Method {
                 if is_ours && memory_kib >= memory && passes >= least && lanes >= 1 { self } else { OWN }
             }
             (Norm::Own, _) => OWN,
-            (Norm::Django, Self::Pbkdf2 { rounds, .. }) => {
-                Self::Pbkdf2 { sha: Sha::Two256, rounds: rounds.max(NonZeroU32::new(1_000_000)?) }
+            (Norm::Django, Self::Pbkdf2 { sha, rounds }) => {
+                Self::Pbkdf2 { sha, rounds: rounds.max(NonZeroU32::new(1_000_000)?) }
             }
             (Norm::Django, Self::Argon2 { memory_kib, passes, lanes, .. }) => Self::Argon2 {
                 algorithm: argon2::Algorithm::Argon2id,
@@ -43,9 +43,7 @@ impl Method {
                 passes: passes.max(2),
                 lanes: lanes.max(8),
             },
-            (Norm::Django, Self::Bcrypt { cost, .. }) => {
-                Self::Bcrypt { cost: cost.max(12), before: Before::Sha256 }
-            }
+            (Norm::Django, Self::Bcrypt { cost, before }) => Self::Bcrypt { cost: cost.max(12), before },
             (Norm::Django, Self::Scrypt { log_n, block, lanes }) => {
                 Self::Scrypt { log_n: log_n.max(14), block: block.max(8), lanes: lanes.max(5) }
             }
