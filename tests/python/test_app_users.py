@@ -1,11 +1,10 @@
 """Logins by the project's own backends: ``auth.users.kind = "python"``."""
 
-import json
 import subprocess
 import sys
 
 import pytest
-from support.client import ask
+from support.client import ask, post_json
 
 PROJECT = """
 import os
@@ -91,10 +90,8 @@ def test_the_projects_own_backend_says_who_logs_in(serve, tmp_path, app, preload
     subprocess.run([sys.executable, "-c", migrate], cwd=tmp_path, check=True, timeout=60)
     server = serve("-c", "ferricorn.toml", environment={"TOKEN_SECRET": "s" * 40}).ready()
 
-    def post(path, **content):
-        fields = {"Content-Type": "application/json"}
-        answer = ask(server, "POST", "/api/token/" + path, fields=fields, content=json.dumps(content).encode())
-        return answer.status, json.loads(answer.content)
+    def post(path, **members):
+        return post_json(server, "/api/token/" + path, **members)
 
     assert post("", username="ann", password="wrong")[0] == 401
     assert (tmp_path / "failed").read_text() == "ann", "the project hears of it"

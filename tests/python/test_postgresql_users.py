@@ -1,12 +1,11 @@
 """Logins of the users of a Django project whose database is PostgreSQL."""
 
-import json
 import subprocess
 import sys
 
 import pytest
 from support import postgresql
-from support.client import ask
+from support.client import post_json
 
 PROJECT = """
 import django
@@ -86,10 +85,8 @@ def test_users_that_django_keeps_in_postgresql_log_in(serve, tmp_path, database)
     run(PREPARE)
     server = serve("-c", "ferricorn.toml", environment={"TOKEN_SECRET": "s" * 40}).ready()
 
-    def post(path, **content):
-        fields = {"Content-Type": "application/json"}
-        answer = ask(server, "POST", "/api/token/" + path, fields=fields, content=json.dumps(content).encode())
-        return answer.status, json.loads(answer.content)
+    def post(path, **members):
+        return post_json(server, "/api/token/" + path, **members)
 
     assert post("", username="bob", password="correct horse")[0] == 401
     status, before = post("", username="ann", password="correct horse")

@@ -1,6 +1,7 @@
 """Clients: one exchange, kept connections, and load whose every failure is kept."""
 
 import http.client
+import json
 import threading
 from collections import namedtuple
 
@@ -32,6 +33,13 @@ def ask(server, method, target, content=None, fields=None):
         return client.ask(method, target, content, fields)
     finally:
         client.close()
+
+
+def post_json(server, target, **members):
+    """Posts a JSON object: the status, and the object that is the answer."""
+    content = json.dumps(members).encode()
+    answer = ask(server, "POST", target, content, {"Content-Type": "application/json"})
+    return answer.status, json.loads(answer.content)
 
 
 def exchange(server, raw):
