@@ -57,7 +57,11 @@ impl Supervisor {
         let count = self.seats.len();
         let wanted = deferred.count(count);
         let (least, most) = self.bounds();
-        let target = wanted.clamp(least.into(), most.into());
+        let target = match wanted.clamp(least.into(), most.into()) {
+            // A command that fails has done nothing; nobody can be told of a signal.
+            possible if possible != wanted && !self.tickets.scale.is_empty() => self.size_now(),
+            possible => possible,
+        };
         for _ in 0..(target - self.size_now()).max(0) {
             self.add_slot();
         }

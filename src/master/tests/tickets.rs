@@ -120,15 +120,21 @@ fn a_scaling_that_changes_nothing_is_done() {
 }
 
 #[test]
-fn a_scaling_past_the_limits_fails() {
+fn a_scaling_past_the_limits_fails_and_changes_nothing() {
     let impossible = "workers are not possible, only 1 to 8; there are";
     check_one(
-        &[(5, asks(1, Command::Scale(Scale::To(0)))), (6, asks(2, Command::Scale(Scale::By(-5))))],
+        &[
+            (5, asks(1, Command::Scale(Scale::To(0)))),
+            (6, asks(2, Command::Scale(Scale::By(-5)))),
+            (7, asks(3, Command::Scale(Scale::To(5000)))),
+        ],
         &[
             "say NotScaled { workers: 1 }",
             &format!("ticket 1 fails: 0 {impossible} 1 now"),
             "say NotScaled { workers: 1 }",
             &format!("ticket 2 fails: -4 {impossible} 1 now"),
+            "say NotScaled { workers: 1 }",
+            &format!("ticket 3 fails: 5000 {impossible} 1 now"),
         ],
     );
 }
