@@ -135,7 +135,7 @@ impl Handler for Pipeline {
     }
 
     /// Once the content is complete.
-    async fn respond(&self, route: Route, request: Request, patience: Patience) -> Answer<Route> {
+    async fn respond(&self, route: Route, request: Box<Request>, patience: Patience) -> Answer<Route> {
         let Some(mounted) = self.router.mounted(route.mount) else { return Answer::Response(not_found()) };
         let (id, received) = (request.context.id, request.context.received);
         let limits = CallLimits { time: route.limits.time, queue: route.limits.queue, patience };

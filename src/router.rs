@@ -112,7 +112,11 @@ mod tests {
     struct Nothing;
 
     impl App for Nothing {
-        fn call(&self, _request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+        fn call(
+            &self,
+            _request: Box<Request>,
+            _limits: CallLimits,
+        ) -> BoxFuture<'_, Result<Response, AppError>> {
             Box::pin(async { Ok(Response::new(ResponseBody::Empty)) })
         }
     }

@@ -42,7 +42,7 @@ pub trait App: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AppError`] when the app could not answer; the client gets the status it stands for.
-    fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>>;
+    fn call(&self, request: Box<Request>, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>>;
 
     /// Whether its requests are in the table of requests in flight; asked once.
     fn noting(&self) -> Noting {

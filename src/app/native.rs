@@ -24,7 +24,7 @@ pub fn native(name: &str, status: &Status) -> Option<Arc<dyn App>> {
 struct Hello;
 
 impl App for Hello {
-    fn call(&self, _request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+    fn call(&self, _request: Box<Request>, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         Box::pin(std::future::ready(Ok(answer(Bytes::from_static(b"Hello, World!"), TEXT))))
     }
 
@@ -38,7 +38,7 @@ impl App for Hello {
 struct Echo;
 
 impl App for Echo {
-    fn call(&self, request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+    fn call(&self, request: Box<Request>, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         Box::pin(async move {
             let mut text = describe(&request.head);
             match request.content {
@@ -61,7 +61,7 @@ impl App for Echo {
 struct ShowStatus(Status);
 
 impl App for ShowStatus {
-    fn call(&self, _request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+    fn call(&self, _request: Box<Request>, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         let text = (self.0)();
         Box::pin(std::future::ready(Ok(answer(text.into(), JSON))))
     }

@@ -68,7 +68,11 @@ where
     S::Future: Send,
     B: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    fn call(&self, mut request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+    fn call(
+        &self,
+        mut request: Box<Request>,
+        limits: CallLimits,
+    ) -> BoxFuture<'_, Result<Response, AppError>> {
         let flight = std::mem::replace(&mut request.context.flight, Flight::unnoted());
         let pace = Pace { limit: limits.time, id: request.context.id, flight };
         let Some(request) = self.translate(request) else {
@@ -82,8 +86,8 @@ where
 
 impl<S> ServiceApp<S> {
     /// The request in the ecosystem's types; `None` when its target is longer than they allow.
-    fn translate(&self, request: Request) -> Option<http::Request<Body>> {
-        let Request { head, content, context, upgrade, .. } = request;
+    fn translate(&self, request: Box<Request>) -> Option<http::Request<Body>> {
+        let Request { head, content, context, upgrade, .. } = *request;
         let uri = head.target.to_uri_below(context.mount.as_bytes())?;
         let mut translated = http::Request::new(Body::from(content));
         *translated.method_mut() = head.method;

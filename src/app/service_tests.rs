@@ -71,8 +71,8 @@ impl Service<HttpRequest<Body>> for Answers {
     }
 }
 
-fn request(content: Content) -> Request {
-    let mut request = Request::get("/a|b?c");
+fn request(content: Content) -> Box<Request> {
+    let mut request = Box::new(Request::get("/a|b?c"));
     request.head.method = Method::PUT;
     request.head.fields.insert("x-a", http::HeaderValue::from_static("1"));
     request.context.scheme = Scheme::Https;

@@ -69,7 +69,7 @@ pub trait Handler: Send + Sync + 'static {
     fn respond(
         &self,
         route: Self::Route,
-        request: Request,
+        request: Box<Request>,
         patience: Patience,
     ) -> impl Future<Output = Answer<Self::Route>> + Send;
 

@@ -87,7 +87,7 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
     };
     let request =
         Request { head, content: Content::Empty, upload: None, context, upgrade: None, interim: None };
-    match pipeline.respond(admitted.route, request, Patience::Wait).await {
+    match pipeline.respond(admitted.route, Box::new(request), Patience::Wait).await {
         Answer::Response(response) => {
             let (parts, body) = response.into_parts();
             if let ResponseBody::Stream(stream) = body {

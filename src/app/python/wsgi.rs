@@ -40,9 +40,9 @@ impl Wsgi {
 }
 
 impl App for Wsgi {
-    fn call(&self, request: Request, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+    fn call(&self, request: Box<Request>, limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         let app: Arc<dyn BlockingApp> = Arc::clone(&self.callable) as _;
-        Box::pin(self.calls.call(app, Box::new(request), limits))
+        Box::pin(self.calls.call(app, request, limits))
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -219,7 +219,7 @@ impl StaticFiles {
 }
 
 impl App for StaticFiles {
-    fn call(&self, request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+    fn call(&self, request: Box<Request>, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         let audience = if request.context.identity.is_some() { Audience::Client } else { Audience::Everyone };
         Box::pin(std::future::ready(self.answer(&request.head, audience)))
     }

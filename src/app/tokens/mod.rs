@@ -76,7 +76,7 @@ impl Tokens {
     }
 
     /// An answer that the page that asks may read, if it is of an allowed origin.
-    async fn answer(&self, request: Request) -> Response {
+    async fn answer(&self, request: Box<Request>) -> Response {
         let permit = self.cors.permit(&request.head.fields);
         if let Some(endpoint) = Endpoint::of(&request).filter(|_| request.head.method == Method::OPTIONS)
             && let Some(fields) = permit.preflight(&request.head.fields, endpoint.methods())
@@ -88,7 +88,7 @@ impl Tokens {
         response
     }
 
-    async fn judge(&self, request: Request) -> Response {
+    async fn judge(&self, request: Box<Request>) -> Response {
         let Some(endpoint) = Endpoint::of(&request) else { return self.answers.not_found() };
         let methods = endpoint.methods();
         let method = &request.head.method;
@@ -112,7 +112,7 @@ impl Tokens {
         response
     }
 
-    async fn obtain(&self, request: Request, keeping: Keeping) -> Result<Response, Box<Response>> {
+    async fn obtain(&self, request: Box<Request>, keeping: Keeping) -> Result<Response, Box<Response>> {
         let from = self.address(&request);
         let fields = self.fields(request)?;
         let text = |name, most| fields.text(name, self.trim).and_then(|text| input::at_most(text, most));
@@ -134,7 +134,7 @@ impl Tokens {
         Ok(response)
     }
 
-    async fn refresh(&self, request: Request, keeping: Keeping) -> Result<Response, Box<Response>> {
+    async fn refresh(&self, request: Box<Request>, keeping: Keeping) -> Result<Response, Box<Response>> {
         let (token, place) = self.refresh_token(request)?;
         let pair = self.issuer.refresh(&token).await.map_err(|refusal| {
             let mut response = self.refuse(refusal);
@@ -158,14 +158,14 @@ impl Tokens {
         Ok(response)
     }
 
-    async fn verify(&self, request: Request) -> Result<Response, Box<Response>> {
+    async fn verify(&self, request: Box<Request>) -> Result<Response, Box<Response>> {
         let token = self.fields(request)?.text("token", self.trim);
         let token = token.map_err(|problem| Box::new(self.answers.invalid(vec![("token", problem)])))?;
         self.issuer.verify(&token).await.map_err(|refusal| self.refuse(refusal))?;
         Ok(self.answers.success("{}".into()))
     }
 
-    async fn log_out(&self, request: Request, keeping: Keeping) -> Result<Response, Box<Response>> {
+    async fn log_out(&self, request: Box<Request>, keeping: Keeping) -> Result<Response, Box<Response>> {
         let (token, place) = self.refresh_token(request)?;
         let outcome = self.issuer.log_out(&token).await;
         let is_over = outcome.is_ok() || outcome.is_err_and(Refusal::is_final) && place == Place::Cookie;
@@ -178,7 +178,7 @@ impl Tokens {
     }
 
     /// The sessions of whoever shows an access token, or the end of all of them.
-    async fn all_sessions(&self, request: Request, keeping: Keeping) -> Result<Response, Box<Response>> {
+    async fn all_sessions(&self, request: Box<Request>, keeping: Keeping) -> Result<Response, Box<Response>> {
         let bearer = self.bearer(&request)?;
         if request.head.method == Method::DELETE {
             let ended = self.issuer.end_sessions(bearer.user, None).await;
@@ -205,7 +205,7 @@ impl Tokens {
 
     async fn end_session(
         &self,
-        request: Request,
+        request: Box<Request>,
         session: SessionId,
         keeping: Keeping,
     ) -> Result<Response, Box<Response>> {
@@ -223,13 +223,13 @@ impl Tokens {
         Ok(response)
     }
 
-    fn fields(&self, request: Request) -> Result<Fields, Box<Response>> {
+    fn fields(&self, request: Box<Request>) -> Result<Fields, Box<Response>> {
         Fields::read(&request.head.fields, request.content)
             .map_err(|problem| self.answers.unreadable(&problem).into())
     }
 
     /// From what was posted, or else from where a browser keeps it.
-    fn refresh_token(&self, request: Request) -> Result<(String, Place), Box<Response>> {
+    fn refresh_token(&self, request: Box<Request>) -> Result<(String, Place), Box<Response>> {
         let kept = self.jar.as_ref().map_or(Ok(None), |jar| jar.token(&request, Kind::Refresh));
         let posted = self.fields(request)?.text("refresh", self.trim);
         match (posted, kept) {
@@ -301,7 +301,7 @@ impl Endpoint {
 }
 
 impl App for Tokens {
-    fn call(&self, request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+    fn call(&self, request: Box<Request>, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         Box::pin(async move { Ok(self.answer(request).await) })
     }
 }
@@ -314,7 +314,7 @@ impl PublicKeys {
 }
 
 impl App for PublicKeys {
-    fn call(&self, request: Request, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
+    fn call(&self, request: Box<Request>, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         let method = &request.head.method;
         let mut response = if *method == Method::GET || *method == Method::HEAD {
             answer::public_keys(&json!({ "keys": self.issuer.public_jwks() }).to_string())

@@ -83,7 +83,7 @@ impl Handler for Alone {
         })
     }
 
-    async fn respond(&self, (): (), request: Request, patience: Patience) -> Answer<()> {
+    async fn respond(&self, (): (), request: Box<Request>, patience: Patience) -> Answer<()> {
         let limits = CallLimits { time: Duration::ZERO, queue: Duration::ZERO, patience };
         match self.app.call(request, limits).await {
             Ok(response) => Answer::Response(response),

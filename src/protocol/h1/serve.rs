@@ -169,7 +169,7 @@ async fn exchange<H: Handler>(
                     session.on_disconnect = admitted.on_disconnect;
                     // RFC 9110 15.2: a client of HTTP/1.0 knows no 1xx.
                     let interim = (head.version == Version::HTTP_11).then(|| session.interim.clone());
-                    let request = Request { head, content, upload, context, upgrade, interim };
+                    let request = Box::new(Request { head, content, upload, context, upgrade, interim });
                     answer(session, turn, admitted.route, request, handler).await
                 }
                 Err(Stop::Refuse(rejection)) => {
@@ -250,7 +250,7 @@ async fn answer<H: Handler>(
     session: &mut Session<'_>,
     turn: Turn,
     route: H::Route,
-    request: Request,
+    request: Box<Request>,
     handler: &H,
 ) -> Next {
     let (method, version) = (request.head.method.clone(), request.head.version);
@@ -281,7 +281,7 @@ async fn answer<H: Handler>(
                 return Next::Close;
             }
             let waited = {
-                let waiting = pin!(handler.respond(route, *request, Patience::Wait));
+                let waiting = pin!(handler.respond(route, request, Patience::Wait));
                 let waiting = pin!(session.attend(waiting));
                 flight.unless_cancelled(waiting).await
             };

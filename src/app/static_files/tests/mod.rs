@@ -76,7 +76,12 @@ impl Site {
         let mut request = Request::get("/");
         request.head = Box::new(head(method, target, fields));
         request.context.mount = Arc::from(self.files.mount.as_str());
-        match self.files.call(request, LIMITS).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match self
+            .files
+            .call(Box::new(request), LIMITS)
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
             Poll::Ready(response) => response.unwrap(),
             Poll::Pending => panic!("files are answered at once"),
         }
