@@ -37,6 +37,11 @@ impl<'a> Record<'a> {
         &self.fields[WAITING]
     }
 
+    /// Hundredths of calls that it has at once, short ones as well, the mean of a short time. Written by the worker.
+    pub fn mean_calls(self) -> &'a AtomicU64 {
+        &self.fields[MEAN_CALLS]
+    }
+
     /// Requests that were not served because too many waited. Written by the worker.
     pub fn shed_full(self) -> &'a AtomicU64 {
         &self.fields[SHED_FULL]
@@ -60,6 +65,7 @@ const WAITING: usize = LOAD + 3;
 const SHED_FULL: usize = LOAD + 4;
 const SHED_LATE: usize = LOAD + 5;
 const SHED_GONE: usize = LOAD + 6;
+const MEAN_CALLS: usize = LOAD + 7;
 
 /// All app threads, in the unit of [`Record::busy`].
 const FULL: u64 = 1000;

@@ -38,6 +38,7 @@ pub mod socket;
 pub mod systemd;
 pub mod terminal;
 pub mod thread_signal;
+pub mod thread_time;
 pub mod title;
 pub mod transfer;
 pub mod unix_socket;

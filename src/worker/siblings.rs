@@ -4,7 +4,7 @@
 //! free while calls wait elsewhere asks for them, by a message the other way through the relay; whoever has some, and
 //! hears it first, gives.
 
-use crate::app::calls::{CallQueue, Load, Shed, Siblings};
+use crate::app::calls::{CallQueue, Load, MeanCalls, Shed, Siblings};
 use crate::contract::handoff::Handoff;
 use crate::contract::scoreboard::{Record, RecordIndex, Scoreboard, WorkerState};
 use crate::sys::channel::{self, Received};
@@ -67,6 +67,19 @@ impl Siblings for Neighbours {
         let time_ns = u64::try_from(time.as_nanos()).unwrap_or(0);
         let record = self.scoreboard.record(self.own);
         record.busy_ns().fetch_add(time_ns / self.threads, Ordering::Relaxed);
+    }
+
+    fn tell(&self, own: MeanCalls) {
+        self.scoreboard.record(self.own).mean_calls().store(own.hundredths.into(), Ordering::Release);
+    }
+
+    fn share(&self, own: MeanCalls) -> usize {
+        let of = |record: Record<'_>| MeanCalls {
+            hundredths: u32::try_from(record.mean_calls().load(Ordering::Acquire)).unwrap_or(u32::MAX),
+        };
+        // Whoever is free takes what is given: more than the least loaded should have would come back.
+        let free = self.others().filter(|record| !record.is_full());
+        free.map(|record| own.share_of(of(record))).max().unwrap_or(0)
     }
 
     fn ask(&self) {

@@ -50,6 +50,7 @@ impl CallQueue {
 
     /// The main thread, which has just been in the runtime, begins to run code of the loop.
     pub fn leave_runtime(&self) {
+        self.maker.is_here();
         self.lock().main = MainThread::Outside;
         // With a fence: the relief must see this, or be seen to sleep.
         self.progress.fetch_add(1, Ordering::SeqCst);

@@ -7,9 +7,11 @@
 //! nothing but the app waits for the app. Python code thus always runs on the same few threads, as apps that
 //! keep connections per thread expect.
 
+mod balance;
 mod blocking_app;
 mod cut_off;
 mod delivery;
+mod lasting;
 mod main_loop;
 mod moves;
 mod relief;
@@ -18,9 +20,11 @@ mod ticket;
 mod turns;
 mod waitlist;
 
+pub use balance::MeanCalls;
 pub use blocking_app::BlockingApp;
 pub use cut_off::{Cancelled, Interrupter, Overseer, Recycling};
 use delivery::{Delivery, Ended, Waiting, deliver};
+use lasting::Maker;
 pub use main_loop::MainLoop;
 pub use moves::{Alone, Load, Room, Siblings};
 use stay::{Pace, Stay};
@@ -59,6 +63,8 @@ pub struct CallQueue {
     progress: AtomicU64,
     /// Whether the main thread is wanted in the interpreter, though there is no call.
     attention: AtomicBool,
+    /// The main thread.
+    maker: Maker,
     relief_sleeps: AtomicBool,
     relief: Mutex<Option<Thread>>,
     /// Told when a call has ended that was cut off.
@@ -137,6 +143,7 @@ impl CallQueue {
             free: Notify::new(),
             progress: AtomicU64::new(0),
             attention: AtomicBool::new(false),
+            maker: Maker::default(),
             relief_sleeps: AtomicBool::new(false),
             relief: Mutex::new(None),
             cut_ended: Condvar::new(),
@@ -226,6 +233,7 @@ impl CallQueue {
 
     /// Makes the waiting calls on the main thread, for a while if they are short, then asks for the runtime back.
     pub fn run_waiting(self: &Arc<Self>) {
+        self.maker.is_here();
         let (mut ended, mut stay) = (None, Stay::default());
         while let Some(call) = self.next_for_main(ended.take(), stay) {
             stay.note(call.ticket.began_ns());

@@ -1,5 +1,6 @@
 //! Calls that another worker may make, and what the workers know of one another.
 
+use super::balance::MeanCalls;
 use super::stay::Pace;
 use super::{Call, CallQueue, Driver, State};
 use crate::app::AppError;
@@ -20,6 +21,14 @@ pub trait Siblings: Send + Sync {
 
     /// An app thread was found in a call that does not last; looked at once in this time.
     fn found_busy(&self, _time: Duration) {}
+
+    /// Tells them how many calls this worker has.
+    fn tell(&self, _own: MeanCalls) {}
+
+    /// How many of its calls they should have, so that everybody has as many.
+    fn share(&self, _own: MeanCalls) -> usize {
+        0
+    }
 }
 
 /// How a worker is.
@@ -74,11 +83,9 @@ impl CallQueue {
         state.waiting.look(now_ns, Call::presence, &mut shed);
         let wait = state.waiting.oldest(now_ns);
         self.show(&mut state);
-        let given = if room == 0 || self.has_thread(&state) {
-            Vec::new()
-        } else {
-            self.take_movable(&mut state, room)
-        };
+        // Short calls go by `even_out`.
+        let lasts = state.driver != Driver::Main && !self.has_thread(&state);
+        let given = if room == 0 || !lasts { Vec::new() } else { self.take_movable(&mut state, room) };
         let is_free = self.has_thread(&state);
         drop(state);
         if is_free {
@@ -93,7 +100,7 @@ impl CallQueue {
     pub(super) fn gives_back(&self, state: &State, call: &Call) -> bool {
         call.patience == Patience::Move
             && !self.has_thread(state)
-            && (state.is_overdue || self.siblings.room() > 0)
+            && (state.is_overdue || (state.driver != Driver::Main && self.siblings.room() > 0))
     }
 
     /// Takes the waiting calls that siblings are to make, up to so many; to be given back outside of the lock.

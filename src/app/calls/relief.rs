@@ -1,5 +1,6 @@
 //! The thread that serves connections while the main one waits for the app.
 
+use super::balance::{Gauge, MeanCalls};
 use super::moves::give_back;
 use super::stay::Pace;
 use super::{CallQueue, Driver, TICK, deliver};
@@ -17,11 +18,15 @@ impl CallQueue {
         *self.relief.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
         let mut seen = 0;
         let mut quiet = 0;
+        let mut gauge = Gauge::default();
+        let mut look = self.maker.look();
         loop {
             if self.lock().closed {
                 return;
             }
             if quiet > 2 {
+                gauge = Gauge::default();
+                self.siblings.tell(MeanCalls::default());
                 self.relief_sleeps.store(true, Ordering::SeqCst);
                 if self.progress.load(Ordering::SeqCst) == seen {
                     std::thread::park();
@@ -29,6 +34,7 @@ impl CallQueue {
                 self.relief_sleeps.store(false, Ordering::SeqCst);
                 quiet = 0;
                 seen = self.progress.load(Ordering::Acquire);
+                look = self.maker.look();
             }
             std::thread::park_timeout(TICK);
             let progress = self.progress.load(Ordering::Acquire);
@@ -37,9 +43,16 @@ impl CallQueue {
                 // Calls that last are counted by their time, from when the relief steps in.
                 self.siblings.found_busy(TICK);
             }
-            if in_call && progress == seen && self.take_over(progress) {
+            let is_same = in_call && progress == seen;
+            if in_call && !is_same {
+                look = self.maker.look();
+            }
+            if is_same && !look.is_preempted() && self.take_over(progress) {
                 drive(Box::pin(self.stand_in()));
                 self.hand_over();
+                gauge = Gauge::default();
+            } else {
+                self.even_out(&mut gauge, in_call);
             }
             quiet = if progress == seen && !in_call { quiet + 1 } else { 0 };
             seen = progress;

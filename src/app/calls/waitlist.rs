@@ -197,6 +197,12 @@ impl<T> Waitlist<T> {
         taken
     }
 
+    /// Takes out the last to come of whom this holds.
+    pub(super) fn take_last(&mut self, holds: impl Fn(&T) -> bool) -> Option<T> {
+        let place = self.entries.iter().rposition(|entry| holds(&entry.item))?;
+        self.entries.remove(place).map(|entry| entry.item)
+    }
+
     /// Whether the queue is so deep and so old that those at its head are not helped any more.
     fn stands(&self, now_ns: u64) -> bool {
         !self.rules.overload.is_zero()

@@ -26,11 +26,21 @@ struct Idle {
     room: Arc<AtomicU64>,
     told: Arc<Mutex<Vec<Load>>>,
     asked: Arc<AtomicU64>,
+    /// How many of this worker's calls they should have.
+    share: Arc<AtomicU64>,
+    means: Arc<Mutex<Vec<MeanCalls>>>,
 }
 
 impl Default for Idle {
     fn default() -> Self {
-        Self { room: Arc::new(AtomicU64::new(100)), told: Arc::default(), asked: Arc::default() }
+        let room = Arc::new(AtomicU64::new(100));
+        Self {
+            room,
+            told: Arc::default(),
+            asked: Arc::default(),
+            share: Arc::default(),
+            means: Arc::default(),
+        }
     }
 }
 
@@ -41,6 +51,14 @@ impl Siblings for Idle {
 
     fn show(&self, load: Load) {
         self.told.lock().unwrap().push(load);
+    }
+
+    fn tell(&self, own: MeanCalls) {
+        self.means.lock().unwrap().push(own);
+    }
+
+    fn share(&self, _: MeanCalls) -> usize {
+        usize::try_from(self.share.load(Ordering::SeqCst)).unwrap()
     }
 
     fn ask(&self) {

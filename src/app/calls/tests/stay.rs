@@ -1,7 +1,9 @@
 //! Short calls that follow one another, none of which the relief would notice.
 
 use super::*;
+use crate::app::calls::balance::{Gauge, LOOKS};
 use crate::sys::clock;
+use std::task::{Context, Waker};
 
 /// A request that has waited for so many seconds.
 fn old(path: &'static str, seconds: u64) -> Request {
@@ -28,23 +30,60 @@ fn connections_have_their_turn_between_short_calls() {
 }
 
 #[test]
-fn who_waits_behind_short_calls_for_long_goes_to_a_sibling() {
+fn who_waits_behind_short_calls_for_long_is_seen_from_outside() {
     let idle = Idle::default();
     let worker = Worker::without_relief(1, RULES, idle.clone());
     let queue = Arc::clone(&worker.queue);
+    let (tell, told) = channel();
     worker.runtime.spawn(async move {
         queue.wait_backlog().await;
         queue.give();
+        tell.send(()).unwrap();
     });
     let first = worker.wait("/gate");
     worker.entered.recv_timeout(PATIENCE).unwrap();
     let brief = [2, 2].map(|seconds| worker.make(old("/brief", seconds), WAITS));
-    let moved = worker.make(old("/gate", 1), MOVES);
+    let last = worker.make(old("/gate", 1), MOVES);
     worker.pass.send(()).unwrap();
-    assert!(matches!(answer(&moved), Err(AppError::Busy(_))));
-    assert_eq!(answer(&first).unwrap(), "/gate");
+    told.recv_timeout(PATIENCE).unwrap();
+    // It is not given to a sibling that may be behind as well.
+    worker.pass.send(()).unwrap();
+    assert_eq!([first, last].map(|call| answer(&call).unwrap()), ["/gate", "/gate"]);
     assert_eq!(brief.map(|brief| answer(&brief).unwrap()), ["/brief", "/brief"]);
     let told = idle.told.lock().unwrap().clone();
     assert_eq!((told.first().unwrap().busy, told.last()), (1000, Some(&Load::default())));
-    assert!(worker.entered.try_recv().is_err(), "the call was made here");
+}
+
+#[test]
+fn where_siblings_have_fewer_calls_for_a_while_some_move() {
+    let idle = Idle::default();
+    let queue = CallQueue::new(1, RULES, idle.clone());
+    let (entered, _) = channel();
+    let app = Arc::new(Gate { entered, pass: Mutex::new(channel().1) });
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut calls = [("/a", WAITS), ("/b", MOVES), ("/c", MOVES)].map(|(path, limits)| {
+        let app = Arc::clone(&app) as Arc<dyn BlockingApp>;
+        let mut call = Box::pin(queue.call(app, Box::new(Request::get(path)), limits));
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+        call
+    });
+    // As the relief looks on, with a further call that is being made.
+    let even_out = |looks| {
+        let mut gauge = Gauge::default();
+        (0..looks).for_each(|_| queue.even_out(&mut gauge, true));
+    };
+    idle.share.store(1, Ordering::SeqCst);
+    even_out(LOOKS - 1);
+    assert!(calls[2].as_mut().poll(&mut cx).is_pending(), "a moment is not enough");
+    even_out(LOOKS);
+    let moved = calls[2].as_mut().poll(&mut cx);
+    assert!(
+        matches!(moved, Poll::Ready(Err(AppError::Busy(request))) if request.head.target.path() == b"/c")
+    );
+    // More than may move.
+    idle.share.store(9, Ordering::SeqCst);
+    even_out(LOOKS);
+    assert!(matches!(calls[1].as_mut().poll(&mut cx), Poll::Ready(Err(AppError::Busy(_)))));
+    assert!(calls[0].as_mut().poll(&mut cx).is_pending());
+    assert_eq!(*idle.means.lock().unwrap(), [400, 300].map(|hundredths| MeanCalls { hundredths }));
 }
