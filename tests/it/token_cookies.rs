@@ -31,6 +31,8 @@ fn browsers_keep_tokens_that_no_script_reads() {
     assert!(sessions.text().contains("\"current\":true"), "{sessions:?}");
     let twice = format!("{sent}Authorization: Bearer x\r\n");
     assert_eq!(ask(&server, "GET", "/api/token/sessions/", &twice, "").status, 400);
+    let repeated = "Authorization: Bearer x\r\nAuthorization: Bearer y\r\n";
+    assert_eq!(ask(&server, "GET", "/api/token/sessions/", repeated, "").status, 400);
 
     let out = ask(&server, "POST", "/api/token/logout/", &(sent.clone() + OURS), "");
     assert_eq!(out.status, 200);

@@ -244,10 +244,12 @@ impl Tokens {
     fn bearer(&self, request: &Request) -> Result<Bearer, Box<Response>> {
         let kept = self.jar.as_ref().map_or(Ok(None), |jar| jar.token(request, Kind::Access));
         let kept = kept.map_err(|reason| Box::new(self.answers.refuse_sending(reason)))?;
+        let fields = request.head.fields.get_all(AUTHORIZATION).iter().count();
         let token = match (bearer_token(&request.head), kept.as_deref()) {
-            (Some(_), Some(_)) => return Err(self.answers.refuse_sending(Reason::CredentialRepeated).into()),
-            (Some(token), None) | (None, Some(token)) => token,
+            (Some(token), None) if fields == 1 => token,
+            (None, Some(token)) => token,
             (None, None) => return Err(self.answers.no_credential().into()),
+            (Some(_), _) => return Err(self.answers.refuse_sending(Reason::CredentialRepeated).into()),
         };
         self.issuer.bearer(token).map_err(|refusal| self.refuse(refusal))
     }
