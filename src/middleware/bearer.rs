@@ -129,19 +129,12 @@ impl Authenticator {
 
     /// Reads all key files anew.
     pub fn read_files(&self) -> Renewal {
-        let renewal = self.keys.read_files();
-        if let (Renewal::Same, Some(decisions)) = (&renewal, &self.decisions) {
-            decisions.is_outdated(false);
-        }
-        self.told(renewal)
+        self.told(self.keys.read_files())
     }
 
     /// Who issues tokens signs with the new keys.
     fn told(&self, renewal: Renewal) -> Renewal {
         self.count_keys();
-        if let (Renewal::Changed(_) | Renewal::Kept(_), Some(decisions)) = (&renewal, &self.decisions) {
-            decisions.is_outdated(matches!(renewal, Renewal::Kept(_)));
-        }
         if let (Renewal::Changed(_), Some(standings)) = (&renewal, &self.standings) {
             standings.renewed(&self.keys.load().providers);
         }
@@ -151,6 +144,7 @@ impl Authenticator {
     fn count_keys(&self) {
         if let Some(decisions) = &self.decisions {
             decisions.has_keys(&self.keys.load().providers);
+            decisions.is_outdated(self.keys.are_outdated());
         }
     }
 

@@ -9,6 +9,7 @@ use crate::protocol::Identity;
 use arc_swap::{ArcSwap, Guard};
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -45,6 +46,8 @@ pub(super) struct Keys {
     ring: ArcSwap<Keyring>,
     config: Auth,
     files: Mutex<KeyFiles>,
+    /// Whether files could not be used when they were read last.
+    outdated: AtomicBool,
     fetched: Option<Fetching>,
 }
 
@@ -79,6 +82,7 @@ impl Keys {
             ring: ArcSwap::from_pointee(Keyring::new(config, providers)),
             config: config.clone(),
             files: Mutex::new(KeyFiles::of(config)),
+            outdated: AtomicBool::new(false),
             fetched: None,
         }
     }
@@ -123,6 +127,11 @@ impl Keys {
         self.fetched.is_some()
     }
 
+    /// Whether there are files that could not be used, so that older keys are.
+    pub(super) fn are_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Relaxed)
+    }
+
     /// Looks whether files have changed or sets have come.
     pub(super) fn look(&self) -> Renewal {
         let sets = self.take_sets();
@@ -142,6 +151,7 @@ impl Keys {
                 Err(more) => errors.extend(more),
             }
         }
+        self.outdated.store(!errors.is_empty(), Ordering::Relaxed);
         if !errors.is_empty() {
             return Renewal::Kept(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
         }

@@ -5,6 +5,7 @@ use super::*;
 use crate::auth::keys::SigningKey;
 use crate::auth::{Algorithm, Reason};
 use crate::config::{AuthKey, KeySource, KeyUse};
+use crate::contract::metrics::Metrics;
 use crate::middleware::bearer::{Asked, Authenticator};
 use crate::protocol::{Attempt, Halt, Scheme};
 use http::Method;
@@ -112,6 +113,43 @@ fn keys_are_taken_from_files_that_have_changed_and_remembered_tokens_go_with_the
     assert!(judge(&site, &second, NOW).is_ok(), "the old ones stay");
     std::fs::remove_file(&path).unwrap();
     assert_eq!(site.authenticator.look(), Renewal::Same, "as while a file is replaced");
+}
+
+#[test]
+fn figures_tell_of_remembered_tokens_and_of_keys_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    let key = SigningKey::generate(Algorithm::Es256).unwrap();
+    let pem = key.public().to_public_pem().unwrap();
+    std::fs::write(&path, &pem).unwrap();
+    let source = KeySource::PemFile(path.clone());
+    let (mut site, _) = site(Algorithm::Hs256, |auth| {
+        let key = AuthKey { alg: "ES256".into(), source, ..auth.providers[0].keys[0].clone() };
+        auth.providers[0].keys = vec![key];
+    });
+    let metrics = Metrics::alone().unwrap();
+    site.authenticator = site.authenticator.counting(&metrics);
+    let told = |line: &str| {
+        let page = metrics.table().page();
+        assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    };
+    let good = bearer(&token(&key, Algorithm::Es256, json!({})));
+    for (authorization, count) in [(&good, 3), (&format!("{good}x"), 2)] {
+        for _ in 0..count {
+            let _ = judge(&site, &head(Method::GET, "/", &[("authorization", authorization)]), NOW);
+        }
+    }
+    told("ferricorn_auth_cache_total{outcome=\"hit\"} 2");
+    told("ferricorn_auth_cache_total{outcome=\"miss\"} 3");
+    told("ferricorn_auth_verification_seconds_count 3");
+    told("ferricorn_auth_decisions_total{provider=\"local\",reason=\"verified\"} 3");
+    told("ferricorn_auth_keys{provider=\"local\"} 1");
+    for (text, outdated) in [("no key", 1), (pem.as_str(), 0), ("no key at all", 1), (pem.as_str(), 0)] {
+        std::fs::write(folder.path().join("new"), text).unwrap();
+        std::fs::rename(folder.path().join("new"), &path).unwrap();
+        site.authenticator.look();
+        told(&format!("ferricorn_auth_keys_outdated {outdated}"));
+    }
 }
 
 #[test]
