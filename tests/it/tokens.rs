@@ -1,7 +1,8 @@
 //! Tokens, from the command that signs them to the request that carries them.
 
+use crate::support::control::succeed;
 use crate::support::server::{Folder, config, ferricorn, run};
-use crate::support::{Address, Server, Transport, on_tcp_and_unix};
+use crate::support::{Address, Server, Transport, on_tcp_and_unix, until};
 
 const AUTH: &str = "
 [auth]
@@ -147,6 +148,28 @@ fn figures_tell_what_became_of_tokens_in_all_workers() {
         "ferricorn_auth_keys_outdated 0\n",
     ] {
         assert!(page.contains(expected), "{expected}{page}");
+    }
+}
+
+#[test]
+fn a_request_whose_head_arrives_is_told_without_its_token() {
+    let folder = Folder::new();
+    let auth =
+        AUTH.replace("[[auth.provider]]", "[auth.extract]\nquery = [\"access_token\"]\n[[auth.provider]]");
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, &auth));
+    sign_with_new_key(&folder);
+    let server = Server::in_folder(folder);
+    let mut client = server.address().connect().unwrap();
+    for (bytes, expected) in [
+        ("GET /api/?a=1&access_token=secr", "GET /api/..."),
+        ("et HTTP/1.1\r\nHo", "GET /api/?a=1&access_token=***"),
+    ] {
+        client.send(bytes.as_bytes()).unwrap();
+        until("it is told so", || {
+            let told = succeed(&server, &["requests"]);
+            assert!(!told.contains("secr"), "{told}");
+            told.trim_end().ends_with(expected)
+        });
     }
 }
 
