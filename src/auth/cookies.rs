@@ -1,5 +1,6 @@
 //! Cookies that carry tokens: how they are read, and how a browser is told to keep them.
 
+#[cfg(feature = "issue")]
 use http::HeaderValue;
 use http::header::{COOKIE, HeaderMap};
 

@@ -30,9 +30,7 @@ pub(super) fn run(flags: Flags, depth: Depth) -> ExitCode {
         super::complain(&format!("server.chdir: {} cannot be entered: {error}", directory.display()));
         return ExitCode::from(super::USAGE);
     }
-    let mut problems = loaded.config.auth.as_ref().map(key_problems).unwrap_or_default();
-    #[cfg(feature = "issue")]
-    problems.extend(loaded.config.auth.iter().flat_map(|auth| preview::problems(auth, Path::new("."))));
+    let problems = loaded.config.auth.as_ref().map(problems_of_tokens).unwrap_or_default();
     if !problems.is_empty() {
         super::complain(&problems.join("\n"));
         return ExitCode::from(super::USAGE);
@@ -44,6 +42,14 @@ pub(super) fn run(flags: Flags, depth: Depth) -> ExitCode {
         return ExitCode::from(error.exit_code());
     }
     super::print(&report(&loaded))
+}
+
+/// What is wrong with what the sections of tokens name.
+fn problems_of_tokens(auth: &Auth) -> Vec<String> {
+    let keys = key_problems(auth);
+    #[cfg(feature = "issue")]
+    let keys = [keys, preview::problems(auth, Path::new("."))].concat();
+    keys
 }
 
 /// What is wrong with the keys themselves, which only their reader can tell.
