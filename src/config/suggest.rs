@@ -64,7 +64,7 @@ fn unsupported(path: &str) -> Option<String> {
 }
 
 /// Keys that the design has and this version has not.
-const UNSUPPORTED: &[&str] = &["tls", "admin", "server.tls", "app.proxy", "route.concurrency"];
+const UNSUPPORTED: &[&str] = &["tls", "server.tls", "app.proxy", "route.concurrency"];
 
 /// Names that other servers use, and what to write here.
 const FOREIGN: &[(&str, &str)] = &[

@@ -53,7 +53,7 @@ pub(super) struct Ties {
 pub(super) fn pipeline(config: &Config, apps: Apps, ties: Ties) -> Result<Pipeline, BootFailure> {
     let authenticator = match config.auth.as_ref().filter(|auth| auth.enabled) {
         Some(auth) => {
-            let authenticator = authenticator(auth, ties.keys, ties.want_keys)?.counting(&ties.metrics);
+            let authenticator = authenticator(auth, &ties.metrics, ties.keys, ties.want_keys)?;
             #[cfg(feature = "jwt")]
             let authenticator = match apps.standings {
                 Some(standings) => authenticator.with_standings(standings),
@@ -85,6 +85,7 @@ pub(super) fn pipeline(config: &Config, apps: Apps, ties: Ties) -> Result<Pipeli
 
 fn authenticator(
     auth: &Auth,
+    metrics: &Metrics,
     keys: KeyTable,
     want_keys: Box<dyn Fn() + Send + Sync>,
 ) -> Result<Authenticator, BootFailure> {
@@ -96,7 +97,8 @@ fn authenticator(
     }
     let directory =
         std::env::current_dir().map_err(|error| failed(format!("no working directory: {error}")))?;
-    authenticator.fetching(keys, &directory, want_keys).map_err(|error| failed(error.to_string()))
+    let fetching = authenticator.fetching(keys, &directory, want_keys);
+    fetching.map(|fetching| fetching.counting(metrics)).map_err(|error| failed(error.to_string()))
 }
 
 /// What may wait for app threads.

@@ -113,7 +113,7 @@ fn a_reload_takes_a_new_key_and_refuses_a_bad_one() {
     let new = sign_with_new_key(server.folder());
     server.signal(nix::sys::signal::Signal::SIGHUP);
     server.wait_for("reload done: generation");
-    crate::support::until("the old key is gone", || server.ask(&bearer(&old)).status == 401);
+    until("the old key is gone", || server.ask(&bearer(&old)).status == 401);
     assert_eq!(server.ask(&bearer(&new)).status, 200);
 }
 

@@ -173,6 +173,7 @@ impl Metrics {
     ///
     /// # Errors
     /// As for [`own_histogram`](Self::own_histogram).
+    #[cfg(feature = "jwt")]
     pub(crate) fn own_counter(
         &self,
         name: &str,
@@ -187,6 +188,7 @@ impl Metrics {
     ///
     /// # Errors
     /// As for [`own_histogram`](Self::own_histogram).
+    #[cfg(feature = "jwt")]
     pub(crate) fn own_gauge(
         &self,
         name: &str,

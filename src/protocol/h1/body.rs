@@ -186,7 +186,9 @@ mod tests {
                     Delimiter::Chunked => {
                         expected.extend([format!("{size:x}\r\n").as_bytes(), &text, b"\r\n"].concat())
                     }
-                    Delimiter::Nothing | Delimiter::Length(_) | Delimiter::Close => expected.extend(text),
+                    Delimiter::Nothing | Delimiter::Length(_) | Delimiter::Close => {
+                        expected.extend(text);
+                    }
                 }
             }
             expected.extend(if delimiter == Delimiter::Chunked { &b"0\r\n\r\n"[..] } else { b"" });
