@@ -1,4 +1,5 @@
 //! Host and path to app: the most specific host, and for it the longest mount that ends on a segment boundary.
+//! Before them all comes the server's own app that issues tokens.
 
 pub use crate::app::Place;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 /// The mounted apps.
 pub struct Router {
-    /// The most specific host first, for each the longest prefix first: the first match is the best.
+    /// Issuing first, then the most specific host, for each the longest prefix first: the first match is the best.
     mounts: Vec<Mounted>,
     /// Every app once, however many hosts it has.
     apps: Vec<Arc<dyn App>>,
@@ -31,6 +32,17 @@ pub struct Mounted {
     pub on_disconnect: OnDisconnect,
     /// When it is entered for a request with content.
     pub entry: Entry,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What an app is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To answer requests, by whomever it is configured.
+    Serving,
+    /// To issue tokens: it is the server itself, and reads credentials that apps need not see.
+    Issuing,
 }
 
 /// Finds a mount of the same router again.
@@ -40,6 +52,19 @@ pub struct MountIndex(usize);
 impl Router {
     /// A router over apps and their places.
     pub fn new<P: Into<Place>>(apps: impl IntoIterator<Item = (P, Arc<dyn App>)>) -> Self {
+        Self::of(apps, Purpose::Serving)
+    }
+
+    /// The same with the apps that issue tokens. Their paths are theirs on every host: the rules of who may pass say so too.
+    #[must_use]
+    pub fn with_issuing<P: Into<Place>>(mut self, apps: impl IntoIterator<Item = (P, Arc<dyn App>)>) -> Self {
+        let mut issuing = Self::of(apps, Purpose::Issuing);
+        issuing.mounts.append(&mut self.mounts);
+        issuing.apps.append(&mut self.apps);
+        issuing
+    }
+
+    fn of<P: Into<Place>>(apps: impl IntoIterator<Item = (P, Arc<dyn App>)>, purpose: Purpose) -> Self {
         let mut router = Self { mounts: Vec::new(), apps: Vec::new() };
         for (place, app) in apps {
             let Place { hosts, prefix } = place.into();
@@ -52,6 +77,7 @@ impl Router {
                 noting: app.noting(),
                 on_disconnect: app.on_disconnect(),
                 entry: app.entry(),
+                purpose,
             }));
             router.apps.push(app);
         }
@@ -181,6 +207,25 @@ mod tests {
                 let prefix = if mounted.prefix.is_empty() { "/" } else { &mounted.prefix };
                 assert_eq!(format!("{shown}{prefix}"), expected, "{host:?} {path}");
                 assert_eq!(router.mounted(index).unwrap().prefix, mounted.prefix);
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_are_issued_on_every_host() {
+        let issuing = |prefix: &str| (prefix.to_owned(), Arc::new(Nothing) as Arc<dyn App>);
+        let router = router(0..MOUNTS.len()).with_issuing([issuing("/api/token/")]);
+        assert_eq!(router.apps().count(), MOUNTS.len() + 1);
+        for host in [None, Some("other.example"), Some("a.example"), Some("x.b.example"), Some("[::1]")] {
+            for (path, expected) in [
+                ("/api/token", Purpose::Issuing),
+                ("/api/token/refresh/", Purpose::Issuing),
+                ("/api/tokens", Purpose::Serving),
+                ("/api/", Purpose::Serving),
+            ] {
+                let (index, mounted) = router.find(host.map(str::as_bytes), path.as_bytes()).unwrap();
+                assert_eq!(mounted.purpose, expected, "{host:?} {path}");
+                assert_eq!(router.mounted(index).unwrap().purpose, expected);
             }
         }
     }

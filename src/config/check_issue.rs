@@ -47,7 +47,11 @@ fn place(config: &Config, auth: &Auth, findings: &mut Findings<'_>) {
     if prefix.contains('%') {
         findings.add("auth.issue.prefix", "write it decoded, without \"%\"");
     }
-    if let Some(number) = config.apps.iter().position(|app| app.mount == prefix) {
+    // Its paths are answered here and need no token: an app among them would be reached by nobody.
+    let is_within = |mount: &str, place: &str| {
+        mount.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if let Some(number) = config.apps.iter().position(|app| is_within(&app.mount, &prefix)) {
         let message = format!("app[{number}] is mounted there too; give one of them another prefix");
         findings.add("auth.issue.prefix", message);
     }

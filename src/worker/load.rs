@@ -162,17 +162,16 @@ pub(super) fn apps(config: &Config, loading: Loading<'_>) -> Result<Apps, BootFa
     {
         tracing::warn!("the Django project and the configuration differ: {line}; change one of them");
     }
+    let router = Router::new(apps);
     #[cfg(feature = "issue")]
-    let issuing = super::issuing::begin(config, slot)?;
-    #[cfg(feature = "issue")]
-    let standings = issuing.map(|issuing| {
-        apps.extend(issuing.apps);
-        issuing.standings
-    });
+    let (router, standings) = match super::issuing::begin(config, slot)? {
+        Some(issuing) => (router.with_issuing(issuing.apps), Some(issuing.standings)),
+        None => (router, None),
+    };
     #[cfg(all(feature = "jwt", not(feature = "issue")))]
     let standings = None;
     Ok(Apps {
-        router: Router::new(apps),
+        router,
         #[cfg(feature = "jwt")]
         standings,
     })

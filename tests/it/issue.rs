@@ -56,6 +56,22 @@ fn a_session_lives_from_login_to_logout_in_all_workers() {
 }
 
 #[test]
+fn tokens_are_issued_on_the_hosts_of_apps_and_on_others() {
+    let app = "[[app]]\ntarget = \"echo\"\nhosts = [\"a\", \"*.example\"]\n";
+    let server = start(1, &format!("{ISSUE}{app}"));
+    let pair = log_in(&server);
+    assert_eq!(pair.status, 200, "{pair:?}");
+    assert_eq!(get(server.address(), "/", &member(&pair, "access")), 200, "the app answers beside it");
+    let refresh =
+        posted("refresh/", "application/json", &format!(r#"{{"refresh":"{}"}}"#, member(&pair, "refresh")));
+    for host in ["www.example:80", "other"] {
+        let answer = server.ask(&refresh.replace("Host: a\r\n", &format!("Host: {host}\r\n")));
+        // Each is good once: the second one comes within the grace for those that were not heard.
+        assert_eq!(answer.status, 200, "{host}: {answer:?}");
+    }
+}
+
+#[test]
 fn too_many_failed_logins_have_to_wait_and_good_ones_do_not_count() {
     let server =
         start(2, &ISSUE.replace("rotate = true", "limit = { per_account = \"2/1h\", per_ip = \"\" }"));

@@ -105,6 +105,11 @@ fn contradictions_are_refused() {
 
 #[test]
 fn another_app_may_not_be_mounted_where_tokens_are_issued() {
-    let text = format!("{ISSUE}[[app]]\nmount = \"/api/token\"\ntarget = \"native:hello\"\n");
-    refused(&text, "auth.issue.prefix", "app[0]");
+    let app = |mount: &str| {
+        format!("{ISSUE}[[app]]\nmount = \"{mount}\"\nhosts = [\"a.example\"]\ntarget = \"native:hello\"\n")
+    };
+    for mount in ["/api/token", "/api/token/", "/api/token/more"] {
+        refused(&app(mount), "auth.issue.prefix", "app[0]");
+    }
+    assert!(good(&app("/api/tokens")).auth.unwrap().issues());
 }
