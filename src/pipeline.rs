@@ -21,7 +21,7 @@ use crate::protocol::{
     RequestContext, RequestHead, RequestId, Response, ResponseBody, Target, WantedFields, cancelled_response,
     text_response,
 };
-use crate::router::{MountIndex, Router};
+use crate::router::{MountIndex, Purpose, Router};
 use crate::sys::clock;
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -98,7 +98,8 @@ impl Handler for Pipeline {
         let limits = self.routes.find(&head.method, &path);
         let found = self.router.find(head.host(), &path);
         drop(path);
-        self.authenticate(head, context, attempt)?;
+        let purpose = found.as_ref().map_or(Purpose::Serving, |(_, mounted)| mounted.purpose);
+        self.authenticate(head, context, (attempt, purpose))?;
         let Some((mount, mounted)) = found else { return Err(Halt::Answer(Box::new(not_found()))) };
         context.mount = Arc::clone(&mounted.prefix);
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
@@ -228,7 +229,7 @@ impl Pipeline {
         &self,
         head: &mut RequestHead,
         context: &mut RequestContext,
-        attempt: Attempt,
+        (attempt, purpose): (Attempt, Purpose),
     ) -> Result<(), Halt> {
         let Some(authenticator) = &self.authenticator else { return Ok(()) };
         // On every route, before anything else reads a field: nobody but the server says who a client is.
@@ -247,7 +248,10 @@ impl Pipeline {
                 self.refusals.note(response.status(), reason, context);
             }
         })?;
-        authenticator.forward(identity.as_deref(), &mut head.fields);
+        // Who issues tokens reads those that it has set.
+        if purpose == Purpose::Serving {
+            authenticator.forward(identity.as_deref(), &mut head.fields);
+        }
         context.identity = identity;
         Ok(())
     }

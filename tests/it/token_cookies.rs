@@ -42,6 +42,25 @@ fn browsers_keep_tokens_that_no_script_reads() {
 }
 
 #[test]
+fn what_the_app_shall_not_see_is_seen_where_tokens_are_issued() {
+    let stripping = ISSUE
+        .replace("rotate = true", "rotate = true\nset_cookies = true")
+        .replace("[[auth.provider]]", "[auth.forward]\nauthorization = \"strip\"\n[[auth.provider]]");
+    let server = start(1, &stripping);
+    let cookies = set(&ask(&server, "POST", "/api/token/", OURS, CREDENTIALS));
+    let sessions = ask(&server, "GET", "/api/token/sessions/", &header(&cookies), "");
+    assert!(sessions.text().contains("\"current\":true"), "{sessions:?}");
+    let app = ask(&server, "GET", "/", &header(&cookies), "");
+    assert!(app.status == 200 && !app.text().contains("__Host-"), "{app:?}");
+    let shown = format!("Authorization: Bearer {}\r\n", cookies[0].1);
+    assert_eq!(ask(&server, "GET", "/api/token/sessions/", &shown, "").status, 200);
+    let next = ask(&server, "POST", "/api/token/refresh/", &(header(&cookies) + OURS), "");
+    assert_eq!((next.status, set(&next).len()), (200, 2), "{next:?}");
+    let out = ask(&server, "POST", "/api/token/logout/", &(header(&set(&next)) + OURS), "");
+    assert_eq!(out.status, 200, "{out:?}");
+}
+
+#[test]
 fn pages_of_other_sites_move_no_cookie() {
     let server = start(1, &ISSUE.replace("rotate = true", "rotate = true\nset_cookies = true"));
     let login = ask(&server, "POST", "/api/token/", THEIRS, CREDENTIALS);
