@@ -32,6 +32,9 @@ pub(super) struct Molds {
 #[derive(Debug, Clone)]
 struct Mold {
     life: MoldLife,
+    /// Whether the generation has had one that was ready. The first is made when a worker is to be forked, and no sooner:
+    /// what comes before that, such as the check command, comes before the apps are loaded.
+    was_ready: bool,
     /// When the next one may be made.
     respawn: Respawn,
     /// Until when the workers that it was told to fork have to be there.
@@ -75,7 +78,8 @@ impl Molds {
     /// Notes whether a generation preloads; nothing is started yet.
     pub(super) fn add(&mut self, generation: Generation, preload: Preload) {
         if preload == Preload::Yes {
-            let mold = Mold { life: MoldLife::Absent, respawn: Respawn::default(), casts: BTreeMap::new() };
+            let (life, casts) = (MoldLife::Absent, BTreeMap::new());
+            let mold = Mold { life, was_ready: false, respawn: Respawn::default(), casts };
             self.all.insert(generation, mold);
         }
     }
@@ -156,6 +160,7 @@ impl Supervisor {
             }
             (MoldNews::Loaded, Some(MoldLife::Loading { .. })) => {
                 self.molds.set(generation, MoldLife::Ready { since: now });
+                self.molds.all.entry(generation).and_modify(|mold| mold.was_ready = true);
                 self.say(Note::Mold { generation, note: MoldNote::Ready });
                 if !self.is_reloaded(generation) {
                     self.code_has_started();
@@ -270,10 +275,11 @@ impl Supervisor {
     /// Makes the molds that are needed, and has those leave that are not.
     pub(super) fn tend_molds(&mut self, now: Instant) {
         let came = self.molds.comes();
+        let may_revive = !self.doubts_code();
         for generation in self.molds.select(|_| true) {
             let is_needed = self.needs_mold(generation);
             let Some(mold) = self.molds.all.get_mut(&generation) else { continue };
-            if is_needed && mold.life == MoldLife::Absent {
+            if is_needed && mold.life == MoldLife::Absent && mold.was_ready && may_revive {
                 // Also before a worker asks for it, who would have to wait: loading takes its time.
                 mold.life = MoldLife::Wanted;
             }

@@ -100,13 +100,18 @@ impl Supervisor {
     /// Code that may not start is tried one slot at a time. Code that does worse, or of which nobody knows yet what it does,
     /// is better than nothing, and worse than siblings that serve the slot's sockets.
     pub(super) fn may_load(&self, slot: Slot, generation: Generation) -> bool {
-        let is_from_disk = !self.molds.is_ready(generation);
-        let is_refused = matches!(&self.trouble, Some(Trouble { code: Code::Refused, .. }));
-        if is_from_disk && (self.canary().is_some() || is_refused) {
+        if self.doubts_code() && !self.molds.is_ready(generation) {
             return self.crew.select(|worker| worker.life.serves()).is_empty() && !self.is_trying();
         }
         // Nobody is replaced who serves, and one attempt is enough to tell.
         !self.lacks_code(generation) || (!self.crew.serves(slot) && !self.is_trying())
+    }
+
+    /// Whether the code on disk does worse than that which serves, or is being tried just now: it starts, which says nothing
+    /// for it.
+    pub(super) fn doubts_code(&self) -> bool {
+        let is_refused = matches!(&self.trouble, Some(Trouble { code: Code::Refused, .. }));
+        self.canary().is_some() || is_refused
     }
 
     /// Whether a worker of this generation would load code that is known not to start.

@@ -131,6 +131,47 @@ fn a_mold_that_died_is_made_anew_before_a_worker_needs_it() {
 }
 
 #[test]
+fn no_app_is_loaded_before_the_check_has_passed() {
+    let checking = Pool { check: Some(Duration::from_secs(60)), ..preloaded(1) };
+    let passed = |generation| Event::Checked { generation: Generation(generation), outcome: Ok(()) };
+    check_pool(
+        checking.clone(),
+        &Ok(checking),
+        &[(1, passed(1)), (2, loaded(1)), (2, ready(101)), (5, RELOAD), (6, passed(2))],
+        &[
+            "check gen 1",
+            "mold gen 1",
+            "say Mold { generation: Generation(1), note: Ready }",
+            "cast 101 slot 1 gen 1",
+            "say AllReady { workers: 1, generation: Generation(1) }",
+            "slot 1 served",
+            "say ReloadStarted { generation: Generation(2) }",
+            "check gen 2",
+            "mold gen 2",
+        ],
+    );
+}
+
+#[test]
+fn a_mold_that_died_is_not_made_of_code_that_a_canary_tries() {
+    let canary = Canary { time: Duration::from_secs(10), ..Canary::default() };
+    check_cast(
+        &Ok(Pool { canary, ..preloaded(1) }),
+        &[(5, RELOAD), (6, loaded(2)), (6, ready(102)), (7, ended(1))],
+        &[
+            "say ReloadStarted { generation: Generation(2) }",
+            "mold gen 2",
+            "say Mold { generation: Generation(2), note: Ready }",
+            "cast 102 slot 1 gen 2",
+            "say Canary(Begun { who: Who { slot: Slot(1), pid: Pid(102), generation: Generation(2) }, time: 10s })",
+            "compare 102",
+            "say Mold { generation: Generation(1), note: Ended(\"killed by SIGKILL, by somebody outside\") }",
+            "compare 102",
+        ],
+    );
+}
+
+#[test]
 fn without_a_mold_broken_code_makes_recycling_wait() {
     check_cast(
         &Ok(preloaded(1)),
