@@ -125,8 +125,8 @@ impl Handler for Pipeline {
     fn enlist_raw(&self, flight: &mut Flight, arrival: Arrival<'_>) {
         // What a query may hold of a token is known once the target can be read as a whole.
         let path = arrival.target.split(|byte| *byte == b'?').next().unwrap_or_default();
-        let whole = Target::parse(Bytes::copy_from_slice(arrival.target)).filter(|_| !arrival.is_cut);
-        let shown = whole.map(|target| self.shown(&target).unwrap_or(target));
+        let whole = (!arrival.is_cut).then(|| Target::parse(Bytes::copy_from_slice(arrival.target)));
+        let shown = whole.flatten().map(|target| self.shown(&target).unwrap_or(target));
         let target = shown.as_ref().map_or(path, Target::raw);
         self.board.note_in(flight, &Arrival { target, ..arrival });
     }

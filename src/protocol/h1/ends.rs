@@ -57,6 +57,10 @@ impl Ends {
         line: RequestLine<'_>,
         handler: &H,
     ) {
+        let had_no_room = arriving.as_ref().is_some_and(|context| context.flight.is_unnoted());
+        if had_no_room {
+            return;
+        }
         let context = arriving.get_or_insert_with(|| Box::new(self.context(handler)));
         let arrival = Arrival {
             id: context.id.0,

@@ -39,6 +39,23 @@ impl<'a> RequestLine<'a> {
     }
 }
 
+/// How much of a request line has been told.
+#[derive(Debug, Default)]
+struct Told {
+    seen: usize,
+    is_whole: bool,
+}
+
+impl Told {
+    /// Whether there is anything new to tell of what has arrived. Each byte is looked at once, and few are told one by one:
+    /// a client may send them so.
+    fn has_news(&mut self, head: &[u8]) -> bool {
+        let before = std::mem::replace(&mut self.seen, head.len()).min(head.len());
+        let ends_word = |new: &[u8]| new.iter().any(|byte| matches!(byte, b' ' | b'\r'));
+        !self.is_whole && (before < TOLD_AT_ONCE || ends_word(&head[before..]))
+    }
+}
+
 impl Session<'_> {
     /// The next head, complete but not yet judged as a whole.
     ///
@@ -49,7 +66,7 @@ impl Session<'_> {
     ) -> NextHead {
         let mut scanner = HeadScanner::default();
         let mut begun = false;
-        let mut line_is_told = false;
+        let mut told = Told::default();
         self.occupied.with(Occupation::Idle);
         if self.drain.hands_over() && self.buffer.is_empty() && self.waits_until.is_none() {
             return NextHead::Moves;
@@ -69,9 +86,9 @@ impl Session<'_> {
                 begun = true;
                 self.deadline.set(Instant::now(), self.settings.timeouts.head);
             }
-            if begun && !line_is_told {
+            if begun && told.has_news(&self.buffer) {
                 let line = RequestLine::beginning(&self.buffer);
-                line_is_told = line.is_whole;
+                told.is_whole = line.is_whole;
                 tell(&mut self.arriving, line);
             }
             let wait = if begun { Wait::Message } else { Wait::Idle };
@@ -121,9 +138,24 @@ impl Session<'_> {
 /// Pause before a connection that nobody has taken is offered again: the queue between workers was full.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
 
+/// About what the table has room for.
+const TOLD_AT_ONCE: usize = 256;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_target_is_told_when_it_ends() {
+        let head = [&b"GET /"[..], &[b'a'; 1000], b" HTTP/1.1\r\nHost: a"].concat();
+        let mut told = Told::default();
+        let news: Vec<_> = (1..head.len()).filter(|length| told.has_news(&head[..*length])).collect();
+        let at_once = 1..=TOLD_AT_ONCE;
+        let expected: Vec<_> = at_once.chain([1006, 1015]).collect();
+        assert_eq!(news[..expected.len()], expected);
+        told.is_whole = true;
+        assert!(!told.has_news(&head));
+    }
 
     #[test]
     fn request_line_is_known_as_far_as_it_has_arrived() {

@@ -159,7 +159,12 @@ async fn exchange<H: Handler>(
             match received.unwrap_or(Err(Stop::Cancelled)) {
                 Ok((content, upload)) => {
                     if stage == Stage::Reading {
-                        context.flight.set_stage(Stage::App);
+                        if context.flight.is_unnoted() {
+                            // There was no room for those that arrive.
+                            handler.enlist(&head, &mut context, Stage::App);
+                        } else {
+                            context.flight.set_stage(Stage::App);
+                        }
                         // A client that takes its time does not wait for the app.
                         context.waits_since = Some(clock::monotonic_ns());
                     }
