@@ -17,16 +17,16 @@ pub struct MeanCalls {
 }
 
 impl MeanCalls {
-    /// How many calls would have to move to a sibling so that both have as many; 0 while the difference is no more than chance
-    /// makes.
+    /// How many calls should move to a sibling so that both come to have as many; 0 while the difference is no more than
+    /// chance makes.
     pub fn share_of(self, sibling: Self) -> usize {
         let (own, other) = (u64::from(self.hundredths), u64::from(sibling.hundredths));
         if 2 * own < 3 * other + 2 * ONE_CALL {
             return 0;
         }
-        // Calls that come at once are made one after another: each adds half a call to the mean, and moving it takes that
-        // from one and gives it to the other.
-        usize::try_from((own - other) / ONE_CALL).unwrap_or(usize::MAX)
+        // Calls that come at once are made one after another, so each adds half a call to the mean; those that wait without
+        // an end, a whole one. Half of what would do for the former is right for the latter, and comes near in both.
+        usize::try_from((own - other) / ONE_CALL / 2).unwrap_or(usize::MAX).max(1)
     }
 }
 

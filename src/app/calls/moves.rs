@@ -114,8 +114,9 @@ impl CallQueue {
     /// The siblings learn how this worker is, when that has changed. Costs a comparison while no call lasts.
     pub(super) fn show(&self, state: &mut State) {
         // Whoever was left over has gone, or is served elsewhere.
-        if state.waiting.is_empty() {
+        if state.waiting.is_empty() && state.pace == Pace::Behind {
             state.pace = Pace::KeepsUp;
+            self.free.notify_waiters();
         }
         let load = if state.driver == Driver::Main && state.pace == Pace::KeepsUp {
             Load::default()
