@@ -206,7 +206,10 @@ impl Handler for Pipeline {
         if let Some(access_log) = self.access_log.as_ref().filter(|_| !is_health_check) {
             let refused = exchange.refused.map(|rejection| rejection.to_string());
             let shown = exchange.record.line.as_ref().and_then(|(_, target, _)| self.shown(target));
-            access_log.write(&entry(exchange, refused.as_deref(), shown.as_ref()));
+            let referer = exchange.record.referer.as_ref().map(http::HeaderValue::as_bytes);
+            let shown_referer = referer.and_then(|referer| self.shown_referer(referer));
+            let referer = shown_referer.as_deref().or(referer);
+            access_log.write(&entry(exchange, refused.as_deref(), (shown.as_ref(), referer)));
         }
     }
 
@@ -223,6 +226,11 @@ impl Pipeline {
     /// A target as logs may show it, where that is not as it was sent.
     fn shown(&self, target: &Target) -> Option<Target> {
         self.authenticator.as_ref()?.without_tokens(target)
+    }
+
+    /// The same with the address that a client says it comes from.
+    fn shown_referer(&self, referer: &[u8]) -> Option<Vec<u8>> {
+        self.authenticator.as_ref()?.referer_without_tokens(referer)
     }
 
     fn authenticate(
@@ -289,7 +297,11 @@ impl fmt::Debug for Pipeline {
 }
 
 /// An exchange as the access log has it.
-fn entry<'a>(exchange: &'a Exchange<'_>, refused: Option<&'a str>, shown: Option<&'a Target>) -> Entry<'a> {
+fn entry<'a>(
+    exchange: &'a Exchange<'_>,
+    refused: Option<&'a str>,
+    (shown, referer): (Option<&'a Target>, Option<&'a [u8]>),
+) -> Entry<'a> {
     let record = exchange.record;
     let line = record.line.as_ref();
     let identity = record.context.identity.as_ref();
@@ -306,7 +318,7 @@ fn entry<'a>(exchange: &'a Exchange<'_>, refused: Option<&'a str>, shown: Option
         status: exchange.status,
         bytes: exchange.sent,
         duration: record.context.received.elapsed(),
-        referer: record.referer.as_ref().map(http::HeaderValue::as_bytes),
+        referer,
         user_agent: record.user_agent.as_ref().map(http::HeaderValue::as_bytes),
         request_fields: &record.fields,
         response_fields: &exchange.fields,

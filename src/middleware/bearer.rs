@@ -212,6 +212,11 @@ impl Authenticator {
         self.extractor.without_tokens(target)
     }
 
+    /// The value of a `Referer` field as logs may show it; `None`: as it is.
+    pub fn referer_without_tokens(&self, referer: &[u8]) -> Option<Vec<u8>> {
+        self.extractor.referer_without_tokens(referer)
+    }
+
     /// Ready when what this identity has opened must end: its token has, or was revoked. `None`: nothing ends it.
     pub fn stream_end(self: &Arc<Self>, identity: &Arc<Identity>) -> Option<End> {
         let StreamEnd { at, .. } = identity.stream_end?;

@@ -124,6 +124,11 @@ impl Authenticator {
     }
 
     /// Never called.
+    pub fn referer_without_tokens(&self, _: &[u8]) -> Option<Vec<u8>> {
+        match *self {}
+    }
+
+    /// Never called.
     pub fn stream_end(&self, _: &Arc<Identity>) -> Option<End> {
         match *self {}
     }

@@ -169,15 +169,25 @@ impl Extractor {
 
     /// A target without the tokens in its query, for logs; `None` where it holds none.
     pub(super) fn without_tokens(&self, target: &Target) -> Option<Target> {
-        if self.query.is_empty() || !parameters(target.query()).any(|(name, _)| self.is_parameter(name)) {
+        let query = self.query_without_tokens(target.query())?;
+        Target::parse([target.path(), b"?", &query].concat().into())
+    }
+
+    /// The same with the address that a `Referer` field holds: a page whose own address had a token tells it to the next one.
+    pub(super) fn referer_without_tokens(&self, referer: &[u8]) -> Option<Vec<u8>> {
+        let (before, query) = referer.split_at(memchr::memchr(b'?', referer)? + 1);
+        Some([before, &self.query_without_tokens(query)?].concat())
+    }
+
+    fn query_without_tokens(&self, query: &[u8]) -> Option<Vec<u8>> {
+        if self.query.is_empty() || !parameters(query).any(|(name, _)| self.is_parameter(name)) {
             return None;
         }
-        let shown = parameters(target.query()).map(|(name, value)| {
+        let shown = parameters(query).map(|(name, value)| {
             let value = if self.is_parameter(name) { b"***" } else { value };
             [name, b"=", value].concat()
         });
-        let query: Vec<Vec<u8>> = shown.collect();
-        Target::parse([target.path(), b"?", &query.join(&b"&"[..])].concat().into())
+        Some(shown.collect::<Vec<_>>().join(&b"&"[..]))
     }
 
     /// RFC 9110 11.1: schemes have no case.

@@ -176,7 +176,19 @@ fn tokens_in_the_query_are_not_shown() {
         let found = extractor(|_| {}).without_tokens(&sent.target);
         assert_eq!(found.map(|target| String::from_utf8(target.raw().to_vec()).unwrap()).as_deref(), shown);
     }
+    for (referer, shown) in [
+        ("https://a.example/a?b=c&access_token=t.o.k", Some("https://a.example/a?b=c&access_token=***")),
+        ("/?access%5ftoken=t.o.k#x", Some("/?access%5ftoken=***")),
+        ("?access_token=\u{e9}?", Some("?access_token=***")),
+        ("https://a.example/a?b=access_token", None),
+        ("access_token=t", None),
+        ("", None),
+    ] {
+        let found = extractor(|_| {}).referer_without_tokens(referer.as_bytes());
+        assert_eq!(found.map(|referer| String::from_utf8(referer).unwrap()).as_deref(), shown, "{referer}");
+    }
     let off = extractor(|extract| extract.query.clear());
+    assert!(off.referer_without_tokens(b"/?access_token=t").is_none());
     assert!(
         off.without_tokens(&sent("GET", "/a?access_token=t", &[]).target).is_none(),
         "there it is the app's own"

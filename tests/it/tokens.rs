@@ -173,6 +173,28 @@ fn a_request_whose_head_arrives_is_told_without_its_token() {
     }
 }
 
+#[test]
+fn no_line_of_the_access_log_has_a_token() {
+    let folder = Folder::new();
+    let log = "[log]\naccess = \"access.log\"\naccess_format = '%(r)s %(f)s %({referer}i)s %({sec-websocket-protocol}i)s'\n";
+    let auth =
+        AUTH.replace("[[auth.provider]]", "[auth.extract]\nquery = [\"access_token\"]\n[[auth.provider]]");
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, &format!("{log}{auth}")));
+    sign_with_new_key(&folder);
+    let server = Server::in_folder(folder);
+    let fields = "Referer: https://a/?access_token=secret\r\nSec-WebSocket-Protocol: bearer.secret\r\n";
+    for path in ["/?access_token=secret", "/api/?access_token=secret"] {
+        server.ask(&request(path, "").replace("\r\n\r\n", &format!("\r\n{fields}\r\n")));
+    }
+    let lines = || std::fs::read_to_string(server.folder().path("access.log")).unwrap_or_default();
+    until("both are logged", || lines().lines().count() == 2);
+    let more = "https://a/?access_token=*** https://a/?access_token=*** bearer.***";
+    assert_eq!(
+        lines(),
+        format!("GET /?access_token=*** HTTP/1.1 {more}\nGET /api/?access_token=*** HTTP/1.1 {more}\n")
+    );
+}
+
 fn server_and_token(transport: Transport) -> (Server, String) {
     let folder = Folder::new();
     let token = sign_with_new_key(&folder);

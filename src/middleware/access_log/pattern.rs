@@ -7,7 +7,9 @@ use super::{Entry, METHOD, NAME, REFERER, TARGET, USER_AGENT, push_request_line}
 use crate::config::{AccessPattern, Atom, Piece};
 use crate::protocol::{Target, WantedFields};
 use crate::telemetry::{Stamp, Within, push, push_bytes};
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE};
+use http::header::{
+    AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, REFERER as REFERER_FIELD, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE,
+};
 use http::{HeaderName, HeaderValue};
 
 /// A pattern, with the places of the fields that it names.
@@ -34,6 +36,8 @@ enum Shown {
     Scheme,
     /// Of cookies the names.
     Names,
+    /// Of what a WebSocket client offers to speak everything but tokens: `bearer.TOKEN`.
+    Protocols,
 }
 
 impl Pattern {
@@ -42,6 +46,10 @@ impl Pattern {
         let mut wanted = WantedFields::default();
         let part = |piece: &Piece| match piece {
             Piece::Text(text) => Part::Text(text.clone()),
+            // The entry has it without tokens.
+            Piece::Atom(Atom::RequestField(name)) if name.eq_ignore_ascii_case(REFERER_FIELD.as_str()) => {
+                Part::Atom(Atom::Referer)
+            }
             Piece::Atom(Atom::RequestField(name)) => place(&mut wanted.request, name, Part::RequestField),
             Piece::Atom(Atom::ResponseField(name)) => place(&mut wanted.response, name, Part::ResponseField),
             Piece::Atom(atom) => Part::Atom(atom.clone()),
@@ -81,6 +89,7 @@ fn place(names: &mut Vec<HeaderName>, name: &str, part: impl Fn(usize, Shown) ->
     let shown = match &names[at] {
         name if [AUTHORIZATION, PROXY_AUTHORIZATION].contains(name) => Shown::Scheme,
         name if [COOKIE, SET_COOKIE].contains(name) => Shown::Names,
+        name if *name == SEC_WEBSOCKET_PROTOCOL => Shown::Protocols,
         _ => Shown::Value,
     };
     part(at, shown)
@@ -148,10 +157,21 @@ fn push_field(out: &mut String, value: Option<&Option<HeaderValue>>, shown: Show
             push_value(out, Some(&[scheme.unwrap_or_default(), b" ***"].concat()), FIELD);
         }
         (Some(value), Shown::Names) => {
-            let name =
-                |pair: &[u8]| [pair.split(|byte| *byte == b'=').next().unwrap_or_default(), b"=***"].concat();
+            // What has no name may be anything, so a value, too.
+            let name = |pair: &[u8]| match memchr::memchr(b'=', pair) {
+                Some(equals) => [&pair[..equals], b"=***"].concat(),
+                None => b" ***".to_vec(),
+            };
             let pairs: Vec<Vec<u8>> = value.split(|byte| *byte == b';').map(name).collect();
-            push_value(out, Some(&pairs.join(&b';')), FIELD);
+            push_value(out, Some(pairs.join(&b';').trim_ascii_start()), FIELD);
+        }
+        (Some(value), Shown::Protocols) => {
+            let protocol = |protocol: &[u8]| match protocol.trim_ascii().split_at_checked(BEARER.len()) {
+                Some((scheme, _)) if scheme.eq_ignore_ascii_case(BEARER) => [scheme, b"***"].concat(),
+                Some(_) | None => protocol.trim_ascii().to_vec(),
+            };
+            let protocols: Vec<Vec<u8>> = value.split(|byte| *byte == b',').map(protocol).collect();
+            push_value(out, Some(&protocols.join(&b", "[..])), FIELD);
         }
     }
 }
@@ -163,6 +183,8 @@ fn push_value(out: &mut String, value: Option<&[u8]>, limit: usize) {
     }
 }
 
+/// How a protocol begins that is a token.
+const BEARER: &[u8] = b"bearer.";
 /// Longest value of a field that a pattern names.
 const FIELD: usize = 768;
 /// Longest line, without the mark of what was cut and the line end: what pipe(7) keeps in one piece.

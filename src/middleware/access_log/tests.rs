@@ -193,7 +193,13 @@ fn patterns_show_no_token() {
         ("authorization", "Bearer t.o.k", "Bearer ***"),
         ("AUTHORIZATION", "t.o.k", " ***"),
         ("proxy-authorization", "Basic dTpw", "Basic ***"),
-        ("cookie", "a=t; __Host-access=t.o.k; t", "a=***; __Host-access=***; t=***"),
+        ("cookie", "a=t; __Host-access=t.o.k; t.o.k", "a=***; __Host-access=***; ***"),
+        ("cookie", "t.o.k", "***"),
+        ("cookie", "=t.o.k", "=***"),
+        ("sec-websocket-protocol", "chat,bearer.t.o.k", "chat, bearer.***"),
+        ("Sec-WebSocket-Protocol", "Bearer.t.o.k, x", "Bearer.***, x"),
+        // The entry has it as it may be shown.
+        ("Referer", "http://example.org/?access_token=t.o.k", "http://example.org/"),
     ] {
         let request = [Some(value.parse().unwrap())];
         let entry = Entry { request_fields: &request, ..ordinary() };
