@@ -240,6 +240,14 @@ impl Sha {
             Self::Two256 => pbkdf2::PBKDF2_HMAC_SHA256,
         }
     }
+
+    /// As much is derived of a password: Django derives it anew as long as the hash, and compares the whole.
+    fn digest_bytes(self) -> usize {
+        match self {
+            Self::One => 20,
+            Self::Two256 => 32,
+        }
+    }
 }
 
 /// `rounds$salt$digest`

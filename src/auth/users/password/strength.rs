@@ -56,9 +56,10 @@ impl Method {
     pub(super) fn hash(self, password: &[u8], memory: &mut HashMemory) -> Option<String> {
         let mut derived = |salt: &[u8], length| self.derive(salt, password, length, memory);
         Some(match self {
-            Self::Pbkdf2 { rounds, .. } => {
+            Self::Pbkdf2 { sha, rounds } => {
                 let salt = letters()?;
-                format!("{}${rounds}${salt}${}", self.name(), STANDARD.encode(derived(salt.as_bytes(), 32)?))
+                let digest = STANDARD.encode(derived(salt.as_bytes(), sha.digest_bytes())?);
+                format!("{}${rounds}${salt}${digest}", self.name())
             }
             Self::Scrypt { log_n, block, lanes } => {
                 let (salt, work) = (letters()?, 1_u64 << log_n);
