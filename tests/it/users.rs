@@ -78,14 +78,20 @@ fn a_weak_hash_is_replaced_at_login_and_no_session_ends() {
     let (server, database) = start("rehash = true\n");
     let stored =
         || database.query_row("SELECT password FROM auth_user WHERE username = 'bob'", [], |row| row.get(0));
-    let before = log_in(&server, "bob");
+    // Of two at once one comes too late with its hash, and takes that of the other.
+    let pairs = std::thread::scope(|threads| {
+        let logins = [(); 2].map(|()| threads.spawn(|| log_in(&server, "bob")));
+        logins.map(|login| login.join().unwrap())
+    });
     let hash: String = stored().unwrap();
     assert!(hash.starts_with("pbkdf2_sha256$1000000$"), "{hash}");
     log_in(&server, "bob");
     assert_eq!(stored(), Ok(hash), "a hash that is good enough is left");
-    assert_eq!(get(server.address(), "/", &member(&before, "access")), 200);
-    let next = post_token(server.address(), "refresh/", "refresh", &member(&before, "refresh"));
-    assert_eq!(next.status, 200, "{next:?}");
+    for pair in pairs {
+        assert_eq!(get(server.address(), "/", &member(&pair, "access")), 200);
+        let next = post_token(server.address(), "refresh/", "refresh", &member(&pair, "refresh"));
+        assert_eq!(next.status, 200, "{next:?}");
+    }
 }
 
 const USERS: &str = "[auth.users]\nkind = \"django\"\nurl = \"sqlite:///db.sqlite3\"\n";

@@ -1,7 +1,7 @@
 //! Who logs in: a name and a password become a user.
 
 use super::{Issuer, Refusal};
-use crate::auth::store::Attempts;
+use crate::auth::store::{Attempts, StoreError};
 use crate::auth::users::password::Norm;
 use crate::auth::users::{Lookup, User, Users};
 use std::net::IpAddr;
@@ -57,23 +57,64 @@ impl Issuer {
         (name, user): (&str, &mut User),
         (norm, password): (Norm, String),
     ) {
+        let again = password.clone();
         let stronger = match self.hashing.strengthen(place, &user.password, (norm, password)).await {
             Ok(Some(stronger)) => stronger,
             Ok(None) => return,
             Err(error) => return tracing::warn!("a password cannot be hashed anew: {error}"),
         };
-        match self.users.replace_hash(name, user, &stronger).await {
-            Ok(true) => {}
-            // It is another password by now, or another login was faster.
-            Ok(false) => return,
-            Err(error) => return tracing::warn!("the new hash of a password cannot be written: {error}"),
-        }
         let (id, from) = (user.id.clone(), user.credential());
-        user.password = stronger;
+        let written = match self.users.replace_hash(name, user, &stronger).await {
+            Ok(true) => Written::ByUs,
+            // It is another password by now, or another login was faster.
+            Ok(false) => self.look_again(place, (name, user), (&stronger, again)).await,
+            Err(error) => {
+                tracing::warn!("the new hash of a password cannot be written: {error}");
+                match error {
+                    // It may have been written all the same.
+                    StoreError::TooSlow => self.look_again(place, (name, user), (&stronger, again)).await,
+                    StoreError::Unavailable(_) | StoreError::Busy | StoreError::Unusable(_) => Written::No,
+                }
+            }
+        };
+        match written {
+            Written::ByUs => user.password = stronger,
+            Written::ByAnother(hash) => return user.password = hash,
+            Written::No => return,
+        }
         let to = user.credential();
         // Else the other sessions of this user end when they are refreshed, as by another password.
         if let Err(error) = self.store.run(move |store| store.rehashed(&id, from, to)).await {
             tracing::warn!("sessions end by a new hash of their password: {error}");
         }
     }
+
+    /// Whose hash of this password the user has now. Else a session that begins by the one before ends at its refresh.
+    async fn look_again(
+        &self,
+        place: &SemaphorePermit<'_>,
+        (name, user): (&str, &User),
+        (stronger, password): (&str, String),
+    ) -> Written {
+        let found = self.users.find(Lookup::Name(name.to_owned())).await;
+        let Some(now) = found.ok().flatten().filter(|now| now.id == user.id) else { return Written::No };
+        if now.password == stronger {
+            return Written::ByUs;
+        }
+        if now.password == user.password {
+            return Written::No;
+        }
+        match self.hashing.check(place, Some(&now.password), password).await {
+            Ok(true) => Written::ByAnother(now.password),
+            Ok(false) | Err(_) => Written::No,
+        }
+    }
+}
+
+/// What has become of a new hash.
+enum Written {
+    ByUs,
+    /// Another login has written this one, and looks after the other sessions.
+    ByAnother(String),
+    No,
 }
