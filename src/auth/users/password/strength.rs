@@ -67,9 +67,9 @@ impl Method {
                 format!("scrypt${work}${salt}${block}${lanes}${digest}")
             }
             Self::Argon2 { algorithm, version, memory_kib, passes, lanes } => {
-                let salt: [u8; 16] = random()?;
-                let (digest, salt) =
-                    (STANDARD_NO_PAD.encode(derived(&salt, 32)?), STANDARD_NO_PAD.encode(salt));
+                let salt = letters()?;
+                let digest = STANDARD_NO_PAD.encode(derived(salt.as_bytes(), 32)?);
+                let salt = STANDARD_NO_PAD.encode(salt);
                 let (algorithm, version) = (algorithm.as_str(), u32::from(version));
                 format!("argon2${algorithm}$v={version}$m={memory_kib},t={passes},p={lanes}${salt}${digest}")
             }
@@ -101,7 +101,8 @@ fn random<const N: usize>() -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// A salt as Django makes it: so many letters have more than 128 bits.
+/// A salt as Django makes it: so many letters have more than 128 bits. It counts what is stored as letters, and hashes
+/// anew at its next login what has fewer.
 fn letters() -> Option<String> {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     Some(random::<22>()?.iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect())

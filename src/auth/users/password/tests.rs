@@ -107,6 +107,8 @@ fn hashes_are_written_as_django_writes_them() {
         let hash = PasswordHash::parse(&written).unwrap();
         // Django compares the whole of it with what it derives, as long as it derives it.
         assert_eq!(hash.digest.len(), original.digest.len(), "{written}");
+        // It hashes anew what has less salt than its own.
+        assert_eq!(hash.salt.len(), original.salt.len(), "{written}");
         let verify = |password: &[u8]| hash.verify(password, &mut HashMemory::default());
         assert!(verify("pässword 1".as_bytes()) && !verify(b"another"), "{written}");
     }
