@@ -18,6 +18,8 @@ impl Limits {
 
     /// What a login with this name, from this address, is counted by.
     pub(super) fn attempts(&self, name: &str, from: Option<IpAddr>) -> Vec<Attempts> {
+        // Databases and backends that do not tell case apart would know one account by many names.
+        let name = name.to_lowercase();
         let account = self.0.per_account.map(|rate| of(rate, &[b"account", name.as_bytes()]));
         let address = self.0.per_ip.zip(from).map(|(rate, from)| of(rate, &[b"address", &network(from)]));
         account.into_iter().chain(address).collect()
@@ -105,6 +107,8 @@ mod tests {
         assert_eq!(first, keys("a", "::ffff:192.0.2.1"));
         assert_eq!(first[0], keys("a", "192.0.2.2")[0]);
         assert_ne!(first[1], keys("a", "192.0.2.2")[1]);
+        assert_eq!(keys("ÄB", ""), keys("äb", ""), "case makes no other account");
+        assert_ne!(keys("ab", ""), keys("äb", ""));
         assert_eq!(keys("a", "2001:db8::1")[1], keys("b", "2001:db8::2:3:4:5")[1]);
         assert_ne!(keys("192.0.2.1", "192.0.2.1")[0], keys("192.0.2.1", "192.0.2.1")[1]);
     }
