@@ -132,7 +132,7 @@ pub struct AuthUsers {
 /// Whose table the users are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserKind {
-    /// Django's, which is only read.
+    /// Django's, which is only read unless `rehash` says otherwise.
     Django,
     /// This server's, filled by `ferricorn user`.
     Own,

@@ -82,7 +82,7 @@ keys! {
     "issue.hash_threads".issue.hash_threads, Reload, "Threads that compute password hashes, per worker.";
     "issue.hash_queue".issue.hash_queue, Reload, "Logins that may wait for them, per worker. Past it: 503.";
     "issue.limit.per_account".issue.limit.per_account, Reload,
-        "Failed logins of one account, in all workers together. Past it: 429. Empty: no limit.";
+        "Failed logins of one account, whatever the case of its letters, in all workers together. Past it: 429. Empty: no limit.";
     "issue.limit.per_ip".issue.limit.per_ip, Reload,
         "Failed logins from one address (of IPv6, one network of 64 bits), likewise.";
     "issue.limit.trust_proxy".issue.limit.trust_proxy, Reload,
@@ -95,10 +95,10 @@ keys! {
          (they pass by what was known last). Without it nobody logs in or refreshes in any case: 503.";
     "store.stale_max".store.stale_max, Reload, "How long what was last heard of the store is good for.";
     "users.kind".users.kind, Reload,
-        "Whom tokens are issued to: \"own\", a table in the store that `ferricorn user` fills; \"django\", the table of a Django project, which is only read; \
+        "Whom tokens are issued to: \"own\", a table in the store that `ferricorn user` fills; \"django\", the table of a Django project, which is only read unless rehash is true; \
          \"python\", whom the project's own authenticate() lets in; \"file\", a file of lines NAME:HASH, as `htpasswd -B` writes it.";
     "users.url".users.url, Reload, "The database of that table: \"sqlite:////srv/app/db.sqlite3\" or \"postgres://user:password@host/database\". Empty: the store.";
-    "users.file".users.file, Reload, "The file of kind = \"file\". What is changed in it is known at the next login.";
+    "users.file".users.file, Reload, "The file of kind = \"file\". What is changed in it is known at the next login; who is taken out of it, a second later.";
     "users.table".users.table, Reload, "Name of Django's table; another one with a custom AUTH_USER_MODEL.";
     "users.id_column".users.id_column, Reload, "Its column that tokens name users by.";
     "users.username_column".users.username_column, Reload,
@@ -106,8 +106,8 @@ keys! {
     "users.password_column".users.password_column, Reload, "Its column with the hash of the password.";
     "users.active_column".users.active_column, Reload, "Its column that says whether a user may log in. Empty: there is none.";
     "users.rehash".users.rehash, Reload,
-        "Whether a password whose hash costs less than Django 5.2 asks for is hashed anew when its user logs in, and written into the table (kinds \"own\" and \
-         \"django\").";
+        "Whether a password whose hash costs less than it should is hashed anew when its user logs in, and written into the table. It should cost what Django 5.2's own hashers ask \
+         for (kind \"django\", by the algorithm that it has), or what `ferricorn user` writes (kind \"own\").";
 }
 
 keys! {
