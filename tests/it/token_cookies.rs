@@ -3,6 +3,7 @@
 use crate::issue::{ISSUE, start};
 use crate::support::Server;
 use crate::support::client::Answer;
+use serde_json::Value;
 
 const OURS: &str = "Sec-Fetch-Site: same-origin\r\n";
 const THEIRS: &str = "Sec-Fetch-Site: cross-site\r\nOrigin: https://evil.example\r\n";
@@ -58,6 +59,26 @@ fn what_the_app_shall_not_see_is_seen_where_tokens_are_issued() {
     assert_eq!((next.status, set(&next).len()), (200, 2), "{next:?}");
     let out = ask(&server, "POST", "/api/token/logout/", &(header(&set(&next)) + OURS), "");
     assert_eq!(out.status, 200, "{out:?}");
+}
+
+#[test]
+fn the_end_of_the_own_session_takes_the_cookies_away_and_that_of_another_does_not() {
+    for more in ["", "\nrevoke_access = false"] {
+        let issue = format!("rotate = true\nset_cookies = true{more}");
+        let server = start(1, &ISSUE.replace("rotate = true", &issue));
+        let log_in = || header(&set(&ask(&server, "POST", "/api/token/", OURS, CREDENTIALS))) + OURS;
+        let (ours, _) = (log_in(), log_in());
+        let told = ask(&server, "GET", "/api/token/sessions/", &ours, "");
+        let told: Value = serde_json::from_str(&told.text()).expect("JSON");
+        let sessions = told["sessions"].as_array().expect("sessions");
+        let find =
+            |is_ours: bool| sessions.iter().find(|session| session["current"] == is_ours).expect("both");
+        for (is_ours, taken) in [(false, 0), (true, 2)] {
+            let path = format!("/api/token/sessions/{}/", find(is_ours)["id"].as_str().expect("a name"));
+            let ended = ask(&server, "DELETE", &path, &ours, "");
+            assert_eq!((ended.status, set(&ended).len()), (200, taken), "{more} {ended:?}");
+        }
+    }
 }
 
 #[test]

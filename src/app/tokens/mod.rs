@@ -251,7 +251,13 @@ impl Tokens {
             (None, None) => return Err(self.answers.no_credential().into()),
             (Some(_), _) => return Err(self.answers.refuse_sending(Reason::CredentialRepeated).into()),
         };
-        self.issuer.bearer(token).map_err(|refusal| self.refuse(refusal))
+        let mut bearer = self.issuer.bearer(token).map_err(|refusal| self.refuse(refusal))?;
+        // An access token that lives on after its session does not name it; the refresh token beside it does.
+        if bearer.session.is_none() && kept.is_some() {
+            let refresh = self.jar.as_ref().and_then(|jar| jar.token(request, Kind::Refresh).ok()?);
+            bearer.session = refresh.and_then(|refresh| self.issuer.session_of(&refresh, &bearer.user));
+        }
+        Ok(bearer)
     }
 
     fn refuse(&self, refusal: Refusal) -> Box<Response> {

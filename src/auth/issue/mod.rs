@@ -213,6 +213,12 @@ impl Issuer {
         Ok(Bearer { user, session })
     }
 
+    /// The session of this refresh token, where it is this user's.
+    pub fn session_of(&self, token: &str, user: &str) -> Option<SessionId> {
+        let presented = self.presented(token, SystemTime::now()).ok()?;
+        presented.session.filter(|_| presented.user == user)
+    }
+
     /// The sessions of a user that have not ended.
     ///
     /// # Errors

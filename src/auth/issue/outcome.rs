@@ -45,6 +45,8 @@ impl Refusal {
     /// Whether the same token will be refused from now on.
     pub fn is_final(self) -> bool {
         match self {
+            // The clock or the keys here may be behind: it is good in a moment.
+            Self::Token(Reason::NotYetValid | Reason::UnknownKey | Reason::NoKeys | Reason::NoState) => false,
             Self::Token(_) | Self::Blacklisted | Self::NoAccountForToken | Self::PasswordChanged => true,
             Self::NoAccount | Self::TooMany(_) | Self::Unavailable => false,
         }
@@ -71,4 +73,27 @@ impl From<StoreError> for Refusal {
 /// Of a token whose session is looked up.
 pub(super) fn not_alive(reason: Reason) -> Refusal {
     if reason == Reason::Revoked { Refusal::Blacklisted } else { Refusal::Unavailable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_may_pass_is_not_final() {
+        for (refusal, expected) in [
+            (Refusal::Token(Reason::NotYetValid), false),
+            (Refusal::Token(Reason::UnknownKey), false),
+            (Refusal::Token(Reason::NoKeys), false),
+            (Refusal::Token(Reason::NoState), false),
+            (Refusal::Unavailable, false),
+            (Refusal::TooMany(Duration::ZERO), false),
+            (Refusal::Token(Reason::Expired), true),
+            (Refusal::Token(Reason::Signature), true),
+            (Refusal::Blacklisted, true),
+            (Refusal::PasswordChanged, true),
+        ] {
+            assert_eq!(refusal.is_final(), expected, "{refusal:?}");
+        }
+    }
 }
