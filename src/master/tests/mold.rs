@@ -135,7 +135,7 @@ fn no_app_is_loaded_before_the_check_has_passed() {
     let checking = Pool { check: Some(Duration::from_secs(60)), ..preloaded(1) };
     let passed = |generation| Event::Checked { generation: Generation(generation), outcome: Ok(()) };
     check_pool(
-        checking.clone(),
+        checking,
         &Ok(checking),
         &[(1, passed(1)), (2, loaded(1)), (2, ready(101)), (5, RELOAD), (6, passed(2))],
         &[
