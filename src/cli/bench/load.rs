@@ -7,15 +7,13 @@ use super::interrupt::Interrupt;
 use super::link::{Link, Target};
 use super::response::Reply;
 use super::tally::Tally;
-use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
-use tokio::task::LocalSet;
+use tokio::task::JoinSet;
 
 /// How much load there is.
 #[derive(Debug, Clone, Copy)]
@@ -98,38 +96,48 @@ impl Round {
 /// Drives some of the connections on this thread.
 fn drive(round: &Arc<Round>, connections: u16, interrupt: &Interrupt) -> io::Result<Tally> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let tally = Rc::new(RefCell::new(Tally::default()));
-    let clients = LocalSet::new();
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    // Not in a `LocalSet`, which wakes the thread that it runs on by a system call for each answer.
+    let mut clients = JoinSet::new();
     for _ in 0..connections {
-        clients.spawn_local(client(Arc::clone(round), Rc::clone(&tally)));
+        clients.spawn_on(client(Arc::clone(round), Arc::clone(&tally)), runtime.handle());
     }
     // Answers that come late still count as slow ones; those that do not come at all count as failures.
     let late = tokio::time::Instant::from_std(round.end + LATE_LIMIT);
     runtime.block_on(async {
         tokio::select! {
-            _ = tokio::time::timeout_at(late, clients) => {}
+            _ = tokio::time::timeout_at(late, async { while clients.join_next().await.is_some() {} }) => {}
             () = interrupt.wait() => {}
         }
     });
-    Ok(tally.take())
+    drop(runtime);
+    Ok(std::mem::take(&mut *open(&tally)))
+}
+
+/// Nobody else wants it: all clients of a tally share a thread.
+fn open(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One connection, made anew whenever the server has ended it.
-async fn client(round: Arc<Round>, tally: Rc<RefCell<Tally>>) {
+async fn client(round: Arc<Round>, tally: Arc<Mutex<Tally>>) {
     let mut link = Link::default();
     while round.begins_another() {
-        tally.borrow_mut().begun += 1;
+        open(&tally).begun += 1;
         let asked = Instant::now();
         let answer = link.exchange(&round.target).await;
         let now = Instant::now();
         let failed = answer.is_err();
-        tally.borrow_mut().connections += std::mem::take(&mut link.made);
-        match answer {
-            Ok(reply) => {
-                let at = (now <= round.end).then(|| now - round.start);
-                tally.borrow_mut().answer(reply, now - asked, at);
+        {
+            let mut tally = open(&tally);
+            tally.connections += std::mem::take(&mut link.made);
+            match answer {
+                Ok(reply) => {
+                    let at = (now <= round.end).then(|| now - round.start);
+                    tally.answer(reply, now - asked, at);
+                }
+                Err(_) => tally.broken += 1,
             }
-            Err(_) => tally.borrow_mut().broken += 1,
         }
         if failed {
             // A refused connection takes microseconds: without a pause this would be a load on the client alone.
