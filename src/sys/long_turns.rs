@@ -1,4 +1,4 @@
-//! Threads that compute for long without waiting, among threads that answer.
+//! Threads that let others go first: those that compute for long without waiting, and those that must not disturb.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -10,13 +10,26 @@ use std::io;
 /// # Errors
 /// What the system says: kernels before 6.12 know no turns of other lengths, and take the call nonetheless.
 pub fn take() -> io::Result<()> {
+    be_batch(TURN_NS)
+}
+
+/// Has the calling thread interrupt nobody when it wakes up: it goes on when a processor is free, or the turn of whoever has
+/// it is over (sched(7), `SCHED_BATCH`).
+///
+/// # Errors
+/// What the system says.
+pub fn interrupt_nobody() -> io::Result<()> {
+    be_batch(USUAL_TURN)
+}
+
+fn be_batch(turn_ns: u64) -> io::Result<()> {
     let attributes = libc::sched_attr {
         size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0),
         sched_policy: u32::try_from(libc::SCHED_BATCH).unwrap_or(0),
         sched_flags: 0,
         sched_nice: own_nice(),
         sched_priority: 0,
-        sched_runtime: TURN_NS,
+        sched_runtime: turn_ns,
         sched_deadline: 0,
         sched_period: 0,
     };
@@ -33,6 +46,9 @@ fn own_nice() -> i32 {
 
 /// The longest that there is.
 const TURN_NS: u64 = 100_000_000;
+
+/// The kernel's own.
+const USUAL_TURN: u64 = 0;
 
 #[cfg(test)]
 mod tests {
@@ -51,6 +67,11 @@ mod tests {
             (policy(), own_nice())
         });
         assert_eq!(of_thread.join().unwrap(), (libc::SCHED_BATCH, nice));
+        let other = std::thread::spawn(move || {
+            interrupt_nobody().unwrap();
+            (policy(), own_nice())
+        });
+        assert_eq!(other.join().unwrap(), (libc::SCHED_BATCH, nice));
         assert_eq!(policy(), before);
     }
 }

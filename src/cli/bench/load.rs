@@ -7,6 +7,7 @@ use super::interrupt::Interrupt;
 use super::link::{Link, Target};
 use super::response::Reply;
 use super::tally::Tally;
+use crate::sys::long_turns;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,6 +96,9 @@ impl Round {
 
 /// Drives some of the connections on this thread.
 fn drive(round: &Arc<Round>, connections: u16, interrupt: &Interrupt) -> io::Result<Tally> {
+    // Each answer wakes this thread. Where it took the processor from a server in the middle of the next answer, caches and all,
+    // that would be measured. Where it may not wait its turn, it does not.
+    let _ = long_turns::interrupt_nobody();
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let tally = Arc::new(Mutex::new(Tally::default()));
     // Not in a `LocalSet`, which wakes the thread that it runs on by a system call for each answer.
