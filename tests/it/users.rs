@@ -5,6 +5,7 @@ use crate::support::client::Answer;
 use crate::support::server::{Folder, config, ferricorn, run};
 use crate::support::{Server, Transport, until};
 use rusqlite::Connection;
+use std::time::{Duration, SystemTime};
 
 /// As Django 5.2 stores `pässword 1`, at the least cost that it takes; and another password.
 const PASSWORDS: [&str; 2] = [
@@ -69,6 +70,9 @@ fn users_of_a_file_log_in_until_they_are_taken_out_of_it() {
     let access = member(&log_in(&server, "bob"), "access");
     assert_eq!(get(server.address(), "/", &access), 200);
     server.folder().write("users", "");
+    // Whoever has just written a file may not be done: it takes nobody away before the change is a second old.
+    let users = std::fs::File::options().write(true).open(server.folder().path("users")).unwrap();
+    users.set_modified(SystemTime::now() - Duration::from_secs(2)).unwrap();
     until("every worker refuses it", || (0..8).all(|_| is_refused(&server, &access, "User not found")));
     assert_eq!(post_credentials(&server, "bob").status, 401);
 }
