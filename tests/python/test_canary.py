@@ -82,7 +82,8 @@ def test_twenty_percent_of_500s_are_refused(start, tmp_path, workers, kept, tran
     assert reload.returncode == 1
     assert "error: canary: " in reload.stderr and "answers were 5xx, old workers 0.0 %" in reload.stderr
     assert only_new_code_failed(load) and load.failures, "the canary got its share"
-    assert server.workers(1) == before and "worker left slot=1" in server.log.text()
+    server.log.wait_for("worker left slot=1")
+    assert server.workers(1) == before
     assert ask(server, "GET", "/").content == b"one"
     status = json.loads(ctl(server, "status", "--json").stdout)
     assert status["state"] == "degraded" and status["canary"] is None
