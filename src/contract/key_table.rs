@@ -32,6 +32,15 @@ pub struct Published {
     pub text: Vec<u8>,
 }
 
+/// How old a set is, on the clock of [`now_ms`]. Whoever fetches may be another process tomorrow, of another program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age {
+    /// When it was fetched last.
+    pub fetched_ms: u64,
+    /// When it must no longer be used.
+    pub stale_ms: u64,
+}
+
 /// Longest description of a source.
 pub const DESCRIPTION_MAX: usize = 8 * DESCRIPTION_WORDS;
 
@@ -115,6 +124,20 @@ impl KeyTable {
         put(words, set);
         length.store(set.len() as u64, Ordering::Relaxed);
         entry[VERSION].store(version, Ordering::Release);
+    }
+
+    /// Notes how old the published set is. For whoever fetches.
+    pub fn note_age(&self, index: SourceIndex, age: Age) {
+        let entry = self.entry(index);
+        entry[FETCHED].store(age.fetched_ms, Ordering::Relaxed);
+        entry[STALE].store(age.stale_ms, Ordering::Relaxed);
+    }
+
+    /// How old the published set is; `None`: nobody has noted it, as programs before this one did not.
+    pub fn age(&self, index: SourceIndex) -> Option<Age> {
+        let entry = self.entry(index);
+        let [fetched_ms, stale_ms] = [FETCHED, STALE].map(|word| entry[word].load(Ordering::Relaxed));
+        (stale_ms != 0).then_some(Age { fetched_ms, stale_ms })
     }
 
     /// Notes that an attempt to fetch has ended, however, and when the next one for an unknown key may begin.
@@ -229,6 +252,8 @@ const VERSION: usize = 4;
 const LENGTHS: usize = 5;
 const ATTEMPTS: usize = 7;
 const NEXT: usize = 8;
+const FETCHED: usize = 9;
+const STALE: usize = 10;
 const DESCRIPTION: usize = 16;
 const DESCRIPTION_WORDS: usize = 1024;
 const SET_WORDS: usize = 32 << 10;
@@ -276,6 +301,7 @@ mod tests {
         assert_eq!(table.claim(b"one more"), None);
         assert!(!table.release_unused(indices[3]), "somebody has just needed it");
         table.publish(indices[3], b"set");
+        table.note_age(indices[3], Age { fetched_ms: 1, stale_ms: 2 });
         table.entry(indices[3])[USED].store(0, Ordering::Relaxed);
         // The clock begins when the machine starts.
         if now_ms() / 1000 > UNUSED_SECONDS {
@@ -284,6 +310,7 @@ mod tests {
             assert_eq!(table.claim(last), Some(indices[SOURCES - 1]), "who has a place keeps it");
             assert_eq!(table.claim(b"one more"), Some(indices[3]));
             assert_eq!(table.read(indices[3]).version, 0, "another's set is not its own");
+            assert_eq!(table.age(indices[3]), None);
         }
         assert_eq!(table.claim(&[b'x'; DESCRIPTION_MAX + 1]), None);
     }

@@ -68,7 +68,7 @@ async fn fetch_set(source: &Source) -> Result<Fetched, FetchError> {
     let (fields, text) = get(source, &url).await?;
     let keys = parse_jwk_set_within(&text, source.max_keys)
         .map_err(|problem| FetchError::Content(problem.to_string()))?;
-    let usable = keys.iter().filter(|key| matches!(key, JwkSetKey::Usable(_))).count();
+    let usable = usable(&keys);
     if usable == 0 {
         return Err(FetchError::Content("the set holds no key that could prove a token".into()));
     }
@@ -78,6 +78,15 @@ async fn fetch_set(source: &Source) -> Result<Fetched, FetchError> {
         JwkSetKey::Refused(problem) => Some(problem.to_string()),
     });
     Ok(Fetched { keys: usable, skipped: skipped.collect(), fresh: fresh_for(&fields), text })
+}
+
+/// Keys that can prove tokens, of a set that was judged before.
+pub(super) fn usable_in(text: &[u8], source: &Source) -> usize {
+    parse_jwk_set_within(text, source.max_keys).map_or(0, |keys| usable(&keys))
+}
+
+fn usable(keys: &[JwkSetKey]) -> usize {
+    keys.iter().filter(|key| matches!(key, JwkSetKey::Usable(_))).count()
 }
 
 /// OpenID Connect Discovery 4: the issuer's configuration, which must be that issuer's.

@@ -10,7 +10,7 @@ pub struct Report {
     pub source: String,
     /// Keys of the set in use that can prove tokens; 0: there is none in use.
     pub keys: usize,
-    /// Time since that set was fetched; `None`: this process has fetched none.
+    /// Time since that set was fetched, by whichever process; `None`: there was none.
     pub age: Option<Duration>,
     /// Fetches that brought a good set.
     pub fetched: u64,
@@ -31,6 +31,11 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    /// Of a set that a process before this one has fetched.
+    pub(super) fn resumed(keys: usize, fetched_ms: u64) -> Self {
+        Self { keys, fetched_ms: Some(fetched_ms), ..Self::default() }
+    }
+
     pub(super) fn succeeded(&mut self, now: u64, keys: usize) {
         (self.keys, self.fetched_ms, self.error) = (keys, Some(now), None);
         self.fetched += 1;

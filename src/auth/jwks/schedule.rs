@@ -21,6 +21,11 @@ impl Schedule {
         Self { due: now, next_wish: now, stale: None, failures: 0 }
     }
 
+    /// Due at once; the set that there is already must not be used from `stale` on.
+    pub(super) fn resumed(now: u64, stale: u64) -> Self {
+        Self { stale: Some(stale), ..Self::new(now) }
+    }
+
     pub(super) fn is_due(&self, now: u64) -> bool {
         self.due <= now
     }
@@ -54,8 +59,13 @@ impl Schedule {
     pub(super) fn succeeded(&mut self, now: u64, source: &Source, fresh: Option<Duration>, random: f64) {
         let lasts = fresh.map_or(source.refresh, |fresh| fresh.clamp(FRESH_LEAST, FRESH_MOST));
         self.due = now + jittered(lasts, random);
-        self.stale = Some(now + millis(lasts) + millis(source.stale_if_error));
+        self.stale = Some(stale_after(now, lasts, source));
         self.failures = 0;
+    }
+
+    /// When the set that there is must no longer be used.
+    pub(super) fn stale(&self) -> Option<u64> {
+        self.stale
     }
 
     /// Nothing good has come.
@@ -74,6 +84,15 @@ impl Schedule {
     pub(super) fn take_stale(&mut self, now: u64) -> bool {
         self.stale.take_if(|stale| *stale <= now).is_some()
     }
+}
+
+/// When a set must no longer be used of which only this is known: that it is there now.
+pub(super) fn stale_at_the_latest(now: u64, source: &Source) -> u64 {
+    stale_after(now, source.refresh, source)
+}
+
+fn stale_after(now: u64, lasts: Duration, source: &Source) -> u64 {
+    now + millis(lasts) + millis(source.stale_if_error)
 }
 
 /// Ten per cent more or less.

@@ -1,10 +1,10 @@
 //! Keeps the key sets of a table up to date.
 
-use super::client::{FetchError, Fetched, fetch};
+use super::client::{FetchError, Fetched, fetch, usable_in};
 use super::report::{Notes, Report};
-use super::schedule::Schedule;
+use super::schedule::{Schedule, stale_at_the_latest};
 use super::source::Source;
-use crate::contract::key_table::{KeyTable, SourceIndex, now_ms};
+use crate::contract::key_table::{Age, KeyTable, SourceIndex, now_ms};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -131,20 +131,33 @@ impl Upkeep {
         for (index, description) in self.table.sources() {
             if keepers.get(&index).is_none_or(|keeper| keeper.description != description) {
                 let Some(source) = Source::read(&description) else { continue };
-                let keeper = Keeper {
-                    description,
-                    source: Arc::new(source),
-                    schedule: Schedule::new(now),
-                    activity: Activity::Waiting,
-                    // What the one before this process has published, if there was one.
-                    published: self.table.read(index).text,
-                    notes: Notes::default(),
-                };
-                keepers.insert(index, keeper);
+                keepers.insert(index, self.keeper((index, description), source, now));
             }
             if let Some(keeper) = keepers.get_mut(&index).filter(|_| self.table.take_wish(index)) {
                 keeper.schedule.wish(now, &keeper.source);
             }
+        }
+    }
+
+    /// Goes on with what the one before this process has published, if there was one: a set becomes no younger by that.
+    fn keeper(&self, (index, description): (SourceIndex, Vec<u8>), source: Source, now: u64) -> Keeper {
+        let published = self.table.read(index).text;
+        let (schedule, notes) = if published.is_empty() {
+            (Schedule::new(now), Notes::default())
+        } else {
+            let unknown = || Age { fetched_ms: now, stale_ms: stale_at_the_latest(now, &source) };
+            let age = self.table.age(index).unwrap_or_else(unknown);
+            self.table.note_age(index, age);
+            let notes = Notes::resumed(usable_in(&published, &source), age.fetched_ms);
+            (Schedule::resumed(now, age.stale_ms), notes)
+        };
+        Keeper {
+            description,
+            source: Arc::new(source),
+            schedule,
+            activity: Activity::Waiting,
+            published,
+            notes,
         }
     }
 
@@ -172,6 +185,7 @@ impl Upkeep {
                     tracing::info!("the keys of {name} can be fetched again");
                 }
                 keeper.schedule.succeeded(now, &keeper.source, fresh, random);
+                let stale_ms = keeper.schedule.stale().unwrap_or(now);
                 if keeper.published != text {
                     for why in skipped {
                         tracing::info!("of the keys of {name} one is not used: {why}");
@@ -179,6 +193,7 @@ impl Upkeep {
                     keeper.published = text.to_vec();
                     self.table.publish(index, &text);
                 }
+                self.table.note_age(index, Age { fetched_ms: now, stale_ms });
                 None
             }
             Err(error) => {

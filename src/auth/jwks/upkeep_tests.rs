@@ -91,3 +91,39 @@ async fn set_that_is_too_old_is_put_away() {
     assert_eq!(table.read(index).text, b"");
     until(&upkeep, |report| report.keys == 0 && report.failed > 0).await;
 }
+
+#[tokio::test]
+async fn set_of_a_process_before_becomes_too_old_as_if_it_were_its_own() {
+    let (origin, _) = provider(|_, _| String::new()).await;
+    for noted in [Some(Age { fetched_ms: 1, stale_ms: now_ms() }), None] {
+        let table = KeyTable::new().unwrap();
+        let mut source = source(Place::Set(format!("{origin}/set")));
+        (source.refresh, source.stale_if_error) = (Duration::from_millis(30), Duration::ZERO);
+        let index = table.claim(&source.describe()).unwrap();
+        table.publish(index, SET.as_bytes());
+        noted.inspect(|age| table.note_age(index, *age));
+        let (upkeep, mut told) = kept(&table);
+        while table.version(index) != 2 {
+            told.changed().await.unwrap();
+        }
+        assert_eq!(table.read(index).text, b"", "{noted:?}");
+        let report = until(&upkeep, |report| report.keys == 0).await;
+        assert!(report.age.is_some() && report.fetched == 0, "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn set_of_a_process_before_is_used_for_as_long_as_it_may_be() {
+    let (origin, asked) = provider(|_, _| String::new()).await;
+    let table = KeyTable::new().unwrap();
+    let index = table.claim(&source(Place::Set(format!("{origin}/set"))).describe()).unwrap();
+    table.publish(index, SET.as_bytes());
+    let age = Age { fetched_ms: now_ms().saturating_sub(5), stale_ms: now_ms() + 3_600_000 };
+    table.note_age(index, age);
+    let (upkeep, mut told) = kept(&table);
+    told.wait_for(|count| *count == 1).await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "it is asked for at once");
+    let report = until(&upkeep, |report| report.failed == 1).await;
+    assert_eq!((report.keys, table.read(index).text), (1, SET.as_bytes().to_vec()));
+    assert_eq!(table.age(index), Some(age), "it becomes no younger by failures");
+}
