@@ -1,12 +1,13 @@
 //! Password hashes: a tenth of a second of work and more each, on a few threads of their own.
 
+use super::decoys::Decoys;
 use crate::auth::store::StoreError;
 use crate::auth::store::pool::{Bounds, Pool};
 use crate::auth::users::password::{HashMemory, HashProblem, Norm, PasswordHash};
 use crate::sys::long_turns;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -18,15 +19,15 @@ pub(super) struct Hashing {
     queue: u32,
     pool: Arc<Pool<()>>,
     spare: Arc<Spare>,
-    /// What is computed for users that are not there: as costly as for the one who was here last.
-    decoy: RwLock<PasswordHash>,
+    /// What is computed for users that are not there.
+    decoys: Arc<Decoys>,
     /// What each hash has cost.
     #[cfg(test)]
     computed: Mutex<Vec<String>>,
 }
 
 impl Hashing {
-    pub(super) fn new(threads: u16, queue: u32, decoy: PasswordHash) -> io::Result<Self> {
+    pub(super) fn new(threads: u16, queue: u32, decoys: Decoys) -> io::Result<Self> {
         let threads = usize::from(threads);
         let bounds = Bounds { threads, queue: threads, limit: LIMIT };
         Ok(Self {
@@ -35,7 +36,7 @@ impl Hashing {
             queue,
             pool: Arc::new(Pool::new("ferricorn-hash", bounds, &(Arc::new(begin) as _))?),
             spare: Arc::default(),
-            decoy: RwLock::new(decoy),
+            decoys: Arc::new(decoys),
             #[cfg(test)]
             computed: Mutex::default(),
         })
@@ -56,7 +57,8 @@ impl Hashing {
         }
     }
 
-    /// Whether this is the password of the user that has stored it; without a user as much is computed, in vain.
+    /// Whether this is the password of the user that has stored it; without a user of this name as much is computed, in
+    /// vain.
     ///
     /// # Errors
     /// [`StoreError`] when it could not be computed.
@@ -64,20 +66,20 @@ impl Hashing {
         &self,
         _place: &SemaphorePermit<'_>,
         stored: Option<&str>,
-        password: String,
+        (name, password): (&str, String),
     ) -> Result<bool, StoreError> {
         let (hash, known) = match stored.map(PasswordHash::parse) {
             Some(Ok(hash)) => {
-                *self.decoy.write().unwrap_or_else(PoisonError::into_inner) = hash.decoy();
+                self.decoys.saw(&hash);
                 (hash, true)
             }
             Some(Err(problem)) => {
                 if problem != HashProblem::Unusable {
                     tracing::warn!("a user cannot log in: {problem}");
                 }
-                (self.decoy(), false)
+                (self.decoys.of(name), false)
             }
-            None => (self.decoy(), false),
+            None => (self.decoys.of(name), false),
         };
         #[cfg(test)]
         self.computed.lock().unwrap_or_else(PoisonError::into_inner).push(hash.cost());
@@ -117,8 +119,8 @@ impl Hashing {
         self.pool.run(in_spare).await
     }
 
-    fn decoy(&self) -> PasswordHash {
-        self.decoy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn decoys(&self) -> &Arc<Decoys> {
+        &self.decoys
     }
 }
 

@@ -5,6 +5,7 @@ use crate::auth::store::{Attempts, StoreError};
 use crate::auth::users::password::Norm;
 use crate::auth::users::{Lookup, User, Users};
 use std::net::IpAddr;
+use std::sync::Arc;
 use tokio::sync::SemaphorePermit;
 
 /// What a client has sent, and from where.
@@ -42,12 +43,27 @@ impl Issuer {
         // Likewise.
         self.limits.check(&self.store, attempts).await?;
         let stored = user.as_ref().map(|user| user.password.as_str());
-        let is_right = self.hashing.check(&place, stored, password.clone()).await?;
+        let is_right = self.hashing.check(&place, stored, (&name, password.clone())).await?;
+        self.look_at_costs();
         let Some(mut user) = user.filter(|user| is_right && user.active) else { return Ok(None) };
         if let Rehash::Weaker(norm) = self.rehash {
             self.rehash(&place, (&name, &mut user), (norm, password)).await;
         }
         Ok(Some(user))
+    }
+
+    /// Has somebody see now and then what passwords cost here; nobody waits for it.
+    fn look_at_costs(&self) {
+        let decoys = self.hashing.decoys();
+        if decoys.claim_look() {
+            let (decoys, users) = (Arc::clone(decoys), Arc::clone(&self.users));
+            tokio::spawn(async move {
+                match users.samples().await {
+                    Ok(samples) => decoys.learn(&samples),
+                    Err(error) => tracing::debug!("the costs of passwords cannot be looked at: {error}"),
+                }
+            });
+        }
     }
 
     /// Nobody waits in vain for it: who cannot get a stronger hash logs in by the one that is there.
@@ -104,7 +120,7 @@ impl Issuer {
         if now.password == user.password {
             return Written::No;
         }
-        match self.hashing.check(place, Some(&now.password), password).await {
+        match self.hashing.check(place, Some(&now.password), (name, password)).await {
             Ok(true) => Written::ByAnother(now.password),
             Ok(false) | Err(_) => Written::No,
         }

@@ -4,6 +4,7 @@
 //! of their own, through bounded queues, each within a limited time.
 
 mod claims;
+mod decoys;
 mod hashing;
 mod limits;
 mod login;

@@ -1,5 +1,6 @@
 //! Where the users are whom tokens are issued to, and what a user that is not there costs.
 
+use super::decoys::Decoys;
 use super::setup::{IssueError, LIMIT, QUEUE};
 use crate::auth::AuthConfigError;
 use crate::auth::store::pool::{Bounds, Open, Pool};
@@ -13,14 +14,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The users, and a hash of the cost of theirs that is nobody's. What is wrong is said at the start, not at the first
+/// The users, and hashes of the cost of theirs that are nobody's. What is wrong is said at the start, not at the first
 /// login.
 pub(super) fn open_users(
     auth: &Auth,
     directory: &Path,
     store: &Arc<Pool<Box<dyn Backend>>>,
     app: Option<Arc<dyn AppUsers>>,
-) -> Result<(Users, PasswordHash), IssueError> {
+) -> Result<(Users, Decoys), IssueError> {
     match auth.users.kind {
         UserKind::Django => match auth.users.url.clone() {
             Some(url) => django(auth, url),
@@ -30,26 +31,26 @@ pub(super) fn open_users(
         },
         UserKind::Python => by_app(auth, app),
         UserKind::File => file(&directory.join(auth.users.file.clone().unwrap_or_default())),
-        UserKind::Own => Ok((Users::Own(Arc::clone(store)), own_decoy())),
+        UserKind::Own => Ok((Users::Own(Arc::clone(store)), Decoys::new(own_decoy(), &[]))),
     }
 }
 
-fn django(auth: &Auth, url: DatabaseUrl) -> Result<(Users, PasswordHash), IssueError> {
+fn django(auth: &Auth, url: DatabaseUrl) -> Result<(Users, Decoys), IssueError> {
     let (users, claims) = (auth.users.clone(), auth.issue.extra_claims.clone());
     let bounds = Bounds { threads: Table::threads(&url), queue: QUEUE, limit: LIMIT };
     let open: Open<Table> = Arc::new(move || Table::open(&url, &users, &claims));
-    let sample = match open().and_then(|mut table| table.sample()) {
+    let samples = match open().and_then(|mut table| table.samples()) {
         Err(error @ StoreError::Unusable(_)) => return Err(error.into()),
         Err(error) => {
             tracing::error!("the users cannot be read: {error}");
-            None
+            Vec::new()
         }
-        Ok(sample) => sample,
+        Ok(samples) => samples,
     };
-    Ok((Users::Django(Pool::new(THREADS, bounds, &open)?), decoy(sample)))
+    Ok((Users::Django(Pool::new(THREADS, bounds, &open)?), Decoys::new(PasswordHash::usual(), &samples)))
 }
 
-fn by_app(auth: &Auth, app: Option<Arc<dyn AppUsers>>) -> Result<(Users, PasswordHash), IssueError> {
+fn by_app(auth: &Auth, app: Option<Arc<dyn AppUsers>>) -> Result<(Users, Decoys), IssueError> {
     let app = app.ok_or_else(|| {
         let problem =
             "kind = \"python\" needs an app of a Django project, and the program of the Python package";
@@ -59,20 +60,15 @@ fn by_app(auth: &Auth, app: Option<Arc<dyn AppUsers>>) -> Result<(Users, Passwor
     let queue = usize::try_from(auth.issue.hash_queue).unwrap_or(QUEUE);
     let bounds = Bounds { threads: usize::from(auth.issue.hash_threads), queue, limit: APP_LIMIT };
     // What a user costs who is not there is the app's matter.
-    Ok((Users::App(Pool::new(THREADS, bounds, &open)?), PasswordHash::usual()))
+    Ok((Users::App(Pool::new(THREADS, bounds, &open)?), Decoys::new(PasswordHash::usual(), &[])))
 }
 
-fn file(path: &Path) -> Result<(Users, PasswordHash), IssueError> {
-    let sample = UserFile::open(path)?.sample();
+fn file(path: &Path) -> Result<(Users, Decoys), IssueError> {
+    let samples = UserFile::open(path)?.samples();
     let path = path.to_owned();
     let open: Open<UserFile> = Arc::new(move || UserFile::open(&path));
     let bounds = Bounds { threads: 1, queue: QUEUE, limit: LIMIT };
-    Ok((Users::File(Pool::new(THREADS, bounds, &open)?), decoy(sample)))
-}
-
-fn decoy(sample: Option<String>) -> PasswordHash {
-    let sample = sample.and_then(|stored| PasswordHash::parse(&stored).ok());
-    sample.map_or_else(PasswordHash::usual, |hash| hash.decoy())
+    Ok((Users::File(Pool::new(THREADS, bounds, &open)?), Decoys::new(PasswordHash::usual(), &samples)))
 }
 
 fn wrong(key: &str, problem: &str) -> IssueError {

@@ -67,7 +67,7 @@ impl Issuer {
         let place = StorePlace::of(auth, directory)?;
         feed::listen(&place, &revocations)?;
         let store = store(&place)?;
-        let (users, decoy) = open_users(auth, directory, &store, app)?;
+        let (users, decoys) = open_users(auth, directory, &store, app)?;
         let users = Arc::new(users);
         let watch = match (auth.users.kind, provider.user_state.good_for()) {
             (UserKind::Django | UserKind::Python | UserKind::File, Some(fresh)) => {
@@ -97,7 +97,7 @@ impl Issuer {
                 (true, UserKind::Own) => Rehash::Weaker(Norm::Own),
                 (true, UserKind::Python | UserKind::File) | (false, _) => Rehash::Never,
             },
-            hashing: Hashing::new(issue.hash_threads, issue.hash_queue, decoy)?,
+            hashing: Hashing::new(issue.hash_threads, issue.hash_queue, decoys)?,
             limits: Limits::new(issue.limit.clone()),
             revocations,
         })

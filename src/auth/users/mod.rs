@@ -115,6 +115,19 @@ impl Users {
         }
     }
 
+    /// Passwords as they are stored here, to see what they cost: those of the oldest users and of the newest ones, in that
+    /// order. None of our own table, where all cost the same.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be read now.
+    pub async fn samples(&self) -> Result<Vec<String>, StoreError> {
+        match self {
+            Self::Django(table) => table.run(Table::samples).await,
+            Self::File(file) => file.run(|file| Ok(file.samples())).await,
+            Self::Own(_) | Self::App(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Whether simplejwt has revoked a refresh token that it had issued.
     ///
     /// # Errors
@@ -140,7 +153,12 @@ impl Lookup {
 impl User {
     /// What changes with the password and tells nothing of it.
     pub fn credential(&self) -> [u8; 16] {
-        short_hash(&[b"credential", self.password.as_bytes()])
+        Self::credential_of(&self.password)
+    }
+
+    /// The same of a password that is stored so.
+    pub fn credential_of(password: &str) -> [u8; 16] {
+        short_hash(&[b"credential", password.as_bytes()])
     }
 }
 

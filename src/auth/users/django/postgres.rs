@@ -1,6 +1,6 @@
 //! The table of users in PostgreSQL.
 
-use super::{Blacklist, column, quoted};
+use super::{Blacklist, column, quoted, samples};
 use crate::auth::store::StoreError;
 use crate::auth::store::postgres::Connection;
 use crate::auth::users::{Lookup, User};
@@ -19,7 +19,7 @@ pub struct Table {
     /// The type of the ids, as PostgreSQL calls it.
     id_type: String,
     update: String,
-    sample: String,
+    samples: [String; 2],
     claims: Vec<String>,
     blacklist: Blacklist,
 }
@@ -68,10 +68,7 @@ impl Table {
                 "UPDATE {table} SET {password} = $1 WHERE {id} = $2::text::{id_type} AND {password} = $3"
             ),
             id_type,
-            // The newest user's is most likely of the present cost.
-            sample: format!(
-                "SELECT {password}::text FROM {table} WHERE {password} LIKE '%$%' ORDER BY {id} DESC LIMIT 1"
-            ),
+            samples: samples(&table, &id, &format!("{password}::text")),
             claims: extra_claims.keys().cloned().collect(),
             blacklist,
         })
@@ -95,9 +92,15 @@ impl Table {
         self.connection.run(async |client| Ok(client.execute_typed(&self.update, &parameters).await? > 0))
     }
 
-    pub(super) fn sample(&mut self) -> Result<Option<String>, StoreError> {
-        let rows = self.connection.run(async |client| Ok(client.query_typed(&self.sample, &[]).await?))?;
-        Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+    pub(super) fn samples(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        for text in &self.samples {
+            let rows = self.connection.run(async |client| Ok(client.query_typed(text, &[]).await?))?;
+            for row in rows {
+                found.push(row.try_get(0)?);
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn is_blacklisted(&mut self, jti: &str) -> Result<bool, StoreError> {
@@ -206,7 +209,7 @@ mod tests {
         let demo = table.find(&Lookup::Id("1".into())).unwrap().unwrap();
         let values: Vec<Value> = demo.extra.into_iter().map(|(_, value)| value).collect();
         assert_eq!(values, [json!("2026-01-02T03:04:05+00:00"), json!("demo@a.example"), json!(true)]);
-        assert_eq!(table.sample().unwrap().as_deref(), Some("a$pw2"));
+        assert_eq!(table.samples().unwrap(), ["a$pw1", "a$pw2", "a$pw2", "a$pw1"]);
         assert!(table.is_blacklisted("bad").unwrap() && !table.is_blacklisted("good").unwrap());
         let writing = AuthUsers { rehash: true, ..AuthUsers::default() };
         let mut writable = Table::open(&url, &writing, &BTreeMap::new()).unwrap();

@@ -1,6 +1,6 @@
 //! The table of users in an SQLite file.
 
-use super::{Blacklist, column, quoted};
+use super::{Blacklist, column, quoted, samples};
 use crate::auth::store::StoreError;
 use crate::auth::users::{Lookup, User};
 use crate::config::AuthUsers;
@@ -18,7 +18,7 @@ pub struct Table {
     by_name: String,
     by_id: String,
     update: String,
-    sample: String,
+    samples: [String; 2],
     /// How the values of the columns are written in tokens: of the id first, then of each extra claim.
     forms: Vec<Form>,
     claims: Vec<String>,
@@ -81,11 +81,7 @@ impl Table {
                 "UPDATE {table} SET {password} = ?1 WHERE {} = ?2 AND {password} = ?3",
                 quoted(&users.id_column)
             ),
-            // The newest user's is most likely of the present cost.
-            sample: format!(
-                "SELECT {password} FROM {table} WHERE {password} LIKE '%$%' ORDER BY {} DESC LIMIT 1",
-                quoted(&users.id_column)
-            ),
+            samples: samples(&table, &quoted(&users.id_column), &password),
             connection,
             forms,
             claims: extra_claims.keys().cloned().collect(),
@@ -107,8 +103,13 @@ impl Table {
         Ok(statement.execute(params![to, self.forms[0].stored(id), from])? > 0)
     }
 
-    pub(super) fn sample(&mut self) -> Result<Option<String>, StoreError> {
-        Ok(self.connection.query_row(&self.sample, [], |row| row.get(0)).optional()?)
+    pub(super) fn samples(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        for text in &self.samples {
+            let mut statement = self.connection.prepare_cached(text)?;
+            found.extend(statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?);
+        }
+        Ok(found)
     }
 
     pub(super) fn is_blacklisted(&mut self, jti: &str) -> Result<bool, StoreError> {
@@ -230,6 +231,14 @@ mod tests {
         let expected = [("mail".to_owned(), json!("demo@a.example")), ("staff".to_owned(), json!(true))];
         assert_eq!(demo.extra, expected);
         assert!(table.is_blacklisted("bad").unwrap() && !table.is_blacklisted("good").unwrap());
+        assert_eq!(table.samples().unwrap(), [""; 0], "none has a hash of a known form");
+        let add = "INSERT INTO auth_user (password, username) VALUES ('a$1', 'c'), ('!', 'd'), (NULL, 'e'), ('a$2', 'f')";
+        Connection::open(&path).unwrap().execute_batch(add).unwrap();
+        assert_eq!(
+            table.samples().unwrap(),
+            ["a$1", "a$2", "a$2", "a$1"],
+            "the oldest first, then the newest"
+        );
     }
 
     #[test]

@@ -128,7 +128,6 @@ impl PasswordHash {
     }
 
     /// What of it decides how long it takes.
-    #[cfg(test)]
     pub(crate) fn cost(&self) -> String {
         format!("{:?}, {} bytes of {}", self.method, self.digest.len(), self.salt.len())
     }
