@@ -98,6 +98,43 @@ fn a_weak_hash_is_replaced_at_login_and_no_session_ends() {
     }
 }
 
+#[test]
+fn between_a_new_hash_and_its_note_no_session_ends() {
+    let (server, users) = start("rehash = true\n");
+    let sessions = Connection::open(server.folder().path("auth.db")).unwrap();
+    let forbid = |database: &Connection, column: &str, table: &str| {
+        let text = format!(
+            "CREATE TRIGGER held BEFORE UPDATE OF {column} ON {table} BEGIN SELECT RAISE(ABORT, 'held'); END"
+        );
+        database.execute_batch(&text).unwrap();
+    };
+    let allow = |database: &Connection| database.execute_batch("DROP TRIGGER held").unwrap();
+    forbid(&users, "password", "auth_user");
+    let before = log_in(&server, "bob");
+    allow(&users);
+    // As when the worker dies between the two.
+    forbid(&sessions, "credential", "session");
+    let after = log_in(&server, "bob");
+    allow(&sessions);
+    let hashes = || {
+        let text = "SELECT count(DISTINCT credential) FROM session";
+        sessions.query_row(text, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(hashes(), 2, "one has the old hash, and one the new");
+    // Whichever worker gets the requests.
+    for pair in [&before, &after] {
+        for _ in 0..8 {
+            assert_eq!(get(server.address(), "/", &member(pair, "access")), 200);
+        }
+        let next = post_token(server.address(), "refresh/", "refresh", &member(pair, "refresh"));
+        assert_eq!(next.status, 200, "{next:?}");
+    }
+    assert_eq!(hashes(), 1, "what was left to be done is done");
+    users.execute("UPDATE auth_user SET password = ?1 WHERE username = 'bob'", [PASSWORDS[1]]).unwrap();
+    let access = member(&after, "access");
+    until("another password ends them", || get(server.address(), "/", &access) == 401);
+}
+
 const USERS: &str = "[auth.users]\nkind = \"django\"\nurl = \"sqlite:///db.sqlite3\"\n";
 
 /// A server whose users are `ann` and `bob`, and their database.

@@ -1,11 +1,11 @@
 //! How many logins may fail, in all workers together.
 
 use super::Refusal;
+use crate::auth::store::feed::unix_ms;
 use crate::auth::store::pool::Pool;
 use crate::auth::store::{Attempts, Backend, short_hash};
 use crate::config::{IssueLimits, Rate};
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// By account and by address. Only failures count, so that a script that logs in a hundred times is in nobody's way.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Limits {
             return Ok(());
         }
         let attempts = attempts.to_vec();
-        let wait = store.run(move |store| store.wait(&attempts, now_ms())).await?;
+        let wait = store.run(move |store| store.wait(&attempts, unix_ms())).await?;
         if wait.is_zero() { Ok(()) } else { Err(Refusal::TooMany(wait)) }
     }
 
@@ -46,7 +46,7 @@ impl Limits {
         if attempts.is_empty() {
             return Ok(());
         }
-        Ok(store.run(move |store| store.failed(&attempts, now_ms())).await?)
+        Ok(store.run(move |store| store.failed(&attempts, unix_ms())).await?)
     }
 }
 
@@ -63,11 +63,6 @@ fn network(address: IpAddr) -> Vec<u8> {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets()[..8].to_vec(),
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Who logs in: a name and a password become a user.
 
 use super::{Issuer, Refusal};
-use crate::auth::store::{Attempts, StoreError};
+use crate::auth::store::feed::unix_ms;
+use crate::auth::store::rehash::{Announcement, is_same_password};
+use crate::auth::store::{Attempts, Session, StoreError};
 use crate::auth::users::password::Norm;
 use crate::auth::users::{Lookup, User, Users};
 use std::net::IpAddr;
@@ -80,6 +82,10 @@ impl Issuer {
             Err(error) => return tracing::warn!("a password cannot be hashed anew: {error}"),
         };
         let (id, from) = (user.id.clone(), user.credential());
+        let announcement = Announcement { user: id.clone(), from, to: User::credential_of(&stronger) };
+        if let Err(error) = self.store.run(move |store| announcement.make(&mut **store, unix_ms())).await {
+            return tracing::warn!("a password cannot be hashed anew: {error}");
+        }
         let written = match self.users.replace_hash(name, user, &stronger).await {
             Ok(true) => Written::ByUs,
             // It is another password by now, or another login was faster.
@@ -99,9 +105,21 @@ impl Issuer {
             Written::No => return,
         }
         let to = user.credential();
-        // Else the other sessions of this user end when they are refreshed, as by another password.
+        // Else the other sessions of this user end when they are refreshed, as by another password, once the announcement
+        // is over.
         if let Err(error) = self.store.run(move |store| store.rehashed(&id, from, to)).await {
             tracing::warn!("sessions end by a new hash of their password: {error}");
+        }
+    }
+
+    /// Whether a session is of the password that its user has now.
+    pub(super) async fn is_same_password(&self, session: &Session, user: &User) -> Result<bool, StoreError> {
+        match session.credential {
+            Some(began_with) if began_with != user.credential() => {
+                let (id, hashes) = (user.id.clone(), (began_with, user.credential()));
+                self.store.run(move |store| is_same_password(&mut **store, &id, hashes, unix_ms())).await
+            }
+            Some(_) | None => Ok(true),
         }
     }
 

@@ -145,7 +145,7 @@ impl Issuer {
         if session.user != presented.user {
             return Err(Refusal::Blacklisted);
         }
-        if session.credential.is_some_and(|credential| credential != user.credential()) {
+        if !self.is_same_password(&session, &user).await? {
             self.end(user.id, Some(session.id), EndReason::User, now).await?;
             return Err(Refusal::PasswordChanged);
         }

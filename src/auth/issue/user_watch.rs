@@ -2,8 +2,9 @@
 //! password, loses its sessions, too.
 
 use super::user_states::UserStates;
-use crate::auth::store::feed::unix_seconds;
+use crate::auth::store::feed::{unix_ms, unix_seconds};
 use crate::auth::store::pool::Pool;
+use crate::auth::store::rehash::is_same_password;
 use crate::auth::store::{Backend, EndReason, StoreError};
 use crate::auth::users::{Lookup, User, Users};
 use crate::auth::{LookUp, Reason, Standing};
@@ -62,7 +63,8 @@ impl UserWatch {
             .run(move |store| {
                 let now = unix_seconds();
                 for session in store.sessions(Some(&user.id), now)? {
-                    if session.credential.is_some_and(|began_with| began_with != credential) {
+                    let Some(began_with) = session.credential else { continue };
+                    if !is_same_password(&mut **store, &user.id, (began_with, credential), unix_ms())? {
                         store.end(&user.id, Some(session.id), (EndReason::User, now))?;
                     }
                 }

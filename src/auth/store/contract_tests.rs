@@ -1,5 +1,6 @@
 //! What every engine has to keep, played on each.
 
+use super::rehash::{Announcement, is_same_password};
 use super::*;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 use databases::{Database, Engine};
@@ -29,6 +30,10 @@ const RULES: &[Rule] = &[
     ("failures_of_all_connections_add_up", failures_of_all_connections_add_up),
     ("users_of_our_own_are_kept", users_of_our_own_are_kept),
     ("sessions_go_on_with_a_new_hash_of_their_password", sessions_go_on_with_a_new_hash_of_their_password),
+    (
+        "sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile",
+        sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile,
+    ),
     (
         "of_eight_who_exchange_one_token_all_get_one_successor",
         of_eight_who_exchange_one_token_all_get_one_successor,
@@ -302,6 +307,31 @@ fn sessions_go_on_with_a_new_hash_of_their_password(place: &StorePlace) {
     let credentials: Vec<_> =
         store.sessions(None, NOW).unwrap().into_iter().map(|session| session.credential.unwrap()).collect();
     assert_eq!(credentials, [[9; 16], [8; 16], [7; 16]]);
+}
+
+fn sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile(place: &StorePlace) {
+    // Two workers.
+    let (mut one, mut other) = (place.open().unwrap(), place.open().unwrap());
+    one.begin(&session(1, "u"), token("a")).unwrap();
+    let (old, new, changed) = ([7; 16], [9; 16], [5; 16]);
+    let announcement = Announcement { user: "u".into(), from: old, to: new };
+    let is_same = |store: &mut dyn Backend, hashes, later_ms| {
+        is_same_password(store, "u", hashes, NOW * 1000 + later_ms).unwrap()
+    };
+    assert!(!is_same(&mut *other, (old, new), 0), "nobody has announced it");
+    announcement.make(&mut *one, NOW * 1000).unwrap();
+    // The hash has been written, and the session has not been moved; or it has, and the user was looked up before.
+    for (of_session, of_user, expected) in
+        [(new, old, true), (old, changed, false), (new, changed, false), (changed, new, false)]
+    {
+        assert_eq!(is_same(&mut *other, (of_session, of_user), 1), expected, "{of_session:?} {of_user:?}");
+    }
+    let credential = |store: &mut dyn Backend| store.sessions(Some("u"), NOW).unwrap()[0].credential;
+    assert_eq!(credential(&mut *other), Some(old), "who is behind moves nothing");
+    assert!(is_same(&mut *other, (old, new), 1));
+    assert_eq!(credential(&mut *other), Some(new), "who sees both does what is left to be done");
+    let others = is_same_password(&mut *other, "v", (old, new), NOW * 1000 + 1).unwrap();
+    assert!(!others && !is_same(&mut *other, (old, new), 60_000), "for this user, and for a minute");
 }
 
 fn of_eight_who_exchange_one_token_all_get_one_successor(place: &StorePlace) {

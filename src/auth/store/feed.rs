@@ -108,6 +108,12 @@ pub fn unix_seconds() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// The same in milliseconds.
+pub fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// From 0 to 1, differently in each worker.
 fn fraction() -> f64 {
     f64::from(std::process::id() % 64) / 64.0

@@ -16,6 +16,7 @@ pub mod pool;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+pub mod rehash;
 pub mod sqlite;
 
 #[cfg(test)]
