@@ -7,7 +7,7 @@ use crate::contract::inflight::{Arrival, Board, Flight};
 use crate::contract::quarantine::Suspect;
 use crate::contract::tally::Ledger;
 use crate::middleware::access_log::{AccessLog, Entry};
-use crate::middleware::bearer::{self, Asked, Authenticator};
+use crate::middleware::bearer::{self, Asked, Authenticator, Permit};
 use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::{RouteLimits, RouteTable};
 use crate::middleware::overload::Overload;
@@ -24,7 +24,8 @@ use crate::protocol::{
 use crate::router::{MountIndex, Purpose, Router};
 use crate::sys::clock;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl Handler for Pipeline {
             (self.count_request)();
             self.forwarding.apply(head, context);
         }
-        let suspect = self.judge(head, context).map_err(Halt::Answer)?;
+        let suspect = self.judge(head, context).map_err(|response| self.halt(*response, head))?;
         if head.target.path() == b"*" {
             return Err(Halt::Answer(Box::new(answer_for_the_server())));
         }
@@ -100,7 +101,7 @@ impl Handler for Pipeline {
         drop(path);
         let purpose = found.as_ref().map_or(Purpose::Serving, |(_, mounted)| mounted.purpose);
         self.authenticate(head, context, (attempt, purpose))?;
-        let Some((mount, mounted)) = found else { return Err(Halt::Answer(Box::new(not_found()))) };
+        let Some((mount, mounted)) = found else { return Err(self.halt(not_found(), head)) };
         context.mount = Arc::clone(&mounted.prefix);
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
         let (noting, on_disconnect, entry) = (mounted.noting, mounted.on_disconnect, mounted.entry);
@@ -131,6 +132,11 @@ impl Handler for Pipeline {
         self.board.note_in(flight, &Arrival { target, ..arrival });
     }
 
+    fn refusal(&self, response: Response, fields: Option<&HeaderMap>) -> Response {
+        let permit = self.authenticator.as_ref().zip(fields).and_then(|(auth, fields)| auth.permit(fields));
+        self.own(response, permit.as_ref())
+    }
+
     fn stream_end(&self, context: &RequestContext) -> Option<stream_end::End> {
         self.authenticator.as_ref()?.stream_end(context.identity.as_ref()?)
     }
@@ -148,6 +154,7 @@ impl Handler for Pipeline {
             _ => None,
         };
         let identity = request.context.identity.clone();
+        let permit = self.authenticator.as_ref().and_then(|auth| auth.permit(&request.head.fields));
         let began = self.ledger.as_ref().and_then(Ledger::began);
         let response = match mounted.app.call(request, limits).await {
             Ok(response) => match (&identity, &self.authenticator) {
@@ -158,16 +165,16 @@ impl Handler for Pipeline {
             },
             Err(AppError::Busy(request)) => return Answer::Busy(route, request),
             // Neither the app nor a successor that is tried out can do anything for it.
-            Err(AppError::Shed(why, wait)) => return self.shed(why, wait),
+            Err(AppError::Shed(why, wait)) => return self.shed((why, wait), permit.as_ref()),
             Err(AppError::TooSlow(limit)) => {
                 self.say_too_slow(id, limit);
-                too_slow()
+                self.own(too_slow(), permit.as_ref())
             }
-            Err(AppError::CutOff(CutOff::TimeLimit)) => too_slow(),
-            Err(AppError::CutOff(CutOff::Cancelled)) => cancelled_response(),
+            Err(AppError::CutOff(CutOff::TimeLimit)) => self.own(too_slow(), permit.as_ref()),
+            Err(AppError::CutOff(CutOff::Cancelled)) => self.own(cancelled_response(), permit.as_ref()),
             Err(AppError::Failed(reason)) => {
                 tracing::error!(request = %id, traceback = reason, "the app failed");
-                text_response(StatusCode::INTERNAL_SERVER_ERROR, "The application failed to answer.\n")
+                self.own(failed(), permit.as_ref())
             }
         };
         if let Some(times) = &self.times {
@@ -206,7 +213,7 @@ impl Handler for Pipeline {
         if let Some(access_log) = self.access_log.as_ref().filter(|_| !is_health_check) {
             let refused = exchange.refused.map(|rejection| rejection.to_string());
             let shown = exchange.record.line.as_ref().and_then(|(_, target, _)| self.shown(target));
-            let referer = exchange.record.referer.as_ref().map(http::HeaderValue::as_bytes);
+            let referer = exchange.record.referer.as_ref().map(HeaderValue::as_bytes);
             let shown_referer = referer.and_then(|referer| self.shown_referer(referer));
             let referer = shown_referer.as_deref().or(referer);
             access_log.write(&entry(exchange, refused.as_deref(), (shown.as_ref(), referer)));
@@ -274,12 +281,30 @@ impl Pipeline {
         })
     }
 
-    fn shed<R>(&self, why: Shed, wait: Duration) -> Answer<R> {
+    fn shed<R>(&self, (why, wait): (Shed, Duration), permit: Option<&Permit>) -> Answer<R> {
         self.overload.note(why);
         match why {
-            Shed::Full | Shed::Late => Answer::Response(Overload::response(wait)),
+            Shed::Full | Shed::Late => Answer::Response(self.own(Overload::response(wait), permit)),
             Shed::Gone => Answer::Nothing,
         }
+    }
+
+    /// The answer to a request that no app gets.
+    fn halt(&self, response: Response, head: &RequestHead) -> Halt {
+        Halt::Answer(Box::new(self.refusal(response, Some(&head.fields))))
+    }
+
+    /// An answer in place of the app's. Where tokens are checked, the page that has asked may read it, and nobody on the
+    /// way keeps it.
+    fn own(&self, mut response: Response, permit: Option<&Permit>) -> Response {
+        if self.authenticator.is_some() {
+            let fields = response.headers_mut();
+            fields.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+            if let Some(permit) = permit {
+                permit.add_to(fields);
+            }
+        }
+        response
     }
 
     fn say_too_slow(&self, id: RequestId, limit: Duration) {
@@ -319,7 +344,7 @@ fn entry<'a>(
         bytes: exchange.sent,
         duration: record.context.received.elapsed(),
         referer,
-        user_agent: record.user_agent.as_ref().map(http::HeaderValue::as_bytes),
+        user_agent: record.user_agent.as_ref().map(HeaderValue::as_bytes),
         request_fields: &record.fields,
         response_fields: &exchange.fields,
         refused,
@@ -335,6 +360,10 @@ fn answer_for_the_server() -> Response {
         response.headers_mut().insert(http::header::ALLOW, value);
     }
     response
+}
+
+fn failed() -> Response {
+    text_response(StatusCode::INTERNAL_SERVER_ERROR, "The application failed to answer.\n")
 }
 
 fn too_slow() -> Response {

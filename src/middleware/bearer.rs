@@ -25,6 +25,7 @@ use std::time::{Duration, SystemTime};
 pub use super::extract::Asked;
 pub use super::keyring::Renewal;
 pub use super::tend::{LOOK, say, tend};
+pub use crate::auth::cors::Permit;
 
 /// Decides who a client is and whether it may pass. Made once per worker; keys are parsed and tried in it.
 #[derive(Debug)]
@@ -205,6 +206,12 @@ impl Authenticator {
         }
         let scopes = rule.map_or(&[][..], |rule| rule.rights.scopes());
         Halt::Answer(self.challenge.refuse(reason, scopes, asked.fields))
+    }
+
+    /// How the page that sent a request of these fields may read an answer that the server gives in place of an app;
+    /// `None`: no page is told.
+    pub fn permit(&self, fields: &HeaderMap) -> Option<Permit> {
+        Some(self.challenge.permit(fields)).filter(|permit| *permit != Permit::Silent)
     }
 
     /// A target as logs may show it; `None`: as it is.

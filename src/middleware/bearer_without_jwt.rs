@@ -119,6 +119,11 @@ impl Authenticator {
     }
 
     /// Never called.
+    pub fn permit(&self, _: &HeaderMap) -> Option<Permit> {
+        match *self {}
+    }
+
+    /// Never called.
     pub fn without_tokens(&self, _: &Target) -> Option<Target> {
         match *self {}
     }
@@ -135,6 +140,17 @@ impl Authenticator {
 
     /// Never called.
     pub fn forward(&self, _: Option<&Identity>, _: &mut HeaderMap) {
+        match *self {}
+    }
+}
+
+/// How a page may read an answer: nobody asks.
+#[derive(Debug)]
+pub enum Permit {}
+
+impl Permit {
+    /// Never called.
+    pub fn add_to(&self, _: &mut HeaderMap) {
         match *self {}
     }
 }

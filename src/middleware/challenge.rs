@@ -1,6 +1,6 @@
 //! Refusals in the words that clients know: RFC 6750 3, and the bodies of simplejwt or RFC 9457.
 
-use crate::auth::cors::Cors;
+use crate::auth::cors::{Cors, Permit};
 use crate::auth::{AuthConfigError, Reason, RefusalKind};
 use crate::config::{Auth, Preset};
 use crate::protocol::{Response, text_response};
@@ -64,6 +64,11 @@ impl Challenge {
         self.cors.permit(request).add_to(fields);
         response.extensions_mut().insert(reason);
         Box::new(response)
+    }
+
+    /// How the page that sent a request of these fields may read an answer that the server gives in place of an app.
+    pub(super) fn permit(&self, request: &HeaderMap) -> Permit {
+        self.cors.permit(request)
     }
 
     fn status(&self, reason: Reason) -> StatusCode {

@@ -60,6 +60,12 @@ pub trait Handler: Send + Sync + 'static {
     /// Notes a request there by what is known of its line: its head has not arrived, or is no longer at hand.
     fn enlist_raw(&self, _flight: &mut Flight, _arrival: Arrival<'_>) {}
 
+    /// The refusal of a request that is not understood or does not arrive as it should, as its sender gets it. `fields` are
+    /// its fields, if they could be read.
+    fn refusal(&self, response: Response, _fields: Option<&http::HeaderMap>) -> Response {
+        response
+    }
+
     /// What ends a connection that this request turns into one of another protocol; `None`: nothing does.
     fn stream_end(&self, _context: &RequestContext) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         None

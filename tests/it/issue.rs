@@ -91,6 +91,32 @@ fn too_many_failed_logins_have_to_wait_and_good_ones_do_not_count() {
 }
 
 #[test]
+fn failed_logins_are_counted_by_the_address_that_a_trusted_proxy_tells() {
+    for (trusts, rule, of_another) in [
+        ("127.0.0.1", "server", 401),
+        // Then all clients of the proxy are one.
+        ("127.0.0.1", "never", 429),
+        // Whoever writes the field itself gets no new address by it.
+        ("192.0.2.1", "server", 429),
+    ] {
+        let limit = format!("limit = {{ per_account = \"\", per_ip = \"2/1h\", trust_proxy = \"{rule}\" }}");
+        let folder = Folder::new();
+        let text = config(&folder, Transport::Tcp, 2, &ISSUE.replace("rotate = true", &limit));
+        let server = format!("[server]\nforwarded_allow_ips = [\"{trusts}\"]\n");
+        folder.write("ferricorn.toml", &text.replace("[server]\n", &server));
+        folder.write("jwt.key", "a key of thirty-two bytes, and a few more");
+        let server = Server::in_folder(folder);
+        let wrong = posted("", "application/json", r#"{"username":"demo","password":"wrong"}"#);
+        let from = |client: &str| {
+            let told = format!("X-Forwarded-For: {client}\r\nContent-Type");
+            server.ask(&wrong.replacen("Content-Type", &told, 1)).status
+        };
+        let told = [from("198.51.100.1"), from("198.51.100.1"), from("198.51.100.1"), from("198.51.100.2")];
+        assert_eq!(told, [401, 401, 429, of_another], "{trusts} {rule}");
+    }
+}
+
+#[test]
 fn logins_that_are_too_many_are_told_and_others_go_on() {
     let server = start(1, &ISSUE.replace("rotate = true", "hash_threads = 1\nhash_queue = 1"));
     let mut logins: Vec<_> = (0..6).map(|_| server.address().connect().unwrap()).collect();
@@ -176,8 +202,8 @@ fn sessions_are_listed_and_ended_by_their_user() {
 
 #[test]
 fn pages_of_allowed_origins_read_every_answer_and_others_none() {
-    let server =
-        start(1, &ISSUE.replace("[auth]", "[auth]\ncors.allowed_origins = [\"https://app.example\"]"));
+    let cors = "[limits]\nbody = \"100 KiB\"\n[auth]\ncors.allowed_origins = [\"https://app.example\"]";
+    let server = start(1, &ISSUE.replace("[auth]", cors));
     let ask = |origin: &str, request: &str, content: &str| {
         let length = content.len();
         let fields = format!("Host: a\r\nOrigin: {origin}\r\nConnection: close\r\nContent-Length: {length}");
@@ -199,6 +225,22 @@ fn pages_of_allowed_origins_read_every_answer_and_others_none() {
             assert_eq!((answer.status, allowed), (status, readable), "{request} {origin}");
             assert_eq!(answer.field("vary"), Some("Origin"), "{request} {origin}");
         }
+    }
+    // Refused before anybody has looked at the content.
+    let long = "x".repeat(101 << 10);
+    for (request, content, status) in [
+        ("POST /api/token/ HTTP/1.1", long.as_str(), 413),
+        ("POST /api/token/ HTTP/1.1\r\nExpect: later", "{}", 417),
+        ("POST /api/token/ HTTP/2.0", "{}", 505),
+    ] {
+        let answer = ask(ours, request, content);
+        assert_eq!((answer.status, answer.field("cache-control")), (status, Some("no-store")), "{request}");
+        let readable = answer.field("access-control-allow-origin");
+        assert_eq!(
+            readable,
+            (status == 413).then_some(ours),
+            "what is not understood has no origin: {request}"
+        );
     }
     let wanted = "OPTIONS /api/token/sessions/ HTTP/1.1\r\nAccess-Control-Request-Method: DELETE\r\n\
                   Access-Control-Request-Headers: authorization";

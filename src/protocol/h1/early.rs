@@ -8,7 +8,7 @@ use super::write::Asked;
 use crate::contract::inflight::Flight;
 use crate::protocol::{Exchange, Handler, Record, Rejection, Response, cancelled_response, field_values};
 use bytes::BytesMut;
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 /// Answers without an app, before the content is read.
 pub(super) async fn answer_early<H: Handler>(
@@ -53,11 +53,11 @@ fn may_discard(turn: Turn, buffer: &BytesMut) -> bool {
         }
 }
 
-/// Says why, and closes: what follows on this connection can no longer be told apart.
+/// Says why, to a request of these fields if they could be read, and closes: what follows on this connection can no longer be told apart.
 pub(super) async fn refuse<H: Handler>(
     session: &mut Session<'_>,
     rejection: Rejection,
-    record: &Record,
+    (record, fields): (&Record, Option<&HeaderMap>),
     handler: &H,
 ) -> Next {
     let get = Method::GET;
@@ -65,7 +65,7 @@ pub(super) async fn refuse<H: Handler>(
         Some((method, _, version)) => (method, *version),
         None => (&get, Version::HTTP_11),
     };
-    let response = rejection.response();
+    let response = handler.refusal(rejection.response(), fields);
     let status: StatusCode = response.status();
     let asked = Asked { method, version, flight: &record.context.flight };
     let written = session.write_response(response, asked, Persistence::Close).await;

@@ -78,7 +78,7 @@ async fn serve_on<H: Handler>(
             NextHead::Head(raw) => exchange(&mut session, raw, None, (&ends, handler)).await,
             NextHead::Refused(rejection) => {
                 let record = record(&ends.next_context(&mut session.arriving, handler), None, handler);
-                refuse(&mut session, rejection, &record, handler).await
+                refuse(&mut session, rejection, (&record, None), handler).await
             }
             NextHead::Cancelled => {
                 let record = record(&ends.next_context(&mut session.arriving, handler), None, handler);
@@ -125,7 +125,7 @@ async fn exchange<H: Handler>(
         Ok(parsed) => parsed,
         Err(rejection) => {
             let record = record(&context, None, handler);
-            return refuse(session, rejection, &record, handler).await;
+            return refuse(session, rejection, (&record, None), handler).await;
         }
     };
     let ParsedHead { mut head, framing, persistence, expectation } = parsed;
@@ -179,7 +179,7 @@ async fn exchange<H: Handler>(
                 }
                 Err(Stop::Refuse(rejection)) => {
                     let record = record(&context, Some(&head), handler);
-                    refuse(session, rejection, &record, handler).await
+                    refuse(session, rejection, (&record, Some(&head.fields)), handler).await
                 }
                 Err(Stop::Cancelled) => {
                     let record = record(&context, Some(&head), handler);
@@ -334,7 +334,7 @@ async fn gone<H: Handler>(session: &mut Session<'_>, record: Option<&Record>, ha
     if let (Some(rejection), Some(record)) = (session.refused.take(), record)
         && rejection != Rejection::ContentEnd
     {
-        return refuse(session, rejection, record, handler).await;
+        return refuse(session, rejection, (record, None), handler).await;
     }
     if let (Some(record), Ok(status)) = (record, StatusCode::from_u16(CLIENT_CLOSED_REQUEST)) {
         handler.finish(&Exchange { record, status, sent: 0, fields: Vec::new(), refused: None });
