@@ -134,6 +134,7 @@ def test_iterable_is_closed_when_the_client_has_gone(server, gates):
         ("starts_twice", "start_response"),
         ("splits_response", "control character"),
         ("bad_status", "abc"),
+        ("too_many_fields", "ValueError: there are too many fields"),
         ("text_piece", "this one gave <class 'str'>"),
         ("returns_nothing", "this one returned <class 'NoneType'>"),
         ("file_closed_before", "closed file"),

@@ -2,7 +2,7 @@
 
 use super::outgoing::{ClientGone, Outgoing, Sent, Way};
 use crate::protocol::Reason;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, MaxSizeReached};
 use http::{HeaderMap, StatusCode};
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -113,8 +113,7 @@ impl StartResponse {
                 value.map_err(|_| PyValueError::new_err("a field value holds a control character"))?;
             let no_name = |_| PyValueError::new_err(format!("{name} is no field name"));
             let name = HeaderName::from_bytes(&bytes_of(&name)?).map_err(no_name)?;
-            let appended = fields.try_append(name, value);
-            appended.map_err(|_| PyValueError::new_err("there are too many fields"))?;
+            fields.try_append(name, value).map_err(too_many_fields)?;
         }
         let said = self.lock();
         if let Some(way) = said.way.as_ref().filter(|_| !said.is_final) {
@@ -157,7 +156,7 @@ pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyLis
             PyValueError::new_err(format!("the status {text:?} does not begin with a final status code"))
         })?;
     let reason = if status.canonical_reason() == Some(reason) { None } else { Some(parse_reason(reason)?) };
-    let mut fields = HeaderMap::with_capacity(headers.len());
+    let mut fields = HeaderMap::try_with_capacity(headers.len()).map_err(too_many_fields)?;
     let mut length = None;
     for header in headers.iter() {
         let pair = header.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
@@ -176,7 +175,7 @@ pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyLis
             fields.insert(name, if is_plain(&value) { value } else { HeaderValue::from(said) });
             continue;
         }
-        fields.append(name, value);
+        fields.try_append(name, value).map_err(too_many_fields)?;
     }
     Ok(Head { status, reason, fields, length })
 }
@@ -232,6 +231,11 @@ fn field_value(value: &Bound<'_, PyString>) -> PyResult<HeaderValue> {
             "the field value {text:?} holds a control character or one beyond latin-1"
         ))
     })
+}
+
+/// A response can have some 24,000 fields.
+pub(super) fn too_many_fields(_: MaxSizeReached) -> PyErr {
+    PyValueError::new_err("there are too many fields")
 }
 
 fn not_a_pair(header: &Bound<'_, PyAny>) -> PyErr {

@@ -21,6 +21,8 @@ WRONG = [
     [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"b\r\nc: d")]}],
     [{"type": "http.response.start", "status": 200, "headers": [(b"a b", b"c")]}],
     [{"type": "http.response.start", "status": 200, "headers": {b"a": b"b"}}],
+    [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")] * 100_000}],
+    [{"type": "http.response.start", "status": 200, "headers": tuple((b"a%d" % number, b"b") for number in range(100_000))}],
     [BODY],
     [START, START],
     [START, {"type": "http.response.body", "body": "text"}],

@@ -153,6 +153,11 @@ def bad_status(environ, start_response):
     return [b"status"]
 
 
+def too_many_fields(environ, start_response):
+    start_response("200 OK", [("X-A", "b")] * 100_000)
+    return [b"never seen"]
+
+
 def returns_nothing(environ, start_response):
     start_response("200 OK", PLAIN)
 

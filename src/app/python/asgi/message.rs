@@ -1,5 +1,6 @@
 //! What an app sends, taken apart: everything that is wrong is said to the app, where it has sent it.
 
+use super::super::start_response::too_many_fields;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -58,7 +59,7 @@ pub(super) fn status(message: &Bound<'_, PyDict>) -> PyResult<StatusCode> {
 pub(super) fn fields<'py>(message: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResult<HeaderMap> {
     let Some(headers) = message.get_item(name)? else { return Ok(HeaderMap::new()) };
     if let Ok(list) = headers.cast::<PyList>() {
-        let mut fields = HeaderMap::with_capacity(list.len());
+        let mut fields = HeaderMap::try_with_capacity(list.len()).map_err(too_many_fields)?;
         for pair in list.iter() {
             append(&mut fields, &pair)?;
         }
@@ -99,8 +100,7 @@ fn append(fields: &mut HeaderMap, pair: &Bound<'_, PyAny>) -> PyResult<()> {
         .map_err(|_| PyValueError::new_err(format!("{name:?} is no field name")))?;
     let value = HeaderValue::from_bytes(value.as_bytes())
         .map_err(|_| PyValueError::new_err(format!("the field value {value:?} holds a control character")))?;
-    fields.try_append(name, value).map_err(|_| PyValueError::new_err("there are too many fields"))?;
-    Ok(())
+    fields.try_append(name, value).map(drop).map_err(too_many_fields)
 }
 
 fn not_a_pair(pair: &Bound<'_, PyAny>) -> PyErr {
