@@ -108,6 +108,33 @@ def test_an_asgi_app_can_fork_a_pool(serve, tmp_path):
     assert server.stop() == 0
 
 
+FORKS_AND_RETURNS = """
+import asyncio
+import os
+
+async def application(scope, receive, send):
+    if scope["path"] == "/later":
+        await asyncio.sleep(0)
+    child = os.fork()
+    content = b"%d" % os.waitpid(child, 0)[1] if child else b"the child"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": content})
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_child_of_an_asgi_app_ends_where_it_comes_back_to_the_server(serve, tmp_path, loop):
+    """In the first step of a request, and in a later one, which the event loop has taken."""
+    (tmp_path / "forking.py").write_text(FORKS_AND_RETURNS)
+    server = serve("forking", "-w", "1", "--interface", "asgi", "--asgi-loop", loop).ready()
+    client = Client(server)
+    for path in ("/at_once", "/later") * 2:
+        assert client.ask("GET", path).content == b"0"
+    client.close()
+    assert server.stop() == 0
+    assert "fatal" not in server.log.text()
+
+
 def test_subprocess_and_thread_pools_work_in_an_app(server):
     assert told(server, "/run") == "from a child\n"
     assert told(server, "/executor") == [2, 4, 6]

@@ -2,11 +2,10 @@
 
 use super::asgi::{Asgi, Detected, detect};
 use super::wsgi::Wsgi;
-use super::{Loaded, Options, describe, leave_worker_in_forks, streams};
+use super::{Loaded, Options, describe, end_if_child, leave_worker_in_forks, streams};
 use crate::app::App;
 use crate::app::calls::CallQueue;
 use crate::config::RequestContent;
-use crate::sys::{self, app_fork};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::ffi::OsString;
@@ -142,10 +141,7 @@ fn hints(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 /// The callable that a target names.
 pub(super) fn find<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, String> {
     let found = import(py, target);
-    if app_fork::is_child() {
-        // The import has forked, and this is the child: it must not go on as a second worker.
-        sys::fork::leave(0);
-    }
+    end_if_child();
     found
 }
 

@@ -50,7 +50,7 @@ pub use signals::{heard as heard_signals, run_handlers as run_signal_handlers};
 pub use users::users;
 
 use crate::app::calls::Interrupter;
-use crate::sys::app_fork;
+use crate::sys::{self, app_fork};
 use interrupt::PythonInterrupter;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyString};
@@ -120,6 +120,13 @@ fn leave_worker_in_forks(py: Python<'_>) -> PyResult<()> {
     ]
     .into_py_dict(py)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&options)).map(drop)
+}
+
+/// Ends a process that an app has forked, where it comes back to the server: it must not go on as a second worker.
+fn end_if_child() {
+    if app_fork::is_child() {
+        sys::fork::leave(0);
+    }
 }
 
 /// Leaves everything that has been made so far out of garbage collections: modules and classes of an app are many and live

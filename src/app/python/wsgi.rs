@@ -5,11 +5,10 @@ use super::interrupt::Inside;
 use super::kit::{Kit, Kits};
 use super::options::Options;
 use super::outgoing::Way;
-use super::{answer, ending};
+use super::{answer, end_if_child, ending};
 use crate::app::calls::{Answering, BlockingApp, CallQueue};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
 use crate::protocol::{Content, Request, Response};
-use crate::sys::{self, app_fork};
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -60,10 +59,7 @@ impl BlockingApp for Callable {
                 self.kits.give_back(py, kit);
                 outcome
             });
-            if app_fork::is_child() {
-                // The app has forked, and this is the child: it must not go on as a second worker.
-                sys::fork::leave(0);
-            }
+            end_if_child();
             outcome.unwrap_or_else(|error| Some(Err(answer::refusal(py, &error))))
         })
     }

@@ -4,6 +4,7 @@
 //! loop, so connections are served while the loop waits, on the same thread. Requests begin right there, outside of the
 //! runtime and inside of the loop, so that an app which never waits is done before the loop turns.
 
+use super::super::end_if_child;
 use super::task::Tasks;
 use super::ties::Ties;
 use crate::app::calls::CallQueue;
@@ -205,6 +206,7 @@ impl Core {
 impl Core {
     /// The selector's wait: true when descriptors are ready.
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        end_if_child();
         let Some(runtime) = self.runtime() else {
             return Err(PyRuntimeError::new_err("the worker's runtime has ended"));
         };

@@ -27,7 +27,7 @@ pub(super) use interface::{Detected, code as interface_code, detect};
 
 use super::interrupt::Inside;
 use super::options::Options;
-use super::{answer, describe};
+use super::{answer, describe, end_if_child};
 use crate::app::calls::{Answering, BlockingApp, CallQueue, MainLoop};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
 use crate::config::RequestContent;
@@ -129,7 +129,9 @@ impl App for Asgi {
 impl BlockingApp for Callable {
     fn call(&self, request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>> {
         Python::attach(|py| {
-            self.enter(py, request, answering).unwrap_or_else(|error| answer::failed(py, &error, answering))
+            let outcome = self.enter(py, request, answering);
+            end_if_child();
+            outcome.unwrap_or_else(|error| answer::failed(py, &error, answering))
         })
     }
 }

@@ -3,7 +3,7 @@
 //! It has no selector that could be replaced: libuv waits. [`crate::sys::libuv`] waits in its place, on the loop's thread.
 //! Requests begin in there, and the loop turns when they have left it something to do.
 
-use super::super::{ffi, signals};
+use super::super::{end_if_child, ffi, signals};
 use super::core::{Core, Woken};
 use crate::sys::libuv::{Left, Waited};
 use pyo3::intern;
@@ -28,6 +28,7 @@ impl Core {
 
     /// libuv's wait: until there is something for it, or for its apps.
     fn wait_for_libuv(&self, py: Python<'_>, left: Left<'_>) -> Waited {
+        end_if_child();
         let Some(runtime) = self.runtime() else { return Waited::NotAtAll };
         let calls = self.calls();
         calls.return_to_runtime();
