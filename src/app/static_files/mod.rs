@@ -266,10 +266,15 @@ impl Found {
 
 /// Whether a coding was finished before its original was last changed.
 ///
-/// Some tools keep the original's time in whole seconds: a time without a fraction counts as all of its second.
+/// Some tools give it the original's time in whole seconds: a time without a fraction counts as all of its second. Others do
+/// so by a floating-point number (WhiteNoise), whose nanoseconds are rounded.
 fn is_older(coded: &Metadata, original: &Metadata) -> bool {
-    let (one, other) = ((coded.mtime(), coded.mtime_nsec()), (original.mtime(), original.mtime_nsec()));
-    if one.1 == 0 { one.0 < other.0 } else { one < other }
+    let nanoseconds =
+        |file: &Metadata| i128::from(file.mtime()) * 1_000_000_000 + i128::from(file.mtime_nsec());
+    match coded.mtime_nsec() {
+        0 => coded.mtime() < original.mtime(),
+        _ => nanoseconds(coded) + ROUNDED_NANOSECONDS <= nanoseconds(original),
+    }
 }
 
 /// The mounted directory itself has a name for the system.
@@ -330,6 +335,9 @@ fn empty(status: StatusCode) -> Response {
 fn refusal(status: StatusCode) -> Response {
     text_response(status, format!("{}\n", status.canonical_reason().unwrap_or_default()))
 }
+
+/// What a time loses in tools that count microseconds; floating-point numbers of this century lose less.
+const ROUNDED_NANOSECONDS: i128 = 1000;
 
 #[cfg(test)]
 mod tests;
