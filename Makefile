@@ -15,9 +15,9 @@ CARGO      ?= cargo
 # Of `make fuzz`: time for each target, and which of them.
 SECONDS    ?= 60
 LAWS       ?= $(notdir $(wildcard tests/corpus/fuzz/*))
-# Of `make bench`: which comparisons (there is also flat: memory over millions of requests); and for those of tokens, peers and flat,
-# how (`--rounds 1`; `--write` puts them into docs/).
-BENCH      ?= compare hello static tokens peers
+# Of `make bench`: which comparisons (there is also flat: memory over millions of requests); and for those of beside, tokens, peers
+# and flat, how (`--rounds 1`; `--write` puts them into docs/).
+BENCH      ?= compare hello static beside tokens peers
 MEASURE    ?=
 PEERS      ?= $(CURDIR)/target/peers
 TEST_APT   := chromium chromium-driver systemd iproute2 nginx-light openssl curl redis-server postgresql
@@ -32,7 +32,7 @@ WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml $(shell find python -type f -not
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run build wheels check test test-tools bench bench-tools bench-compare bench-hello bench-static bench-tokens bench-flat bench-peers stress fuzz clean
+.PHONY: help run build wheels check test test-tools bench bench-tools bench-compare bench-hello bench-static bench-beside bench-tokens bench-flat bench-peers stress fuzz clean
 
 help:
 	@echo 'make run      set everything up and serve $(EXAMPLE) (PORT=$(PORT) WORKERS=$(WORKERS))'
@@ -40,7 +40,7 @@ help:
 	@echo 'make wheels   dist/: a wheel for every CPython that is found, and the source (PYTHONS="…" names them)'
 	@echo 'make check    format, lints with and without Python, documentation'
 	@echo 'make test     install what the tests need and run all of them'
-	@echo 'make bench    load beside other servers and on what tokens cost (BENCH="$(BENCH)")'
+	@echo 'make bench    load beside other servers, slow clients, and on what tokens cost (BENCH="$(BENCH)")'
 	@echo 'make stress   the fate of every request while the server is reloaded, killed, scaled, broken (STRESS=--help)'
 	@echo 'make fuzz     inputs made up for all that reads bytes from outside (SECONDS=$(SECONDS) each; LAWS="request_head …")'
 	@echo 'make clean    remove everything that the targets above made'
@@ -156,6 +156,9 @@ bench-hello: build bench-tools
 
 bench-static: build bench-tools
 	$(BIN)/python benches/static.py
+
+bench-beside: build bench-tools
+	$(BIN)/python benches/beside.py $(MEASURE)
 
 bench-tokens: build bench-tools
 	$(CARGO) build --release --locked --example bare

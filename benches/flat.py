@@ -97,7 +97,8 @@ def run(interface, goal, connections, folder):
     rare = '", "'.join("/" + kind for kind in KINDS[interface] if kind in RARE)
     script = Path(folder, "requests.lua")
     script.write_text(SCRIPT.format(plain=plain, rare=rare) + (HERE / "report.lua").read_text())
-    shutil.copy(HERE / "kinds.py", Path(folder, "bench_kinds.py"))
+    for name in ("kinds", "site"):
+        shutil.copy(HERE / f"{name}.py", Path(folder, f"bench_{name}.py"))
     server_processor, load_processor = processors()
     command = [str(WHEEL), "serve", f"bench_kinds:{interface}", "-b", "127.0.0.1:0", "-w", "1"]
     target = Target(interface, command, "ready:", server_processor, None, {"PYTHONPATH": folder})

@@ -49,7 +49,7 @@ class Door:
 
     def clear(self):
         """What has been counted so far does not count."""
-        self.answered = self.closed_idle = 0
+        self.answered = self.closing = self.closed_idle = 0
         self.fates = collections.Counter()
         self.stall = self.whole_stall = self.stalled_at = 0.0
         self.times = collections.defaultdict(list)
@@ -94,6 +94,8 @@ class Door:
         return {
             "requests": self.answered + sum(self.fates.values()),
             "answered": self.answered,
+            # Of those on kept connections: which say that theirs ends.
+            "closing": self.closing,
             "fates": dict(self.fates),
             "closed_idle": self.closed_idle,
             "stall_ms": self.stall * 1e3,
@@ -371,6 +373,7 @@ class Load:
         else:
             door = request.stream.door
             door.answered += 1
+            door.closing += request.stream.kept and answer.closes
             door.answers(request, now, waited)
             door.times[request.stream.name].append(round((now - request.ready) * 1e3, 3))
             self.end(request)
