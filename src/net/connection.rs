@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -129,11 +130,21 @@ impl Stream {
         }
     }
 
-    /// Has the client see that what was sent is not all: closing is no end of the stream, but an error.
+    /// Has the client see from now on, however the connection closes, that what was sent is not all: by an error instead of an end of
+    /// the stream.
     pub fn reset_when_closed(&self) {
+        self.set_linger(Some(Duration::ZERO));
+    }
+
+    /// Has closing be an end of the stream again.
+    pub fn end_when_closed(&self) {
+        self.set_linger(None);
+    }
+
+    fn set_linger(&self, limit: Option<Duration>) {
         match self {
             // Where this fails the client sees an end.
-            Self::Tcp(stream) => drop(socket::reset_when_closed(stream.as_fd())),
+            Self::Tcp(stream) => drop(socket::set_linger(stream.as_fd(), limit)),
             // unix(7) has no such thing.
             Self::Unix(_) => {}
         }

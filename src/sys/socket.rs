@@ -176,12 +176,13 @@ pub fn acknowledge(socket: BorrowedFd<'_>) -> io::Result<()> {
     SockRef::from(&socket).set_tcp_quickack(true)
 }
 
-/// Has closing a TCP socket reset its connection (socket(7), SO_LINGER): its peer has an error, and no end of the stream.
+/// Has closing a TCP socket, be it by the end of this process, wait so long for what is unsent (socket(7), SO_LINGER). Zero resets the
+/// connection: its peer has an error, and no end of the stream.
 ///
 /// # Errors
 /// When it is no socket.
-pub fn reset_when_closed(socket: BorrowedFd<'_>) -> io::Result<()> {
-    SockRef::from(&socket).set_linger(Some(Duration::ZERO))
+pub fn set_linger(socket: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<()> {
+    SockRef::from(&socket).set_linger(limit)
 }
 
 /// The process that listens on an address: of several the one with the lowest number, most often the first.

@@ -140,19 +140,39 @@ fn streams_of_a_leaving_worker_have_a_limit_of_their_own() {
     let mut stream = asked(&server, "/streams");
     assert_eq!(stream.head().unwrap().status, 200);
     assert_eq!(stream.chunk().unwrap(), b"beginning");
+    let mut old = endless(&server);
     let _request = asked(&server, "/waits");
     let told = || -> Value { serde_json::from_str(&succeed(&server, &["requests", "--json"])).unwrap() };
-    until("both are there", || told()["requests"].as_array().unwrap().len() == 2);
+    until("all are there", || told()["requests"].as_array().unwrap().len() == 3);
     server.signal(Signal::SIGHUP);
     // Without the chunk that would end it.
     assert_eq!(stream.end().unwrap(), Ended::Finished);
+    assert_eq!(old.end().unwrap(), Ended::Reset);
     server.wait_for("the stream was dropped");
     // timeouts.graceful is 30 s.
     until("the other request is alone", || told()["requests"].as_array().unwrap().len() == 1);
     let left = told();
     assert_eq!(left["requests"][0]["request"], "GET /waits");
     succeed(&server, &["cancel", left["requests"][0]["id"].as_str().unwrap()]);
-    server.wait_for("cut off what had not ended in time connections=1");
+    server.wait_for("cut off what had not ended in time connections=2");
+}
+
+#[test]
+fn a_response_that_a_killed_worker_leaves_behind_does_not_look_whole() {
+    let server = waiting_in(Folder::new(), "-w 1");
+    let mut old = endless(&server);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(server.living_workers()[0].pid), Signal::SIGKILL)
+        .unwrap();
+    assert_eq!(old.end().unwrap(), Ended::Reset);
+}
+
+/// A connection of HTTP/1.0 with the beginning of a response that would end with it.
+fn endless(server: &Server) -> Connection {
+    let mut connection = server.address().connect().unwrap();
+    connection.send(b"GET /streams HTTP/1.0\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(connection.head().unwrap().status, 200);
+    assert_eq!(connection.exactly(b"beginning".len()).unwrap(), b"beginning");
+    connection
 }
 
 /// Asks on one connection after the other until there is none; how many were answered, and why others were not.

@@ -156,6 +156,11 @@ impl<'a> Session<'a> {
         self.out.clear();
         self.out.reserve(512);
         let delimiter = put_head(&mut self.out, &response, asked, &mut persistence);
+        if delimiter == Delimiter::Close {
+            // RFC 9112 8: content that ends with its connection would look complete, whatever cuts it off: the drain's limit, or
+            // the end of this process.
+            self.stream.reset_when_closed();
+        }
         let mut sent = 0;
         let end = {
             let writing = pin!(self.write_content(response.into_body(), delimiter, &mut sent));
@@ -163,9 +168,8 @@ impl<'a> Session<'a> {
         };
         // Its client sees that something is missing.
         let end = end.unwrap_or_else(|| Err(io::Error::other("the request was cancelled")));
-        if end.is_err() && delimiter == Delimiter::Close {
-            // RFC 9112 8: content that ends with its connection would look complete.
-            self.stream.reset_when_closed();
+        if end.is_ok() && delimiter == Delimiter::Close {
+            self.stream.end_when_closed();
         }
         Written { sent, end: end.map(|()| persistence) }
     }
