@@ -14,6 +14,11 @@ pub fn stack_signal() -> i32 {
     libc::SIGRTMIN() + 12
 }
 
+/// The signal that calls a thread out of a wait in the kernel; nothing else uses it.
+pub fn call_signal() -> i32 {
+    stack_signal() + 1
+}
+
 /// Sends a signal to one thread of this process (tgkill(2)). Signals of real time are queued: two arrive as two.
 ///
 /// # Errors

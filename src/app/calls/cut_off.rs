@@ -23,6 +23,9 @@ pub trait Interrupter: Send + Sync {
 
     /// Interrupts a call, unless it has left the app's own code. May wait for the interpreter's lock.
     fn interrupt(&self, call: &Answering);
+
+    /// Calls the thread of an interrupted call out of a wait in the kernel, where that can be done. Never waits.
+    fn call_out(&self, call: &Answering);
 }
 
 /// What has come of a cancellation.
@@ -165,12 +168,19 @@ impl CallQueue {
             self.retire();
         }
         // Looked at from a second thread: C code may never let go of the lock that this one waits for.
-        let overseer = self.overseer.get();
+        let interrupter = self.overseer.get().and_then(|overseer| overseer.interrupter.as_ref());
         std::thread::scope(|threads| {
-            if let Some(interrupter) = overseer.and_then(|overseer| overseer.interrupter.as_ref()) {
+            if let Some(interrupter) = interrupter {
                 threads.spawn(|| interrupter.interrupt(&call));
             }
-            if self.has_ended_within(ticket, GRACE) {
+            // A signal that comes just before a wait begins is lost on it.
+            let has_ended = (0..CALLS_OUT).any(|_| {
+                if let Some(interrupter) = interrupter {
+                    interrupter.call_out(&call);
+                }
+                self.has_ended_within(ticket, GRACE / CALLS_OUT)
+            });
+            if has_ended {
                 tell(told, Cancelled::Ended);
                 return;
             }
@@ -283,6 +293,9 @@ impl fmt::Debug for Overseer {
 
 /// How long an interrupted call may take to end: `finally` blocks, a query that is awaited.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How often within that it is called out of waits.
+const CALLS_OUT: u32 = 10;
 
 /// How often calls are looked at that began unseen.
 const LOOK: Duration = Duration::from_secs(1);

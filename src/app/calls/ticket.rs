@@ -314,6 +314,12 @@ impl Answering {
         place.compare_exchange(INSIDE, INTERRUPTED, Ordering::Relaxed, Ordering::Relaxed).ok()?;
         Some(self.ticket.ident.load(Ordering::Relaxed))
     }
+
+    /// The thread that has been interrupted and is still in the app's own code.
+    pub fn interrupted(&self) -> Option<u64> {
+        let is_interrupted = self.ticket.place.load(Ordering::Relaxed) == INTERRUPTED;
+        is_interrupted.then(|| self.ticket.ident.load(Ordering::Relaxed))
+    }
 }
 
 /// Whether a call was interrupted, be it that the app has noticed or not.

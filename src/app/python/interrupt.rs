@@ -4,10 +4,14 @@
 //! Python code there. It is sent only while that thread is in the app's own code, and withdrawn when the app returns
 //! before it has arrived; both under the interpreter's lock, so there is no moment between. No other request and no
 //! code of the server ever sees it.
+//!
+//! A thread that waits in the kernel takes no step. A signal calls it out: it runs the signal's handler, which is Python code, so that the
+//! exception arrives there, or waits on (PEP 475). The interpreter does so in the main thread alone.
 
 use super::ffi;
 use crate::app::calls::{Answering, Interrupter, Left};
-use crate::sys::thread_signal::{Arrived, HandlerPipe, signal_thread, stack_signal};
+use crate::sys::process;
+use crate::sys::thread_signal::{Arrived, HandlerPipe, call_signal, signal_thread, stack_signal};
 use pyo3::exceptions::{PyBaseException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyType};
@@ -62,6 +66,8 @@ impl Drop for Inside<'_, '_> {
 /// Stacks by CPython's own signal handler, which needs no lock; interruptions by the interpreter.
 pub(super) struct PythonInterrupter {
     stacks: Mutex<Stacks>,
+    /// The main thread, as the interpreter names it.
+    main: u64,
 }
 
 struct Stacks {
@@ -71,13 +77,16 @@ struct Stacks {
 }
 
 impl PythonInterrupter {
-    /// Has the interpreter write the stack of whichever thread gets the signal.
+    /// Has the interpreter write the stack of whichever thread gets the signal. To be called in the main thread.
     pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
         let pipe = HandlerPipe::new()?;
         let options = [("all_threads", false), ("chain", false)].into_py_dict(py)?;
         options.set_item("file", pipe.writer())?;
         py.import("faulthandler")?.call_method("register", (stack_signal(),), Some(&options))?;
-        Ok(Self { stacks: Mutex::new(Stacks { pipe, is_spoilt: false }) })
+        let code = pyo3::ffi::c_str!(include_str!("called_out.py"));
+        let module = PyModule::from_code(py, code, c"<ferricorn: called_out.py>", c"ferricorn.called_out")?;
+        py.import("signal")?.call_method1("signal", (call_signal(), module.getattr("heard")?))?;
+        Ok(Self { stacks: Mutex::new(Stacks { pipe, is_spoilt: false }), main: ffi::thread_ident() })
     }
 }
 
@@ -90,7 +99,15 @@ impl Interrupter for PythonInterrupter {
     fn interrupt(&self, call: &Answering) {
         Python::attach(|py| {
             interrupt(py, call);
+            self.call_out(call);
         });
+    }
+
+    fn call_out(&self, call: &Answering) {
+        if call.interrupted() == Some(self.main) {
+            // It is there as long as this process is; its number is that of the process.
+            let _ = signal_thread(process::own_pid().0, call_signal());
+        }
     }
 }
 

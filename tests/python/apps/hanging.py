@@ -46,6 +46,17 @@ def sleeps(environ, start_response):
         time.sleep(0.05)
 
 
+def waits(environ, start_response):
+    """Waits in the kernel and would not come back; says what has ended it, by then in another wait."""
+    gates.say("entered")
+    try:
+        time.sleep(3600)
+    except BaseException as error:
+        time.sleep(0.01)
+        gates.say(type(error).__name__)
+        raise
+
+
 def stalls(environ, start_response):
     """Gives a beginning and no more."""
     start_response("200 OK", PLAIN)
