@@ -1,7 +1,8 @@
 //! The check command of a generation: run before anything of that generation is forked.
 
 use super::event::{Action, Finish};
-use super::supervisor::{DYING, Phase, Supervisor};
+use super::life::DYING;
+use super::supervisor::{Phase, Supervisor};
 use super::trouble::Blame;
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::Generation;

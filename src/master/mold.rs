@@ -4,8 +4,9 @@
 //! has loaded, workers can be replaced whatever lies on disk by then.
 
 use super::event::{Action, Finish, MoldNews, MoldNote, Note};
+use super::life::{DYING, LEAVING};
 use super::respawn::Respawn;
-use super::supervisor::{DYING, LEAVING, Supervisor, UNWANTED};
+use super::supervisor::{Supervisor, UNWANTED};
 use super::trouble::Blame;
 use crate::contract::control::{MoldState, Verdict};
 use crate::contract::exit::{self, ExitReason, Progress};

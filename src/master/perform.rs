@@ -1,9 +1,9 @@
-//! The supervisor's arms and ears: with `birth`, `command` and `sockets` all of the master that touches the system.
+//! The supervisor's arms: with `hear`, `birth`, `command` and `sockets` all of the master that touches the system.
 
 use super::attend::Office;
 use super::command::{Run, Surroundings};
 use super::errands::{Errands, HookMain};
-use super::event::{Action, Event, MoldNews};
+use super::event::{Action, Event};
 use super::foundry::Foundry;
 use super::handover::ConfigText;
 use super::herald::Bulletin;
@@ -12,32 +12,30 @@ use super::loans::Loans;
 use super::pid_file::PidFile;
 use super::proof::Proof;
 use super::shelf::Shelf;
-use super::signalled::command;
 use super::survey::Survey;
 use super::{LoadApps, Start, figures, manager};
 use crate::config::Config;
 use crate::contract::control::Tiding;
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{Generation, Handoff, Relay};
-use crate::contract::message::{Order, Report};
+use crate::contract::message::Order;
 use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::{RecordIndex, Scoreboard};
 use crate::net::bind::Bound;
 use crate::net::listeners::ListenerSet;
 use crate::net::socket_files::SocketFiles;
-use crate::sys::channel::{self, Received, Sent};
+use crate::sys::ForkHooks;
+use crate::sys::channel::{self, Sent};
 use crate::sys::exec::OwnProgram;
 use crate::sys::process::Pid;
 use crate::sys::signals::{self, SignalPipe};
 use crate::sys::systemd::Manager;
-use crate::sys::{ForkHooks, poll, wait};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-use tracing::{debug, warn};
+use std::time::Duration;
+use tracing::warn;
 
 /// Does what the supervisor decides and hears what happens.
 pub(super) struct Performer {
@@ -239,110 +237,6 @@ impl Performer {
         None
     }
 
-    /// Waits until something happens or the deadline passes; adds what has happened.
-    pub(super) fn wait(&mut self, deadline: Option<Instant>, events: &mut VecDeque<Event>) -> io::Result<()> {
-        // Whatever was to be said of the events before has been said.
-        self.legacies.forget();
-        let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let (pids, channels): (Vec<Pid>, Vec<BorrowedFd<'_>>) = self
-            .links
-            .iter()
-            .filter_map(|(pid, link)| link.channel.as_ref().map(|channel| (*pid, channel.as_fd())))
-            .unzip();
-        let mut sources = channels;
-        sources.push(self.own.signals.descriptor());
-        sources.extend(self.check.as_ref().and_then(Run::output));
-        sources.extend(self.proof.iter().flat_map(Proof::sources));
-        sources.extend(self.office.channel());
-        sources.extend(self.foundry.channels());
-        let ready = poll::wait_readable(&sources, limit)?;
-        if ready.last().is_some_and(|index| *index > pids.len()) {
-            self.office.listen(events);
-            self.hear_molds(events);
-        }
-        for pid in ready.iter().filter_map(|index| pids.get(*index)) {
-            self.listen(*pid, events);
-        }
-        if let Some(run) = &mut self.check {
-            run.read();
-        }
-        self.hear_proof(events);
-        for signal in self.own.signals.take() {
-            match command(signal) {
-                Some(command) => events.push_back(Event::Asked { ticket: None, command }),
-                None => self.reap(events),
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks what each worker has counted to.
-    fn look(&mut self) -> Event {
-        self.legacies.settle();
-        let beat = |link: &Link| self.shared.scoreboard.record(link.record).beats().load(Ordering::Relaxed);
-        Event::Looked(self.links.iter().map(|(pid, link)| (*pid, beat(link))).collect())
-    }
-
-    /// Reads what a worker has reported.
-    fn listen(&mut self, pid: Pid, events: &mut VecDeque<Event>) {
-        for _ in 0..REPORTS_AT_ONCE {
-            let Some(link) = self.links.get_mut(&pid) else { return };
-            let Some(channel) = &link.channel else { return };
-            match channel::receive(channel.as_fd()) {
-                Ok(Received::Message(bytes, descriptors)) => match Report::decode(&bytes) {
-                    Ok(Report::Lends) => descriptors.iter().for_each(|lent| self.pass_on(pid, lent)),
-                    // There is nothing to decide about it.
-                    Ok(Report::KeysWanted) => self.office.tell(Tiding::KeysWanted),
-                    Ok(report) => events.push_back(Event::Reported { pid, report }),
-                    Err(error) => warn!(%pid, "{error}"),
-                },
-                Ok(Received::WouldBlock) => return,
-                // Its end follows.
-                Ok(Received::Closed) => link.channel = None,
-                Err(error) => {
-                    warn!(%pid, "cannot hear worker: {error}");
-                    link.channel = None;
-                }
-            }
-        }
-    }
-
-    pub(super) fn reap(&mut self, events: &mut VecDeque<Event>) {
-        while let Some((pid, outcome)) = wait::reap() {
-            // What it said last comes before its end, and who it is before that.
-            self.hear_molds(events);
-            self.listen(pid, events);
-            if self.office.reaped(pid) {
-                events.push_back(Event::AdminExited(outcome));
-                continue;
-            }
-            if self.proof_reaped(pid, &outcome, events) {
-                continue;
-            }
-            if let Some(generation) = self.foundry.reaped(pid) {
-                events.push_back(Event::Mold { generation, news: MoldNews::Ended(outcome) });
-                continue;
-            }
-            if let Some(run) = self.check.take_if(|run| run.pid() == pid) {
-                let generation = run.generation();
-                events.push_back(Event::Checked { generation, outcome: run.end(&outcome) });
-                continue;
-            }
-            if self.errand_reaped(pid, &outcome) {
-                continue;
-            }
-            let Some(link) = self.links.remove(&pid) else {
-                debug!(%pid, "reaped a process that is no worker");
-                continue;
-            };
-            let outcome = self.take_legacy(pid, link.record, outcome);
-            self.tell_of_end(pid, link.record, &outcome);
-            self.shared.metrics.retire(link.record);
-            self.shared.scoreboard.retire(link.record);
-            events.push_back(Event::Exited { pid, outcome });
-        }
-    }
-
     fn tell(&mut self, bulletin: &Bulletin) {
         let Some(manager) = &self.own.manager else { return };
         let requests = self.shared.scoreboard.totals().requests;
@@ -394,6 +288,3 @@ fn kill(pid: Pid) {
         warn!(%pid, "cannot kill worker: {error}");
     }
 }
-
-/// Reports read from one worker before the others are heard.
-const REPORTS_AT_ONCE: usize = 64;

@@ -1,8 +1,9 @@
 //! The admin process: started before the workers, started anew when it dies, left out when the server stops. Pure.
 
 use super::event::{Action, Note};
+use super::life::LEAVING;
 use super::respawn::Respawn;
-use super::supervisor::{LEAVING, Phase, Supervisor};
+use super::supervisor::{Phase, Supervisor};
 use crate::contract::exit::{self, Progress};
 use crate::sys::wait::WaitOutcome;
 use std::time::Instant;

@@ -2,7 +2,8 @@
 
 use super::crew::{Life, Worker};
 use super::event::{Action, Finish, KillReason, Note};
-use super::supervisor::{LEAVING, Supervisor};
+use super::life::LEAVING;
+use super::supervisor::Supervisor;
 use crate::contract::control::Pace;
 use crate::contract::message::{DrainReason, Order};
 use std::time::Instant;

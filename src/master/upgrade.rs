@@ -6,7 +6,8 @@
 use super::canary::CanaryWish;
 use super::crew::{Life, Worker};
 use super::event::{Action, Note, ProofNews, UpgradeNote, UpgradeStep};
-use super::supervisor::{DYING, Phase, Supervisor};
+use super::life::DYING;
+use super::supervisor::{Phase, Supervisor};
 use super::trouble::{Blame, Extent};
 use crate::contract::control::{Pace, Ticket, Verdict};
 use crate::contract::handoff::{Generation, Slot};
