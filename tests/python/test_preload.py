@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from test_ctl import ctl
+from test_django import bearer, tokens
 
 from support.client import Load, ask
 
@@ -224,6 +225,31 @@ def test_a_django_projects_views_are_loaded_before_the_fork(serve, site):
     )
     server = serve("who_loads", "-w", "2", "--preload=strict", directory=site).ready()
     assert ask(server, "GET", "/who-loads").content == b"True"
+
+
+IMPORTED_LATE = """
+import json, os, sys
+from demo.wsgi import application as site
+LOADED = set()
+os.register_at_fork(after_in_child=lambda: LOADED.update(sys.modules))
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] != "/imported-late":
+        return site(environ, start_response)
+    start_response("200 OK", [])
+    return [json.dumps(sorted(set(sys.modules) - LOADED)).encode()]
+"""
+
+
+def test_a_django_projects_first_requests_import_nothing(serve, site):
+    (site / "imported_late.py").write_text(IMPORTED_LATE)
+    server = serve("imported_late", "-w", "1", "--preload=strict", directory=site).ready()
+    fields = bearer(tokens(server, site)["access"])
+    for path in ("/", "/admin/login/", "/api/me", "/api/notes/"):
+        assert ask(server, "GET", path, fields=fields).status == 200, path
+    late = json.loads(ask(server, "GET", "/imported-late").content)
+    # What the server itself has a look with.
+    assert [name for name in late if not name.startswith("ferricorn")] == []
 
 
 BARE_SITE = {

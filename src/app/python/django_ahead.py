@@ -7,6 +7,7 @@ fails at the first request as well, and is told there.
 
 import contextlib
 import io
+import sys
 from importlib import import_module
 
 # An app that ends the interpreter when it is imported ends a request by it, and must not end this process.
@@ -15,14 +16,23 @@ SILENT = contextlib.suppress(Exception, SystemExit)
 # CPython 3.11 adapts a function when it has been called eight times.
 ROUNDS = 10
 
+# Modules, by those that import them in the middle of their first request.
+LATE = {
+    "rest_framework_simplejwt.tokens": "rest_framework_simplejwt.state",
+    "rest_framework_simplejwt.views": "rest_framework_simplejwt.serializers",
+}
+
 
 def imports(settings):
     """The modules that requests look up by their names in the settings, of those of Django's apps that the project has."""
     from django.apps import apps
 
-    names = ["django.core.cache.utils"]
+    names = ["django.core.cache.utils", *(late for early, late in LATE.items() if early in sys.modules)]
+    if apps.is_installed("django.contrib.admin"):
+        names.append("django.contrib.admin.forms")
     if apps.is_installed("django.contrib.auth"):
-        names += [backend.rpartition(".")[0] for backend in settings.AUTHENTICATION_BACKENDS]
+        named = [*settings.AUTHENTICATION_BACKENDS, *settings.PASSWORD_HASHERS]
+        names += [name.rpartition(".")[0] for name in named]
     if apps.is_installed("django.contrib.sessions"):
         names += [settings.SESSION_ENGINE, settings.SESSION_SERIALIZER.rpartition(".")[0]]
     if apps.is_installed("django.contrib.messages"):
@@ -34,6 +44,39 @@ def imports(settings):
     for name in names:
         with SILENT:
             import_module(name)
+
+
+def rest_framework(settings):
+    """What views of Django REST framework look up by names in its settings, and in those of packages that keep theirs by its means."""
+    if "rest_framework.settings" not in sys.modules:
+        return
+    from rest_framework.settings import APISettings
+
+    modules = [module for name, module in sys.modules.items() if name.endswith(".settings")]
+    for module in modules:
+        found = getattr(module, "api_settings", None)
+        if isinstance(found, APISettings):
+            for name in found.import_strings:
+                with SILENT:
+                    getattr(found, name)
+
+
+def urls(settings):
+    """What names of views stand for, in each namespace."""
+    from django.urls import get_resolver
+
+    within(get_resolver(), "")
+
+
+def within(resolver, prefix):
+    """The names that begin with this prefix; `resolver` knows them."""
+    from django.urls import NoReverseMatch, reverse
+
+    for namespace, (_, inner) in resolver.namespace_dict.items():
+        # The resolvers of namespaces are made when a name in one is looked up, be it there or not.
+        with contextlib.suppress(NoReverseMatch):
+            reverse(f"{prefix}{namespace}:")
+        within(inner, f"{prefix}{namespace}:")
 
 
 def templates(settings):
@@ -62,7 +105,10 @@ def models(settings):
 
     for model in apps.get_models(include_auto_created=True):
         options = model._meta
-        _ = options.fields, options.concrete_fields, options.related_objects, options.get_fields()
+        _ = options.fields, options.concrete_fields, options.related_objects, options.base_manager, options.default_manager
+        for field in options.get_fields():
+            if hasattr(field, "get_lookup"):
+                field.get_lookup("exact")
     for connection in connections.all():
         connection.ops.compiler("SQLCompiler")
 
@@ -108,6 +154,6 @@ def forms(settings):
 
 def build(settings):
     """All of it; `settings` are the project's."""
-    for part in (imports, templates, language, models, exchanges, forms):
+    for part in (imports, rest_framework, urls, templates, language, models, exchanges, forms):
         with SILENT:
             part(settings)

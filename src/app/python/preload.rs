@@ -33,6 +33,8 @@ pub fn preload<'a>(
         interface_code(py).and_then(|_| py.import("faulthandler")).map_err(said)?;
         django::complete(py).map_err(|error| format!("the Django project:\n{}", describe(py, &error)))?;
         let strays = watch.call_method0("strays").and_then(|strays| strays.extract()).map_err(said)?;
+        // Whatever runs from here on writes to what the workers will share.
+        settling(py).and_then(|settling| settling.call_method0("settle")).map_err(said)?;
         Ok((Loaded(apps), strays))
     })
 }
@@ -63,4 +65,9 @@ impl fmt::Debug for Loaded {
 fn audit(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     let code = pyo3::ffi::c_str!(include_str!("fork_audit.py"));
     PyModule::from_code(py, code, c"<ferricorn: fork_audit.py>", c"ferricorn.fork_audit")
+}
+
+fn settling(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    let code = pyo3::ffi::c_str!(include_str!("preload_settle.py"));
+    PyModule::from_code(py, code, c"<ferricorn: preload_settle.py>", c"ferricorn.preload_settle")
 }
