@@ -2,6 +2,8 @@
 
 use crate::auth::Reason;
 use crate::auth::store::{SessionId, StoreError};
+use crate::sys::clock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a client gets.
@@ -65,10 +67,33 @@ pub struct Bearer {
 /// Everything that keeps the store from answering is one to a client.
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        tracing::debug!("tokens cannot be issued: {error}");
+        say(&error, clock::monotonic_ns());
         Self::Unavailable
     }
 }
+
+/// Tells the operator, now and then: as many clients as like may ask meanwhile.
+fn say(error: &StoreError, now_ns: u64) {
+    static QUIET_UNTIL_NS: AtomicU64 = AtomicU64::new(0);
+    let quiet = QUIET_UNTIL_NS.load(Ordering::Relaxed);
+    let next = now_ns.saturating_add(PAUSE_NS);
+    // Of several at once one tells.
+    let tells = now_ns >= quiet
+        && QUIET_UNTIL_NS.compare_exchange(quiet, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    match error {
+        _ if !tells => tracing::debug!("no token is issued: {error}"),
+        // Nothing is broken: there is more than can be done.
+        StoreError::Busy => {
+            tracing::warn!("no token is issued, and the client is told to come again: {error}")
+        }
+        StoreError::Unavailable(_) | StoreError::TooSlow | StoreError::Unusable(_) => {
+            tracing::error!("no token is issued, and the client is told to come again: {error}");
+        }
+    }
+}
+
+/// Between two such lines of a worker.
+const PAUSE_NS: u64 = 10_000_000_000;
 
 /// Of a token whose session is looked up.
 pub(super) fn not_alive(reason: Reason) -> Refusal {

@@ -18,13 +18,13 @@ pub(super) fn open(path: &Path) -> Result<(Connection, (u64, u64)), StoreError> 
     // else of this process may have begun to use what has just been made.
     let _alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     let file = make(path).map_err(|error| unusable(path, &error))?;
-    let mut connection = Connection::open(path)?;
+    let mut connection = Connection::open(path).map_err(|error| Problem::from(error).of(path))?;
     connection.busy_timeout(BUSY)?;
     let ends = Instant::now() + BUSY;
-    while let Err(error) = prepare(&mut connection, path) {
+    while let Err(error) = prepare(&mut connection) {
         // To change the mode, SQLite does not wait for others, whatever the timeout: they may wait for it.
         if error != Problem::Busy || Instant::now() >= ends {
-            return Err(error.into());
+            return Err(error.of(path));
         }
         #[expect(clippy::disallowed_methods, reason = "SQLite tells nobody when a file is free")]
         thread::sleep(AGAIN);
@@ -50,13 +50,17 @@ fn make(path: &Path) -> io::Result<(u64, u64)> {
     Ok((file.dev(), file.ino()))
 }
 
-fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Problem> {
+fn prepare(connection: &mut Connection) -> Result<(), Problem> {
+    // What SQLite may not write it opens for reading alone, and says nothing before the first login.
+    if connection.is_readonly("main")? {
+        return Err(Problem::Other(StoreError::Unavailable("it can only be read".into())));
+    }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    migrate(connection, path)
+    migrate(connection)
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Problem> {
+fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
@@ -70,8 +74,8 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Problem> {
         }
         VERSION => {}
         _ => {
-            let text = format!("{} was made by another program, or a newer one of these", path.display());
-            return Err(Problem::Other(StoreError::Unusable(text)));
+            let text = "it was made by another program, or a newer one of these";
+            return Err(Problem::Other(StoreError::Unusable(text.into())));
         }
     }
     Ok(transaction.commit()?)
@@ -98,11 +102,15 @@ impl From<rusqlite::Error> for Problem {
     }
 }
 
-impl From<Problem> for StoreError {
-    fn from(problem: Problem) -> Self {
-        match problem {
-            Problem::Busy => Self::Unavailable("others have the file of sessions for themselves".into()),
-            Problem::Other(error) => error,
+impl Problem {
+    /// The same, naming the file.
+    fn of(self, path: &Path) -> StoreError {
+        let named = |text: String| format!("{}: {text}", path.display());
+        match self {
+            Self::Busy => StoreError::Unavailable(named("others have it for themselves".into())),
+            Self::Other(StoreError::Unavailable(text)) => StoreError::Unavailable(named(text)),
+            Self::Other(StoreError::Unusable(text)) => StoreError::Unusable(named(text)),
+            Self::Other(error @ (StoreError::Busy | StoreError::TooSlow)) => error,
         }
     }
 }
@@ -117,8 +125,20 @@ const AGAIN: Duration = Duration::from_millis(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rusqlite::OpenFlags;
     use std::process;
     use std::sync::Barrier;
+
+    #[test]
+    fn a_file_that_can_only_be_read_is_told_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("auth.db");
+        open(&path).unwrap();
+        let mut connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let problem = prepare(&mut connection).unwrap_err();
+        let text = format!("{}: it can only be read", path.display());
+        assert_eq!(problem.of(&path), StoreError::Unavailable(text));
+    }
 
     /// As many processes as threads would be more like workers; connections of one process refuse each other likewise.
     #[test]
@@ -133,7 +153,7 @@ mod tests {
                 connection.busy_timeout(BUSY).unwrap();
                 together.wait();
                 loop {
-                    match prepare(&mut connection, &path) {
+                    match prepare(&mut connection) {
                         Ok(()) => return,
                         Err(problem) => assert_eq!(problem, Problem::Busy),
                     }
