@@ -24,10 +24,8 @@ pub(super) fn run(flags: Flags, depth: Depth) -> ExitCode {
         Err(code) => return code,
     };
     // Key files are named relative to the directory that a worker works in.
-    if let Some(directory) = &loaded.config.server.chdir
-        && let Err(error) = std::env::set_current_dir(directory)
-    {
-        super::complain(&format!("server.chdir: {} cannot be entered: {error}", directory.display()));
+    if let Err(problem) = super::enter(&loaded.config) {
+        super::complain(&problem);
         return ExitCode::from(super::USAGE);
     }
     let problems = loaded.config.auth.as_ref().map(problems_of_tokens).unwrap_or_default();

@@ -13,7 +13,7 @@ mod systemd;
 #[cfg(feature = "issue")]
 mod user;
 
-use crate::config::{Flags, Loaded, Reloader};
+use crate::config::{Config, Flags, Loaded, Reloader};
 use arguments::Command;
 use std::ffi::OsString;
 use std::io::Write;
@@ -104,6 +104,13 @@ fn with_hint(message: String) -> String {
         Some(hint) => format!("{message}\n{hint}"),
         None => message,
     }
+}
+
+/// Goes where the server of this configuration works: what it names is relative to that directory.
+fn enter(config: &Config) -> Result<(), String> {
+    let Some(directory) = &config.server.chdir else { return Ok(()) };
+    std::env::set_current_dir(directory)
+        .map_err(|error| format!("server.chdir: {} cannot be entered: {error}", directory.display()))
 }
 
 /// Writes lines to standard output; 0 unless they could not be written.

@@ -4,7 +4,7 @@ use crate::auth::store::feed::unix_seconds;
 use crate::auth::store::{Backend, EndReason, StorePlace, UserChange, UserKey};
 use crate::auth::users::django::Table;
 use crate::auth::users::{Lookup, password};
-use crate::config::{Auth, Flags, Reloader, UserKind};
+use crate::config::{Auth, Flags, Preset, Reloader, UserKind};
 use crate::sys::terminal;
 use clap::{Args, Subcommand};
 use std::io::{self, IsTerminal, Read, Write};
@@ -74,11 +74,7 @@ fn open(config: Option<PathBuf>) -> Result<(Auth, Box<dyn Backend>), Failure> {
     let flags = Flags { config, ..Flags::default() };
     let loaded = Reloader::new(flags).map_err(usage)?.load().map_err(usage)?;
     // The default place of the store, and relative ones, depend on it.
-    if let Some(directory) = &loaded.config.server.chdir {
-        std::env::set_current_dir(directory).map_err(|error| {
-            usage(format!("server.chdir: {} cannot be entered: {error}", directory.display()))
-        })?;
-    }
+    super::enter(&loaded.config).map_err(usage)?;
     let auth = loaded.config.auth.filter(Auth::issues).ok_or_else(|| {
         usage("this configuration issues no tokens; write [auth.issue] with enabled = true")
     })?;
@@ -102,14 +98,14 @@ fn perform(command: &Command, auth: &Auth, store: &mut dyn Backend) -> Result<St
     match command {
         Command::Add { name } => {
             check_name(name)?;
-            let hash = ask_password()?;
+            let hash = ask_password(auth.preset)?;
             change(store, name, UserChange::Add(&hash), "there is a user of that name already")?;
             Ok(format!("added {name}\n"))
         }
         Command::List => list(store),
         Command::Passwd { name } => {
             id_of(store, name)?;
-            let hash = ask_password()?;
+            let hash = ask_password(auth.preset)?;
             change(store, name, UserChange::Password(&hash), NO_USER)?;
             let id = id_of(store, name)?;
             let ended = end_sessions(store, &id, now)?;
@@ -186,16 +182,31 @@ fn check_name(name: &str) -> Result<(), Failure> {
 }
 
 /// A password, hashed: typed twice at a terminal, else the first line of standard input.
-fn ask_password() -> Result<String, Failure> {
+fn ask_password(preset: Preset) -> Result<String, Failure> {
     let typed = io::stdin().is_terminal();
     let password = ask("Password: ", typed)?;
     if typed && ask("Once more: ", typed)? != password {
         return Err(usage("that was not the same password twice"));
     }
-    if password.trim() != password || password.is_empty() {
-        return Err(usage("the password is empty, or has blanks around it, which logins take away"));
-    }
+    check_password(&password, preset).map_err(usage)?;
     password::hash(password.as_bytes()).ok_or_else(|| usage("the password could not be hashed: no memory"))
+}
+
+/// What no login could send, or would send otherwise.
+fn check_password(password: &str, preset: Preset) -> Result<(), &'static str> {
+    if password.is_empty() {
+        return Err("the password is empty");
+    }
+    if preset == Preset::SimpleJwt && password.trim() != password {
+        return Err("the password has blanks around it, which logins take away");
+    }
+    if password.contains('\0') {
+        return Err("the password has a NUL in it, which logins refuse");
+    }
+    if password.chars().count() > PASSWORD_LONGEST {
+        return Err(TOO_LONG);
+    }
+    Ok(())
 }
 
 fn ask(question: &str, typed: bool) -> Result<String, Failure> {
@@ -215,14 +226,17 @@ fn read_line() -> io::Result<String> {
     let mut line = Vec::new();
     let mut byte = [0];
     let mut input = io::stdin().lock();
-    while line.len() < LONGEST && input.read(&mut byte)? == 1 && byte[0] != b'\n' {
+    while line.len() <= LONGEST && input.read(&mut byte)? == 1 && byte[0] != b'\n' {
         line.push(byte[0]);
     }
     if line.last() == Some(&b'\r') {
         line.pop();
     }
-    String::from_utf8(line)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the password is no UTF-8"))
+    let unusable = |problem| io::Error::new(io::ErrorKind::InvalidData, problem);
+    if line.len() > LONGEST {
+        return Err(unusable(TOO_LONG));
+    }
+    String::from_utf8(line).map_err(|_| unusable("the password is no UTF-8"))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is the function that map_err takes")]
@@ -237,5 +251,31 @@ fn negative(problem: impl ToString) -> Failure {
 
 const NO_USER: &str = "there is no user of that name";
 
-/// The longest password that a login takes.
-const LONGEST: usize = 4096;
+const TOO_LONG: &str = "the password is longer than 4096 letters, which logins refuse";
+
+/// The longest password that a login takes, in letters.
+const PASSWORD_LONGEST: usize = 4096;
+
+/// Bytes of a line: no letter has more than four.
+const LONGEST: usize = 4 * PASSWORD_LONGEST;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_no_login_could_send_is_refused() {
+        let letters = |count| "é".repeat(count);
+        for (password, preset, taken) in [
+            ("correct horse", Preset::SimpleJwt, true),
+            ("", Preset::Strict, false),
+            (" x", Preset::SimpleJwt, false),
+            (" x", Preset::Strict, true),
+            ("a\0b", Preset::Strict, false),
+            (&letters(PASSWORD_LONGEST), Preset::SimpleJwt, true),
+            (&letters(PASSWORD_LONGEST + 1), Preset::SimpleJwt, false),
+        ] {
+            assert_eq!(check_password(password, preset).is_ok(), taken, "{password:.20} {preset:?}");
+        }
+    }
+}

@@ -175,7 +175,7 @@ fn variable(name: &str) -> Result<Vec<u8>, KeyProblem> {
 }
 
 /// Editors and `echo` end files with a line end that nobody means.
-fn without_line_end(mut content: Vec<u8>) -> Vec<u8> {
+pub fn without_line_end(mut content: Vec<u8>) -> Vec<u8> {
     if content.last() == Some(&b'\n') {
         content.pop();
         if content.last() == Some(&b'\r') {

@@ -13,7 +13,7 @@ mod signing;
 mod tests;
 
 pub use generate::random_id;
-pub use load::{LoadedKeys, load, load_fetched};
+pub use load::{LoadedKeys, load, load_fetched, without_line_end};
 pub use material::{KeyPair, PublicKey, check_fit, decode_base64, read_limited};
 pub use problem::KeyProblem;
 pub use signing::SigningKey;

@@ -6,7 +6,7 @@ use crate::auth::jwt::{Jws, parse_object};
 use crate::auth::keys::{KeySet, VerifyingKey, parse_jwk, parse_pem, read_limited};
 use clap::Args;
 use serde_json::Value;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, ErrorKind, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,10 +39,20 @@ impl VerifyJws {
             if read == 0 {
                 return Ok(String::new());
             }
-            if line.last() != Some(&b'\n') && read as u64 == MAX_LINE {
-                return Err(usage("a line is longer than 1 MiB"));
+            let is_whole = line.last() == Some(&b'\n') || (read as u64) < MAX_LINE;
+            // Whoever reads the answers counts them: one for each line, whatever it is.
+            let verdict = if is_whole {
+                self.judge(line.trim_ascii(), &keys)
+            } else {
+                lines.skip_until(b'\n').map_err(usage)?;
+                "invalid".into()
+            };
+            match writeln!(output, "{verdict}") {
+                Ok(()) => {}
+                // Whoever reads has seen enough, as `head` does.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(String::new()),
+                Err(error) => return Err(usage(error)),
             }
-            writeln!(output, "{}", self.judge(line.trim_ascii(), &keys)).map_err(usage)?;
         }
     }
 
@@ -63,11 +73,20 @@ impl VerifyJws {
 /// On one line, whatever it is.
 fn shown(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
-    if text.chars().any(char::is_control) {
-        Value::from(text.as_ref()).to_string()
-    } else {
-        text.into_owned()
+    let divides = |letter: char| letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}');
+    if !text.chars().any(divides) {
+        return text.into_owned();
     }
+    // JSON escapes the controls below U+0020 alone.
+    let mut escaped = String::new();
+    for letter in Value::from(text.as_ref()).to_string().chars() {
+        if divides(letter) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            escaped.push(letter);
+        }
+    }
+    escaped
 }
 
 /// The keys of a text: each is bound to its algorithm, as in the server.

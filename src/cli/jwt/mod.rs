@@ -14,7 +14,7 @@ mod tests;
 
 use clap::{Args, Subcommand};
 use keygen::Output;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 /// `ferricorn jwt …`
@@ -71,16 +71,23 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Jwks(jwks) => jwks.run(),
         Command::Rotate(rotate) => rotate.run(),
     };
-    let outcome = outcome.map(|text| coloured(text, output));
-    let written = match &outcome {
-        Ok(text) => io::stdout().write_all(text.as_bytes()),
-        Err(Failure::Json(value)) => writeln!(io::stdout(), "{value}"),
-        Err(failure) => writeln!(io::stderr(), "ferricorn jwt: {failure}"),
+    let failure = match outcome {
+        Ok(text) => return super::print(&coloured(text, output)),
+        Err(failure) => failure,
     };
-    match (outcome, written) {
-        (Ok(_), Ok(())) => ExitCode::SUCCESS,
-        (Err(Failure::Usage(_)), _) => ExitCode::from(2),
-        (Ok(_), Err(_)) | (Err(Failure::Negative(_) | Failure::Json(_)), _) => ExitCode::FAILURE,
+    match failure {
+        Failure::Usage(text) => {
+            super::complain(&format!("ferricorn jwt: {text}"));
+            ExitCode::from(super::USAGE)
+        }
+        Failure::Negative(text) => {
+            super::complain(&format!("ferricorn jwt: {text}"));
+            ExitCode::FAILURE
+        }
+        Failure::Json(value) => {
+            let _told = super::print(&format!("{value}\n"));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Where `sign` and `verify` take their key from.
 
 use super::{Failure, usage};
-use crate::auth::keys::{KeyPair, PublicKey, SigningKey, decode_base64, parse_jwk, parse_pem, read_limited};
+use crate::auth::keys::{
+    KeyPair, PublicKey, SigningKey, decode_base64, parse_jwk, parse_pem, read_limited, without_line_end,
+};
 use crate::auth::{Algorithm, Family};
 use crate::config::KeySource;
 use clap::Args;
@@ -63,11 +65,7 @@ pub(super) fn read(source: &KeySource, asked: Option<Algorithm>) -> Result<Found
             (secret(value.into_vec()), None, None)
         }
         KeySource::SecretFile(path) => {
-            let mut content = read_limited(path).map_err(usage)?;
-            if content.last() == Some(&b'\n') {
-                content.pop();
-            }
-            (secret(content), None, None)
+            (secret(without_line_end(read_limited(path).map_err(usage)?)), None, None)
         }
         KeySource::SecretBase64File(path) => {
             (secret(read_limited(path).and_then(|text| decode_base64(&text)).map_err(usage)?), None, None)

@@ -197,6 +197,9 @@ fn unfit_keys_are_usage_errors() {
     let folder = folder.path();
     std::fs::write(folder.join("short"), "short").unwrap();
     jwt(folder, "keygen --alg ES256 --out @key --public-out @pub", "").unwrap();
+    std::fs::write(folder.join("windows"), "a secret of more than thirty-two bytes!\r\n").unwrap();
+    let token = jwt(folder, "sign --secret-file @windows", "").unwrap();
+    assert!(jwt(folder, "verify --secret-file @windows", &token).is_ok(), "the same secret for both");
     for words in [
         "sign --secret-file @short",
         "sign --secret-file @pub",
@@ -227,6 +230,13 @@ fn lines_of_tokens_are_judged_one_by_one() {
     let inline = std::fs::read_to_string(folder.join("key")).unwrap().replace(char::is_whitespace, "");
     let judged = jwt(folder, &format!("verify-jws --payload --alg - --key {inline}"), &good).unwrap();
     assert_eq!(judged, "valid {\"exp\":1,\"iat\":1,\"jti\":\"é\"}\n");
+    let long = format!("{}\n{}{good}", "x".repeat(3 << 20), "y".repeat(1 << 20));
+    let judged = jwt(folder, "verify-jws --key @key --alg -", &long).unwrap();
+    assert_eq!(judged, "invalid\ninvalid\n", "one answer for each line, however long");
+    let claims = r#"{"exp":1,"iat":1,"jti":"\u0085\u009b\u2028"}"#;
+    let odd = jwt(folder, &format!("sign --jwk @key --claims {claims}"), "").unwrap();
+    let judged = jwt(folder, "verify-jws --payload --key @key --alg -", &odd).unwrap();
+    assert_eq!(judged, "valid \"{\\\"exp\\\":1,\\\"iat\\\":1,\\\"jti\\\":\\\"\\u0085\\u009b\\u2028\\\"}\"\n");
     assert_eq!(jwt(folder, "verify-jws --key @key --alg ES384", &good).unwrap(), "invalid\n");
     assert_eq!(jwt(folder, "verify-jws --key @none --alg -", "").unwrap_err().0, 2);
     assert_eq!(jwt(folder, "verify-jws --key @key --alg none", "").unwrap_err().0, 2);

@@ -4,6 +4,7 @@ use super::source::{self, KeyArguments, algorithm, seconds};
 use super::{Failure, Outcome, printable, usage};
 use crate::auth::jwt::decode_base64url;
 use crate::auth::{Algorithm, Provider, unix_seconds, verify};
+use crate::cli::enter;
 use crate::config::{AuthKey, AuthProvider, Flags, KeyUse, Reloader};
 use clap::Args;
 use serde_json::{Value, json};
@@ -87,13 +88,16 @@ impl Decode {
 
 impl Verify {
     pub(super) fn run(&self, input: &mut dyn Read) -> Outcome {
-        let provider = self.provider()?;
+        let (provider, longest) = match &self.config {
+            Some(path) => self.configured(path)?,
+            None => (self.provider()?, MAX_TOKEN_BYTES),
+        };
         let mut warnings = Vec::new();
         let provider = Provider::new(&provider, &mut warnings)
             .map_err(|errors| usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
         let token = token(self.token.as_deref(), input)?;
         let now = unix_seconds(SystemTime::now());
-        let verified = verify(&token, MAX_TOKEN_BYTES, &[&provider], now).map_err(|refusal| {
+        let verified = verify(&token, longest, &[&provider], now).map_err(|refusal| {
             let reason = refusal.reason;
             let (code, step, explanation) = (reason.code(), reason.step(), reason.explanation());
             if self.json {
@@ -118,9 +122,8 @@ impl Verify {
     /// The provider that the arguments describe: keys and tokens are judged as by the server.
     fn provider(&self) -> Result<AuthProvider, Failure> {
         let mut keys = Vec::new();
-        match (self.key.source(), &self.jwks, &self.config) {
-            (None, None, Some(path)) => return self.configured(path),
-            (Some(source), None, None) => {
+        match (self.key.source(), &self.jwks) {
+            (Some(source), None) => {
                 let found = source::read(&source, self.alg)?;
                 keys.push(AuthKey {
                     kid: self.kid.clone().or(found.kid),
@@ -131,10 +134,8 @@ impl Verify {
                     until: None,
                 });
             }
-            (None, Some(_), None) => {}
-            _ => {
-                return Err(usage("name one: --secret-env, --secret-file, --pem, --jwk, --jwks or --config"));
-            }
+            (None, Some(_)) => {}
+            (None, None) | (Some(_), Some(_)) => return Err(usage(ONE_SOURCE)),
         }
         Ok(AuthProvider {
             name: "command line".into(),
@@ -155,8 +156,11 @@ impl Verify {
 }
 
 impl Verify {
-    /// The provider as the server would have it.
-    fn configured(&self, path: &Path) -> Result<AuthProvider, Failure> {
+    /// The provider as the server would have it, and how long its tokens may be.
+    fn configured(&self, path: &Path) -> Result<(AuthProvider, usize), Failure> {
+        if self.key.source().is_some() || self.jwks.is_some() {
+            return Err(usage(ONE_SOURCE));
+        }
         let own_rules = self.alg.is_some()
             || self.kid.is_some()
             || self.issuer.is_some()
@@ -168,12 +172,14 @@ impl Verify {
         }
         let flags = Flags { config: Some(path.to_owned()), ..Flags::default() };
         let loaded = Reloader::new(flags).map_err(usage)?.load().map_err(usage)?;
-        let providers = loaded.config.auth.map(|auth| auth.providers).unwrap_or_default();
+        enter(&loaded.config).map_err(usage)?;
+        let auth = loaded.config.auth.ok_or_else(|| usage("the configuration has no [auth]"))?;
+        let longest = usize::try_from(auth.max_token_bytes).unwrap_or(usize::MAX);
         let wanted =
             |provider: &AuthProvider| self.provider.as_ref().is_none_or(|name| *name == provider.name);
-        let mut found = providers.into_iter().filter(wanted);
+        let mut found = auth.providers.into_iter().filter(wanted);
         match (found.next(), found.next()) {
-            (Some(provider), None) => Ok(provider),
+            (Some(provider), None) => Ok((provider, longest)),
             (Some(_), Some(_)) => Err(usage("there are several providers; choose one by --provider")),
             (None, _) => Err(usage("the configuration has no such provider")),
         }
@@ -197,6 +203,8 @@ fn shown(part: &str) -> Option<String> {
     serde_json::to_string_pretty(&value).ok().map(|text| printable(&text))
 }
 
+const ONE_SOURCE: &str =
+    "name one: --secret-env, --secret-file, --secret-base64-file, --pem, --jwk, --jwks or --config";
 const MAX_TOKEN_BYTES: usize = 8192;
 const MAX_INPUT_BYTES: u64 = 1 << 20;
 /// 9999-12-31T23:59:59Z
