@@ -47,7 +47,8 @@ def trial_token() -> str | None:
 def _tokens(ours: dict[str, Any], jwt: Any) -> list[str]:
     """What is said of tokens."""
     audience = [jwt.AUDIENCE] if isinstance(jwt.AUDIENCE, str) else list(jwt.AUDIENCE or [])
-    types = {name.lower() for name in ours["auth.extract.authorization"]}
+    schemes = {name.lower() for name in ours["auth.extract.authorization"]}
+    types = [kind.token_type for kind in jwt.AUTH_TOKEN_CLASSES]
     access, refresh = seconds(jwt.ACCESS_TOKEN_LIFETIME), seconds(jwt.REFRESH_TOKEN_LIFETIME)
     compared = [
         ("ALGORITHM", jwt.ALGORITHM, "auth.provider.algorithms", lambda own: jwt.ALGORITHM in own),
@@ -56,8 +57,9 @@ def _tokens(ours: dict[str, Any], jwt: Any) -> list[str]:
         ("LEEWAY", seconds(jwt.LEEWAY), "auth.provider.leeway", None),
         ("USER_ID_CLAIM", jwt.USER_ID_CLAIM, "auth.provider.subject_claim", None),
         ("TOKEN_TYPE_CLAIM", jwt.TOKEN_TYPE_CLAIM, "auth.provider.token_type", lambda own: not own or jwt.TOKEN_TYPE_CLAIM == "token_type"),
+        ("AUTH_TOKEN_CLASSES", types, "auth.provider.token_type", lambda own: not own or types == [own]),
         ("JTI_CLAIM", jwt.JTI_CLAIM, "auth.provider.require", lambda own: jwt.JTI_CLAIM == "jti" or "jti" not in own),
-        ("AUTH_HEADER_TYPES", list(jwt.AUTH_HEADER_TYPES), "auth.extract.authorization", lambda own: {name.lower() for name in jwt.AUTH_HEADER_TYPES} <= types),
+        ("AUTH_HEADER_TYPES", list(jwt.AUTH_HEADER_TYPES), "auth.extract.authorization", lambda own: {name.lower() for name in jwt.AUTH_HEADER_TYPES} <= schemes),
         ("ACCESS_TOKEN_LIFETIME", access, "auth.provider.max_lifetime", lambda own: access <= own),
     ]
     if ours["issues"]:
@@ -66,11 +68,17 @@ def _tokens(ours: dict[str, Any], jwt: Any) -> list[str]:
             ("REFRESH_TOKEN_LIFETIME", refresh, "auth.issue.refresh", None),
             ("ROTATE_REFRESH_TOKENS", bool(jwt.ROTATE_REFRESH_TOKENS), "auth.issue.rotate", None),
         ]
-    return [
+    lines = [
         f'{key} is {_shown(key, ours[key])}, and the project\'s SIMPLE_JWT["{name}"] is {_shown(key, theirs)}'
         for name, theirs, key, agree in compared
         if not (agree(ours[key]) if agree else ours[key] == theirs)
     ]
+    if ours["issues"] and jwt.CHECK_REVOKE_TOKEN:
+        lines.append(
+            'auth.issue.enabled is true, and the project\'s SIMPLE_JWT["CHECK_REVOKE_TOKEN"] is true, by which its views refuse every token '
+            "that the server issues"
+        )
+    return lines
 
 
 def _users(ours: dict[str, Any], id_field: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Projects with djangorestframework-simplejwt: their settings as a section of ours."""
 
+import json
 import re
 import sqlite3
 import subprocess
@@ -26,6 +27,56 @@ def test_a_projects_settings_are_printed_as_a_section_that_works(site, tmp_path)
         subprocess.run([FERRICORN, "check", "-c", tmp_path / "ferricorn.toml"], cwd=site, check=True, timeout=60)
     assert (tmp_path / "jwt.key").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "jwt.key").read_text().strip() == (site / "secret" / "jwt.key").read_text().strip()
+
+
+SECTIONS = """
+import io, json, sys
+import django
+django.setup()
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+shown = []
+for changes, arguments in json.load(sys.stdin):
+    out = io.StringIO()
+    with override_settings(SIMPLE_JWT={**settings.SIMPLE_JWT, **changes}):
+        try:
+            call_command("ferricorn_jwt", *arguments, "--key-file", "unused.key", stdout=out, stderr=io.StringIO())
+        except CommandError as error:
+            out.write(f"refused: {error}")
+    shown.append(out.getvalue())
+print(json.dumps(shown))
+"""
+SLIDING = {"AUTH_TOKEN_CLASSES": ["rest_framework_simplejwt.tokens.SlidingToken"]}
+BOTH = {"AUTH_TOKEN_CLASSES": ["rest_framework_simplejwt.tokens.AccessToken", *SLIDING["AUTH_TOKEN_CLASSES"]]}
+
+
+def test_what_a_section_cannot_do_or_would_break_is_said(site, tmp_path):
+    (site / "with_ferricorn.py").write_text("from demo.settings import *\nINSTALLED_APPS += ['ferricorn']\n")
+    verify = ["--verify-only"]
+    rows = [
+        (SLIDING, verify, ['token_type = "sliding"']),
+        (SLIDING, [], ["# AUTH_TOKEN_CLASSES is left out (sliding)"]),
+        (BOTH, verify, ['token_type = ""', "# AUTH_TOKEN_CLASSES are several (access, sliding)"]),
+        ({"CHECK_REVOKE_TOKEN": True}, [], ["# CHECK_REVOKE_TOKEN is left out: set it to False"]),
+        ({"CHECK_USER_IS_ACTIVE": False}, [], ["# CHECK_USER_IS_ACTIVE is left out"]),
+        ({"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": False}, [], ["rotate = true", "# BLACKLIST_AFTER_ROTATION is left out"]),
+        ({"ALGORITHM": "ES512"}, verify, ["refused: the server has no ES512"]),
+        ({"ALGORITHM": "HS512", "SIGNING_KEY": "k" * 50}, [], ["refused: SIGNING_KEY is shorter than the 64 bytes"]),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", SECTIONS],
+        cwd=tmp_path,
+        env=clean_environment(PYTHONPATH=str(site), DJANGO_SETTINGS_MODULE="with_ferricorn"),
+        input=json.dumps([row[:2] for row in rows]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    for (changes, _, expected), shown in zip(rows, json.loads(done.stdout)):
+        assert all(part in shown for part in expected), (changes, shown)
 
 
 DRIFTED = """
@@ -57,7 +108,7 @@ require = "none"
 def test_what_project_and_configuration_say_differently_is_told_and_nothing_else(serve, site, tmp_path):
     project = "import os, sys\nsys.path.insert(0, {!r})\nos.environ['DJANGO_SETTINGS_MODULE'] = 'drifted_settings'\n"
     (tmp_path / "drifted.py").write_text(project.format(str(site)) + "from demo.wsgi import application\n")
-    settings = "from demo.settings import *\nSIMPLE_JWT = {**SIMPLE_JWT, 'AUDIENCE': 'a', 'ROTATE_REFRESH_TOKENS': True}\n"
+    settings = "from demo.settings import *\nSIMPLE_JWT = {**SIMPLE_JWT, 'AUDIENCE': 'a', 'ROTATE_REFRESH_TOKENS': True, 'CHECK_REVOKE_TOKEN': True}\n"
     (tmp_path / "drifted_settings.py").write_text(settings)
     (tmp_path / "jwt.key").write_text("another key, of thirty-two bytes and more")
     (tmp_path / "jwt.key").chmod(0o600)
@@ -69,6 +120,7 @@ def test_what_project_and_configuration_say_differently_is_told_and_nothing_else
     assert [line.split(" is ")[0] for line in told] == [
         "auth.provider.audiences",
         "auth.issue.access",
+        "auth.issue.enabled",
         "auth.users.username_column",
         "auth.users.url",
     ], told

@@ -17,10 +17,18 @@ LEFT_OUT = {
     "AUTH_HEADER_NAME": ("HTTP_AUTHORIZATION", "tokens are looked for in Authorization"),
     "TOKEN_TYPE_CLAIM": ("token_type", "the claim is always called token_type"),
     "JTI_CLAIM": ("jti", "the claim is always called jti"),
-    "CHECK_REVOKE_TOKEN": (False, "users.user_state looks users up instead, and their sessions end with their passwords"),
     "UPDATE_LAST_LOGIN": (False, "the table of users is only read"),
     "JSON_ENCODER": (None, "claims are plain JSON"),
 }
+# The same where the server issues.
+NOT_ISSUED = {
+    "CHECK_REVOKE_TOKEN": (
+        False,
+        "set it to False, since simplejwt would refuse every token that the server issues; sessions end with their passwords by user_state",
+    ),
+    "CHECK_USER_IS_ACTIVE": (True, "users that are not active get no tokens, and lose those that they have by user_state"),
+}
+ALGORITHMS = "HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA".split()
 RULES = "rest_framework_simplejwt.authentication.default_user_authentication_rule"
 
 
@@ -41,10 +49,18 @@ class Command(BaseCommand):
         except ImportError:
             raise CommandError("djangorestframework-simplejwt is not installed here") from None
         # Without --verify-only, what can sign; else what can verify.
+        if api_settings.ALGORITHM not in ALGORITHMS:
+            raise CommandError(f"the server has no {api_settings.ALGORITHM}; change ALGORITHM to one of {', '.join(ALGORITHMS)}")
         symmetric = api_settings.ALGORITHM.startswith("HS")
         fetched = api_settings.JWK_URL if verify_only else None
         if not fetched:
             key = api_settings.VERIFYING_KEY if verify_only and not symmetric else api_settings.SIGNING_KEY
+            least = int(api_settings.ALGORITHM[2:]) // 8 if symmetric else 0
+            if len(key.encode() if isinstance(key, str) else key) < least:
+                raise CommandError(
+                    f"SIGNING_KEY is shorter than the {least} bytes that {api_settings.ALGORITHM} needs (RFC 7518 3.2), and the server "
+                    "refuses it: change it first; tokens that it has signed end with it"
+                )
             write_key(Path(key_file), key)
             self.stderr.write(f"the key is in {key_file}")
         for line in section(api_settings, key_file, verify_only, fetched):
@@ -83,7 +99,10 @@ def section(jwt, key_file, verify_only, fetched):
         yield f"leeway = {text(duration(leeway))}"
     if jwt.USER_ID_CLAIM != "user_id":
         yield f"subject_claim = {text(jwt.USER_ID_CLAIM)}"
-    longest = seconds(jwt.ACCESS_TOKEN_LIFETIME)
+    types = token_types(jwt)
+    if verify_only and types != ["access"]:
+        yield f"token_type = {text(types[0] if len(types) == 1 else '')}"
+    longest = seconds(jwt.SLIDING_TOKEN_LIFETIME if "sliding" in types else jwt.ACCESS_TOKEN_LIFETIME)
     if longest > 30 * 86400:
         yield f"max_lifetime = {text(duration(longest))}"
     if fetched:
@@ -98,6 +117,11 @@ def section(jwt, key_file, verify_only, fetched):
     yield from ("[[auth.route]]", 'prefix = "/"', 'require = "optional"')
     for line in left_out(jwt, verify_only):
         yield f"# {line}"
+
+
+def token_types(jwt):
+    """What the claim ``token_type`` says in the tokens that views take."""
+    return [kind.token_type for kind in jwt.AUTH_TOKEN_CLASSES]
 
 
 def issuing(jwt):
@@ -123,11 +147,21 @@ def issuing(jwt):
 
 def left_out(jwt, verify_only):
     """What the section does not do."""
-    for name, (default, meaning) in LEFT_OUT.items():
+    for name, (default, meaning) in (LEFT_OUT if verify_only else {**LEFT_OUT, **NOT_ISSUED}).items():
         if getattr(jwt, name, default) != default:
             yield f"{name} is left out: {meaning}."
+    types = token_types(jwt)
     if verify_only:
+        if len(types) > 1:
+            yield f"AUTH_TOKEN_CLASSES are several ({', '.join(types)}): token_type is not checked, so refresh tokens pass, too."
         return
+    if types != ["access"]:
+        yield f"AUTH_TOKEN_CLASSES is left out ({', '.join(types)}): access tokens are issued and taken; else let Django go on issuing (--verify-only)."
+    if jwt.ROTATE_REFRESH_TOKENS and not jwt.BLACKLIST_AFTER_ROTATION:
+        yield (
+            "BLACKLIST_AFTER_ROTATION is left out: a refresh token that was replaced comes to its end here, too; a client that goes on using "
+            "it after reuse_grace ends its session."
+        )
     own = getattr(settings, "SIMPLE_JWT", {})
     if own.get("USER_AUTHENTICATION_RULE", RULES) != RULES:
         yield "USER_AUTHENTICATION_RULE is left out: users that are active may log in."
