@@ -76,6 +76,13 @@ pub struct Extract {
     pub allowed_origins: Vec<String>,
 }
 
+impl Extract {
+    /// The scheme that challenges name: the first one taken (RFC 9110 11.6.1: what is asked for is what would be accepted).
+    pub fn scheme(&self) -> &str {
+        self.authorization.first().map_or("Bearer", String::as_str)
+    }
+}
+
 /// What a request needs beside a token in a cookie, if it can change anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Csrf {

@@ -184,6 +184,17 @@ fn without_credential_the_challenge_names_no_error() {
 }
 
 #[test]
+fn challenge_asks_for_the_scheme_that_is_taken() {
+    let (site, key) =
+        site(Algorithm::Hs256, |auth| auth.extract.authorization = vec!["JWT".into(), "Token".into()]);
+    let (_, challenge, _) =
+        refusal(ask(&site, "/api", &[&bearer(&token(&key, Algorithm::Hs256, json!({})))]));
+    assert_eq!(challenge, r#"JWT realm="api""#);
+    let (_, challenge, _) = refusal(ask(&site, "/api", &["jwt x"]));
+    assert!(challenge.starts_with(r#"JWT realm="api", error="invalid_token""#), "{challenge}");
+}
+
+#[test]
 fn bad_token_is_answered_in_the_words_of_simplejwt() {
     let (site, key) = site(Algorithm::Hs256, |_| {});
     let rows = [

@@ -34,7 +34,7 @@ impl Challenge {
         }
         Ok(Self {
             preset: config.preset,
-            scheme_and_realm: format!("Bearer realm=\"{realm}\""),
+            scheme_and_realm: format!("{} realm=\"{realm}\"", config.extract.scheme()),
             detail: if config.detail { Detail::Told } else { Detail::Withheld },
             cors: Cors::new(&config.cors),
         })

@@ -31,7 +31,7 @@ enum Detail {
 impl Answers {
     pub(super) fn new(auth: &Auth) -> Self {
         // The configuration has seen to it that the realm can be quoted.
-        let challenge = format!("Bearer realm=\"{}\"", auth.realm);
+        let challenge = format!("{} realm=\"{}\"", auth.extract.scheme(), auth.realm);
         let detail = if auth.detail { Detail::Told } else { Detail::Withheld };
         Self { preset: auth.preset, challenge, detail }
     }

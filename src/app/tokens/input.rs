@@ -93,8 +93,8 @@ impl Fields {
 }
 
 /// A text of limited length.
-pub(super) fn at_most(text: String, bytes: usize) -> Result<String, FieldProblem> {
-    if text.len() > bytes { Err(FieldProblem::TooLong(bytes)) } else { Ok(text) }
+pub(super) fn at_most(text: String, letters: usize) -> Result<String, FieldProblem> {
+    if text.chars().count() > letters { Err(FieldProblem::TooLong(letters)) } else { Ok(text) }
 }
 
 fn json(bytes: &[u8]) -> Result<Map<String, Value>, Unreadable> {

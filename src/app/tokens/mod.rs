@@ -36,6 +36,8 @@ pub struct Tokens {
     /// What the name is called that users log in by.
     username: String,
     trim: Trim,
+    /// Authorization schemes that are taken.
+    schemes: Vec<String>,
     /// By whose word it is known where a login comes from.
     trusts: TrustProxy,
     /// `None`: browsers keep no tokens.
@@ -72,7 +74,9 @@ impl Tokens {
             Preset::Strict => Trim::Nothing,
         };
         let (trusts, jar) = (auth.issue.limit.trust_proxy, Jar::new(auth));
-        Self { issuer, answers: Answers::new(auth), cors: Cors::new(&auth.cors), username, trim, trusts, jar }
+        let (answers, cors) = (Answers::new(auth), Cors::new(&auth.cors));
+        let schemes = auth.extract.authorization.clone();
+        Self { issuer, answers, cors, username, trim, schemes, trusts, jar }
     }
 
     /// An answer that the page that asks may read, if it is of an allowed origin.
@@ -245,7 +249,7 @@ impl Tokens {
         let kept = self.jar.as_ref().map_or(Ok(None), |jar| jar.token(request, Kind::Access));
         let kept = kept.map_err(|reason| Box::new(self.answers.refuse_sending(reason)))?;
         let fields = request.head.fields.get_all(AUTHORIZATION).iter().count();
-        let token = match (bearer_token(&request.head), kept.as_deref()) {
+        let token = match (bearer_token(&request.head, &self.schemes), kept.as_deref()) {
             (Some(token), None) if fields == 1 => token,
             (None, Some(token)) => token,
             (None, None) => return Err(self.answers.no_credential().into()),
@@ -338,10 +342,10 @@ impl App for PublicKeys {
     }
 }
 
-fn bearer_token(head: &RequestHead) -> Option<&str> {
+fn bearer_token<'r>(head: &'r RequestHead, schemes: &[String]) -> Option<&'r str> {
     let value = head.fields.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.trim().split_once([' ', '\t'])?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+    schemes.iter().any(|ours| ours.eq_ignore_ascii_case(scheme)).then(|| token.trim_start())
 }
 
 /// The longest name of a user: an address of mail (RFC 5321 4.5.3.1).

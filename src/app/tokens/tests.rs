@@ -1,6 +1,6 @@
 //! What is posted, as the endpoints read it.
 
-use super::input::{FieldProblem, Fields, Trim, Unreadable};
+use super::input::{FieldProblem, Fields, Trim, Unreadable, at_most};
 use crate::protocol::Content;
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -36,6 +36,12 @@ fn members_are_texts_as_the_framework_makes_them() {
         let found = read(JSON, text).unwrap().text("a", trim);
         assert_eq!(found.as_deref(), expected.as_ref().map(|text| &**text), "{text}");
     }
+}
+
+#[test]
+fn texts_are_as_long_as_they_have_letters() {
+    assert!(at_most("é".repeat(254), 254).is_ok());
+    assert_eq!(at_most("é".repeat(255), 254), Err(FieldProblem::TooLong(254)));
 }
 
 #[test]

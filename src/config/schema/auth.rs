@@ -30,7 +30,7 @@ keys! {
     "strip".strip, Reload,
         "Further request fields removed, besides those that forward.headers asserts.";
     "extract.authorization".extract.authorization, Reload,
-        "Authorization schemes that carry a token, compared without case.";
+        "Authorization schemes that carry a token, compared without case; challenges name the first.";
     "extract.cookies".extract.cookies, Reload,
         "Cookies that carry a token, such as \"__Host-access\".";
     "extract.query".extract.query, Reload,
