@@ -24,7 +24,10 @@ fn all_of_several_providers_want_one_token_of_each() {
         second.issuer = Some("https://two".into());
         auth.providers.push(second);
         auth.extract.cookies = vec!["device".into()];
-        auth.routes.insert(0, route("/all", Require::All(vec!["local".into(), "device".into()])));
+        auth.extract.query = vec!["token".into()];
+        let mut all = route("/all", Require::All(vec!["local".into(), "device".into()]));
+        all.allow_query = true;
+        auth.routes.insert(0, all);
     });
     let second = SigningKey::Secret(OTHER.into());
     let user = token(&first, Algorithm::Hs256, json!({ "iss": "https://one" }));
@@ -47,6 +50,8 @@ fn all_of_several_providers_want_one_token_of_each() {
     ] {
         assert_eq!(refused_for(&site, &request("/all", header, cookie), NOW), Some(reason));
     }
+    let three = request(&format!("/all?token={user}"), Some(&user), Some(&device));
+    assert_eq!(refused_for(&site, &three, NOW), Some(Reason::CredentialRepeated), "one of each, and no more");
     let two = request("/x", Some(&user), Some(&user));
     assert_eq!(refused_for(&site, &two, NOW), Some(Reason::CredentialRepeated), "elsewhere one is the most");
 }

@@ -58,6 +58,25 @@ on_tcp_and_unix! {
     }
 }
 
+#[test]
+fn an_app_sees_no_identity_that_a_client_has_written() {
+    let folder = Folder::new();
+    sign_with_new_key(&folder);
+    let auth =
+        AUTH.replacen("[[auth.provider]]", "forward.headers = { X-Who = \"user_id\" }\n[[auth.provider]]", 1);
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, &auth));
+    let server = Server::in_folder(folder);
+    for path in ["/", "/optional"] {
+        let asked = format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Who: forged\r\nx_who: forged\r\nX-WHO: forged\r\nConnection: close\r\n\r\n"
+        );
+        let answer = server.ask(&asked);
+        assert_eq!(answer.status, 200);
+        let seen = String::from_utf8_lossy(&answer.content).into_owned();
+        assert!(!seen.contains("forged"), "{path}: {seen}");
+    }
+}
+
 on_tcp_and_unix! {
     fn a_refused_token_leaves_the_connection_usable(transport) {
         let (server, token) = server_and_token(transport);

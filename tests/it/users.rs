@@ -58,6 +58,46 @@ fn another_password_ends_the_sessions_of_the_one_before() {
 }
 
 #[test]
+fn a_refresh_looks_at_the_user_where_nothing_else_does() {
+    let (server, database) = start_as(2, &site("").replace("\"always\"", "\"off\""));
+    for (change, told) in [
+        (format!("UPDATE auth_user SET password = '{}'", PASSWORDS[1]), "password has been changed"),
+        ("UPDATE auth_user SET is_active = 0".to_owned(), "No active account found for the given token."),
+        ("DELETE FROM auth_user".to_owned(), "No active account found for the given token."),
+    ] {
+        let pair = log_in(&server, "bob");
+        database.execute_batch(&format!("{change} WHERE username = 'bob'")).unwrap();
+        let refresh = || post_token(server.address(), "refresh/", "refresh", &member(&pair, "refresh"));
+        let answer = refresh();
+        let text = String::from_utf8_lossy(&answer.content).into_owned();
+        assert!(answer.status == 401 && text.contains(told), "{change}: {answer:?}");
+        database.execute_batch("UPDATE auth_user SET is_active = 1").unwrap();
+        assert_eq!(refresh().status, 401, "its session has ended: {change}");
+    }
+}
+
+#[test]
+fn guesses_that_come_at_once_are_as_many_as_others() {
+    let limit = "rotate = true\nhash_threads = 1\nlimit = { per_account = \"5/1m\", per_ip = \"8/1m\" }";
+    let (server, _database) = start_as(1, &site("").replace("rotate = true", limit));
+    let statuses = |name: &'static str| {
+        std::thread::scope(|threads| {
+            let guess = || {
+                let content = format!("username={name}&password=wrong");
+                server.ask(&crate::issue::posted("", "application/x-www-form-urlencoded", &content)).status
+            };
+            let guesses = [(); 12].map(|()| threads.spawn(guess));
+            guesses.map(|guess| guess.join().unwrap())
+        })
+    };
+    let judged = |statuses: [u16; 12]| statuses.iter().filter(|status| **status == 401).count();
+    let (ann, bob) = (statuses("ann"), statuses("bob"));
+    assert!(ann.iter().chain(&bob).all(|status| [401, 429].contains(status)), "{ann:?} {bob:?}");
+    assert_eq!(judged(ann), 5, "of one account");
+    assert_eq!(judged(bob), 3, "of one address");
+}
+
+#[test]
 fn users_of_a_file_log_in_until_they_are_taken_out_of_it() {
     let auth = ISSUE
         .replace("name = \"local\"", "name = \"local\"\nuser_state = \"always\"")
@@ -139,9 +179,16 @@ const USERS: &str = "[auth.users]\nkind = \"django\"\nurl = \"sqlite:///db.sqlit
 
 /// A server whose users are `ann` and `bob`, and their database.
 fn start(more: &str) -> (Server, Connection) {
-    let auth = ISSUE
+    start_as(2, &site(more))
+}
+
+fn site(more: &str) -> String {
+    ISSUE
         .replace("name = \"local\"", "name = \"local\"\nuser_state = \"always\"")
-        .replace("[auth.store]", &format!("{USERS}{more}[auth.store]"));
+        .replace("[auth.store]", &format!("{USERS}{more}[auth.store]"))
+}
+
+fn start_as(workers: u16, auth: &str) -> (Server, Connection) {
     let folder = Folder::new();
     let database = Connection::open(folder.path("db.sqlite3")).unwrap();
     let table = "CREATE TABLE auth_user (id integer PRIMARY KEY, password varchar(128), username varchar(150) UNIQUE, \
@@ -151,7 +198,7 @@ fn start(more: &str) -> (Server, Connection) {
         let text = "INSERT INTO auth_user (password, username, is_active) VALUES (?1, ?2, 1)";
         database.execute(text, [PASSWORDS[0], name]).unwrap();
     }
-    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 2, &auth));
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, workers, auth));
     let mut keygen = ferricorn(&folder);
     keygen.args(["jwt", "keygen", "--alg", "HS256", "--out", "jwt.key"]);
     assert_eq!(run(keygen).0, Some(0));

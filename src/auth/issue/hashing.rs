@@ -23,7 +23,7 @@ pub(super) struct Hashing {
     decoys: Arc<Decoys>,
     /// What each hash has cost.
     #[cfg(test)]
-    computed: Mutex<Vec<String>>,
+    pub(super) computed: Mutex<Vec<String>>,
 }
 
 impl Hashing {

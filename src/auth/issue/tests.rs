@@ -1,6 +1,7 @@
 //! Tokens that are issued, read again.
 
 use super::claims::{Names, Token, TokenType, carried};
+use super::{Issuer, Refusal};
 use crate::auth::store::SessionId;
 use crate::auth::users::User;
 use serde_json::json;
@@ -16,14 +17,49 @@ fn names(issuer: Option<&str>, audiences: &[&str]) -> Names {
 fn provider() -> crate::config::AuthProvider {
     let text = "[auth]\n[[auth.provider]]\nname = \"local\"\n[[auth.provider.key]]\nalg = \"HS256\"\n\
                 secret_env = \"X\"\n[[auth.route]]\nprefix = \"/\"\nrequire = \"none\"\n";
+    auth(text.into()).providers.remove(0)
+}
+
+fn auth(text: String) -> crate::config::Auth {
     let sources = crate::config::Sources {
         base: crate::config::Config::default(),
-        file: Some(("ferricorn.toml".into(), text.into())),
+        file: Some(("ferricorn.toml".into(), text)),
         environment: BTreeMap::new(),
         flags: crate::config::Flags::default(),
         directory: "/".into(),
     };
-    crate::config::load(&sources).unwrap().config.auth.unwrap().providers.remove(0)
+    crate::config::load(&sources).unwrap().config.auth.unwrap()
+}
+
+/// The hash of `wrong` costs the same whoever it is for.
+#[tokio::test]
+async fn every_login_that_fails_costs_a_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let hash = "pbkdf2_sha256$2000$fHBr1q7x86zYjF4cNhg4fC$aCYhTf/yfuT2jh8La7cuwt3zQj99F6756JaP5XkArDk=";
+    std::fs::write(place("users"), format!("ann:{hash}\nlocked:!{hash}\n")).unwrap();
+    std::fs::write(place("key"), "a key of thirty-two bytes, and a few more").unwrap();
+    let auth = auth(format!(
+        "[auth.issue]\nenabled = true\n[auth.store]\nurl = \"sqlite:///{}\"\n[auth.users]\nkind = \"file\"\nfile = \"{}\"\n\
+         [[auth.provider]]\nname = \"local\"\n[[auth.provider.key]]\nalg = \"HS256\"\nuse = \"sign+verify\"\nsecret_file = \"{}\"\n\
+         [[auth.route]]\nprefix = \"/\"\nrequire = \"none\"\n",
+        place("auth.db"),
+        place("users"),
+        place("key")
+    ));
+    let issuer = Issuer::new(&auth, folder.path(), None).unwrap();
+    let mut count = 0;
+    for (name, password) in
+        [("ann", "wrong"), ("locked", "wrong"), ("locked", "p\u{e4}ssword 1"), ("nobody", "wrong")]
+    {
+        assert_eq!(
+            issuer.obtain(name.into(), password.into(), None).await,
+            Err(Refusal::NoAccount),
+            "{name}"
+        );
+        count += 1;
+        assert_eq!(issuer.hashing.computed.lock().unwrap().len(), count, "{name}");
+    }
 }
 
 #[test]

@@ -86,6 +86,7 @@ async fn what_is_no_good_set_is_refused() {
         (ok("{}", ""), "no array"),
         (ok(r#"{"keys":[]}"#, ""), "no key"),
         (ok(secret, ""), "no key"),
+        (ok(&SET.replace("\"kty\"", "\"d\":\"AAAA\",\"kty\""), ""), "no key"),
         (ok(&three, ""), "more than 2 keys"),
         (ok(&format!("{SET}{}", " ".repeat(5000)), ""), "longer than 4096"),
         (ok(SET, "content-encoding: gzip\r\n"), "encoded"),

@@ -177,6 +177,10 @@ fn extensions_that_we_do_not_implement_are_refused_and_the_crate_takes_them() {
 fn encrypted_and_odd_shapes_are_refused() {
     let good = hs256(r#"{"alg":"HS256"}"#);
     check(&format!("{good}.a.b"), Err(Reason::Encrypted));
+    // Signed like any other, with members that mean something in encrypted ones alone.
+    for member in [r#""enc":"A256GCM""#, r#""zip":"DEF""#, r#""p2c":1"#, r#""p2s":"""#, r#""epk":{}"#] {
+        check(&hs256(&format!(r#"{{"alg":"HS256",{member}}}"#)), Err(Reason::Encrypted));
+    }
     let two = good.rsplit_once('.').unwrap().0;
     for shape in
         ["", ".", "..", "a", "a.b", &format!("{good}.a"), &format!("{good}."), &format!(".{good}"), two]

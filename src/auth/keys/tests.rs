@@ -245,6 +245,10 @@ fn jwk_set_holds_public_keys_only() {
     let again = Value::Object(ed.public().to_public_jwk(Algorithm::EdDsa, Some("b")).unwrap());
     let good = load_set(&json!({ "keys": [public, again, { "kty": "future" }], "more": 1 }));
     assert_eq!((good.set.iter().count(), good.warnings.len(), good.problems.len()), (2, 1, 0));
+    let other = SigningKey::generate(Algorithm::Es256).unwrap();
+    let twin = Value::Object(other.public().to_public_jwk(Algorithm::Es256, Some("a")).unwrap());
+    let first = load_set(&json!({ "keys": [public, twin] }));
+    assert_eq!((first.set.iter().count(), first.warnings.len()), (1, 1), "of one name the first is used");
     let secret =
         SigningKey::generate(Algorithm::Hs256).unwrap().to_private_jwk(Algorithm::Hs256, None).unwrap();
     let private = ec.to_private_jwk(Algorithm::Es256, None).unwrap();
