@@ -68,25 +68,32 @@ async fn fetch_set(source: &Source) -> Result<Fetched, FetchError> {
     let (fields, text) = get(source, &url).await?;
     let keys = parse_jwk_set_within(&text, source.max_keys)
         .map_err(|problem| FetchError::Content(problem.to_string()))?;
-    let usable = usable(&keys);
+    let (usable, skipped) = judge(keys);
     if usable == 0 {
-        return Err(FetchError::Content("the set holds no key that could prove a token".into()));
+        let why: String = skipped.first().map(|why| format!(": {why}")).unwrap_or_default();
+        return Err(FetchError::Content(format!("the set holds no key that could prove a token{why}")));
     }
-    let skipped = keys.into_iter().filter_map(|key| match key {
-        JwkSetKey::Usable(_) => None,
-        JwkSetKey::Skipped(why) => Some(why),
-        JwkSetKey::Refused(problem) => Some(problem.to_string()),
-    });
-    Ok(Fetched { keys: usable, skipped: skipped.collect(), fresh: fresh_for(&fields), text })
+    Ok(Fetched { keys: usable, skipped, fresh: fresh_for(&fields), text })
 }
 
 /// Keys that can prove tokens, of a set that was judged before.
 pub(super) fn usable_in(text: &[u8], source: &Source) -> usize {
-    parse_jwk_set_within(text, source.max_keys).map_or(0, |keys| usable(&keys))
+    parse_jwk_set_within(text, source.max_keys).map_or(0, |keys| judge(keys).0)
 }
 
-fn usable(keys: &[JwkSetKey]) -> usize {
-    keys.iter().filter(|key| matches!(key, JwkSetKey::Usable(_))).count()
+/// How many keys can prove tokens, and why the others cannot. A set that has none must not take the place of a good one.
+fn judge(keys: Vec<JwkSetKey>) -> (usize, Vec<String>) {
+    let all = keys.len();
+    let why_not = |key| match key {
+        JwkSetKey::Usable(jwk) => {
+            let name = jwk.kid.as_ref().map_or("a key without kid".into(), |kid| format!("key {kid:?}"));
+            jwk.check().err().map(|problem| format!("{name} is left out: {problem}"))
+        }
+        JwkSetKey::Skipped(why) => Some(why),
+        JwkSetKey::Refused(problem) => Some(problem.to_string()),
+    };
+    let skipped: Vec<String> = keys.into_iter().filter_map(why_not).collect();
+    (all - skipped.len(), skipped)
 }
 
 /// OpenID Connect Discovery 4: the issuer's configuration, which must be that issuer's.

@@ -135,6 +135,20 @@ async fn keys_that_have_no_place_in_a_set_cost_themselves_alone() {
 }
 
 #[tokio::test]
+async fn weak_keys_are_no_set() {
+    let number = |bytes: usize| crate::auth::jwt::encode_base64url(vec![0xd3; bytes]);
+    for (n, e) in [(number(64), "AQAB"), (number(128), "AQAB"), (number(256), "AQ"), (number(256), "Ag")] {
+        let key = format!(r#"{{"kty":"RSA","kid":"w","n":"{n}","e":"{e}"}}"#);
+        let set = format!(r#"{{"keys":[{key}]}}"#);
+        let problem = fetched(move |_, _| ok(&set, "")).await.unwrap_err();
+        assert!(problem.contains("no key that could prove a token: key \"w\" is left out"), "{problem}");
+        let beside = format!(r#"{{"keys":[{key},{}]}}"#, &SET[9..SET.len() - 2]);
+        let set = fetched(move |_, _| ok(&beside, "")).await.unwrap();
+        assert_eq!((set.keys, set.skipped.len()), (1, 1), "{:?}", set.skipped);
+    }
+}
+
+#[tokio::test]
 async fn discovery_believes_the_issuer_it_was_asked_about_alone() {
     for (wrong, part) in [("", ""), ("x", "another issuer"), ("/", "another issuer")] {
         let (origin, _) = provider(move |target, own| match target {

@@ -1,7 +1,7 @@
 //! JSON Web Keys (RFC 7517, RFC 7518 6, RFC 8037 2).
 
 use super::pem::with_private;
-use super::{KeyPair, KeyProblem, PublicKey, SigningKey};
+use super::{KeyPair, KeyProblem, PublicKey, SigningKey, check_fit};
 use crate::auth::Algorithm;
 use crate::auth::jwt::{decode_base64url, parse_object, parse_object_within};
 use aws_lc_rs::rsa::{KeyPairComponents, PublicKeyComponents};
@@ -20,6 +20,19 @@ pub struct Jwk {
     pub kid: Option<String>,
     /// The one algorithm it says it is for.
     pub algorithm: Option<Algorithm>,
+}
+
+impl Jwk {
+    /// Whether it is valid and strong enough to prove tokens, of the algorithm that it is for or of any of its kind.
+    ///
+    /// # Errors
+    /// [`KeyProblem`] saying why not.
+    pub fn check(&self) -> Result<(), KeyProblem> {
+        let (family, _) = self.key.public.family();
+        let of_kind = || Algorithm::ALL.into_iter().find(|algorithm| algorithm.family() == family);
+        let algorithm = self.algorithm.or_else(of_kind).ok_or(KeyProblem::Damaged)?;
+        check_fit(algorithm, &self.key.public)
+    }
 }
 
 /// A member of a JWK set, or why it is left out.
@@ -131,7 +144,7 @@ fn read_jwk(members: &Map<String, Value>) -> Result<Jwk, KeyProblem> {
     };
     let kid = string(members, "kid")?.map(str::to_owned);
     if let Some(algorithm) = algorithm {
-        super::check_fit(algorithm, &key.public)?;
+        check_fit(algorithm, &key.public)?;
     }
     Ok(Jwk { key, kid, algorithm })
 }
