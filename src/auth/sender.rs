@@ -44,6 +44,10 @@ impl SenderRule {
         if self.csrf == Csrf::Off {
             return Sender::Ours;
         }
+        // Browsers send each of them once. What two of a kind say was put together by somebody else.
+        if [ORIGIN, SEC_FETCH_SITE].iter().any(|name| fields.get_all(name).iter().nth(1).is_some()) {
+            return Sender::Foreign;
+        }
         let origin = fields.get(ORIGIN).map(HeaderValue::as_bytes);
         if origin.is_some_and(|origin| self.origins.iter().any(|ours| ours.as_bytes() == origin)) {
             return Sender::Ours;

@@ -112,6 +112,8 @@ fn cookie_is_taken_from_pages_of_this_origin_alone() {
         ("POST", &[("origin", "https://app.example")], true),
         ("POST", &[("origin", "https://app.example.evil")], false),
         ("POST", &[("origin", "null")], false),
+        ("POST", &[("origin", "https://site.example"), ("origin", "https://evil.example")], false),
+        ("POST", &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")], false),
         ("DELETE", &[], false),
         ("get", &[], false),
         ("GET", &[("upgrade", "websocket"), ("origin", "https://evil.example")], false),
