@@ -1,7 +1,5 @@
 //! Databases, named by URLs.
 
-use super::setting::{Setting, parsed};
-use super::value::Value;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -57,20 +55,6 @@ impl fmt::Display for DatabaseUrl {
                 }
             }
         }
-    }
-}
-
-impl Setting for DatabaseUrl {
-    fn takes() -> String {
-        "a URL such as \"sqlite:////absolute/file\"".into()
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
-        parsed(value, Self::parse)
-    }
-
-    fn show(&self) -> toml::Value {
-        self.to_string().into()
     }
 }
 

@@ -1,8 +1,6 @@
 //! `[auth.issue]`, `[auth.store]`, `[auth.users]`: tokens that the server issues itself.
 
-use super::setting::{Setting, parsed};
 use super::units::{parse_duration, show_duration};
-use super::value::Value;
 use super::words::words;
 use super::{Auth, AuthRoute, DatabaseUrl, Preset, Require};
 use std::collections::BTreeMap;
@@ -272,20 +270,6 @@ words! {
     TrustProxy { ServersRule = "server" | "server's own rule", Never = "never" }
     OnStoreError { Closed = "closed", Open = "open" }
     UserKind { Django = "django", Own = "own", Python = "python", File = "file" }
-}
-
-impl Setting for Rate {
-    fn takes() -> String {
-        "a rate such as \"5/1m\"".into()
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
-        parsed(value, Self::parse)
-    }
-
-    fn show(&self) -> toml::Value {
-        self.to_string().into()
-    }
 }
 
 #[cfg(test)]

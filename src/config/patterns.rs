@@ -1,7 +1,5 @@
 //! Names with placeholders: hosts that an app is for, files that never change.
 
-use super::setting::{Setting, mismatch};
-use super::value::Value;
 use std::fmt;
 
 /// A host, or all below a domain, that an app is mounted for.
@@ -97,21 +95,6 @@ impl fmt::Display for HostPattern {
     }
 }
 
-impl Setting for HostPattern {
-    fn takes() -> String {
-        "a host such as \"a.example\" or \"*.a.example\"".into()
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
-        let text = value.text().ok_or_else(|| mismatch::<Self>(value))?;
-        Self::parse(text).map_err(|problem| format!("{}: {problem}", mismatch::<Self>(value)))
-    }
-
-    fn show(&self) -> toml::Value {
-        self.to_string().into()
-    }
-}
-
 /// Names of files, relative to their directory: `assets/*`, `**.{hash}.js`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePattern {
@@ -132,7 +115,7 @@ enum NamePart {
 }
 
 impl NamePattern {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut rest = text.strip_prefix('/').unwrap_or(text);
         let mut parts = Vec::new();
         while !rest.is_empty() {
@@ -194,21 +177,6 @@ impl fmt::Display for NamePattern {
             NamePart::Any => f.write_str("**"),
             NamePart::Hash => f.write_str("{hash}"),
         })
-    }
-}
-
-impl Setting for NamePattern {
-    fn takes() -> String {
-        "a pattern such as \"assets/*\" or \"**.{hash}.js\"".into()
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
-        let text = value.text().ok_or_else(|| mismatch::<Self>(value))?;
-        Self::parse(text).map_err(|problem| format!("{}: {problem}", mismatch::<Self>(value)))
-    }
-
-    fn show(&self) -> toml::Value {
-        self.to_string().into()
     }
 }
 

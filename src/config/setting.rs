@@ -4,9 +4,9 @@ use super::units::{parse_duration, show_duration};
 use super::value::{Entry, Node, Value};
 use super::words::words;
 use super::{
-    ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, EventLoopKind, ForwardedField,
-    Interface, KeyUse, Lifespan, LogFormat, LogLevel, LogTarget, Mode, Preload, Preset, RequestContent,
-    StaticRoot, StreamExpiry, WarmUpScheme,
+    ArrayFormat, BindAddress, ByteSize, Coding, ControlSocket, Csrf, DatabaseUrl, EventLoopKind,
+    ForwardedField, HostPattern, Interface, KeyUse, Lifespan, LogFormat, LogLevel, LogTarget, Mode,
+    NamePattern, Preload, Preset, Rate, RequestContent, StaticRoot, StreamExpiry, WarmUpScheme,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -149,6 +149,33 @@ macro_rules! numbers {
 
 numbers! { u16 u32 u64 }
 
+/// Types whose `parse` reads what they are shown as, each with what belongs there.
+macro_rules! texts {
+    ($($text:ty: $takes:literal)*) => { $(
+        impl Setting for $text {
+            fn takes() -> String {
+                $takes.into()
+            }
+
+            fn read(value: &Value) -> Result<Self, String> {
+                parsed(value, Self::parse)
+            }
+
+            fn show(&self) -> toml::Value {
+                self.to_string().into()
+            }
+        }
+    )* };
+}
+
+texts! {
+    BindAddress: "an address such as \"127.0.0.1:8000\", \":8000\", \"unix:PATH\" or \"fd://3\""
+    DatabaseUrl: "a URL such as \"sqlite:////absolute/file\""
+    HostPattern: "a host such as \"a.example\" or \"*.a.example\""
+    NamePattern: "a pattern such as \"assets/*\" or \"**.{hash}.js\""
+    Rate: "a rate such as \"5/1m\""
+}
+
 impl Setting for ByteSize {
     fn takes() -> String {
         "a size such as \"1 MiB\"".into()
@@ -192,20 +219,6 @@ impl Setting for Mode {
         if let Value::Integer(_) = value {
             return Err(format!("{}; write the octal digits in quotes", mismatch::<Self>(value)));
         }
-        parsed(value, Self::parse)
-    }
-
-    fn show(&self) -> toml::Value {
-        self.to_string().into()
-    }
-}
-
-impl Setting for BindAddress {
-    fn takes() -> String {
-        "an address such as \"127.0.0.1:8000\", \":8000\", \"unix:PATH\" or \"fd://3\"".into()
-    }
-
-    fn read(value: &Value) -> Result<Self, String> {
         parsed(value, Self::parse)
     }
 
