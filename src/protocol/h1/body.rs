@@ -117,40 +117,15 @@ impl Session<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Settings;
+    use super::super::recorded::{content, recorded};
     use super::*;
-    use crate::config::Config;
-    use crate::net::{Drain, Occupied, Stream};
     use crate::protocol::body_stream::{Piece, Pieces};
     use std::pin::Pin;
     use std::task::Context;
-    use tokio::io::AsyncReadExt;
-    use tokio::net::UnixStream;
 
     /// What a client gets of a body behind the head "head:".
     fn play(body: ResponseBody, delimiter: Delimiter) -> (io::Result<()>, u64, Vec<u8>) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let (stream, mut peer) = UnixStream::pair().unwrap();
-            let Config { limits, timeouts, .. } = Config::default();
-            let (settings, drain) = (Settings { limits, timeouts }, Drain::default());
-            let occupied = Occupied::default();
-            let sending = async {
-                let mut session = Session::new(Stream::Unix(stream), &settings, (&drain, &occupied));
-                session.out.put_slice(b"head:");
-                let mut sent = 0;
-                let result = session.write_content(body, delimiter, &mut sent).await;
-                (result, sent)
-            };
-            let mut received = Vec::new();
-            let ((result, sent), read) = tokio::join!(sending, peer.read_to_end(&mut received));
-            read.unwrap();
-            (result, sent, received)
-        })
-    }
-
-    fn content(size: usize) -> Vec<u8> {
-        (0..size).map(|at| u8::try_from((at ^ (at >> 8)) & 0xff).unwrap()).collect()
+        recorded(|stream| stream, async |session, sent| session.write_content(body, delimiter, sent).await)
     }
 
     /// Pieces as they are given.

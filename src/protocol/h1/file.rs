@@ -146,14 +146,10 @@ fn shrunk(length: u64) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Settings;
+    use super::super::recorded::{content, recorded};
     use super::*;
-    use crate::config::Config;
-    use crate::net::{Drain, Occupied, Stream};
-    use bytes::BufMut;
     use std::io::Write;
     use std::os::fd::AsFd;
-    use tokio::io::AsyncReadExt;
     use tokio::net::UnixStream;
 
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,31 +162,13 @@ mod tests {
     fn play(way: Way, size: usize, (offset, length): (u64, u64)) -> (io::Result<()>, u64, Vec<u8>) {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&content(size)).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let (stream, mut peer) = UnixStream::pair().unwrap();
+        let prepare = |stream: UnixStream| {
             if way == Way::Copy {
                 transfer::refuse_files(stream.as_fd());
             }
-            let Config { limits, timeouts, .. } = Config::default();
-            let (settings, drain) = (Settings { limits, timeouts }, Drain::default());
-            let occupied = Occupied::default();
-            let sending = async {
-                let mut session = Session::new(Stream::Unix(stream), &settings, (&drain, &occupied));
-                session.out.put_slice(b"head:");
-                let mut sent = 0;
-                let result = session.write_file(&file, (offset, length), &mut sent).await;
-                (result, sent)
-            };
-            let mut received = Vec::new();
-            let ((result, sent), read) = tokio::join!(sending, peer.read_to_end(&mut received));
-            read.unwrap();
-            (result, sent, received)
-        })
-    }
-
-    fn content(size: usize) -> Vec<u8> {
-        (0..size).map(|at| u8::try_from((at ^ (at >> 8)) & 0xff).unwrap()).collect()
+            stream
+        };
+        recorded(prepare, async |session, sent| session.write_file(&file, (offset, length), sent).await)
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod head;
 pub(crate) mod laws;
 mod next_head;
 mod output;
+#[cfg(test)]
+mod recorded;
 mod serve;
 mod session;
 mod upload;
