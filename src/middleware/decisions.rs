@@ -41,16 +41,22 @@ pub(super) enum Memory {
 impl Decisions {
     /// Begins with what there always is to tell.
     pub(super) fn new(metrics: &Metrics, providers: &[Provider]) -> Result<Self, MetricError> {
-        let cached =
-            |outcome| metrics.own_counter("ferricorn_auth_cache_total", CACHE_HELP, &[("outcome", outcome)]);
+        let cached = |outcome| {
+            let (name, labels) = ("ferricorn_auth_cache_total", [("outcome", outcome)]);
+            metrics.own_counter(&Definition::of(MetricKind::Counter, name, CACHE_HELP, &labels))
+        };
+        let last = MetricKind::Gauge(Merge::Last);
         let of = |provider: &Provider| {
             let name = Arc::clone(&provider.name);
             let verified = decision(metrics, &name, VERIFIED)?;
             let help = "Keys that prove a provider's tokens.";
-            let keys = metrics.own_gauge("ferricorn_auth_keys", help, &[("provider", &name)], Merge::Last)?;
+            let labels = [("provider", &*name)];
+            let keys = metrics.own_gauge(&Definition::of(last, "ferricorn_auth_keys", help, &labels))?;
             Ok(OfProvider { name, verified, keys })
         };
-        let outdated = "1 while keys cannot be read anew and those before are still in use.";
+        let help = "1 while keys cannot be read anew and those before are still in use.";
+        let outdated =
+            Definition::of(MetricKind::Gauge(Merge::Max), "ferricorn_auth_keys_outdated", help, &[]);
         let this = Self {
             metrics: metrics.clone(),
             providers: providers.iter().map(of).collect::<Result<_, MetricError>>()?,
@@ -64,7 +70,7 @@ impl Decisions {
                 labels: &[],
                 bounds: &BOUNDS,
             })?,
-            outdated: metrics.own_gauge("ferricorn_auth_keys_outdated", outdated, &[], Merge::Max)?,
+            outdated: metrics.own_gauge(&outdated)?,
         };
         this.has_keys(providers);
         this.is_outdated(false);
@@ -122,7 +128,8 @@ impl Decisions {
 
 fn decision(metrics: &Metrics, provider: &str, reason: &str) -> Result<Counter, MetricError> {
     let labels = [("provider", provider), ("reason", reason)];
-    metrics.own_counter("ferricorn_auth_decisions_total", DECISIONS_HELP, &labels)
+    let name = "ferricorn_auth_decisions_total";
+    metrics.own_counter(&Definition::of(MetricKind::Counter, name, DECISIONS_HELP, &labels))
 }
 
 /// In the place of a reason.

@@ -71,7 +71,12 @@ impl Figure {
         let figure = Self { kind, name, help, labels, bounds, binding: RwLock::default() };
         match figure.find()? {
             Ok(place) => *figure.binding.write().unwrap_or_else(PoisonError::into_inner) = place,
-            Err(error @ (MetricError::Name(_) | MetricError::Kind(_) | MetricError::Bounds)) => {
+            Err(
+                error @ (MetricError::Name(_)
+                | MetricError::Label(_)
+                | MetricError::Kind(_)
+                | MetricError::Bounds),
+            ) => {
                 return Err(refused(error));
             }
             Err(MetricError::TooLong | MetricError::Full) => {}
@@ -182,8 +187,14 @@ fn with_current<T>(run: impl FnOnce(&Metrics) -> T) -> io::Result<(u64, T)> {
     done.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
+/// Once of each kind: one name that is too long does not hide that there is no room for any.
 fn say_once(name: &str, error: &MetricError) {
-    if matches!(error, MetricError::Full | MetricError::TooLong) && !SAID.swap(true, Ordering::Relaxed) {
+    let said = match error {
+        MetricError::Full => &SAID_FULL,
+        MetricError::TooLong => &SAID_TOO_LONG,
+        MetricError::Name(_) | MetricError::Label(_) | MetricError::Kind(_) | MetricError::Bounds => return,
+    };
+    if !said.swap(true, Ordering::Relaxed) {
         tracing::warn!("a metric of the app is not told: {name}: {error}");
     }
 }
@@ -223,4 +234,7 @@ static CURRENT: RwLock<Option<Metrics>> = RwLock::new(None);
 static EPOCH: AtomicU64 = AtomicU64::new(1);
 
 /// Whether the log has it that there is no room.
-static SAID: AtomicBool = AtomicBool::new(false);
+static SAID_FULL: AtomicBool = AtomicBool::new(false);
+
+/// Whether the log has it that a name with its labels is too long.
+static SAID_TOO_LONG: AtomicBool = AtomicBool::new(false);

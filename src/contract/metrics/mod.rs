@@ -62,6 +62,9 @@ pub enum MetricError {
         "{0:?} is no name for a metric or label; \"ferricorn_\", \"le\" and \"quantile\" are not the app's"
     )]
     Name(String),
+    /// Two labels have one name.
+    #[error("the label {0:?} is there twice")]
+    Label(String),
     /// The name, the labels or the help are too long.
     #[error("the name with its labels may have {KEY_MAX} bytes, the help {HELP_MAX}")]
     TooLong,
@@ -76,6 +79,13 @@ pub enum MetricError {
         "there is room for {ENTRIES} series of {VALUES} numbers, and it is taken; labels should have few values"
     )]
     Full,
+}
+
+impl<'a> Definition<'a> {
+    /// A series of any kind that has no bounds.
+    pub fn of(kind: MetricKind, name: &'a str, help: &'a str, labels: &'a [(&'a str, &'a str)]) -> Self {
+        Self { kind, name, help, labels, bounds: &[] }
+    }
 }
 
 impl Definition<'_> {
@@ -118,8 +128,7 @@ impl Metrics {
     /// # Errors
     /// [`MetricError`]: the name is bad, or there is no room.
     pub fn counter(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Result<Counter, MetricError> {
-        let kind = MetricKind::Counter;
-        self.place(&Definition { kind, name, help, labels, bounds: &[] }).map(Counter)
+        self.place(&Definition::of(MetricKind::Counter, name, help, labels)).map(Counter)
     }
 
     /// A gauge: the sum over the workers that run now; otherwise like [`counter`](Self::counter).
@@ -141,8 +150,7 @@ impl Metrics {
         labels: &[(&str, &str)],
         merge: Merge,
     ) -> Result<Gauge, MetricError> {
-        let kind = MetricKind::Gauge(merge);
-        self.place(&Definition { kind, name, help, labels, bounds: &[] }).map(Gauge)
+        self.place(&Definition::of(MetricKind::Gauge(merge), name, help, labels)).map(Gauge)
     }
 
     /// A histogram with these bounds, which rise; what is larger than the last one has a bucket, too.
@@ -174,14 +182,8 @@ impl Metrics {
     /// # Errors
     /// As for [`own_histogram`](Self::own_histogram).
     #[cfg(feature = "jwt")]
-    pub(crate) fn own_counter(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[(&str, &str)],
-    ) -> Result<Counter, MetricError> {
-        let kind = MetricKind::Counter;
-        self.own(&Definition { kind, name, help, labels, bounds: &[] }).map(Counter)
+    pub(crate) fn own_counter(&self, definition: &Definition<'_>) -> Result<Counter, MetricError> {
+        self.own(definition).map(Counter)
     }
 
     /// A gauge of the server's own.
@@ -189,15 +191,8 @@ impl Metrics {
     /// # Errors
     /// As for [`own_histogram`](Self::own_histogram).
     #[cfg(feature = "jwt")]
-    pub(crate) fn own_gauge(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[(&str, &str)],
-        merge: Merge,
-    ) -> Result<Gauge, MetricError> {
-        let kind = MetricKind::Gauge(merge);
-        self.own(&Definition { kind, name, help, labels, bounds: &[] }).map(Gauge)
+    pub(crate) fn own_gauge(&self, definition: &Definition<'_>) -> Result<Gauge, MetricError> {
+        self.own(definition).map(Gauge)
     }
 
     fn own(&self, definition: &Definition<'_>) -> Result<Place, MetricError> {

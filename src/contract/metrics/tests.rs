@@ -190,6 +190,10 @@ fn what_cannot_be_is_refused() {
         metrics.histogram("h", "", &[("le", "1")], &[1.0]).unwrap_err(),
         MetricError::Name("le".into())
     );
+    assert_eq!(
+        metrics.counter("x", "", &[("a", "1"), ("b", "2"), ("a", "3")]).unwrap_err(),
+        MetricError::Label("a".into())
+    );
     for bounds in [&[][..], &[1.0, 1.0], &[2.0, 1.0], &[f64::NAN], &[f64::INFINITY], &[0.0; 101]] {
         assert_eq!(metrics.histogram("h", "", &[], bounds).unwrap_err(), MetricError::Bounds);
     }

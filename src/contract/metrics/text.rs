@@ -114,9 +114,13 @@ fn key(definition: &Definition<'_>) -> Result<String, MetricError> {
         MetricKind::Counter | MetricKind::Gauge(_) => "",
     };
     let mut parts = Vec::with_capacity(labels.len());
-    for (label, value) in *labels {
+    for (at, (label, value)) in labels.iter().enumerate() {
         if !is_name(label, &[]) || label.starts_with("__") || *label == own {
             return Err(MetricError::Name((*label).to_owned()));
+        }
+        // Prometheus would refuse the whole page.
+        if labels[..at].iter().any(|(before, _)| before == label) {
+            return Err(MetricError::Label((*label).to_owned()));
         }
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         parts.push(format!("{label}=\"{value}\""));
