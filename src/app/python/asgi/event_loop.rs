@@ -40,7 +40,7 @@ impl EventLoop {
     /// Makes the event loop, which turns when the apps are started.
     pub(super) fn new(py: Python<'_>, calls: &Arc<CallQueue>, place: &LoopPlace<'_>) -> PyResult<Arc<Self>> {
         let code = pyo3::ffi::c_str!(include_str!("event_loop.py"));
-        let code = PyModule::from_code(py, code, c"event_loop.py", c"ferricorn.event_loop")?;
+        let code = PyModule::from_code(py, code, c"<ferricorn: event_loop.py>", c"ferricorn.event_loop")?;
         code.call_method1("accept_as_coroutine", (py.get_type::<super::awaitable::Awaitable>(),))?;
         let make = |maker| Self::make(py, (&code, maker), calls, place);
         match place.kind {
@@ -94,7 +94,7 @@ impl EventLoop {
         started: Started,
     ) -> PyResult<()> {
         let code = pyo3::ffi::c_str!(include_str!("lifespan.py"));
-        let code = PyModule::from_code(py, code, c"lifespan.py", c"ferricorn.lifespan")?;
+        let code = PyModule::from_code(py, code, c"<ferricorn: lifespan.py>", c"ferricorn.lifespan")?;
         let lifespan = code.getattr("Lifespan")?.call1((app, mode.as_str()))?.unbind();
         let living = Living { name: name.to_owned(), lifespan, started };
         self.apps.lock().unwrap_or_else(PoisonError::into_inner).push(living);

@@ -33,7 +33,7 @@ pub(in crate::app::python) fn code(py: Python<'_>) -> PyResult<&Bound<'_, PyModu
     static CODE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let compile = || {
         let code = pyo3::ffi::c_str!(include_str!("interface.py"));
-        PyModule::from_code(py, code, c"interface.py", c"ferricorn.interface").map(Bound::unbind)
+        PyModule::from_code(py, code, c"<ferricorn: interface.py>", c"ferricorn.interface").map(Bound::unbind)
     };
     CODE.get_or_try_init(py, compile).map(|code| code.bind(py))
 }
