@@ -20,7 +20,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from ferricorn.jwt import InvalidToken, Token, from_environ, from_scope, is_served, verify
+from ferricorn.jwt import InvalidToken, Token, from_environ, from_scope, is_scope_served, is_served, verify
 
 __all__ = ["JWTMiddleware", "option", "token_of", "user_of"]
 
@@ -40,7 +40,7 @@ def token_of(request: HttpRequest) -> Optional[Token]:
     """
     scope = getattr(request, "scope", None)
     said = from_environ(request.META) if scope is None else from_scope(scope)
-    if said is not None or is_served(request.META):
+    if said is not None or (is_served(request.META) if scope is None else is_scope_served(scope)):
         return said
     return verify(request.META.get("HTTP_AUTHORIZATION"), option("CONFIG"))
 

@@ -20,6 +20,7 @@ __all__ = [
     "bearer_token",
     "from_environ",
     "from_scope",
+    "is_scope_served",
     "is_served",
     "verifier",
     "verify",
@@ -32,6 +33,7 @@ Token = Mapping[str, Any]
 CONFIG_VARIABLE = "FERRICORN_CONFIG"
 
 _KEY = "ferricorn.jwt"
+_SERVER = "ferricorn"
 _verifiers: dict[str, Verifier] = {}
 
 
@@ -48,6 +50,11 @@ def is_served(environ: Mapping[str, Any]) -> bool:
 def from_scope(scope: Mapping[str, Any]) -> Optional[Token]:
     """What the server says of an ASGI connection; None where it has verified no token."""
     return (scope.get("extensions") or {}).get(_KEY)
+
+
+def is_scope_served(scope: Mapping[str, Any]) -> bool:
+    """As `is_served`, of an ASGI connection."""
+    return _SERVER in (scope.get("extensions") or {})
 
 
 def verifier(config: Union[str, "os.PathLike[str]", None] = None) -> Verifier:

@@ -21,7 +21,7 @@ from typing import Iterable, Optional, Union
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from ferricorn.jwt import InvalidToken, Token, from_scope, verify
+from ferricorn.jwt import InvalidToken, Token, from_scope, is_scope_served, verify
 
 __all__ = ["Bearer"]
 
@@ -50,9 +50,10 @@ class Bearer:
     async def __call__(self, connection: HTTPConnection) -> Optional[Token]:
         """Called by FastAPI, or by an endpoint: ``token = await signed_in(request)``."""
         token = from_scope(connection.scope)
-        if token is None:
+        if token is None and not is_scope_served(connection.scope):
             try:
-                token = verify(connection.headers.get("authorization"), self.config)
+                # Two fields are no credential, as in WSGI, where they are one value.
+                token = verify(",".join(connection.headers.getlist("authorization")), self.config)
             except InvalidToken as error:
                 raise self._refusal(401, "invalid_token", error.args[1]) from None
         if token is None:

@@ -97,6 +97,16 @@ def test_drf_trusts_what_the_server_has_verified(server, sign):
         assert ask(server, "GET", "/protected", fields=bearer(sign(user))).status == 401
 
 
+@pytest.mark.parametrize("target", ["jwt_site", "jwt_site:asgi", "jwt_site:dependency"])
+def test_a_token_that_the_server_does_not_read_is_none_behind_it(serve, site, sign, target):
+    """It may have been revoked, which the server alone knows."""
+    (site / "open.toml").write_text(CONFIG.replace('"optional"', '"none"'))
+    for config, user in (("ferricorn.toml", 7), ("open.toml", None)):
+        server = serve(target, "-w", "1", "-c", config, directory=site, environment={"TEST_SITE": str(site)}).ready()
+        claims = json.loads(ask(server, "GET", "/", fields=bearer(sign(7))).content)["claims"]
+        assert (claims or {}).get("user_id") == user
+
+
 @pytest.mark.parametrize(
     "name", ["ferricorn.jwt", "Ferricorn-Jwt", "Ferricorn.Jwt", "HTTP_FERRICORN_JWT", "Remote-User", "ferricorn_jwt", "Auth-Type"]
 )
@@ -178,6 +188,8 @@ def test_a_dependency_verifies_where_no_server_does(in_site, sign, make):
         answer = client.get("/", headers=bearer(token) if token else {})
         assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith('Bearer realm="api"')
         assert error in answer.headers["www-authenticate"]
+    twice = [("authorization", bearer(sign(7))["Authorization"])] * 2
+    assert client.get("/", headers=twice).status_code == 401
     optional = TestClient(make(Bearer(required=False)))
     assert optional.get("/").json() is None
     assert optional.get("/", headers=bearer("x.y.z")).status_code == 401

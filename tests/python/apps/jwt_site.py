@@ -1,4 +1,7 @@
-"""A Django site with a middleware and a DRF view that trust tokens; as a module of settings and urls at once."""
+"""A Django site with a middleware and a DRF view that trust tokens, by WSGI and ASGI; and a dependency that does.
+
+It is a module of settings and urls at once.
+"""
 
 import os
 from pathlib import Path
@@ -26,12 +29,18 @@ if not settings.configured:
     )
     django.setup()
 
+from django.core.asgi import get_asgi_application  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import JsonResponse  # noqa: E402
 from django.urls import path  # noqa: E402
 from rest_framework.permissions import IsAuthenticated  # noqa: E402
 from rest_framework.response import Response  # noqa: E402
 from rest_framework.views import APIView  # noqa: E402
+from starlette.applications import Starlette  # noqa: E402
+from starlette.responses import JSONResponse  # noqa: E402
+from starlette.routing import Route  # noqa: E402
+
+from ferricorn.starlette import Bearer  # noqa: E402
 
 
 def plain(request):
@@ -51,3 +60,13 @@ class Protected(APIView):
 
 urlpatterns = [path("", plain), path("protected", Protected.as_view())]
 application = get_wsgi_application()
+asgi = get_asgi_application()
+
+
+async def show(request):
+    """What the dependency has found."""
+    token = await Bearer(required=False, config=HERE / "ferricorn.toml")(request)
+    return JSONResponse({"claims": token and dict(token["claims"])})
+
+
+dependency = Starlette(routes=[Route("/", show)])

@@ -131,6 +131,8 @@ fn template<'py>(py: Python<'py>, kind: Kind, local: &Local) -> PyResult<Bound<'
         ),
         Kind::WebSocket => ("websocket", "ws", &["websocket.http.response"]),
     };
+    // What no client can say: it is this server who has looked for a token, and what it has not found is not there.
+    extensions.set_item("ferricorn", PyDict::new(py))?;
     for extension in offered {
         extensions.set_item(*extension, PyDict::new(py))?;
     }
