@@ -193,6 +193,13 @@ fn one_provider(at: &str, provider: &AuthProvider, findings: &mut Findings<'_>) 
         if twin {
             findings.add(&format!("{at}.key[{number}].kid"), "another key has this kid");
         }
+        // No token that names another one is taken.
+        let is_name = |kid: &String| {
+            (1..=128).contains(&kid.len()) && kid.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+        };
+        if key.kid.as_ref().is_some_and(|kid| !is_name(kid)) {
+            findings.add(&format!("{at}.key[{number}].kid"), "expected 1 to 128 visible ASCII characters");
+        }
     }
 }
 

@@ -127,7 +127,7 @@ fn read_header(
 }
 
 /// It reaches logs and comparisons, nothing else; even so, only what is harmless there.
-fn is_key_id(kid: &str) -> bool {
+pub(crate) fn is_key_id(kid: &str) -> bool {
     !kid.is_empty() && kid.len() <= MAX_KID_BYTES && kid.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 

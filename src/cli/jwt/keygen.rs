@@ -73,6 +73,7 @@ impl Keygen {
                 "a secret has no public half: --public-out and --jwks-out need RS, PS, ES or EdDSA",
             ));
         }
+        self.check_places(out)?;
         let key = SigningKey::generate(self.alg).map_err(usage)?;
         let kid = self.kid.as_deref();
         let private = written(&key, self.alg, (self.format, kid))?;
@@ -93,11 +94,27 @@ impl Keygen {
         Ok(printed)
     }
 
+    /// All at once, before anything is written: half a pair of keys would be in the way of the next attempt.
+    fn check_places(&self, out: &Path) -> Result<(), Failure> {
+        let private = Some(out).filter(|out| *out != Path::new("-"));
+        let mut seen: Vec<&Path> = Vec::new();
+        for path in [private, self.public_out.as_deref(), self.jwks_out.as_deref()].into_iter().flatten() {
+            if seen.contains(&path) {
+                return Err(usage(format!(
+                    "{} is named twice; each key needs a file of its own",
+                    path.display()
+                )));
+            }
+            if !self.force && path.symlink_metadata().is_ok() {
+                return Err(usage(format!("{} is there already; --force replaces it", path.display())));
+            }
+            seen.push(path);
+        }
+        Ok(())
+    }
+
     /// Writes a file, which must not be there unless it may be replaced.
     fn write(&self, path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
-        if !self.force && path.symlink_metadata().is_ok() {
-            return Err(usage(format!("{} is there already; --force replaces it", path.display())));
-        }
         put_in_place(path, text, mode, self.force)
     }
 }

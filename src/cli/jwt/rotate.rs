@@ -6,7 +6,7 @@ use super::{Outcome, usage};
 use crate::auth::Algorithm;
 use crate::auth::keys::{SigningKey, random_id};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Put a new key in the place of one, which goes on verifying.
 ///
@@ -33,6 +33,12 @@ pub(super) struct Rotate {
 
 impl Rotate {
     pub(super) fn run(&self) -> Outcome {
+        if is_one_file(&self.key, &self.old) {
+            return Err(usage(format!(
+                "--key and --old are one file, {}: the key that has signed would be lost",
+                self.key.display()
+            )));
+        }
         let make = |kid: &str| {
             let key = SigningKey::generate(self.alg).map_err(usage)?;
             written(&key, self.alg, (self.format, Some(kid)))
@@ -57,5 +63,14 @@ impl Rotate {
             self.key.display(),
             self.old.display()
         ))
+    }
+}
+
+/// Whether two names are of one file, or would be.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        (Err(_), Err(_)) => one == other,
+        (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
     }
 }

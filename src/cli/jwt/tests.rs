@@ -100,6 +100,17 @@ fn nothing_is_replaced_unless_asked() {
     assert_ne!(std::fs::read(folder.join("key")).unwrap(), first);
     assert_eq!(mode(&folder.join("key")), 0o600);
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "nothing is left beside it");
+    for words in [
+        "keygen --alg ES256 --out @pair --public-out @pair",
+        "keygen --alg ES256 --out @pair --public-out @key",
+        "rotate --alg HS256 --key @key --old @key",
+        "rotate --alg HS256 --key @key --old @./key",
+    ] {
+        let before = std::fs::read(folder.join("key")).unwrap();
+        assert_eq!(jwt(folder, words, "").unwrap_err().0, 2, "{words}");
+        assert_eq!(std::fs::read(folder.join("key")).unwrap(), before, "{words}");
+        assert!(!folder.join("pair").exists(), "half a pair is left: {words}");
+    }
 }
 
 #[test]
@@ -204,6 +215,7 @@ fn unfit_keys_are_usage_errors() {
         "sign --secret-file @short",
         "sign --secret-file @pub",
         "sign --pem @pub",
+        "sign --pem @key --kid é",
         "sign --pem @key --alg RS256",
         "sign --pem @missing",
         "sign",

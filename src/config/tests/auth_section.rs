@@ -145,6 +145,12 @@ fn contradictions_are_refused() {
         ),
         ("prefix = \"/\"", "prefix = \"/api/\"", "x.toml:7: auth.route[0]", "does not cover \"/\""),
         (
+            "alg = \"HS256\"",
+            "alg = \"HS256\"\nkid = \"é\"",
+            "x.toml:6: auth.provider[0].key[0].kid",
+            "visible ASCII",
+        ),
+        (
             "require = \"local\"",
             "require = \"local\"\nmethods = [\"GET\"]",
             "x.toml:7: auth.route[0]",
