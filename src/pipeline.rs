@@ -61,7 +61,7 @@ pub struct Pipeline {
     /// Offers a connection to the other workers.
     pub relay: Box<Relay>,
     /// The requests in flight, for whoever asks and for the case of a crash.
-    pub board: Arc<Board>,
+    pub board: &'static Board,
     /// What the answers come to; `None` where there is no other worker to compare with.
     pub ledger: Option<Ledger>,
 }
@@ -102,7 +102,7 @@ impl Handler for Pipeline {
         let purpose = found.as_ref().map_or(Purpose::Serving, |(_, mounted)| mounted.purpose);
         self.authenticate(head, context, (attempt, purpose))?;
         let Some((mount, mounted)) = found else { return Err(self.halt(not_found(), head)) };
-        context.mount = Arc::clone(&mounted.prefix);
+        context.mount = mounted.prefix.clone();
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
         let (noting, on_disconnect, entry) = (mounted.noting, mounted.on_disconnect, mounted.entry);
         let route = Route { mount, limits, suspect };

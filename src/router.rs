@@ -5,7 +5,7 @@ pub use crate::app::Place;
 
 use crate::app::App;
 use crate::config::HostPattern;
-use crate::protocol::{Entry, Noting, OnDisconnect, is_below};
+use crate::protocol::{Entry, Noting, OnDisconnect, Prefix, is_below};
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ pub struct Router {
 pub struct Mounted {
     /// Hosts the app is for; `None`: all.
     host: Option<HostPattern>,
-    /// Without a trailing slash: "" for "/".
-    pub prefix: Arc<str>,
+    /// Where it is mounted.
+    pub prefix: Prefix,
     /// The app.
     pub app: Arc<dyn App>,
     /// What the app says of it.
@@ -68,11 +68,11 @@ impl Router {
         let mut router = Self { mounts: Vec::new(), apps: Vec::new() };
         for (place, app) in apps {
             let Place { hosts, prefix } = place.into();
-            let prefix: Arc<str> = prefix.trim_end_matches('/').into();
+            let prefix = Prefix::from(prefix.trim_end_matches('/'));
             let hosts = if hosts.is_empty() { vec![None] } else { hosts.into_iter().map(Some).collect() };
             router.mounts.extend(hosts.into_iter().map(|host| Mounted {
                 host,
-                prefix: Arc::clone(&prefix),
+                prefix: prefix.clone(),
                 app: Arc::clone(&app),
                 noting: app.noting(),
                 on_disconnect: app.on_disconnect(),

@@ -5,7 +5,7 @@ use super::{App, AppError, Body, BoxError, BoxFuture, CallLimits};
 use crate::contract::inflight::Flight;
 use crate::net::Draining;
 use crate::protocol::{
-    BodyStream, Local, Peer, Piece, Pieces, Request, Response, ResponseBody, Scheme, StreamAborted,
+    BodyStream, Local, Peer, Piece, Pieces, Prefix, Request, Response, ResponseBody, Scheme, StreamAborted,
     text_response,
 };
 use crate::sys::clock;
@@ -15,7 +15,7 @@ use http_body::Body as HttpBody;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -45,7 +45,7 @@ pub struct ConnectInfo {
     /// Says when this connection's worker has to leave: end streams and upgraded connections then.
     pub draining: Draining,
     /// The prefix at which the service is mounted, which its paths are without; "" for "/".
-    pub mount: Arc<str>,
+    pub mount: Prefix,
 }
 
 impl<S> ServiceApp<S> {

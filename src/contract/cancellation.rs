@@ -1,86 +1,121 @@
 //! Requests that are told to end, within the process that has them.
 //!
-//! A request is told by its name and not by its cell: a cell that has got another request meanwhile keeps it.
+//! A request is told by its name and not by its cell: a cell that has got another request meanwhile keeps it. Who serves a
+//! connection hangs up a bell once, for all its requests. To tell one is rare, and rings all bells; to be told costs a
+//! request no more than a look.
 
-use crate::contract::cell_bits::CellBits;
 use crate::contract::inflight::CELLS;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
 
-/// For each cell, who is to be told that its request shall end, and who wants to know that it has ended.
+/// For each cell, which request shall end, and who wants to know that it has ended.
 pub(super) struct Cancellations {
-    watches: [Mutex<Watch>; CELLS],
-    /// A bit for each cell whose watch holds anything.
-    used: CellBits,
+    /// The request of the cell that shall end; [`NONE`]: no one.
+    wanted: [AtomicU64; CELLS],
+    watches: Mutex<Watches>,
 }
 
-struct Watch {
-    /// The request that shall end.
-    wanted: Option<u64>,
-    /// Whoever serves the request of this cell.
-    waker: Option<Waker>,
-    /// Dropped when the request has ended.
-    waiting: Vec<oneshot::Sender<()>>,
+struct Watches {
+    /// Whoever serves a connection, at the place that its bell knows.
+    wakers: Vec<Option<Waker>>,
+    /// Places that nobody has.
+    free: Vec<usize>,
+    /// By cell; dropped when its request has ended.
+    waiting: Vec<(usize, oneshot::Sender<()>)>,
+}
+
+/// What wakes the task that serves a connection, when one of its requests may have been told to end.
+#[derive(Default)]
+pub struct Bell(OnceLock<Hung>);
+
+struct Hung {
+    at: &'static Cancellations,
+    place: usize,
+    /// Whom it wakes, as long as the connection stays with its task.
+    waker: Waker,
 }
 
 impl Cancellations {
     pub(super) fn new() -> Self {
-        Self { watches: [const { Mutex::new(Watch::new()) }; CELLS], used: CellBits::default() }
+        let watches = Watches { wakers: Vec::new(), free: Vec::new(), waiting: Vec::new() };
+        Self { wanted: [const { AtomicU64::new(NONE) }; CELLS], watches: Mutex::new(watches) }
     }
 
     /// Tells the request of this name in this cell to end. What is given resolves when it has.
     pub(super) fn request(&self, index: usize, id: u64) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
-        let mut watch = self.lock(index);
-        watch.wanted = Some(id);
+        let mut watches = self.lock();
+        // Under the lock: whoever hangs up a bell after this sees it.
+        self.wanted[index].store(id, Ordering::Release);
         // Who does not wait any more is not in the way of others.
-        watch.waiting.retain(|waiting| !waiting.is_closed());
-        watch.waiting.push(sender);
-        let waker = watch.waker.take();
-        self.used.set(index);
-        drop(watch);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        watches.waiting.retain(|(_, waiting)| !waiting.is_closed());
+        watches.waiting.push((index, sender));
+        let wakers: Vec<Waker> = watches.wakers.iter().flatten().cloned().collect();
+        drop(watches);
+        wakers.into_iter().for_each(Waker::wake);
         receiver
     }
 
-    /// Ready once the request of this name shall end; until then the waker is kept.
-    pub(super) fn poll(&self, index: usize, id: u64, cx: &Context<'_>) -> Poll<()> {
-        let mut watch = self.lock(index);
-        if watch.wanted == Some(id) {
-            return Poll::Ready(());
-        }
-        if !watch.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            watch.waker = Some(cx.waker().clone());
-            self.used.set(index);
-        }
-        Poll::Pending
+    /// Ready once the request of this name shall end; until then the bell is rung.
+    pub(super) fn poll(&'static self, index: usize, id: u64, bell: &Bell, cx: &Context<'_>) -> Poll<()> {
+        bell.hang(self, cx);
+        if self.wanted[index].load(Ordering::Acquire) == id { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// The request of this cell has ended.
     pub(super) fn clear(&self, index: usize) {
-        // Most requests have never been waited for, and need no lock.
-        if self.used.has(index) {
-            let mut watch = self.lock(index);
-            self.used.free(index);
-            // Dropped without the lock: a waker may be the last that holds a whole connection.
-            let ended = std::mem::replace(&mut *watch, Watch::new());
-            drop(watch);
-            drop(ended);
+        // Hardly any request is ever told to end.
+        if self.wanted[index].load(Ordering::Acquire) != NONE {
+            let mut watches = self.lock();
+            self.wanted[index].store(NONE, Ordering::Relaxed);
+            watches.waiting.retain(|(of, _)| *of != index);
         }
     }
 
-    fn lock(&self, index: usize) -> MutexGuard<'_, Watch> {
-        self.watches[index].lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Watches> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Watch {
-    const fn new() -> Self {
-        Self { wanted: None, waker: None, waiting: Vec::new() }
+impl Bell {
+    fn hang(&self, at: &'static Cancellations, cx: &Context<'_>) {
+        let hung = self.0.get_or_init(|| {
+            let waker = cx.waker().clone();
+            let mut watches = at.lock();
+            let place = watches.free.pop().unwrap_or_else(|| {
+                watches.wakers.push(None);
+                watches.wakers.len() - 1
+            });
+            watches.wakers[place] = Some(waker.clone());
+            Hung { at, place, waker }
+        });
+        if !hung.waker.will_wake(cx.waker()) {
+            // Another task serves it now, or a part of one.
+            let before = hung.at.lock().wakers[hung.place].replace(cx.waker().clone());
+            drop(before);
+        }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        if let Some(Hung { at, place, .. }) = self.0.take() {
+            let mut watches = at.lock();
+            let waker = watches.wakers[place].take();
+            watches.free.push(place);
+            // Dropped without the lock: a waker may be the last that holds a whole connection.
+            drop(watches);
+            drop(waker);
+        }
+    }
+}
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bell")
     }
 }
 
@@ -89,3 +124,6 @@ impl fmt::Debug for Cancellations {
         f.debug_struct("Cancellations").finish_non_exhaustive()
     }
 }
+
+/// No request has this name but one in 2^64.
+const NONE: u64 = 0;

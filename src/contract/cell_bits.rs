@@ -14,16 +14,8 @@ impl CellBits {
         words.filter_map(|(index, word)| Some(index * BITS + take_first(word)?)).next()
     }
 
-    pub(super) fn set(&self, index: usize) {
-        self.0[index / BITS].fetch_or(1 << (index % BITS), Ordering::Relaxed);
-    }
-
     pub(super) fn free(&self, index: usize) {
         self.0[index / BITS].fetch_and(!(1 << (index % BITS)), Ordering::Release);
-    }
-
-    pub(super) fn has(&self, index: usize) -> bool {
-        self.0[index / BITS].load(Ordering::Relaxed) & (1 << (index % BITS)) != 0
     }
 
     /// How many are set.

@@ -2,6 +2,8 @@
 //!
 //! Each worker has [`CELLS`] cells, and writes into its own alone; `cell` says what is in them.
 
+pub use crate::contract::cancellation::Bell;
+
 use crate::contract::cancellation::Cancellations;
 use crate::contract::cell::{self, CELL, ID, STAGE, STAGE_MASK, read, stage_of, stage_word};
 use crate::contract::cell_bits::CellBits;
@@ -61,7 +63,7 @@ pub struct Arrival<'a> {
 /// A request in the table. It stays there until the last clone is dropped.
 pub struct Flight {
     /// `None` for a request that is not noted.
-    place: Option<(Arc<Board>, usize)>,
+    place: Option<(&'static Board, usize)>,
 }
 
 impl Board {
@@ -69,32 +71,34 @@ impl Board {
     ///
     /// # Errors
     /// When memory has run out.
-    pub fn alone() -> std::io::Result<Arc<Self>> {
+    pub fn alone() -> std::io::Result<&'static Self> {
         let words = std::num::NonZeroUsize::MIN.saturating_add(WORDS);
         Ok(Self::new(Arc::new(SharedWords::new(words)?), 0))
     }
 
     /// The board whose words begin there; they must be nobody else's to write.
-    pub(super) fn new(words: Arc<SharedWords>, start: usize) -> Arc<Self> {
+    ///
+    /// It stays for as long as the process: a worker has one, and each request would count who refers to it.
+    pub(super) fn new(words: Arc<SharedWords>, start: usize) -> &'static Self {
         clear(&words.words()[start..start + WORDS]);
         let holders = [const { AtomicU32::new(0) }; CELLS];
         let (anchor, cancellations) = (Anchor::now(), Cancellations::new());
-        Arc::new(Self { words, start, anchor, taken: CellBits::default(), holders, cancellations })
+        Box::leak(Box::new(Self { words, start, anchor, taken: CellBits::default(), holders, cancellations }))
     }
 
     /// Notes a request; where there is no room, it is only counted.
-    pub fn note(self: &Arc<Self>, arrival: &Arrival<'_>) -> Flight {
+    pub fn note(&'static self, arrival: &Arrival<'_>) -> Flight {
         let Some(index) = self.take(arrival.stage) else {
             self.own_words()[UNNOTED].fetch_add(1, Ordering::Relaxed);
             return Flight::unnoted();
         };
         self.holders[index].store(1, Ordering::Relaxed);
         self.write(index, arrival);
-        Flight { place: Some((Arc::clone(self), index)) }
+        Flight { place: Some((self, index)) }
     }
 
     /// Notes a request, or what more is known of one that is noted.
-    pub fn note_in(self: &Arc<Self>, flight: &mut Flight, arrival: &Arrival<'_>) {
+    pub fn note_in(&'static self, flight: &mut Flight, arrival: &Arrival<'_>) {
         match &flight.place {
             Some((board, index)) => board.write(*index, arrival),
             None => *flight = self.note(arrival),
@@ -184,20 +188,20 @@ impl Flight {
         read(board.cell(*index))
     }
 
-    /// What a future comes to; `None` when the request is told to end before.
-    pub async fn unless_cancelled<F: Future + Unpin>(&self, mut future: F) -> Option<F::Output> {
+    /// What a future comes to; `None` when the request is told to end before. The bell is that of its connection.
+    pub async fn unless_cancelled<F: Future + Unpin>(&self, bell: &Bell, mut future: F) -> Option<F::Output> {
         poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => self.poll_cancelled(cx).map(|()| None),
+            Poll::Pending => self.poll_cancelled(bell, cx).map(|()| None),
         })
         .await
     }
 
     /// Ready once the request is told to end; one that is not noted never is.
-    fn poll_cancelled(&self, cx: &Context<'_>) -> Poll<()> {
+    fn poll_cancelled(&self, bell: &Bell, cx: &Context<'_>) -> Poll<()> {
         let Some((board, index)) = &self.place else { return Poll::Pending };
         let id = board.cell(*index)[ID].load(Ordering::Relaxed);
-        board.cancellations.poll(*index, id, cx)
+        board.cancellations.poll(*index, id, bell, cx)
     }
 
     /// Not one step: where two change it at once one change is lost, and the next one puts that right.
@@ -214,7 +218,7 @@ impl Clone for Flight {
         if let Some((board, index)) = &self.place {
             board.holders[*index].fetch_add(1, Ordering::Relaxed);
         }
-        Self { place: self.place.clone() }
+        Self { place: self.place }
     }
 }
 

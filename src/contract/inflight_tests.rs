@@ -38,9 +38,9 @@ async fn a_request_ends_when_it_is_told_to_and_no_other_does() {
     let other = board.note(&Arrival { id: 8, ..arrival("GET", b"/y") });
     let serving = tokio::spawn({
         let flight = flight.clone();
-        async move { flight.unless_cancelled(std::future::pending::<()>()).await }
+        async move { flight.unless_cancelled(&Bell::default(), std::future::pending::<()>()).await }
     });
-    assert_eq!(flight.unless_cancelled(std::future::ready(1)).await, Some(1));
+    assert_eq!(flight.unless_cancelled(&Bell::default(), std::future::ready(1)).await, Some(1));
     let mut ended = board.cancel(7).unwrap();
     assert_eq!(serving.await.unwrap(), None);
     assert_eq!(ended.try_recv(), Err(oneshot::error::TryRecvError::Empty), "one holds it still");
@@ -55,8 +55,20 @@ async fn a_request_ends_when_it_is_told_to_and_no_other_does() {
             cx.waker().wake_by_ref();
             if yields < 3 { Poll::Pending } else { Poll::Ready(()) }
         });
-        assert_eq!(flight.unless_cancelled(waiting).await, Some(()));
+        assert_eq!(flight.unless_cancelled(&Bell::default(), waiting).await, Some(()));
     }
+}
+
+/// Part of a task may have a waker of its own, and a connection may come to another task.
+#[tokio::test]
+async fn a_bell_wakes_whoever_waits_last() {
+    let board = Board::alone().unwrap();
+    let (flight, bell) = (board.note(&arrival("GET", b"/x")), Bell::default());
+    let mut waiting = Box::pin(flight.unless_cancelled(&bell, std::future::pending::<()>()));
+    let nobody = &mut Context::from_waker(std::task::Waker::noop());
+    assert!(waiting.as_mut().poll(nobody).is_pending());
+    let (ended, ()) = tokio::join!(waiting, async { drop(board.cancel(7)) });
+    assert_eq!(ended, None);
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl Scoreboard {
     }
 
     /// The cells for the requests of this process, empty. Once, for the worker whose record it is.
-    pub fn board(&self, index: RecordIndex) -> Arc<Board> {
+    pub fn board(&self, index: RecordIndex) -> &'static Board {
         Board::new(Arc::clone(&self.flights), index.0 * inflight::WORDS)
     }
 

@@ -6,6 +6,7 @@ pub mod forwarded;
 pub mod h1;
 mod interim;
 mod piece_queue;
+mod prefix;
 pub mod rejection;
 mod request;
 mod target;
@@ -19,6 +20,7 @@ pub mod websocket;
 pub use body_stream::{BodyStream, Piece, Pieces, StreamAborted};
 pub use interim::Interim;
 pub use piece_queue::{Aborter, NotWanted, PieceSender};
+pub use prefix::Prefix;
 pub use rejection::Rejection;
 pub use request::{
     Client, Content, Forwarded, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead,

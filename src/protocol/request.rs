@@ -5,6 +5,7 @@ use crate::contract::inflight::Flight;
 pub use crate::net::{Local, Peer};
 use crate::protocol::body_stream::BodyStream;
 use crate::protocol::interim::Interim;
+use crate::protocol::prefix::Prefix;
 use crate::protocol::target::Target;
 use crate::protocol::upgrade::OnUpgrade;
 use crate::protocol::upload::Upload;
@@ -105,8 +106,8 @@ pub struct RequestContext {
     pub forwarded: Option<Box<Forwarded>>,
     /// Who the client has proven to be; `None` for anonymous requests.
     pub identity: Option<Arc<Identity>>,
-    /// The URL prefix under which the app is mounted, without a trailing slash: "" for "/".
-    pub mount: Arc<str>,
+    /// Where the app is mounted.
+    pub mount: Prefix,
     /// When the head was complete.
     pub received: Instant,
     /// When the request was complete, on the clock of all processes; `None`: when the head was.
@@ -292,7 +293,7 @@ impl Request {
             scheme: Scheme::Http,
             forwarded: None,
             identity: None,
-            mount: Arc::from(""),
+            mount: Prefix::default(),
             received: Instant::now(),
             waits_since: None,
             socket: None,

@@ -11,12 +11,12 @@ use std::ops::Range;
 pub struct Target {
     /// As the client sent it.
     raw: Bytes,
-    /// The path as sent: "/a%20b//c", or "*".
-    path: Bytes,
-    /// What follows the first "?", without it; empty when there is none.
-    query: Bytes,
-    /// The authority of an absolute-form target.
-    authority: Option<Bytes>,
+    /// Where the path is; empty where an absolute-form target has none.
+    path: Range<usize>,
+    /// Where that is which follows the first "?"; empty when there is none.
+    query: Range<usize>,
+    /// Where the authority of an absolute-form target is.
+    authority: Option<Range<usize>>,
 }
 
 impl Target {
@@ -28,23 +28,19 @@ impl Target {
             _ => {
                 let authority = absolute_form_authority(&raw)?;
                 let end = authority.end;
-                (Some(raw.slice(authority)), end)
+                (Some(authority), end)
             }
         };
         // A fragment is never part of a target (RFC 9112 3.2); what some clients send of one is cut off.
         let end = memchr::memchr(b'#', &raw).unwrap_or(raw.len()).max(path_start);
-        let rest = raw.slice(path_start..end);
-        let query_start = memchr::memchr(b'?', &rest);
-        let path = rest.slice(..query_start.unwrap_or(rest.len()));
-        let query = query_start.map_or_else(Bytes::new, |at| rest.slice(at + 1..));
-        let path = if path.is_empty() { Bytes::from_static(b"/") } else { path };
-        Some(Self { raw, path, query, authority })
+        let query_mark = memchr::memchr(b'?', &raw[path_start..end]).map(|at| path_start + at);
+        let query = query_mark.map_or(end..end, |at| at + 1..end);
+        Some(Self { path: path_start..query_mark.unwrap_or(end), query, authority, raw })
     }
 
     /// The path "/".
     pub fn root() -> Self {
-        let slash = Bytes::from_static(b"/");
-        Self { raw: slash.clone(), path: slash, query: Bytes::new(), authority: None }
+        Self { raw: Bytes::from_static(b"/"), path: 0..1, query: 1..1, authority: None }
     }
 
     /// As the client sent it.
@@ -52,14 +48,15 @@ impl Target {
         &self.raw
     }
 
-    /// The path as sent, percent-encoding and repeated slashes kept.
+    /// The path as sent, percent-encoding and repeated slashes kept: "/a%20b//c", or "*".
     pub fn path(&self) -> &[u8] {
-        &self.path
+        // RFC 9110 4.2.3: an empty path is that of the root.
+        if self.path.is_empty() { b"/" } else { &self.raw[self.path.clone()] }
     }
 
     /// The path with its percent-encoding undone once. May hold any byte.
     pub fn decoded_path(&self) -> std::borrow::Cow<'_, [u8]> {
-        percent_encoding::percent_decode(&self.path).into()
+        percent_encoding::percent_decode(self.path()).into()
     }
 
     /// As the type that apps in Rust read; `None` when it is longer than that allows (64 KiB).
@@ -70,7 +67,7 @@ impl Target {
         uri(&self.raw).or_else(|| {
             self.authority.as_ref()?;
             let separator: &[u8] = if self.query.is_empty() { b"" } else { b"?" };
-            uri(&[&self.path, separator, &self.query].concat().into())
+            uri(&[self.path(), separator, self.query()].concat().into())
         })
     }
 
@@ -80,7 +77,8 @@ impl Target {
         if prefix.is_empty() {
             return self.to_uri();
         }
-        let rest = &self.path[encoded_length(&self.path, prefix.len())..];
+        let path = self.path();
+        let rest = &path[encoded_length(path, prefix.len())..];
         let base =
             absolute_form_authority(&self.raw).map_or(&b""[..], |authority| &self.raw[..authority.end]);
         let mut raw = [base, b"/"].concat();
@@ -88,19 +86,19 @@ impl Target {
         raw.extend_from_slice(rest.get(encoded_length(rest, 1)..).unwrap_or_default());
         if !self.query.is_empty() {
             raw.push(b'?');
-            raw.extend_from_slice(&self.query);
+            raw.extend_from_slice(self.query());
         }
         Self::parse(raw.into())?.to_uri()
     }
 
     /// The authority of an absolute-form target.
     pub fn authority(&self) -> Option<&[u8]> {
-        self.authority.as_deref()
+        self.authority.clone().map(|authority| &self.raw[authority])
     }
 
     /// What follows the first "?", without it.
     pub fn query(&self) -> &[u8] {
-        &self.query
+        &self.raw[self.query.clone()]
     }
 }
 

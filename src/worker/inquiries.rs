@@ -17,7 +17,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Inquiries {
     pub(super) calls: Arc<CallQueue>,
-    pub(super) board: Arc<Board>,
+    pub(super) board: &'static Board,
     /// To the master.
     pub(super) channel: OwnedFd,
     pub(super) authenticator: Option<Arc<Authenticator>>,

@@ -37,7 +37,7 @@ pub(super) struct Ties {
     pub(super) relay: Box<Relay>,
     /// Whether the whole server is ready.
     pub(super) is_ready: Box<dyn Fn() -> bool + Send + Sync>,
-    pub(super) board: Arc<Board>,
+    pub(super) board: &'static Board,
     pub(super) times: Option<Times>,
     pub(super) ledger: Option<Ledger>,
     pub(super) quarantine: Option<Quarantine>,

@@ -249,7 +249,7 @@ fn serve(
     let giving = siblings::give(handoff.relay.post.try_clone()?, Arc::clone(calls));
     let inquiries = Arc::new(Inquiries {
         calls: Arc::clone(calls),
-        board: Arc::clone(&pipeline.board),
+        board: pipeline.board,
         channel: handoff.channel.try_clone()?,
         authenticator: pipeline.authenticator.clone(),
         speaks: handoff.slot == Slot(1),

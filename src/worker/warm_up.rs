@@ -7,8 +7,8 @@ use crate::contract::inflight::Flight;
 use crate::pipeline::Pipeline;
 use crate::protocol::h1;
 use crate::protocol::{
-    Answer, Attempt, BodyStream, Content, Halt, Handler, Local, Patience, Peer, Request, RequestContext,
-    ResponseBody, Scheme, StreamAborted,
+    Answer, Attempt, BodyStream, Content, Halt, Handler, Local, Patience, Peer, Prefix, Request,
+    RequestContext, ResponseBody, Scheme, StreamAborted,
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -70,7 +70,7 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
         },
         forwarded: None,
         identity: None,
-        mount: Arc::from(""),
+        mount: Prefix::default(),
         received: Instant::now(),
         waits_since: None,
         socket: None,

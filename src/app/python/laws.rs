@@ -16,7 +16,7 @@ use super::start_response::parse_head;
 use super::{asgi, describe};
 use crate::config::{Interface, Lifespan, RequestContent};
 use crate::protocol::h1::laws::{judge_response, taken_head};
-use crate::protocol::{Content, Request, RequestHead, ResponseBody};
+use crate::protocol::{Content, Prefix, Request, RequestHead, ResponseBody};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, TRANSFER_ENCODING};
@@ -35,7 +35,7 @@ pub fn python_request(bytes: &[u8]) {
     Python::initialize();
     Python::attach(|py| {
         let mut judge = |mount: &str| {
-            request.context.mount = Arc::from(mount);
+            request.context.mount = Prefix::from(mount);
             judge_environ(py, &request, &bytes[start..])?;
             asgi::laws::judge_scope(py, &request)
         };

@@ -5,19 +5,17 @@ use crate::contract::entry::Stage;
 use crate::contract::inflight::{Arrival, Flight};
 use crate::net::{Local, Peer};
 use crate::protocol::{
-    Client, Handler, Record, Request, RequestContext, RequestHead, RequestId, Scheme, field_values,
+    Client, Handler, Prefix, Record, Request, RequestContext, RequestHead, RequestId, Scheme, field_values,
 };
 use bytes::Bytes;
 use http::header::{REFERER, USER_AGENT};
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Both ends of the connection, as every request of it has them.
 pub(super) struct Ends {
     pub(super) peer: Peer,
     pub(super) local: Local,
-    pub(super) mount: Arc<str>,
     pub(super) socket: RawFd,
 }
 
@@ -30,7 +28,7 @@ impl Ends {
             scheme: Scheme::Http,
             forwarded: None,
             identity: None,
-            mount: Arc::clone(&self.mount),
+            mount: Prefix::default(),
             received: Instant::now(),
             waits_since: None,
             socket: Some(self.socket),

@@ -129,7 +129,7 @@ pub fn head_of(raw: Bytes, limits: &Limits) -> Result<Box<RequestHead>, Rejectio
 /// Takes a complete head apart. `raw` ends with the empty line and has passed [`HeadScanner::scan`].
 pub(super) fn parse(raw: Bytes, limits: &Limits) -> Result<ParsedHead, Rejection> {
     let line_end = memchr::memchr(b'\r', &raw).ok_or(Rejection::RequestLine)?;
-    let (method, target, version) = parse_request_line(&raw.slice(..line_end), limits)?;
+    let (method, target, version) = parse_request_line(&raw, line_end, limits)?;
     let mut fields = HeaderMap::with_capacity(field_count(&raw).min(usize::from(limits.fields)));
     let mut framing = FramingFields::default();
     let mut at = line_end + 2;
@@ -155,7 +155,13 @@ pub(super) fn parse(raw: Bytes, limits: &Limits) -> Result<ParsedHead, Rejection
     framing.conclude(head)
 }
 
-fn parse_request_line(line: &Bytes, limits: &Limits) -> Result<(Method, Target, Version), Rejection> {
+/// The line at the start of `raw` that ends at `end`.
+fn parse_request_line(
+    raw: &Bytes,
+    end: usize,
+    limits: &Limits,
+) -> Result<(Method, Target, Version), Rejection> {
+    let line = &raw[..end];
     let first = memchr::memchr(b' ', line).ok_or(Rejection::RequestLine)?;
     let last = memchr::memrchr(b' ', line).ok_or(Rejection::RequestLine)?;
     if last <= first + 1 || !is_token(&line[..first]) {
@@ -171,7 +177,7 @@ fn parse_request_line(line: &Bytes, limits: &Limits) -> Result<(Method, Target, 
         }
         _ => return Err(Rejection::RequestLine),
     };
-    let raw_target = line.slice(first + 1..last);
+    let raw_target = &line[first + 1..last];
     if raw_target.len() as u64 > limits.target.0 {
         return Err(Rejection::TargetTooLong);
     }
@@ -182,10 +188,10 @@ fn parse_request_line(line: &Bytes, limits: &Limits) -> Result<(Method, Target, 
     if method == Method::CONNECT {
         return Err(Rejection::Connect);
     }
-    if raw_target == b"*"[..] && method != Method::OPTIONS {
+    if raw_target == b"*" && method != Method::OPTIONS {
         return Err(Rejection::Target);
     }
-    let target = Target::parse(raw_target).ok_or(Rejection::Target)?;
+    let target = Target::parse(raw.slice(first + 1..last)).ok_or(Rejection::Target)?;
     Ok((method, target, version))
 }
 

@@ -110,8 +110,13 @@ impl Session<'_> {
     async fn fill_unless_cancelled(&mut self, wait: Wait) -> Option<Fill> {
         let Some(arriving) = &self.arriving else { return Some(self.fill(wait).await) };
         let flight = arriving.flight.clone();
-        let filling = pin!(self.fill(wait));
-        flight.unless_cancelled(filling).await
+        let bell = std::mem::take(&mut self.bell);
+        let filled = {
+            let filling = pin!(self.fill(wait));
+            flight.unless_cancelled(&bell, filling).await
+        };
+        self.bell = bell;
+        filled
     }
 
     fn set_idle_deadline(&mut self) {

@@ -45,7 +45,7 @@ async fn serve_on<H: Handler>(
     handler: &H,
 ) {
     let Connection { stream, peer, local } = connection;
-    let ends = Ends { peer, local, mount: Arc::from(""), socket: stream.as_fd().as_raw_fd() };
+    let ends = Ends { peer, local, socket: stream.as_fd().as_raw_fd() };
     let mut session = Session::new(stream, settings, (drain, occupied));
     let mut outcome = match opening {
         Opening::Fresh => Next::Head,
@@ -152,10 +152,12 @@ async fn exchange<H: Handler>(
             if !is_complete || admitted.noting == Noting::Always || !context.flight.is_unnoted() {
                 handler.enlist(&head, &mut context, stage);
             }
+            let bell = std::mem::take(&mut session.bell);
             let received = {
                 let receiving = pin!(receive(session, turn, &admitted, received));
-                context.flight.unless_cancelled(receiving).await
+                context.flight.unless_cancelled(&bell, receiving).await
             };
+            session.bell = bell;
             match received.unwrap_or(Err(Stop::Cancelled)) {
                 Ok((content, upload)) => {
                     if stage == Stage::Reading {
@@ -263,13 +265,15 @@ async fn answer<H: Handler>(
     let record = keeps_record.then(|| record(&request.context, Some(&request.head), handler));
     let mut flight = request.context.flight.clone();
     let unnoted = flight.is_unnoted().then(|| Unnoted::of(&request));
+    let bell = std::mem::take(&mut session.bell);
     let answered = {
         // Content that is still arriving stays with its connection, which stays here.
         let patience = if request.upload.is_some() { Patience::Wait } else { Patience::Move };
         let responding = pin!(handler.respond(route, request, patience));
         let responding = pin!(session.attend(responding));
-        flight.unless_cancelled(responding).await
+        flight.unless_cancelled(&bell, responding).await
     };
+    session.bell = bell;
     // What the app has done so far is all that will be.
     let answered = match answered {
         Some(None) => return gone(session, record.as_ref(), handler).await,
@@ -285,11 +289,13 @@ async fn answer<H: Handler>(
             if handler.relay(session.stream.as_fd(), parcel) == Relayed::Gone {
                 return Next::Close;
             }
+            let bell = std::mem::take(&mut session.bell);
             let waited = {
                 let waiting = pin!(handler.respond(route, request, Patience::Wait));
                 let waiting = pin!(session.attend(waiting));
-                flight.unless_cancelled(waiting).await
+                flight.unless_cancelled(&bell, waiting).await
             };
+            session.bell = bell;
             match waited {
                 None => cancelled_response(),
                 Some(None) => return gone(session, record.as_ref(), handler).await,

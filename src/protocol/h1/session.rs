@@ -5,6 +5,7 @@ use super::deadline::Deadline;
 use super::head::Persistence;
 use super::upload::Uploading;
 use super::write::{Asked, Delimiter, put_head, put_hints};
+use crate::contract::inflight::Bell;
 use crate::net::{Drain, Occupation, Occupied, Stream};
 use crate::protocol::upgrade::Handover;
 use crate::protocol::{Interim, OnDisconnect, Rejection, RequestContext, Response};
@@ -49,6 +50,8 @@ pub(super) struct Session<'a> {
     pub(super) first: bool,
     /// The request whose head has had to be waited for.
     pub(super) arriving: Option<Box<RequestContext>>,
+    /// Rung when one of its requests is told to end; elsewhere while somebody waits for it.
+    pub(super) bell: Bell,
 }
 
 /// What became of a response.
@@ -110,6 +113,7 @@ impl<'a> Session<'a> {
             waits_until: None,
             first: true,
             arriving: None,
+            bell: Bell::default(),
         }
     }
 
@@ -162,10 +166,12 @@ impl<'a> Session<'a> {
             self.stream.reset_when_closed();
         }
         let mut sent = 0;
+        let bell = std::mem::take(&mut self.bell);
         let end = {
             let writing = pin!(self.write_content(response.into_body(), delimiter, &mut sent));
-            asked.flight.unless_cancelled(writing).await
+            asked.flight.unless_cancelled(&bell, writing).await
         };
+        self.bell = bell;
         // Its client sees that something is missing.
         let end = end.unwrap_or_else(|| Err(io::Error::other("the request was cancelled")));
         if end.is_ok() && delimiter == Delimiter::Close {

@@ -1,7 +1,7 @@
 mod rules;
 
 use super::*;
-use crate::protocol::{Patience, Target};
+use crate::protocol::{Patience, Prefix, Target};
 use bytes::Bytes;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, Version};
@@ -9,7 +9,6 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, UNIX_EPOCH};
@@ -75,7 +74,7 @@ impl Site {
     fn send(&self, method: Method, target: &[u8], fields: &[(HeaderName, &str)]) -> Response {
         let mut request = Request::get("/");
         request.head = Box::new(head(method, target, fields));
-        request.context.mount = Arc::from(self.files.mount.as_str());
+        request.context.mount = Prefix::from(self.files.mount.as_str());
         match self
             .files
             .call(Box::new(request), LIMITS)
