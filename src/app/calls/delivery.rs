@@ -2,6 +2,7 @@
 
 use super::CallQueue;
 use super::ticket::{Outcome, Ticket};
+use super::turns::Submitted;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -51,11 +52,21 @@ pub(super) fn deliver(deliveries: &mut Vec<Delivery>) {
 pub(super) struct Waiting<'a> {
     pub(super) queue: &'a CallQueue,
     pub(super) ticket: Arc<Ticket>,
-    pub(super) answered: bool,
+    /// What the queue said when it got the call.
+    pub(super) submitted: Submitted,
+    answered: bool,
 }
 
-impl Waiting<'_> {
+impl<'a> Waiting<'a> {
+    /// The ticket knows whom to wake.
+    pub(super) fn new(queue: &'a CallQueue, ticket: Arc<Ticket>) -> Self {
+        Self { queue, ticket, submitted: Submitted::Settled, answered: false }
+    }
+
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Outcome> {
+        if std::mem::replace(&mut self.submitted, Submitted::Settled) == Submitted::Waits {
+            return Poll::Pending;
+        }
         let outcome = self.ticket.poll(cx);
         self.answered = outcome.is_ready();
         outcome

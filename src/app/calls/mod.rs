@@ -43,12 +43,16 @@ use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 use std::thread::Thread;
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How long a call may take before the relief steps in: once to twice this.
-pub const TICK: Duration = Duration::from_millis(1);
+///
+/// Looking costs the app a little of its processor, and stepping in much more: half of this would be a burden to all apps
+/// whose calls take about a millisecond, and hardly a gain for anybody.
+pub const TICK: Duration = Duration::from_millis(2);
 
 /// Calls waiting for an app thread, and the answers on their way back.
 pub struct CallQueue {
@@ -171,12 +175,13 @@ impl CallQueue {
     ) -> Result<Response, AppError> {
         let CallLimits { time, queue, patience } = limits;
         let context = &request.context;
-        let ticket = Arc::new(Ticket::new(context.id, context.flight.clone(), time));
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let ticket = Arc::new(Ticket::new(context.id, context.flight.clone(), time, Some(waker)));
         let since_ns = context.waits_since.unwrap_or_else(|| self.clock.ns(context.received));
         let socket = context.socket;
         ticket.flight.set_stage(Stage::Queued);
-        let mut waiting = Waiting { queue: self, ticket: Arc::clone(&ticket), answered: false };
-        self.submit(Call { app, request, ticket, patience, socket }, since_ns, queue);
+        let mut waiting = Waiting::new(self, Arc::clone(&ticket));
+        waiting.submitted = self.submit(Call { app, request, ticket, patience, socket }, since_ns, queue);
         poll_fn(|cx| waiting.poll(cx)).await
     }
 
@@ -241,7 +246,8 @@ impl CallQueue {
             self.progress.fetch_add(1, Ordering::SeqCst);
             self.wake_relief();
             ended = Some(self.make(call));
-            self.progress.fetch_add(1, Ordering::Release);
+            // Nobody else changes it.
+            self.progress.store(self.progress.load(Ordering::Relaxed) + 1, Ordering::Release);
         }
     }
 

@@ -49,10 +49,11 @@ enum Abandoned {
 }
 
 impl Ticket {
-    pub(super) fn new(id: RequestId, flight: Flight, limit: Duration) -> Self {
+    /// A call that has not begun; `waker` is whoever waits for its outcome.
+    pub(super) fn new(id: RequestId, flight: Flight, limit: Duration, waker: Option<Waker>) -> Self {
         let state = TicketState {
             outcome: None,
-            waker: None,
+            waker,
             settled: false,
             hurries: false,
             abandoned: Abandoned::No(None),
@@ -214,7 +215,7 @@ pub struct Answering {
 impl Answering {
     /// A call that nobody waits for, without a time limit.
     pub fn to_nobody() -> Self {
-        Self { ticket: Arc::new(Ticket::new(RequestId(0), Flight::unnoted(), Duration::ZERO)) }
+        Self { ticket: Arc::new(Ticket::new(RequestId(0), Flight::unnoted(), Duration::ZERO, None)) }
     }
 
     /// Gives the beginning of an answer while the call goes on; `rest` ends what follows.

@@ -11,13 +11,22 @@ use crate::sys::{clock, process};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What has become of a call that was given to the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Submitted {
+    /// It waits for its turn; whoever waits for it will be woken.
+    Waits,
+    /// Its outcome may be there already.
+    Settled,
+}
+
 impl CallQueue {
-    pub(super) fn submit(&self, call: Call, since_ns: u64, limit: Duration) {
+    pub(super) fn submit(&self, call: Call, since_ns: u64, limit: Duration) -> Submitted {
         let mut state = self.lock();
         if self.gives_back(&state, &call) {
             drop(state);
             give_back(call);
-            return;
+            return Submitted::Settled;
         }
         let due_ns = state.waiting.due_ns();
         state.waiting.push(call, since_ns, limit);
@@ -37,8 +46,11 @@ impl CallQueue {
             self.driver.notify_one();
         }
         if let Some((call, wait)) = surplus {
+            // Which may be the one that has just come: it is looked at.
             call.ticket.settle(Err(AppError::Shed(Shed::Full, wait)));
+            return Submitted::Settled;
         }
+        Submitted::Waits
     }
 
     /// A call waits that may have to wait for long; who must go for it, and how long the oldest has waited. Before it the

@@ -91,17 +91,20 @@ fn respond(
     start_response: &StartResponse,
     answering: &Answering,
 ) -> PyResult<Option<Response>> {
-    // What was given to write() comes first, and only a stream has both.
-    let has_begun = start_response.lock().begun.is_some();
-    if !has_begun {
-        if let Some(content) = whole(iterable)? {
-            return complete(start_response, content, answering).map(Some);
+    if let Some(content) = whole(iterable)? {
+        let mut said = start_response.lock();
+        if said.begun.is_none() {
+            let head = said.take_head()?;
+            drop(said);
+            return Ok(Some(complete(head, content, answering)));
         }
-        if let Some(body) = file(iterable)? {
-            let head = start_response.lock().take_head()?;
-            answering.offer(response(head, body));
-            return Ok(None);
-        }
+        // What was given to write() comes first, and only a stream has both.
+    } else if !start_response.has_begun()
+        && let Some(body) = file(iterable)?
+    {
+        let head = start_response.lock().take_head()?;
+        answering.offer(response(head, body));
+        return Ok(None);
     }
     stream(iterable, start_response, answering)?;
     Ok(None)
@@ -126,12 +129,11 @@ fn joined<'py>(items: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<Bytes
     Ok(content.into())
 }
 
-fn complete(start_response: &StartResponse, content: Bytes, answering: &Answering) -> PyResult<Response> {
-    let head = start_response.lock().take_head()?;
+fn complete(head: Head, content: Bytes, answering: &Answering) -> Response {
     if is_longer(&head, content.len()) {
         say_longer(answering, head.length);
     }
-    Ok(response(head, ResponseBody::Full(content)))
+    response(head, ResponseBody::Full(content))
 }
 
 fn is_longer(head: &Head, length: usize) -> bool {

@@ -6,11 +6,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The content of one request, as a file to read.
 #[pyclass(frozen, name = "Input", module = "ferricorn")]
 pub(super) struct Input {
+    /// Whether there is anything to let go of.
+    has_content: AtomicBool,
     source: Mutex<Source>,
 }
 
@@ -21,15 +24,21 @@ enum Source {
 
 impl Default for Input {
     fn default() -> Self {
-        Self { source: Mutex::new(Source::Memory(Cursor::new(Bytes::new()))) }
+        Self { has_content: AtomicBool::new(false), source: Mutex::new(Source::nothing()) }
     }
 }
 
 impl Input {
     /// From now on it reads this.
     pub(super) fn fill(&self, content: Content) {
+        // Most requests have none, and most inputs have been used by such requests alone: they need no lock.
+        let has_content = !matches!(content, Content::Empty);
+        if !has_content && !self.has_content.load(Ordering::Relaxed) {
+            return;
+        }
+        self.has_content.store(has_content, Ordering::Relaxed);
         *self.lock() = match content {
-            Content::Empty => Source::Memory(Cursor::new(Bytes::new())),
+            Content::Empty => Source::nothing(),
             Content::Memory(bytes) => Source::Memory(Cursor::new(bytes)),
             Content::File { file, .. } => Source::File(BufReader::with_capacity(64 << 10, file)),
         };
@@ -100,6 +109,12 @@ impl Input {
 
     /// Does nothing: the server closes it.
     fn close(&self) {}
+}
+
+impl Source {
+    fn nothing() -> Self {
+        Self::Memory(Cursor::new(Bytes::new()))
+    }
 }
 
 impl Read for Source {

@@ -62,6 +62,11 @@ impl Said {
 }
 
 impl StartResponse {
+    /// Whether content is on its way.
+    pub(super) fn has_begun(&self) -> bool {
+        self.lock().begun.is_some()
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Said> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
