@@ -9,6 +9,7 @@ mod ends;
 mod field_line;
 mod file;
 mod head;
+mod host;
 #[cfg(all(feature = "cli", any(test, fuzzing)))]
 pub(crate) mod laws;
 mod next_head;
@@ -21,7 +22,7 @@ mod upload;
 mod write;
 
 pub use head::head_of;
-pub(in crate::protocol) use head::is_host;
+pub(in crate::protocol) use host::is_host;
 pub use serve::serve;
 
 use crate::config::{Limits, Timeouts};
