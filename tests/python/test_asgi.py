@@ -215,6 +215,17 @@ def test_app_that_listens_is_told_that_the_client_has_left(server, gates):
 
 
 @in_each_loop
+@pytest.mark.parametrize("path", ["listens", "listens_within"])
+def test_app_that_ends_with_its_client_is_no_error(server, gates, path):
+    with server.connect() as connection:
+        connection.sendall(f"GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        gates.expect("entered")
+    gates.expect("http.disconnect")
+    assert server.stop() == 0
+    assert "ERROR" not in server.log.text()
+
+
+@in_each_loop
 def test_what_follows_the_response_goes_on(server, gates):
     with server.connect() as connection:
         connection.sendall(b"GET /background HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

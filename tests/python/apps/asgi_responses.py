@@ -149,6 +149,15 @@ async def answer_listens(scope, receive, send):
         gates.say(type(error).__name__)
 
 
+async def answer_listens_within(scope, receive, send):
+    """As streams of events do: with their client they end, in the middle of the response."""
+    await read(receive)
+    await send({"type": "http.response.start", "status": 200, "headers": PLAIN})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    gates.say("entered")
+    gates.say((await receive())["type"])
+
+
 async def answer_listens_after(scope, receive, send):
     await reply(send, b"answered")
     await read(receive)

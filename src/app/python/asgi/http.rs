@@ -230,7 +230,8 @@ impl Http {
         let mut state = self.lock();
         let is_ours = state.is_gone || self.answering().is_cut_off();
         let problem = match (&state.phase, ended) {
-            (_, Err(_)) if is_ours => None,
+            // Who was told that nobody listens may end as it likes.
+            _ if is_ours => None,
             (Phase::Complete, Ok(())) => None,
             (Phase::Complete | Phase::Streaming | Phase::Trailing, Err(error)) => {
                 drop(state);
