@@ -107,6 +107,13 @@ require = "none"
 MEANT = {
     "obtain: JSON that is none": "another parser says what is wrong with it",
     "obtain: NaN": "another parser says what is wrong with it",
+    "obtain: another charset": "JSON is UTF-8 (RFC 8259 8.1)",
+    "obtain: half a letter": "another parser says what is wrong with it",
+    "obtain: a deep member": "at most 32 levels",
+    "obtain: 300 members": "at most 256 members",
+    "obtain: a name too long": "at most 254 letters",
+    "obtain: a password too long": "at most 4096 letters: hashing takes time by its length",
+    "obtain: OPTIONS": "the view's name and description are not told",
     "obtain: a member twice": "two readings of one request: 400",
     "obtain: no slash at the end": "answered; a redirect loses what was posted",
     "refresh: no jti": "401, not 500",
@@ -150,6 +157,7 @@ def requests(issued):
     multipart = "multipart/form-data; boundary=xx"
     good = {"username": "demo", "password": "correct horse"}
     part = '--xx\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    multipart_file = part.format("username", "demo") + part.format('password"; filename="a', "correct horse") + "--xx--\r\n"
     for name, content, media_type in [
         ("good", good, None),
         ("good, as a form", "username=demo&password=correct+horse", form),
@@ -180,9 +188,22 @@ def requests(issued):
         ("plain text", "demo", "text/plain"),
         ("an empty form", "", form),
         ("charset", json.dumps(good), "application/json; charset=utf-8"),
+        ("another charset", '{"username":"d\u00e9","password":"x"}'.encode("latin-1"), "application/json; charset=latin-1"),
+        ("a type of JSON", json.dumps(good), "application/vnd.api+json"),
+        ("other letters", {"username": "\u0434\u0435\u043c\u0430", "password": "\u043f\u0430\u0440\u043e\u043b\u044c"}, None),
+        ("150 other letters", {"username": "\u0434" * 150, "password": "x"}, None),
+        ("bytes that are no letters", "username=%D0%B4&password=%ff", form),
+        ("half a letter", '{"username":"\\ud800","password":"x"}', "application/json"),
+        ("a number beyond all", '{"username":123456789012345678901234567890,"password":1e5}', "application/json"),
+        ("a deep member", json.dumps({**good, "x": 0}).replace("0}", "[" * 100 + "]" * 100 + "}"), "application/json"),
+        ("300 members", {**good, **{f"m{number}": number for number in range(300)}}, None),
+        ("a name too long", {**good, "username": "a" * 300}, None),
+        ("a password too long", {**good, "password": "a" * 5000}, None),
+        ("parts without boundary", "x", "multipart/form-data"),
+        ("a file as password", multipart_file, multipart),
     ]:
         yield f"obtain: {name}", "POST", "", content, media_type
-    for method in ("GET", "PUT", "DELETE", "PATCH"):
+    for method in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "OTHER"):
         yield f"obtain: {method}", method, "", None, None
     for path, member in (("refresh", "refresh"), ("verify", "token"), ("blacklist", "refresh")):
         now = int(time.time())
@@ -217,8 +238,13 @@ def requests(issued):
             if path == "verify" and name == "good":
                 value = issued["access"]
             yield f"{path}: {name}", "POST", f"{path}/", {member: value}, None
-        for name, value in [("missing", {}), ("blank", {member: ""}), ("null", {member: None}), ("true", {member: True})]:
+        for name, value in [
+            ("missing", {}), ("blank", {member: ""}), ("null", {member: None}), ("true", {member: True}),
+            ("a number", {member: 1}), ("a list", {member: ["x"]}), ("other letters", {member: "\u00e9.\u00e9.\u00e9"}),
+        ]:
             yield f"{path}: {name}", "POST", f"{path}/", value, None
+        yield f"{path}: GET", "GET", f"{path}/", None, None
+        yield f"{path}: a form", "POST", f"{path}/", f"{member}=x", form
     yield "refresh: a token that was replaced", "POST", "refresh/", {"refresh": issued["refresh"]}, None
     yield "verify: a token that was replaced", "POST", "verify/", {"token": issued["refresh"]}, None
     yield "obtain: no slash at the end", "POST", None, {"username": "demo", "password": "correct horse"}, None
