@@ -169,6 +169,11 @@ fn a_token_is_replaced_once_and_its_reuse_ends_the_session(place: &StorePlace) {
     assert_eq!(store.exchange(&exchange(&next(11), NOW + 16, 14)).unwrap(), Exchanged::Ended);
     // Until the last access token that was given away: at NOW + 15, for 300 s.
     assert_eq!(ended(store.as_mut()), [(SessionId([1; 16]), NOW + 315)]);
+    // Without a grace also in the same second.
+    store.begin(&session(2, "u"), token("b")).unwrap();
+    let strict = Exchange { grace: Duration::ZERO, ..exchange("b", NOW, 21) };
+    assert!(matches!(store.exchange(&strict).unwrap(), Exchanged::Good(..)));
+    assert!(matches!(store.exchange(&strict).unwrap(), Exchanged::Reused(_)));
 }
 
 fn a_rule_that_only_refuses_leaves_the_session(place: &StorePlace) {

@@ -2,6 +2,14 @@
 
 use super::{Exchange, Session, Successor, TokenState};
 
+impl Exchange {
+    /// The grace as it is compared with times, which are whole seconds; 0: there is none.
+    pub(super) fn grace_seconds(&self) -> i64 {
+        let whole = self.grace.as_secs() + u64::from(self.grace.subsec_nanos() > 0);
+        i64::try_from(whole).unwrap_or(i64::MAX)
+    }
+}
+
 /// A refresh token with its session.
 pub(super) struct Found {
     pub(super) session: Session,
@@ -32,8 +40,8 @@ impl Found {
         }
         let session = self.session;
         if let Some((at, successor)) = self.replaced {
-            let grace = i64::try_from(exchange.grace.as_secs()).unwrap_or(i64::MAX);
-            return if exchange.now.saturating_sub(at) <= grace {
+            let grace = exchange.grace_seconds();
+            return if grace > 0 && exchange.now.saturating_sub(at) <= grace {
                 Judged::Again(session, successor)
             } else {
                 Judged::Reused(session)

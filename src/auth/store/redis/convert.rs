@@ -57,7 +57,7 @@ pub(super) fn exchange(exchange: &Exchange) -> Vec<String> {
         hex(exchange.token.bytes()),
         exchange.now.to_string(),
         exchange.access_until.to_string(),
-        exchange.grace.as_secs().to_string(),
+        exchange.grace_seconds().to_string(),
         reuse.into(),
     ]
     .into_iter()

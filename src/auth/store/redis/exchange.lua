@@ -11,7 +11,8 @@ if not found then return {'unknown'} end
 if is_over(found, now) then return {'ended'} end
 local session = found.session
 if found.replaced then
-  if now - found.replaced <= tonumber(ARGV[4]) then
+  local grace = tonumber(ARGV[4])
+  if grace > 0 and now - found.replaced <= grace then
     touch(session, now, access_until)
     return {'again', session.row, found.next}
   end
