@@ -1,6 +1,8 @@
-//! What the cryptography below costs by itself, for `benches/tokens.py` to compare with: microseconds as JSON.
+//! What the cryptography below costs by itself, for `benches/tokens.py` to compare with.
 //!
-//! Each figure is the least of many short rounds: what else runs on the machine only ever adds to it.
+//! `bare` prints microseconds as JSON. Each figure is the least of many short rounds: what else runs on the machine only ever
+//! adds to it. `bare app RS256|ES256|EdDSA|nothing FLAGS...` serves an app that calls the library itself in each request.
+#![expect(clippy::print_stderr, reason = "how it is used")]
 #![expect(clippy::print_stdout, reason = "the figures")]
 #![expect(clippy::unwrap_used, reason = "keys of its own making, on a machine that has randomness")]
 
@@ -11,47 +13,91 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
     ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
 };
+use axum::Router;
+use axum::routing::get;
+use ferricorn::Server;
 use std::hint::black_box;
+use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
-fn main() {
-    let message = [b'x'; 300];
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    match (arguments.next().as_deref(), arguments.next()) {
+        (None, _) => {
+            print_figures();
+            ExitCode::SUCCESS
+        }
+        (Some("app"), Some(algorithm)) => {
+            let flags = ["bare app".to_owned()].into_iter().chain(arguments);
+            Server::new(move |_| std::future::ready(Ok(app(&algorithm)))).main(flags.map(Into::into))
+        }
+        (Some(_), _) => {
+            eprintln!("usage: bare | bare app RS256|ES256|EdDSA|nothing FLAGS...");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn print_figures() {
     let figures = [
-        ("RS256", verification(&rs256(&message), &message)),
-        ("ES256", verification(&es256(&message), &message)),
-        ("EdDSA", verification(&eddsa(&message), &message)),
+        ("RS256", verification(&rs256())),
+        ("ES256", verification(&es256())),
+        ("EdDSA", verification(&eddsa())),
         ("argon2id", least(30, 1, password_hash)),
     ];
     let members: Vec<String> = figures.iter().map(|(name, us)| format!("{name:?}: {us:.3}")).collect();
     println!("{{{}}}", members.join(", "));
 }
 
-/// A key, ready to be used, and a signature.
+/// The same answer for everybody, and before it what a verification takes.
+fn app(algorithm: &str) -> Router {
+    let signed = match algorithm {
+        "RS256" => Some(rs256()),
+        "ES256" => Some(es256()),
+        "EdDSA" => Some(eddsa()),
+        _ => None,
+    };
+    let signed = Arc::new(signed);
+    Router::new().route("/", get(move || answer(Arc::clone(&signed))))
+}
+
+async fn answer(signed: Arc<Option<Signed>>) -> &'static str {
+    if let Some((key, signature)) = &*signed {
+        key.verify_sig(black_box(MESSAGE), black_box(signature)).unwrap();
+    }
+    "Hello, World!"
+}
+
+/// About as long as what is signed of a token.
+const MESSAGE: &[u8] = &[b'x'; 300];
+
+/// A key, ready to be used, and its signature of the message.
 type Signed = (ParsedPublicKey, Vec<u8>);
 
-fn rs256(message: &[u8]) -> Signed {
+fn rs256() -> Signed {
     // As `ferricorn jwt keygen` makes them.
     let pair = RsaKeyPair::generate(KeySize::Rsa3072).unwrap();
     let mut signature = vec![0; pair.public_modulus_len()];
-    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), MESSAGE, &mut signature).unwrap();
     (ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref()).unwrap(), signature)
 }
 
-fn es256(message: &[u8]) -> Signed {
+fn es256() -> Signed {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let signature = pair.sign(&SystemRandom::new(), message).unwrap();
+    let signature = pair.sign(&SystemRandom::new(), MESSAGE).unwrap();
     let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref()).unwrap();
     (key, signature.as_ref().to_vec())
 }
 
-fn eddsa(message: &[u8]) -> Signed {
+fn eddsa() -> Signed {
     let pair = Ed25519KeyPair::generate().unwrap();
     let key = ParsedPublicKey::new(&ED25519, pair.public_key().as_ref()).unwrap();
-    (key, pair.sign(message).as_ref().to_vec())
+    (key, pair.sign(MESSAGE).as_ref().to_vec())
 }
 
-fn verification((key, signature): &Signed, message: &[u8]) -> f64 {
-    least(100, 40, || key.verify_sig(black_box(message), black_box(signature)).unwrap())
+fn verification((key, signature): &Signed) -> f64 {
+    least(100, 40, || key.verify_sig(black_box(MESSAGE), black_box(signature)).unwrap())
 }
 
 /// As the server's own user table has it.
