@@ -15,8 +15,8 @@
 //!
 //! # Code map
 //! - [`config`]: what the operator asked for. One schema gives parsing, defaults, reference and origins.
-//! - [`master`]: keeps workers alive. `supervisor`, `reload`, `mold`, `respawn`, `scale` and `adapt` are pure; `perform` and
-//!   `foundry` act.
+//! - [`master`]: keeps workers alive. `supervisor`, `life`, `reload`, `mold`, `respawn`, `scale` and `adapt` are pure; `hear` hears,
+//!   `perform` and `foundry` act.
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
 //!   [`contract::exit`] (death); [`contract::control`]: what is asked of the master, and what becomes of it;
 //!   [`contract::metrics`]: what apps count, in shared memory.

@@ -71,7 +71,11 @@ impl Supervisor {
             }
         }
         let workers = self.seats.len();
-        self.say(if workers == count { Note::NotScaled { workers } } else { Note::Scaled { workers } });
+        if workers != count {
+            self.say(Note::Scaled { workers });
+        } else if target != wanted {
+            self.say(Note::NotScaled { workers });
+        }
         if target == wanted {
             self.scale_begins(now);
         } else {

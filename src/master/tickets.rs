@@ -17,8 +17,8 @@ pub(super) struct Tickets {
     pub(super) next_reload: Vec<Ticket>,
     /// For the present number of workers to be ready.
     pub(super) scale: Vec<Ticket>,
-    /// Until when they wait; `None` as long as a reload comes first.
-    scale_due: Option<Instant>,
+    /// That number, and until when they wait; `None` as long as a reload comes first.
+    scale_due: Option<(usize, Instant)>,
     /// For the upgrade. It has deadlines of its own.
     pub(super) upgrade: Vec<Ticket>,
     /// For the logs, which are opened at once.
@@ -126,7 +126,7 @@ impl Supervisor {
     /// The number of workers has been changed: from now on it is a matter of their being ready.
     pub(super) fn scale_begins(&mut self, now: Instant) {
         if !self.tickets.scale.is_empty() {
-            self.tickets.scale_due = Some(now + self.pool.boot + MARGIN);
+            self.tickets.scale_due = Some((self.seats.len(), now + self.pool.boot + MARGIN));
         }
     }
 
@@ -139,11 +139,16 @@ impl Supervisor {
 
     /// Says that there are as many workers as wanted once all are ready, or that time is up.
     pub(super) fn settle_scale(&mut self, now: Instant) {
-        let Some(due) = self.tickets.scale_due else { return };
+        let Some((wanted, due)) = self.tickets.scale_due else { return };
         if self.reload.is_some() {
             return;
         }
         let workers = self.seats.len();
+        // Where it follows the load that may have moved it on.
+        if workers != wanted && self.pool.span.is_none() {
+            let text = format!("a reload came first, and has made it {workers} again instead of {wanted}");
+            return self.answer_scale(&Verdict::Failed(text));
+        }
         let ready = self.seats.keys().filter(|slot| self.crew.is_settled(**slot)).count();
         if ready == workers {
             self.answer_scale(&Verdict::Done(format!(
@@ -158,7 +163,7 @@ impl Supervisor {
 
     /// When those who wait for workers are told that they wait in vain.
     pub(super) fn tickets_due(&self) -> Option<Instant> {
-        let scale = self.tickets.scale_due.filter(|_| self.reload.is_none());
+        let scale = self.tickets.scale_due.filter(|_| self.reload.is_none()).map(|(_, due)| due);
         scale.into_iter().chain(self.tickets.inquiries.due()).min()
     }
 

@@ -113,10 +113,7 @@ fn a_scaling_is_answered_when_all_are_ready() {
 
 #[test]
 fn a_scaling_that_changes_nothing_is_done() {
-    check_two(
-        &[(5, asks(1, Command::Scale(Scale::To(2))))],
-        &["say NotScaled { workers: 2 }", "ticket 1: 2 workers"],
-    );
+    check_two(&[(5, asks(1, Command::Scale(Scale::To(2))))], &["ticket 1: 2 workers"]);
 }
 
 #[test]
@@ -150,6 +147,30 @@ fn a_scaling_whose_worker_does_not_start_fails() {
             "ticket 1 fails: no module x",
             note,
             "fork 103 slot 2 gen 1",
+        ],
+    );
+}
+
+#[test]
+fn a_scaling_that_a_reload_undoes_fails() {
+    check_one(
+        &[
+            (5, asks(1, Command::Scale(Scale::To(2)))),
+            (5, asks(2, Command::Reload { canary: None })),
+            (6, ready(103)),
+            (7, left(101)),
+            (7, left(102)),
+        ],
+        &[
+            "say Scaled { workers: 2 }",
+            "fork 102 slot 2 gen 1",
+            "say ReloadStarted { generation: Generation(2) }",
+            "fork 103 slot 1 gen 2",
+            "drain 101",
+            "kill 102",
+            "ticket 2: generation 2",
+            "say ReloadDone { generation: Generation(2) }",
+            "ticket 1 fails: a reload came first, and has made it 1 again instead of 2",
         ],
     );
 }

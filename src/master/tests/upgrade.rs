@@ -283,7 +283,6 @@ fn who_waits_is_answered_by_the_next_program() {
             "drain 102",
             "ticket 1: generation 2",
             "say ReloadDone { generation: Generation(2) }",
-            "say NotScaled { workers: 2 }",
             "LoadConfig",
             "ticket 3: 2 workers",
             "ticket 2 fails: line 3: unknown key",
