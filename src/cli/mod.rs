@@ -57,6 +57,10 @@ pub fn own_flags(arguments: impl IntoIterator<Item = OsString>) -> Result<Flags,
 }
 
 fn serve_or_fail(flags: Flags) -> ExitCode {
+    if let Err(error) = crate::sys::reserved_signals::forget_ignored() {
+        complain(&format!("cannot set signals: {error}"));
+        return ExitCode::FAILURE;
+    }
     let handover = match crate::serve::take_over() {
         Ok(handover) => handover,
         Err(error) => {

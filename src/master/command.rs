@@ -2,7 +2,8 @@
 
 use crate::config::Config;
 use crate::contract::handoff::Generation;
-use crate::sys::command::{self, Program};
+use crate::sys::command::{self, NewPrivileges, Program};
+use crate::sys::limits::CoreDumps;
 use crate::sys::process::Pid;
 use crate::sys::process_group;
 use crate::sys::wait::WaitOutcome;
@@ -63,6 +64,8 @@ impl Run {
             user: server.user.as_deref(),
             group: server.group.as_deref(),
             umask: server.umask.map(|mask| mask.0),
+            new_privileges: if server.no_new_privs { NewPrivileges::Refused } else { NewPrivileges::Allowed },
+            core_dumps: server.core_dumps.map(CoreDumps::wanted),
         };
         let (pid, output) = command::spawn(&program).map_err(|error| failed(error.to_string()))?;
         Ok(Self { pid, generation, name, output: Some(output), kept: Vec::new() })

@@ -1,5 +1,6 @@
 //! A program run beside the server: in a process group of its own, its output in a pipe.
 
+use super::limits::{self, CoreDumps};
 use super::privileges;
 use super::process::{self, Pid};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -26,6 +27,19 @@ pub struct Program<'a> {
     pub group: Option<&'a str>,
     /// File mode creation mask; `None`: as inherited.
     pub umask: Option<u32>,
+    /// Whether programs that it starts may get rights that it does not have.
+    pub new_privileges: NewPrivileges,
+    /// `None`: as inherited.
+    pub core_dumps: Option<CoreDumps>,
+}
+
+/// Whether a process may get rights by starting a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewPrivileges {
+    /// It may, by sudo(8) for instance.
+    Allowed,
+    /// It may not.
+    Refused,
 }
 
 /// Starts a program, the leader of a new process group, with nothing to read; its pid, and what it writes to standard
@@ -43,12 +57,16 @@ pub fn spawn(program: &Program<'_>) -> io::Result<(Pid, File)> {
     command.args(arguments).current_dir(program.directory).envs(program.variables).process_group(0);
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let (user, group) = (program.user.map(str::to_owned), program.group.map(str::to_owned));
-    let umask = program.umask;
+    let (umask, new_privileges, core_dumps) = (program.umask, program.new_privileges, program.core_dumps);
     let prepare = move || {
         if let Some(mask) = umask {
             process::set_umask(mask);
         }
-        privileges::drop_to(user.as_deref(), group.as_deref())
+        privileges::drop_to(user.as_deref(), group.as_deref())?;
+        if new_privileges == NewPrivileges::Refused {
+            limits::set_no_new_privs()?;
+        }
+        core_dumps.map_or(Ok(()), limits::set_core_dumps)
     };
     // SAFETY: fork(2) copies the calling thread alone; the master, which calls this, has no other, so that what runs
     // between fork and exec may allocate and take locks.
@@ -77,6 +95,8 @@ mod tests {
             user: None,
             group: None,
             umask: Some(0o027),
+            new_privileges: NewPrivileges::Refused,
+            core_dumps: Some(CoreDumps::Suppressed),
         };
         let (_, mut reader) = spawn(&program).unwrap();
         let (mut text, deadline) = (Vec::new(), Instant::now() + Duration::from_secs(20));
@@ -92,11 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn both_streams_come_and_directory_variables_and_mask_are_as_asked() {
+    fn both_streams_come_and_directory_variables_and_limits_are_as_asked() {
         let variables = BTreeMap::from([("COLOUR".to_owned(), "red".to_owned())]);
-        let text = output("echo $COLOUR; pwd >&2; umask; cat", &variables);
+        let rest = "umask; ulimit -c; grep NoNewPrivs /proc/self/status; cat";
+        let text = output(&format!("echo $COLOUR; pwd >&2; {rest}"), &variables);
         let directory = std::env::temp_dir();
-        assert_eq!(text, format!("red\n{}\n0027\n", directory.display()));
+        assert_eq!(text, format!("red\n{}\n0027\n0\nNoNewPrivs:\t1\n", directory.display()));
     }
 
     #[test]
@@ -109,6 +130,8 @@ mod tests {
             user: None,
             group: None,
             umask: None,
+            new_privileges: NewPrivileges::Allowed,
+            core_dumps: None,
         };
         assert_eq!(spawn(&program).unwrap_err().kind(), io::ErrorKind::NotFound);
     }

@@ -24,6 +24,13 @@ pub enum CoreDumps {
     Suppressed,
 }
 
+impl CoreDumps {
+    /// What a configuration says by yes or no.
+    pub fn wanted(wanted: bool) -> Self {
+        if wanted { Self::Written } else { Self::Suppressed }
+    }
+}
+
 /// Sets the core dump policy of this process, after it has become who it is to be (core(5)).
 ///
 /// # Errors

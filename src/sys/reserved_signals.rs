@@ -55,6 +55,21 @@ impl ReservedSignals {
     }
 }
 
+/// Gives every signal its default action that whoever started this program ignores, since programs inherit that (execve(2)): apps and what
+/// they start would not be heard. Those that the runtimes of Rust and CPython ignore by themselves stay ignored.
+///
+/// # Errors
+/// None that sigaction(2) can give for these signals.
+pub fn forget_ignored() -> io::Result<()> {
+    for number in (1..=LAST_STANDARD).filter(|number| !IGNORED_BY_RUNTIMES.contains(number)) {
+        if present(number)?.sa_sigaction == libc::SIG_IGN {
+            // SAFETY: the default action runs no code of this process.
+            unsafe { libc::signal(number, libc::SIG_DFL) };
+        }
+    }
+    Ok(())
+}
+
 fn present(number: c_int) -> io::Result<libc::sigaction> {
     let mut action = MaybeUninit::uninit();
     // SAFETY: there is no new action, and room for the present one.
@@ -81,6 +96,9 @@ const RESERVED: [(c_int, &str); 6] = [
     (libc::SIGUSR1, "SIGUSR1"),
     (libc::SIGUSR2, "SIGUSR2"),
 ];
+
+/// A write to a closed connection, or past the limit of a file, is an error and no death.
+const IGNORED_BY_RUNTIMES: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 
 /// Those after it are for real-time use, and never the server's.
 const LAST_STANDARD: c_int = libc::SIGSYS;

@@ -153,8 +153,7 @@ fn prepare(config: &Config) -> Result<(), BootFailure> {
             .map_err(|error| BootFailure::new("cannot set server.no_new_privs", &error))?;
     }
     if let Some(wanted) = server.core_dumps {
-        let dumps = if wanted { CoreDumps::Written } else { CoreDumps::Suppressed };
-        sys::limits::set_core_dumps(dumps)
+        sys::limits::set_core_dumps(CoreDumps::wanted(wanted))
             .map_err(|error| BootFailure::new("cannot set server.core_dumps", &error))?;
     }
     Ok(())
