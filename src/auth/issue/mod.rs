@@ -13,6 +13,7 @@ mod outcome;
 pub mod preview;
 mod setup;
 mod standing;
+mod trial;
 mod user_states;
 mod user_watch;
 

@@ -1,5 +1,8 @@
-//! What is wrong with the places of sessions and users, as far as it can be told without asking another machine.
+//! What is wrong with the places of sessions and users, and with the tokens that would be issued, as far as it can be told
+//! without asking another machine.
 
+use super::trial::{TRIAL, try_out};
+use crate::auth::AuthConfigError;
 use crate::auth::store::{StoreError, StorePlace};
 use crate::auth::users::django::Table;
 use crate::auth::users::file::UserFile;
@@ -12,9 +15,15 @@ pub fn problems(auth: &Auth, directory: &Path) -> Vec<String> {
     if !auth.issues() {
         return Vec::new();
     }
+    let trial = auth.issuing_provider().map(|provider| try_out(auth, provider)).and_then(Result::err);
+    // What is wrong with the provider itself has been told already.
+    let is_of_tokens =
+        |error: &AuthConfigError| matches!(error, AuthConfigError::Setting { place, .. } if place == TRIAL);
+    let trial = trial.into_iter().flatten().filter(is_of_tokens).map(|error| error.to_string());
     let store = StorePlace::of(auth, directory).and_then(|place| place.check());
     let problems = [("auth.store.url", store), ("auth.users", users(auth, directory))];
-    problems.into_iter().filter_map(|(key, judged)| Some(format!("{key}: {}", judged.err()?))).collect()
+    let places = problems.into_iter().filter_map(|(key, judged)| Some(format!("{key}: {}", judged.err()?)));
+    trial.chain(places).collect()
 }
 
 fn users(auth: &Auth, directory: &Path) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use super::hashing::Hashing;
 use super::limits::Limits;
 use super::login::Rehash;
 use super::open_users::open_users;
+use super::trial::try_out;
 use super::user_states::UserStates;
 use super::user_watch::UserWatch;
 use super::{Issuer, Judges, Rules};
@@ -48,6 +49,7 @@ impl Issuer {
             let problem = "no provider can sign; give one a key with use = \"sign+verify\"";
             IssueError::Config(vec![AuthConfigError::setting("issue.provider", problem)])
         })?;
+        try_out(auth, provider).map_err(IssueError::Config)?;
         let rules = Rules {
             access: seconds(issue.access),
             refresh: seconds(issue.refresh),

@@ -1,6 +1,7 @@
 //! Tokens that are issued, read again.
 
 use super::claims::{Names, Token, TokenType, carried};
+use super::trial::try_out;
 use super::{Issuer, Refusal};
 use crate::auth::store::SessionId;
 use crate::auth::users::User;
@@ -29,6 +30,38 @@ fn auth(text: String) -> crate::config::Auth {
         directory: "/".into(),
     };
     crate::config::load(&sources).unwrap().config.auth.unwrap()
+}
+
+#[test]
+fn what_the_provider_would_refuse_is_not_issued() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key").display().to_string();
+    std::fs::write(&key, "a key of thirty-two bytes, and a few more").unwrap();
+    let tried = |auth_line: &str, provider_line: &str| {
+        let auth = auth(format!(
+            "[auth]\n{auth_line}\n[[auth.provider]]\nname = \"local\"\n{provider_line}\n[[auth.provider.key]]\nalg = \"HS256\"\n\
+             use = \"sign+verify\"\nsecret_file = \"{key}\"\n[[auth.route]]\nprefix = \"/\"\nrequire = \"none\"\n"
+        ));
+        let tried = try_out(&auth, &auth.providers[0]);
+        tried.err().map(|errors| errors.iter().map(ToString::to_string).collect::<String>())
+    };
+    for (auth_line, provider_line, part) in [
+        ("", "typ = [\"at+jwt\"]", "typ"),
+        ("", "token_type = \"id\"", "token_type"),
+        ("", "require = [\"email\"]", "requires"),
+        ("", "subject_claim = \"jti\"", "twice"),
+        ("max_token_bytes = 64", "", "max_token_bytes"),
+    ] {
+        let told = tried(auth_line, provider_line).unwrap_or_default();
+        assert!(told.contains(part), "{auth_line}{provider_line}: {told:?}");
+    }
+    for (auth_line, provider_line) in [
+        ("", ""),
+        ("", "audiences = [\"a\", \"b\"]\nissuer = \"us\"\nrequire = [\"jti\", \"sid\", \"aud\"]"),
+        ("issue.extra_claims = { email = \"email\" }", "require = [\"email\"]\ntoken_type = \"\""),
+    ] {
+        assert_eq!(tried(auth_line, provider_line), None, "{auth_line}{provider_line}");
+    }
 }
 
 /// The hash of `wrong` costs the same whoever it is for.
