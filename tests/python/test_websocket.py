@@ -160,7 +160,7 @@ def test_malformed_handshake_is_refused(server, line, status):
         assert connection.recv(65536).split()[1] == status
 
 
-@pytest.mark.parametrize(("path", "code"), [("returns", 1000), ("fails_within", 1011)])
+@pytest.mark.parametrize(("path", "code"), [("returns", 1000), ("fails_within", 1011), ("exits_within", 1011)])
 def test_app_that_ends_closes(server, path, code):
     client = Raw(server, path)
     assert client.closed() == code

@@ -68,6 +68,11 @@ async def on_fails_within(scope, receive, send):
     raise ValueError("within the WebSocket")
 
 
+async def on_exits_within(scope, receive, send):
+    await send({"type": "websocket.accept"})
+    raise SystemExit("within the WebSocket")
+
+
 async def on_flood(scope, receive, send):
     """More than any buffer holds."""
     await send({"type": "websocket.accept"})

@@ -59,9 +59,12 @@ impl Tasks {
         };
         let first_step = core.captured();
         let task = task?;
-        if let Some((step, context)) = first_step {
-            ffi::call_in_context(py, context.bind(py), step.bind(py))?;
+        let Some((step, context)) = first_step else { return Ok(task) };
+        match ffi::call_in_context(py, context.bind(py), step.bind(py)) {
+            // SystemExit and KeyboardInterrupt leave the step as well; the task has them, as it has any other exception.
+            Err(_) if task.call_method0(intern!(py, "done"))?.is_truthy()? => Ok(task),
+            Err(error) => Err(error),
+            Ok(_) => Ok(task),
         }
-        Ok(task)
     }
 }
