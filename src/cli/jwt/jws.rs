@@ -1,9 +1,10 @@
 //! `ferricorn jwt verify-jws`: many tokens, signatures alone.
 
-use super::{Failure, Outcome, usage};
-use crate::auth::Algorithm;
+use super::{Failure, Outcome, source, usage};
 use crate::auth::jwt::{Jws, parse_object};
 use crate::auth::keys::{KeySet, VerifyingKey, parse_jwk, parse_pem, read_limited};
+use crate::auth::{Algorithm, Family};
+use crate::config::KeySource;
 use clap::Args;
 use serde_json::Value;
 use std::io::{BufRead, ErrorKind, Read, Write};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// Verify one compact JWS a line: prints valid or invalid for each. Claims are not judged.
 #[derive(Debug, Args)]
 pub(super) struct VerifyJws {
-    /// The key: a JWK or a JWK set as JSON text, or a file that holds one, or a PEM file
+    /// The key: a JWK or a JWK set as JSON text, or a file that holds one, or a PEM file, or for HS the file of a secret
     #[arg(long, value_name = "JWK|FILE")]
     key: String,
     /// The one algorithm; "-": that of the key or, if it names none, any of its kind
@@ -28,7 +29,7 @@ impl VerifyJws {
     pub(super) fn run(&self, input: &mut dyn Read, output: &mut dyn Write) -> Outcome {
         let asked = match self.alg.as_str() {
             "-" => None,
-            name => Some(super::source::algorithm(name).map_err(usage)?),
+            name => Some(source::algorithm(name).map_err(usage)?),
         };
         let keys = keys(&self.key, asked)?;
         let mut lines = std::io::BufReader::new(input);
@@ -96,8 +97,13 @@ fn keys(text: &str, asked: Option<Algorithm>) -> Result<KeySet, Failure> {
         if is_json { text.as_bytes().to_vec() } else { read_limited(Path::new(text)).map_err(usage)? };
     let mut set = KeySet::default();
     if !content.trim_ascii_start().starts_with(b"{") {
-        let pair = parse_pem(&content).map_err(usage)?;
-        add(&mut set, None, (None, asked), &pair.public)?;
+        let secret = asked.filter(|asked| asked.family() == Family::Hmac);
+        let key = match secret {
+            // What is no secret, such as a public key, is refused as one below.
+            Some(_) => source::read(&KeySource::SecretFile(text.into()), secret)?.pair.public,
+            None => parse_pem(&content).map_err(usage)?.public,
+        };
+        add(&mut set, None, (None, asked), &key)?;
         return Ok(set);
     }
     let members = parse_object(&content).map_err(|error| usage(format!("the key is no JWK: {error}")))?;

@@ -254,6 +254,20 @@ fn lines_of_tokens_are_judged_one_by_one() {
     assert_eq!(jwt(folder, "verify-jws --key @key --alg none", "").unwrap_err().0, 2);
     let unsigned = "eyJhbGciOiJub25lIn0.e30.";
     assert_eq!(jwt(folder, "verify-jws --key @key --alg -", unsigned).unwrap(), "invalid\n");
+    jwt(folder, "keygen --alg HS256 --out @secret", "").unwrap();
+    jwt(folder, "keygen --alg EdDSA --out @pem", "").unwrap();
+    let good = jwt(folder, "sign --secret-file @secret", "").unwrap();
+    assert_eq!(jwt(folder, "verify-jws --key @secret --alg HS256", &good).unwrap(), "valid\n");
+    assert_eq!(
+        jwt(folder, "verify-jws --key @secret --alg -", &good).unwrap_err().0,
+        2,
+        "it may be anything"
+    );
+    assert_eq!(
+        jwt(folder, "verify-jws --key @pem --alg HS256", &good).unwrap_err().0,
+        2,
+        "that is no secret"
+    );
 }
 
 #[test]
