@@ -2,15 +2,19 @@
 #![forbid(unsafe_code)]
 
 use crate::app::MakeApps;
-use crate::config::Config;
+use crate::config::{Config, Reloader};
 #[cfg(feature = "cli")]
-use crate::config::{Loaded, Reloader};
+use crate::config::{Loaded, Log};
 #[cfg(feature = "cli")]
 use crate::contract::exit::ExitReason;
 use crate::master::handover::{ConfigText, Handover};
 use crate::master::{self, AdminMain, MasterError, Start, Surroundings};
 use crate::sys::fork::ForkHooks;
+#[cfg(feature = "cli")]
+use crate::telemetry::LogError;
 use crate::{telemetry, worker};
+#[cfg(feature = "cli")]
+use std::fmt::Display;
 use std::path::PathBuf;
 #[cfg(feature = "cli")]
 use std::process::ExitCode;
@@ -23,15 +27,11 @@ use std::sync::Arc;
 pub fn serve(loaded: Loaded, mut reloader: Reloader, mut handover: Option<Handover>) -> ExitCode {
     let config = loaded.config;
     if let Err(error) = handover.as_mut().map_or(Ok(()), Handover::speak) {
-        return refuse(&error.to_string());
+        say(&error);
+        return ExitCode::FAILURE;
     }
-    if let Err(error) = telemetry::init(&config.log) {
-        let adopts = handover.as_ref().is_some_and(|handover| !handover.is_trial());
-        // It has just been opened by the trial, and there is no way back: anything is better than no server.
-        if !adopts || telemetry::init(&Config::default().log).is_err() {
-            return refuse(&error.to_string());
-        }
-        log(&error);
+    if let Err(error) = begin_log(&config.log, handover.as_ref()) {
+        return refuse(&error);
     }
     if config.has_python_app() && !cfg!(feature = "python") {
         // What has been handed over would be lost on the way.
@@ -45,17 +45,52 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader, mut handover: Option<Handov
     if let Some(what) = &loaded.found {
         tracing::info!("no app is named: serving {what}");
     }
-    let file = loaded.file.map(|file| std::path::absolute(&file).unwrap_or(file));
-    let surroundings = Surroundings { directory: reloader.directory().to_owned(), programs: programs() };
-    let text = reloader.last_read().cloned();
+    let beginning = Beginning::new(config, loaded.file, &reloader, handover);
     let reload = move || reloader.reload().map_err(|errors| errors.to_string());
-    match supervise(Beginning { config, file, text, handover }, surroundings, reload, None) {
+    match supervise(beginning, programs(), reload, None) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log(&error);
+            say(&error);
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Begins the error log.
+///
+/// # Errors
+/// [`LogError`], of which [`LogError::AlreadyBegun`] means that the program has a subscriber of its own.
+#[cfg(feature = "cli")]
+pub(crate) fn begin_log(log: &Log, handover: Option<&Handover>) -> Result<(), LogError> {
+    let Err(error) = telemetry::init(log) else { return Ok(()) };
+    let adopts = handover.is_some_and(|handover| !handover.is_trial());
+    // The trial has just opened it, and there is no way back: anything is better than no server.
+    if !adopts || telemetry::init(&Config::default().log).is_err() {
+        return Err(error);
+    }
+    say(&error);
+    Ok(())
+}
+
+/// Says why the server does not run: in its log, or on standard error where there is none, or none yet.
+///
+/// A traceback goes where tracebacks go.
+#[cfg(feature = "cli")]
+pub(crate) fn say(problem: &dyn Display) {
+    let text = problem.to_string();
+    if !tracing::enabled!(tracing::Level::ERROR) {
+        return crate::cli::complain(&text);
+    }
+    match text.split_once('\n') {
+        Some((first, traceback)) => tracing::error!(traceback, "{first}"),
+        None => tracing::error!("{text}"),
+    }
+}
+
+#[cfg(feature = "cli")]
+fn refuse(problem: &dyn Display) -> ExitCode {
+    say(problem);
+    ExitCode::from(2)
 }
 
 /// Names threads that were begun in this interpreter before it became the master, which should have one.
@@ -95,19 +130,36 @@ pub fn take_over() -> std::io::Result<Option<Handover>> {
 
 /// What a master begins with.
 pub(crate) struct Beginning {
-    pub(crate) config: Config,
+    config: Config,
     /// The file that it was read from.
-    pub(crate) file: Option<PathBuf>,
+    file: Option<PathBuf>,
     /// What that file held.
-    pub(crate) text: ConfigText,
+    text: ConfigText,
+    /// Where relative paths start.
+    directory: PathBuf,
     /// What the program before has left to this one.
-    pub(crate) handover: Option<Handover>,
+    handover: Option<Handover>,
 }
 
-/// Becomes the master; `make` makes a program's own apps, in each worker.
+impl Beginning {
+    /// With a configuration as it was read from this file, if from any.
+    pub(crate) fn new(
+        config: Config,
+        file: Option<PathBuf>,
+        reloader: &Reloader,
+        handover: Option<Handover>,
+    ) -> Self {
+        // The server may work elsewhere.
+        let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
+        let (text, directory) = (reloader.last_read().cloned(), reloader.directory().to_owned());
+        Self { config, file, text, directory, handover }
+    }
+}
+
+/// Becomes the master; `make` makes a program's own apps, in each worker. `programs` are those of the virtual environment.
 pub(crate) fn supervise(
     beginning: Beginning,
-    surroundings: Surroundings,
+    programs: Option<PathBuf>,
     reload_config: impl FnMut() -> Result<Config, String> + 'static,
     make: Option<Arc<MakeApps>>,
 ) -> Result<(), MasterError> {
@@ -117,7 +169,7 @@ pub(crate) fn supervise(
              it; build with panic = \"unwind\", and it costs one request"
         );
     }
-    let Beginning { config, file, text, handover } = beginning;
+    let Beginning { config, file, text, directory, handover } = beginning;
     // Empty, except in a mold and in the workers that it forks.
     let mold = worker::Mold::default();
     let workers_mold = mold.clone();
@@ -126,7 +178,7 @@ pub(crate) fn supervise(
         config_file: file,
         config_text: text,
         handover,
-        surroundings,
+        surroundings: Surroundings { directory, programs },
         reload_config: Box::new(reload_config),
         reopen_logs: Box::new(|| telemetry::reopen().map_err(|error| error.to_string())),
         worker_main: Box::new(move |handoff| worker::main(handoff, make.as_deref(), &workers_mold)),
@@ -149,25 +201,9 @@ fn admin_main() -> Option<Box<AdminMain>> {
     None
 }
 
-/// Says why the server does not run; a traceback goes where tracebacks go.
-#[cfg(feature = "cli")]
-pub(crate) fn log(error: &dyn std::error::Error) {
-    let text = error.to_string();
-    match text.split_once('\n') {
-        Some((first, traceback)) => tracing::error!(traceback, "{first}"),
-        None => tracing::error!("{text}"),
-    }
-}
-
 #[cfg(feature = "cli")]
 const NOT_BY_UPGRADE: &str =
     "there is a Python app now, for which another program must be started: restart the server instead";
-
-#[cfg(feature = "cli")]
-fn refuse(reason: &str) -> ExitCode {
-    tracing::error!("{reason}");
-    ExitCode::from(2)
-}
 
 /// Puts the wheel of the virtual environment in the place of a program without Python; done when there is one.
 ///

@@ -72,6 +72,20 @@ fn usage_errors_end_with_code_2_and_say_what_to_do() {
 }
 
 #[test]
+fn what_keeps_a_log_from_beginning_is_printed() {
+    let (code, output, errors) = play(&["serve", "hello", "-b", "127.0.0.1:0", "--error-logfile", "."]);
+    assert_eq!((code, output.as_str()), (Some(2), ""));
+    assert!(errors.starts_with("log file /") && errors.contains("Is a directory"), "{errors}");
+}
+
+#[test]
+fn what_keeps_a_server_without_a_log_from_starting_is_printed() {
+    let (code, output, errors) = play(&["serve", "hello", "-b", "unix:.", "--error-logfile", "off"]);
+    assert_eq!((code, output.as_str()), (Some(4), ""));
+    assert!(!errors.is_empty(), "nothing is printed");
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     for (argument, part) in [("--version", env!("CARGO_PKG_VERSION")), ("--help", "print-config")] {
         let (code, output, errors) = play(&[argument]);

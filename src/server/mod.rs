@@ -12,9 +12,10 @@ use crate::app::{App, Body, BoxError, ServiceApp, WorkerInfo};
 #[cfg(feature = "cli")]
 use crate::config::Flags;
 use crate::config::{BindAddress, Config, ControlSocket, Reloader, Threads, WorkerCount};
-use crate::master::Surroundings;
 use crate::master::handover::Handover;
 use crate::net::accept::Acceptor;
+#[cfg(feature = "cli")]
+use crate::telemetry::LogError;
 use crate::{serve, sys, worker};
 use http_body::Body as HttpBody;
 use own::{MakeApp, OwnMounts};
@@ -228,7 +229,7 @@ impl Server {
         self.handover = match serve::take_over() {
             Ok(handover) => handover,
             Err(error) => {
-                crate::cli::complain(&error.to_string());
+                serve::say(&error);
                 return std::process::ExitCode::FAILURE;
             }
         };
@@ -242,12 +243,7 @@ impl Server {
             Ok(()) => return std::process::ExitCode::SUCCESS,
             Err(error) => error,
         };
-        // Before there is a log, or where its reader is not looking yet.
-        if tracing::enabled!(tracing::Level::ERROR) {
-            serve::log(&error);
-        } else {
-            crate::cli::complain(&error.to_string());
-        }
+        serve::say(&error);
         error.exit_code().into()
     }
 
@@ -263,20 +259,13 @@ impl Server {
         let mut reloader = Reloader::new(flags).map_err(ServerError::System)?.over(self.config.clone());
         let log = self.load_first(&mut reloader)?.log;
         self.speak()?;
-        // The program's own subscriber is as good.
-        if let Err(
-            error @ (crate::telemetry::LogError::Open { .. } | crate::telemetry::LogError::Standard(_)),
-        ) = crate::telemetry::init(&log)
-        {
-            let adopts = self.handover.as_ref().is_some_and(|handover| !handover.is_trial());
-            // The trial has just opened it, and there is no way back: anything is better than no server.
-            if adopts && crate::telemetry::init(&Config::default().log).is_ok() {
-                serve::log(&error);
-                return Ok(reloader);
+        match serve::begin_log(&log, self.handover.as_ref()) {
+            // The program's own subscriber is as good.
+            Ok(()) | Err(LogError::AlreadyBegun) => Ok(reloader),
+            Err(error @ (LogError::Open { .. } | LogError::Standard(_))) => {
+                Err(ServerError::Config(format!("{error} (in {})", directory.display())))
             }
-            return Err(ServerError::Config(format!("{error} (in {})", directory.display())));
         }
-        Ok(reloader)
     }
 
     /// Serves the connections of a listening socket in the caller's runtime, until `shutdown` is ready.
@@ -340,11 +329,8 @@ impl Server {
         this.speak()?;
         let Self { own, file, handover, .. } = this;
         let make = own.clone().into_make();
-        let text = reloader.last_read().cloned();
-        let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
-        let surroundings = Surroundings { directory: reloader.directory().to_owned(), programs: None };
-        let beginning = serve::Beginning { config, file, text, handover };
-        Ok(serve::supervise(beginning, surroundings, move || reload(&mut reloader, &own), Some(make))?)
+        let beginning = serve::Beginning::new(config, file, &reloader, handover);
+        Ok(serve::supervise(beginning, None, move || reload(&mut reloader, &own), Some(make))?)
     }
 }
 
