@@ -104,7 +104,7 @@ check: Cargo.lock $(VENV)/.stamp-venv
 	$(CARGO) clippy --locked --all-targets --features hyper -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features wheel -- -D warnings
 	@# Each feature by itself, as programs that embed the server choose them.
-	for features in '' admin cli jwt issue redis postgres hyper; do \
+	for features in '' admin cli jwt issue redis postgres websocket hyper; do \
 	  $(CARGO) clippy --locked --no-default-features --features "$$features" -- -D warnings || exit 1; \
 	done
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps

@@ -15,11 +15,13 @@
 //!
 //! # Code map
 //! - [`config`]: what the operator asked for. One schema gives parsing, defaults, reference and origins.
-//! - [`master`]: keeps workers alive. `supervisor`, `life`, `reload`, `mold`, `respawn`, `scale` and `adapt` are pure; `hear` hears,
-//!   `perform` and `foundry` act.
+//! - [`master`]: keeps workers alive. What says *Pure* in its first line decides, `supervisor` first of all; `hear` hears, and what has an
+//!   `impl Performer`, `perform` first of all, acts.
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
-//!   [`contract::exit`] (death); [`contract::control`]: what is asked of the master, and what becomes of it;
-//!   [`contract::metrics`]: what apps count, in shared memory.
+//!   [`contract::exit`] (death); [`contract::control`] and [`contract::inquiry`]: what is asked of the master and of a worker, and what becomes
+//!   of it. In shared memory: [`contract::inflight`] (requests under way), [`contract::quarantine`] (those that ended workers),
+//!   [`contract::key_table`] (fetched key sets), [`contract::tally`] and [`contract::figures`] (what is counted), [`contract::metrics`]
+//!   (what apps count).
 //! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `inquiries` ends single requests, `relay` hands connections
 //!   to siblings and takes theirs; `in_place` serves in a runtime that is already there.
 //!   `hooks` calls what `[python.hooks]` names, in this process; `master/errands.rs` sees to those that only the master can tell.
@@ -29,7 +31,8 @@
 //! - [`middleware`]: what happens around an app: request ids, limits, tokens, access log.
 //! - [`app`]: the [`app::App`] trait and the apps; `service` makes one of any tower service. `app/python` alone
 //!   names pyo3.
-//! - `admin`: one process beside the workers: the control socket, health, metrics, status. It alone speaks HTTP by hyper.
+//! - `admin`: one process beside the workers: the control socket, health, metrics, status. It and the fetching of key sets (`auth/jwks`), which it
+//!   does, speak HTTP by hyper.
 //! - [`telemetry`]: the error log.
 //! - `cli`: subcommands. [`serve`]: where master and worker meet. [`server`]: the library's front door.
 //! - [`sys`]: the only unsafe code, and the only place that names libc, nix and socket2. One exception:
@@ -38,8 +41,8 @@
 //!
 //! # How a WSGI app is called
 //! On the thread that serves the connections: handing the call to another thread costs as much as a small app.
-//! A second thread looks on, and when a call takes longer than about a millisecond it drives the runtime in the
-//! caller's place. Connections that then want the app are handed, with the request received, to an idle worker
+//! A second thread looks on, and when a call takes longer than two to four milliseconds ([`app::calls::TICK`]) it drives
+//! the runtime in the caller's place. Connections that then want the app are handed, with the request received, to an idle worker
 //! ([`app::calls`], `worker/relay.rs`). So nothing waits behind a blocked call while any worker is idle, and Python
 //! code runs on the same few threads throughout.
 //!
@@ -88,15 +91,21 @@
 //! and `python` are off. Without any there remain the server and its supervisor.
 //!
 //! # What must stay true
-//! - Sockets belong to slots, never to workers, and are not closed while the server runs: closing one loses the
-//!   connections in its queue. Siblings accept from the sockets of slots without a ready worker.
+//! - Sockets belong to slots, never to workers, and are not closed as long as their address is configured: closing one loses the
+//!   connections in its queue, and is done only once that is empty. Siblings accept from the sockets of slots without a ready worker.
 //! - A reload is a transaction: new workers are ready before old ones are told to leave.
-//! - The master has one thread, no runtime, no HTTP and no app code. `step(now, event)` decides, one file acts.
+//! - The master has one thread, no runtime, no HTTP and no app code. `step(now, event)` decides, `impl Performer` acts.
 //! - Who asks for something by a command gets exactly one verdict, also when the server ends.
 //! - An app never meets a slow client: content is complete before it is entered, unless an ASGI
 //!   app wants it as it comes ([`protocol::Entry`]).
 //! - Client bytes never panic. Everything has a limit, and the limit is a key of the configuration or a constant
 //!   with a reason.
+//!
+//! # What this version has not
+//! TLS, HTTP/2 and the PROXY protocol: a proxy in front ends the first two and tells of clients by fields. An app that is a reverse proxy. Commands `dev` (one process
+//! that reloads when files change), `top` (a live view; `ferricorn ctl status` is a still one) and `migrate` (configurations of other
+//! servers; `docs/from-*.md` say what becomes of each key). SIGWINCH means nothing to the master: sockets without workers are kept by the service
+//! manager (`docs/systemd.md`). A watch over the site's files: a reload is asked for.
 //!
 //! # Words
 //! *slot*: a worker's place, with its sockets. *generation*: one configuration and the code it stands for.

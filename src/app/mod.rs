@@ -34,7 +34,8 @@ use std::time::Duration;
 /// A boxed future, as [`App`] returns them.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Something that answers requests. The one thing users implement.
+/// Something that answers requests: what the server's own apps are. Users bring a tower service ([`Server::new`](crate::Server::new)); who wants what
+/// such a service cannot have implements this ([`Server::with_app`](crate::Server::with_app)).
 ///
 /// An app is made once per worker, after the fork.
 pub trait App: Send + Sync + 'static {

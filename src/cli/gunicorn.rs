@@ -103,7 +103,7 @@ const NO_TLS: &str = "TLS ends at the proxy in front";
 const NO_HTTP2: &str = "HTTP/2 ends at the proxy in front";
 const NO_DIRTY: &str = "there is no second pool; run long tasks in a task queue";
 const NO_STATSD: &str =
-    "no metrics are pushed; the app `status` shows numbers, and the access log has each request";
+    "no metrics are pushed; Prometheus reads /metrics at admin.address, and the access log has each request";
 const NO_SYSLOG: &str =
     "write to standard error or a file; the journal or a syslog agent takes it from there";
 const NO_LOGGING: &str = "the logs are not Python's; use --log-level, --log-format and --access-logformat";
@@ -143,7 +143,13 @@ const FLAGS: &[(&[&str], Answer)] = &[
     (&["--check-config"], Taken("as `ferricorn check`, and the app is loaded, too")),
     (&["--print-config"], Taken("as `ferricorn print-config`")),
     (&["--preload"], Taken("workers.preload")),
-    (&["--no-sendfile"], AlwaysSo(Value::None, "what apps answer is not sent by sendfile(2)")),
+    (
+        &["--no-sendfile"],
+        AlwaysSo(
+            Value::None,
+            "only plain files (wsgi.file_wrapper, http.response.pathsend) are sent by sendfile(2)",
+        ),
+    ),
     (&["--reuse-port"], AlwaysSo(Value::None, "each worker has its own SO_REUSEPORT socket")),
     (&["--chdir"], Taken("server.chdir")),
     (&["-D", "--daemon"], Refused("let systemd or a container run it in the background")),
@@ -171,7 +177,10 @@ const FLAGS: &[(&[&str], Answer)] = &[
         &["--statsd-host", "--dogstatsd-tags", "--statsd-prefix", "--enable-backlog-metric"],
         Refused(NO_STATSD),
     ),
-    (&["-n", "--name"], Refused("processes keep their command line as their name")),
+    (
+        &["-n", "--name"],
+        Refused("processes are named by what they are, such as \"ferricorn: worker 2, generation 3\""),
+    ),
     (&["--pythonpath"], Taken("python.path")),
     (
         &["--paste", "--paster", "--paste-global"],
@@ -237,9 +246,11 @@ const FLAGS: &[(&[&str], Answer)] = &[
     ),
     (
         &["--control-socket", "--control-socket-mode"],
-        Refused("there is no control socket; send signals to the master"),
+        Refused(
+            "`ferricorn ctl` finds its socket by itself; write admin.socket for another place, admin.group for who may",
+        ),
     ),
-    (&["--no-control-socket"], AlwaysSo(Value::None, "there is no control socket")),
+    (&["--no-control-socket"], Refused("write admin.socket = \"off\"")),
 ];
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ pub enum Report {
 pub enum RetireReason {
     /// It has served as many requests as it should.
     MaxRequests,
-    /// A request that cannot be interrupted has passed its time limit.
+    /// A request has passed its time limit: any, or one that could not be interrupted (`workers.recycle_after_timeout`).
     RequestTimeout,
     /// Somebody has sent it SIGTERM.
     Terminated,

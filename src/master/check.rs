@@ -1,4 +1,4 @@
-//! The check command of a generation: run before anything of that generation is forked.
+//! The check command of a generation: run before anything of that generation is forked. Pure.
 
 use super::event::{Action, Finish};
 use super::life::DYING;

@@ -1,4 +1,4 @@
-//! The workers and the slots, as the supervisor knows them.
+//! The workers and the slots, as the supervisor knows them. Pure.
 
 use super::adapt::Adaption;
 use super::event::Who;

@@ -1,4 +1,4 @@
-//! Whether a canary does worse than the old workers: statistics over what they have counted in the same time.
+//! Whether a canary does worse than the old workers: statistics over what they have counted in the same time. Pure.
 //!
 //! A difference counts when it is larger than the limit by more than chance explains, so few answers refuse nobody for
 //! one bad one, and many tell small differences.

@@ -1,4 +1,4 @@
-//! A worker's life, as the supervisor leads it: it gets ready, is told to leave, is killed, ends.
+//! A worker's life, as the supervisor leads it: it gets ready, is told to leave, is killed, ends. Pure.
 
 use super::crew::{Life, Worker};
 use super::event::{Action, KillReason, Note, Who};

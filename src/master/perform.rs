@@ -1,4 +1,4 @@
-//! The supervisor's arms: with `hear`, `birth`, `command` and `sockets` all of the master that touches the system.
+//! The supervisor's arms: carries out what has been decided. Each further file with an `impl Performer` has a part of it.
 
 use super::attend::Office;
 use super::command::{Run, Surroundings};

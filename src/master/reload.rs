@@ -1,4 +1,4 @@
-//! A reload: new workers wave by wave, each proven before those it replaces are told to leave.
+//! A reload: new workers wave by wave, each proven before those it replaces are told to leave. Pure.
 
 use super::canary::Trying;
 use super::check::Trial;

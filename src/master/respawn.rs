@@ -1,4 +1,4 @@
-//! When a slot whose worker has died gets the next one.
+//! When a slot whose worker has died gets the next one. Pure.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! More workers, or fewer.
+//! More workers, or fewer. Pure.
 
 use super::crew::Seat;
 use super::event::Note;

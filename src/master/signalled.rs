@@ -1,4 +1,4 @@
-//! Signals as commands.
+//! Signals as commands. Pure.
 
 use crate::contract::control::{Command, Pace, Scale};
 use crate::sys::signals::Signal;

@@ -1,4 +1,4 @@
-//! The end: everybody leaves, in order or at once.
+//! The end: everybody leaves, in order or at once. Pure.
 
 use super::crew::{Life, Worker};
 use super::event::{Action, Finish, KillReason, Note};

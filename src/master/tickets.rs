@@ -1,4 +1,4 @@
-//! What is asked of the server, and who waits for the outcome: every ticket gets exactly one verdict, within a deadline.
+//! What is asked of the server, and who waits for the outcome: every ticket gets exactly one verdict, within a deadline. Pure.
 
 use super::crew::Life;
 use super::event::{Action, Note};

@@ -1,4 +1,4 @@
-//! What a failed reload leaves behind: its reason, and what waits because the code on disk does not start.
+//! What a failed reload leaves behind: its reason, and what waits because the code on disk does not start. Pure.
 
 use super::event::Note;
 use super::respawn::Respawn;

@@ -1,4 +1,4 @@
-//! Slots without a worker: when they get one, and who serves them until then.
+//! Slots without a worker: when they get one, and who serves them until then. Pure.
 
 use super::crew::Seat;
 use super::event::{Action, Note};

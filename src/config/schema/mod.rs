@@ -92,7 +92,7 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("limits", "Sizes and counts that no client or app may exceed."),
     ("timeouts", "How long anything may take."),
     ("log", "Error log and access log."),
-    ("python", "How Python apps find their code."),
+    ("python", "Python apps: code, event loop, hooks."),
     ("websocket", "WebSockets of ASGI apps."),
     ("admin", "How the server is controlled and watched."),
 ];
@@ -144,7 +144,7 @@ keys! {
          \"forwarded\" is the field of RFC 7239, and stands alone.";
     "workers.count".workers.count, Reload,
         "Number of workers. \"auto\": the CPUs of the cgroup, at most 4 for Python apps. { min = 2, max = 8 }, or \"2:8\": as many as \
-         there is work for (Python apps). \
+         there is work for. \
          The variable WEB_CONCURRENCY replaces the default.";
     "workers.shrink_after".workers.shrink_after, Reload,
         "Where workers.count has a min and a max: how long one worker less must have been enough, and half busy at most, before one leaves.";
@@ -251,7 +251,7 @@ keys! {
         "Whether what the apps have made when they are loaded is left out of Python's garbage collection from then on (gc.freeze): collections get shorter, and memory shared by fork stays shared.";
     "python.hooks.when_ready".python.hooks.when_ready, Reload,
         "A callable, \"module:callable\", that is called when the server has become ready. Like child_exit it runs in a process of its own, \
-         as the apps' user, for 30 s at most: no code of a site runs in the master. Hooks are called with one argument, which has slot, pid, generation and reason, \
+         as the apps' user, for 30 s at most: no code of a site runs in the master. Hooks are called with one argument, which has hook (its name), slot, pid, generation and reason, \
          and only with Python apps. Empty: none.";
     "python.hooks.post_fork".python.hooks.post_fork, Reload,
         "The same in each worker, when it has been forked and has no app yet. Its failure is that of the worker.";
@@ -276,12 +276,12 @@ keys! {
     "websocket.deflate".websocket.deflate, Reload,
         "Whether messages may be compressed (permessage-deflate), if the client can. Each message by itself: nothing is kept between two.";
     "admin.socket".admin.socket, Restart,
-        "Where `ferricorn ctl` reaches the server: \"auto\" (in RUNTIME_DIRECTORY, XDG_RUNTIME_DIR/ferricorn or, for root, /run/ferricorn; \
-         where none can be written, a socket without a file), a path, or \"off\". Only root and the server's own user may use it.";
+        "Where `ferricorn ctl` reaches the server: \"auto\" (in RUNTIME_DIRECTORY, for root /run/ferricorn, or XDG_RUNTIME_DIR/ferricorn; \
+         where none can be written, a socket without a file), a path, or \"off\". Root, the server's own user and admin.group may use it, nobody else.";
     "admin.group".admin.group, Restart,
         "Group whose members may use that socket as well, a name or number. Empty: none.";
     "admin.address".admin.address, Restart,
-        "HOST:PORT at which /healthz, /readyz, /metrics and /status are answered to everybody who reaches it. Empty: none.";
+        "HOST:PORT, in no other form, at which /healthz, /readyz, /metrics and /status are answered to everybody who reaches it. Empty: none.";
     "admin.live_path".admin.live_path, Reload,
         "Path answered on all listeners in place of any app, with 200, and not logged. Empty: none.";
     "admin.ready_path".admin.ready_path, Reload,
