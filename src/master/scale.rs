@@ -44,10 +44,22 @@ impl Deferred {
 impl Supervisor {
     /// SIGTTIN, SIGTTOU and commands; during a reload they wait for its end.
     pub(super) fn ask_scale(&mut self, now: Instant, ticket: Option<Ticket>, scale: Scale) {
-        self.await_scale(ticket);
         self.scale_later.get_or_insert_default().add(scale);
-        if !self.is_changing() {
-            self.scale_deferred(now);
+        if self.is_changing() {
+            return self.await_scale(ticket);
+        }
+        // Those who wait until the workers are ready that they have asked for: this is another number, or it is none.
+        let (earlier, before) = (self.take_scale(), self.seats.len());
+        self.await_scale(ticket);
+        self.scale_deferred(now);
+        if self.seats.len() == before {
+            self.await_scale_again(earlier);
+        } else {
+            let workers = self.seats.len();
+            let text = format!(
+                "someone else has asked for another number since: {workers} now; ask again to change that"
+            );
+            self.answer(earlier.tickets, &Verdict::Failed(text));
         }
     }
 

@@ -29,6 +29,12 @@ pub(super) struct Tickets {
     pub(super) inquiries: Inquiries,
 }
 
+/// Those who wait for a number of workers.
+pub(super) struct ScaleTickets {
+    pub(super) tickets: Vec<Ticket>,
+    due: Option<(usize, Instant)>,
+}
+
 impl Supervisor {
     /// Takes a command, whose ticket is kept until there is a verdict.
     pub(super) fn asked(&mut self, now: Instant, ticket: Option<Ticket>, command: Command) {
@@ -121,6 +127,20 @@ impl Supervisor {
     /// Someone waits for the number of workers that is there after the present reload.
     pub(super) fn await_scale(&mut self, ticket: Option<Ticket>) {
         self.tickets.scale.extend(ticket);
+    }
+
+    /// Who waits for the number of workers that has been asked for, and until when.
+    pub(super) fn take_scale(&mut self) -> ScaleTickets {
+        let Tickets { scale, scale_due, .. } = &mut self.tickets;
+        ScaleTickets { tickets: std::mem::take(scale), due: scale_due.take() }
+    }
+
+    /// They go on waiting, beside those who have come since.
+    pub(super) fn await_scale_again(&mut self, earlier: ScaleTickets) {
+        if !earlier.tickets.is_empty() {
+            self.tickets.scale.extend(earlier.tickets);
+            self.tickets.scale_due = self.tickets.scale_due.or(earlier.due);
+        }
     }
 
     /// The number of workers has been changed: from now on it is a matter of their being ready.

@@ -112,6 +112,34 @@ fn a_scaling_is_answered_when_all_are_ready() {
 }
 
 #[test]
+fn who_is_overruled_before_it_is_ready_learns_it() {
+    let overruled = "someone else has asked for another number since: 2 now; ask again to change that";
+    check_one(
+        &[
+            (5, asks(1, Command::Scale(Scale::To(3)))),
+            (6, asks(2, Command::Scale(Scale::To(5000)))),
+            (7, asks(3, Command::Scale(Scale::To(3)))),
+            (8, LESS),
+            (9, asks(4, Command::Scale(Scale::To(2)))),
+            (10, ready(102)),
+        ],
+        &[
+            "say Scaled { workers: 3 }",
+            "fork 102 slot 2 gen 1",
+            "fork 103 slot 3 gen 1",
+            "say NotScaled { workers: 3 }",
+            "ticket 2 fails: 5000 workers are not possible, only 1 to 8; there are 3 now",
+            "kill 103",
+            "say Scaled { workers: 2 }",
+            &format!("ticket 3 fails: {overruled}"),
+            &format!("ticket 1 fails: {overruled}"),
+            "ticket 4: 2 workers",
+            "slot 2 served",
+        ],
+    );
+}
+
+#[test]
 fn a_scaling_that_changes_nothing_is_done() {
     check_two(&[(5, asks(1, Command::Scale(Scale::To(2))))], &["ticket 1: 2 workers"]);
 }
