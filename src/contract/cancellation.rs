@@ -6,7 +6,7 @@
 
 use crate::contract::inflight::CELLS;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
@@ -36,6 +36,8 @@ struct Hung {
     place: usize,
     /// Whom it wakes, as long as the connection stays with its task.
     waker: Waker,
+    /// Whether it has come to another one since; who it wakes is then looked up.
+    has_moved: AtomicBool,
 }
 
 impl Cancellations {
@@ -90,10 +92,10 @@ impl Bell {
                 watches.wakers.len() - 1
             });
             watches.wakers[place] = Some(waker.clone());
-            Hung { at, place, waker }
+            Hung { at, place, waker, has_moved: AtomicBool::new(false) }
         });
-        if !hung.waker.will_wake(cx.waker()) {
-            // Another task serves it now, or a part of one.
+        if hung.has_moved.load(Ordering::Relaxed) || !hung.waker.will_wake(cx.waker()) {
+            hung.has_moved.store(true, Ordering::Relaxed);
             let before = hung.at.lock().wakers[hung.place].replace(cx.waker().clone());
             drop(before);
         }

@@ -47,7 +47,7 @@ pub(super) fn pace(waiting: &Waitlist<Call>) -> Pace {
     }
 }
 
-/// As long as a call takes that the relief has just noticed.
+/// As long as a call takes, at the least, that the relief notices.
 const LONGEST_NS: u64 = 2_000_000;
 
 /// Calls that wait for less are none to be moved: moving one costs as much as some calls take.
