@@ -23,7 +23,7 @@ pub enum Standing {
     /// Nothing against it.
     Good,
     /// The token is no longer good: [`Reason::Revoked`], [`Reason::Inactive`], [`Reason::NoUser`] or
-    /// [`Reason::PasswordChanged`].
+    /// [`Reason::PasswordChanged`]; or it is of another kind: [`Reason::TokenType`].
     Refused(Reason),
     /// It is not known here, and can be looked up.
     Unknown,

@@ -39,6 +39,7 @@ use limits::Limits;
 use login::{Credentials, Rehash};
 use outcome::not_alive;
 use serde_json::{Map, Value};
+use standing::TypeRule;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -85,6 +86,7 @@ struct Rules {
     revokes_access: bool,
     adopts: bool,
     max_token_bytes: usize,
+    types: TypeRule,
 }
 
 impl Issuer {

@@ -5,6 +5,7 @@ use super::hashing::Hashing;
 use super::limits::Limits;
 use super::login::Rehash;
 use super::open_users::open_users;
+use super::standing::TypeRule;
 use super::trial::try_out;
 use super::user_states::UserStates;
 use super::user_watch::UserWatch;
@@ -60,6 +61,7 @@ impl Issuer {
             revokes_access: issue.revoke_access,
             adopts: issue.legacy_adopt,
             max_token_bytes: usize::try_from(auth.max_token_bytes).unwrap_or(usize::MAX),
+            types: TypeRule::of(provider),
         };
         let silence = match auth.store.on_error {
             OnStoreError::Closed => Silence::ClosesAfter(auth.store.stale_max),

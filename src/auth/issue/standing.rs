@@ -2,13 +2,33 @@
 
 use super::{Issuer, Judges};
 use crate::auth::{self, LookUp, Provider, Reason, Standing, Standings};
+use crate::config::AuthProvider;
 use std::sync::Arc;
+
+/// Whether the provider's own rule tells access tokens from refresh tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TypeRule {
+    Judged,
+    Ignored,
+}
+
+impl TypeRule {
+    pub(super) fn of(provider: &AuthProvider) -> Self {
+        if provider.token_type.as_ref().is_none_or(String::is_empty) { Self::Ignored } else { Self::Judged }
+    }
+}
 
 impl Standings for Issuer {
     /// From memory, which the feed and the looks at users keep fresh.
     fn of(&self, bearer: auth::Bearer<'_>) -> Standing {
         if bearer.provider != self.provider {
             return Standing::Good;
+        }
+        // It lives a day, and the pages that refresh it are the only ones to see it.
+        if self.rules.types == TypeRule::Ignored
+            && bearer.claims.get("token_type").is_some_and(|found| found == "refresh")
+        {
+            return Standing::Refused(Reason::TokenType);
         }
         match self.revocations.judge(bearer.claims) {
             Ok(()) => match (&self.watch, bearer.subject) {

@@ -5,6 +5,7 @@ use super::trial::try_out;
 use super::{Issuer, Refusal};
 use crate::auth::store::SessionId;
 use crate::auth::users::User;
+use crate::auth::{Reason, Standing, Standings};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -64,9 +65,8 @@ fn what_the_provider_would_refuse_is_not_issued() {
     }
 }
 
-/// The hash of `wrong` costs the same whoever it is for.
-#[tokio::test]
-async fn every_login_that_fails_costs_a_hash() {
+/// An issuer whose users are `ann` and one who is locked out; their file goes with the folder.
+fn issuer(provider_line: &str) -> (tempfile::TempDir, Issuer) {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name).display().to_string();
     let hash = "pbkdf2_sha256$2000$fHBr1q7x86zYjF4cNhg4fC$aCYhTf/yfuT2jh8La7cuwt3zQj99F6756JaP5XkArDk=";
@@ -74,13 +74,35 @@ async fn every_login_that_fails_costs_a_hash() {
     std::fs::write(place("key"), "a key of thirty-two bytes, and a few more").unwrap();
     let auth = auth(format!(
         "[auth.issue]\nenabled = true\n[auth.store]\nurl = \"sqlite:///{}\"\n[auth.users]\nkind = \"file\"\nfile = \"{}\"\n\
-         [[auth.provider]]\nname = \"local\"\n[[auth.provider.key]]\nalg = \"HS256\"\nuse = \"sign+verify\"\nsecret_file = \"{}\"\n\
+         [[auth.provider]]\nname = \"local\"\n{provider_line}\n[[auth.provider.key]]\nalg = \"HS256\"\nuse = \"sign+verify\"\nsecret_file = \"{}\"\n\
          [[auth.route]]\nprefix = \"/\"\nrequire = \"none\"\n",
         place("auth.db"),
         place("users"),
         place("key")
     ));
     let issuer = Issuer::new(&auth, folder.path(), None).unwrap();
+    (folder, issuer)
+}
+
+#[tokio::test]
+async fn a_refresh_token_opens_nothing_whatever_the_type_that_is_asked_for() {
+    // Where the provider asks for a type it has judged it before.
+    for (provider_line, refresh) in
+        [("", Standing::Good), ("token_type = \"\"", Standing::Refused(Reason::TokenType))]
+    {
+        let (_folder, issuer) = issuer(provider_line);
+        for (kind, expected) in [("access", Standing::Good), ("refresh", refresh)] {
+            let claims = json!({ "token_type": kind });
+            let claims = claims.as_object().unwrap();
+            let bearer = crate::auth::Bearer { provider: "local", subject: None, claims };
+            assert_eq!(issuer.of(bearer), expected, "{provider_line} {kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_login_that_fails_costs_a_hash() {
+    let (_folder, issuer) = issuer("");
     let mut count = 0;
     for (name, password) in
         [("ann", "wrong"), ("locked", "wrong"), ("locked", "p\u{e4}ssword 1"), ("nobody", "wrong")]

@@ -120,7 +120,7 @@ keys! {
     "leeway".leeway, Reload, "Tolerance for clocks, at most 300s.";
     "max_lifetime".max_lifetime, Reload, "Longest remaining life of a token.";
     "typ".typ, Reload, "Values of the typ member that are taken, compared without case.";
-    "token_type".token_type, Reload, "The token_type claim. Empty: not checked.";
+    "token_type".token_type, Reload, "The token_type claim. Empty: not checked, but that refresh tokens of this server open nothing.";
     "subject_claim".subject_claim, Reload, "Claim that names the user; \"sub\" for OpenID Connect.";
     "require".require, Reload, "Claims that must be there; exp always must.";
     "user_state".user_state, Reload,
