@@ -73,7 +73,8 @@ def _tokens(ours: dict[str, Any], jwt: Any) -> list[str]:
         for name, theirs, key, agree in compared
         if not (agree(ours[key]) if agree else ours[key] == theirs)
     ]
-    if ours["issues"] and jwt.CHECK_REVOKE_TOKEN:
+    # simplejwt has no such setting before 5.3.
+    if ours["issues"] and getattr(jwt, "CHECK_REVOKE_TOKEN", False):
         lines.append(
             'auth.issue.enabled is true, and the project\'s SIMPLE_JWT["CHECK_REVOKE_TOKEN"] is true, by which its views refuse every token '
             "that the server issues"

@@ -36,7 +36,7 @@ use arc_swap::ArcSwap;
 use claims::{Names, Presented, Token, TokenType, carried};
 use hashing::Hashing;
 use limits::Limits;
-use login::{Credentials, Rehash};
+use login::{Credentials, Rehash, Unsaid};
 use outcome::not_alive;
 use serde_json::{Map, Value};
 use standing::TypeRule;
@@ -148,7 +148,9 @@ impl Issuer {
         if session.user != presented.user {
             return Err(Refusal::Blacklisted);
         }
-        if !self.is_same_password(&session, &user).await? {
+        let is_replaced_for_good = successor.is_some() && self.rules.grace.is_zero();
+        let unsaid = if is_replaced_for_good { Unsaid::Passes } else { Unsaid::Fails };
+        if !self.is_same_password(&session, &user, unsaid).await? {
             self.end(user.id, Some(session.id), EndReason::User, now).await?;
             return Err(Refusal::PasswordChanged);
         }

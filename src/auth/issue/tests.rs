@@ -2,7 +2,7 @@
 
 use super::claims::{Names, Token, TokenType, carried};
 use super::trial::try_out;
-use super::{Issuer, Refusal};
+use super::{Issuer, Pair, Refusal};
 use crate::auth::store::SessionId;
 use crate::auth::users::User;
 use crate::auth::{Reason, Standing, Standings};
@@ -65,15 +65,16 @@ fn what_the_provider_would_refuse_is_not_issued() {
     }
 }
 
+const HASH: &str = "pbkdf2_sha256$2000$fHBr1q7x86zYjF4cNhg4fC$aCYhTf/yfuT2jh8La7cuwt3zQj99F6756JaP5XkArDk=";
+
 /// An issuer whose users are `ann` and one who is locked out; their file goes with the folder.
-fn issuer(provider_line: &str) -> (tempfile::TempDir, Issuer) {
+fn issuer(issue_line: &str, provider_line: &str) -> (tempfile::TempDir, Issuer) {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name).display().to_string();
-    let hash = "pbkdf2_sha256$2000$fHBr1q7x86zYjF4cNhg4fC$aCYhTf/yfuT2jh8La7cuwt3zQj99F6756JaP5XkArDk=";
-    std::fs::write(place("users"), format!("ann:{hash}\nlocked:!{hash}\n")).unwrap();
+    std::fs::write(place("users"), format!("ann:{HASH}\nlocked:!{HASH}\n")).unwrap();
     std::fs::write(place("key"), "a key of thirty-two bytes, and a few more").unwrap();
     let auth = auth(format!(
-        "[auth.issue]\nenabled = true\n[auth.store]\nurl = \"sqlite:///{}\"\n[auth.users]\nkind = \"file\"\nfile = \"{}\"\n\
+        "[auth.issue]\nenabled = true\n{issue_line}\n[auth.store]\nurl = \"sqlite:///{}\"\n[auth.users]\nkind = \"file\"\nfile = \"{}\"\n\
          [[auth.provider]]\nname = \"local\"\n{provider_line}\n[[auth.provider.key]]\nalg = \"HS256\"\nuse = \"sign+verify\"\nsecret_file = \"{}\"\n\
          [[auth.route]]\nprefix = \"/\"\nrequire = \"none\"\n",
         place("auth.db"),
@@ -90,7 +91,7 @@ async fn a_refresh_token_opens_nothing_whatever_the_type_that_is_asked_for() {
     for (provider_line, refresh) in
         [("", Standing::Good), ("token_type = \"\"", Standing::Refused(Reason::TokenType))]
     {
-        let (_folder, issuer) = issuer(provider_line);
+        let (_folder, issuer) = issuer("", provider_line);
         for (kind, expected) in [("access", Standing::Good), ("refresh", refresh)] {
             let claims = json!({ "token_type": kind });
             let claims = claims.as_object().unwrap();
@@ -102,7 +103,7 @@ async fn a_refresh_token_opens_nothing_whatever_the_type_that_is_asked_for() {
 
 #[tokio::test]
 async fn every_login_that_fails_costs_a_hash() {
-    let (_folder, issuer) = issuer("");
+    let (_folder, issuer) = issuer("", "");
     let mut count = 0;
     for (name, password) in
         [("ann", "wrong"), ("locked", "wrong"), ("locked", "p\u{e4}ssword 1"), ("nobody", "wrong")]
@@ -114,6 +115,30 @@ async fn every_login_that_fails_costs_a_hash() {
         );
         count += 1;
         assert_eq!(issuer.hashing.computed.lock().unwrap().len(), count, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_cannot_say_once_a_token_is_replaced_costs_no_session() {
+    for (grace, expected) in [("0s", true), ("10s", false)] {
+        let (folder, issuer) = issuer(&format!("rotate = true\nreuse_grace = \"{grace}\""), "");
+        let begun = issuer.obtain("ann".into(), "p\u{e4}ssword 1".into(), None).await.unwrap();
+        let token = |pair: Pair| pair.refresh.unwrap().token;
+        let begun = token(begun);
+        std::fs::write(folder.path().join("users"), format!("ann:{}\n", HASH.replace("fHBr", "fHBs")))
+            .unwrap();
+        // Whether another hash is of the same password is noted in this table alone.
+        let rename = |from: &str, to: &str| {
+            let database = rusqlite::Connection::open(folder.path().join("auth.db")).unwrap();
+            database.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap();
+        };
+        rename("attempt", "away");
+        let refreshed = issuer.refresh(&begun).await;
+        rename("away", "attempt");
+        assert_eq!(refreshed.is_ok(), expected, "{grace}: {refreshed:?}");
+        // Who has got nothing asks again by what it has.
+        let next = refreshed.map_or(begun, token);
+        assert_eq!(issuer.refresh(&next).await, Err(Refusal::PasswordChanged), "{grace}");
     }
 }
 
