@@ -239,6 +239,11 @@ impl Provider {
         self.given.sign(claims, now)
     }
 
+    /// A secret of whoever signs these tokens, for this purpose alone; `None` where nobody does.
+    pub fn derive(&self, purpose: &str) -> Option<[u8; 16]> {
+        self.given.derive(purpose)
+    }
+
     /// The public keys of this configuration, for others to verify its tokens by.
     pub fn public_jwks(&self, now: f64) -> Vec<Map<String, Value>> {
         self.given.public_jwks(now)

@@ -3,7 +3,8 @@
 //! Where all passwords of a table cost the same, so does each decoy. A table that has seen several algorithms or costs has
 //! users who take this long and users who take that long, each always the same. So has it users that are not there: the
 //! cost of each is chosen by its name, as often as it is found in the table, and by a secret, so that nobody else can tell
-//! which it would be.
+//! which it would be. The secret comes from the key that signs: it is the same in all workers, and no login, no user and no
+//! restart changes it. Another would choose anew for those who are not there, and for nobody else.
 
 use crate::auth::store::short_hash;
 use crate::auth::users::password::PasswordHash;
@@ -24,17 +25,15 @@ pub(super) struct Decoys {
 struct Known {
     /// By their cost, and how many have it.
     kinds: BTreeMap<String, (PasswordHash, u64)>,
-    /// The same in all workers and on all machines, as long as they see the same table.
     secret: [u8; 16],
     /// When to look at the table again, on the monotonic clock.
     look_at: Duration,
 }
 
 impl Decoys {
-    /// By passwords as they are stored, those of the oldest users first.
-    pub(super) fn new(usual: PasswordHash, samples: &[String]) -> Self {
-        // Without a user there is but one cost, and nothing to choose by it.
-        let known = Known { kinds: BTreeMap::new(), secret: [0; 16], look_at: now() + LOOK };
+    /// By passwords as they are stored.
+    pub(super) fn new(usual: PasswordHash, secret: [u8; 16], samples: &[String]) -> Self {
+        let known = Known { kinds: BTreeMap::new(), secret, look_at: now() + LOOK };
         let decoys = Self { usual, known: RwLock::new(known) };
         decoys.learn(samples);
         decoys
@@ -42,15 +41,19 @@ impl Decoys {
 
     /// What a table holds now.
     pub(super) fn learn(&self, samples: &[String]) {
-        let Some(oldest) = samples.first() else { return };
+        if samples.is_empty() {
+            return;
+        }
         let mut kinds = BTreeMap::new();
         for hash in samples.iter().filter_map(|stored| PasswordHash::parse(stored).ok()) {
             kinds.entry(hash.cost()).or_insert_with(|| (hash.decoy(), 0)).1 += 1;
         }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.kinds = kinds;
-        // A salted hash of a password is as secret as the password.
-        known.secret = short_hash(&[b"decoy", oldest.as_bytes()]);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).kinds = kinds;
+    }
+
+    /// Chooses by this secret from now on.
+    pub(super) fn choose_by(&self, secret: [u8; 16]) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).secret = secret;
     }
 
     /// A user has a password of this cost.
@@ -64,7 +67,7 @@ impl Decoys {
         known.kinds.entry(cost).or_insert_with(|| (hash.decoy(), 1));
     }
 
-    /// For a user of this name: always of the same cost.
+    /// For a user of this name: of the same cost each time.
     pub(super) fn of(&self, name: &str) -> PasswordHash {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let all: u64 = known.kinds.values().map(|(_, count)| count).sum();
@@ -98,6 +101,9 @@ fn now() -> Duration {
     Duration::from_nanos(clock::monotonic_ns())
 }
 
+/// What a provider's key derives the secret for.
+pub(super) const PURPOSE: &str = "ferricorn: costs of users that are not there";
+
 /// Between two looks at the table, where somebody logs in: by `rehash`, or by Django's own logins, its costs change slowly.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -113,7 +119,11 @@ mod tests {
         of.iter().flat_map(|(stored, count)| vec![(*stored).to_owned(); *count]).collect()
     }
 
-    /// How many of a thousand names take as long as [`STRONG`].
+    fn decoys(of: &[(&str, usize)]) -> Decoys {
+        Decoys::new(PasswordHash::usual(), [1; 16], &samples(of))
+    }
+
+    /// Which of a thousand names take as long as [`STRONG`].
     fn strong(decoys: &Decoys) -> Vec<bool> {
         let cost = PasswordHash::parse(STRONG).unwrap().cost();
         (0..1000).map(|number| decoys.of(&format!("user{number}")).cost() == cost).collect()
@@ -125,38 +135,43 @@ mod tests {
 
     #[test]
     fn names_of_nobody_cost_what_users_cost_as_often_and_always_the_same() {
-        let decoys = Decoys::new(PasswordHash::usual(), &samples(&[(WEAK, 75), ("!none", 9), (STRONG, 25)]));
-        let before = strong(&decoys);
+        let known = decoys(&[(WEAK, 75), ("!none", 9), (STRONG, 25)]);
+        let before = strong(&known);
         assert!((200..300).contains(&count(&before)), "{}", count(&before));
         // Another worker, and the same one after somebody has logged in, and has got a better hash.
-        assert_eq!(
-            strong(&Decoys::new(PasswordHash::usual(), &samples(&[(WEAK, 75), (STRONG, 25)]))),
-            before
-        );
+        assert_eq!(strong(&decoys(&[(WEAK, 75), (STRONG, 25)])), before);
         for _ in 0..100 {
-            decoys.saw(&PasswordHash::parse(STRONG).unwrap());
+            known.saw(&PasswordHash::parse(STRONG).unwrap());
         }
-        assert_eq!(strong(&decoys), before, "nobody chooses it by logging in");
-        decoys.learn(&samples(&[(WEAK, 74), (STRONG, 26)]));
-        let after = strong(&decoys);
+        assert_eq!(strong(&known), before, "nobody chooses it by logging in");
+        // The oldest user, who comes first, gets another password, or goes.
+        let others = WEAK.replace("fHBr", "fHBs");
+        for users in
+            [[(others.as_str(), 1), (WEAK, 74), (STRONG, 25)], [(STRONG, 25), (WEAK, 74), (&others, 1)]]
+        {
+            known.learn(&samples(&users));
+            assert_eq!(strong(&known), before);
+        }
+        known.learn(&samples(&[(WEAK, 74), (STRONG, 26)]));
+        let after = strong(&known);
         let changed = before.iter().zip(&after).filter(|(before, after)| before != after).count();
         assert!(changed < 30, "{changed}");
-        decoys.learn(&samples(&[(STRONG, 100)]));
-        assert_eq!(count(&strong(&decoys)), 1000);
+        known.learn(&samples(&[(STRONG, 100)]));
+        assert_eq!(count(&strong(&known)), 1000);
     }
 
     #[test]
-    fn which_name_costs_what_is_a_secret_of_the_table() {
-        let others = WEAK.replace("fHBr", "fHBs");
-        let one = Decoys::new(PasswordHash::usual(), &samples(&[(WEAK, 50), (STRONG, 50)]));
-        let other = Decoys::new(PasswordHash::usual(), &samples(&[(&others, 50), (STRONG, 50)]));
-        let same = strong(&one).iter().zip(strong(&other)).filter(|(one, other)| **one == *other).count();
+    fn which_name_costs_what_is_a_secret_of_the_key() {
+        let known = decoys(&[(WEAK, 50), (STRONG, 50)]);
+        let one = strong(&known);
+        known.choose_by([2; 16]);
+        let same = one.iter().zip(strong(&known)).filter(|(one, other)| **one == *other).count();
         assert!((400..600).contains(&same), "{same}");
     }
 
     #[test]
     fn what_is_usual_holds_until_somebody_is_seen() {
-        let decoys = Decoys::new(PasswordHash::usual(), &[]);
+        let decoys = decoys(&[]);
         assert_eq!(decoys.of("a").cost(), PasswordHash::usual().cost());
         decoys.saw(&PasswordHash::parse(STRONG).unwrap());
         assert_eq!(count(&strong(&decoys)), 1000);

@@ -11,7 +11,7 @@ const STORED: [&str; 2] = [
 ];
 
 fn hashing(threads: u16, queue: u32) -> Hashing {
-    Hashing::new(threads, queue, Decoys::new(own_decoy(), &[])).unwrap()
+    Hashing::new(threads, queue, Decoys::new(own_decoy(), [1; 16], &[])).unwrap()
 }
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn who_is_not_there_costs_as_much_as_who_is() {
 #[tokio::test]
 async fn in_a_table_of_several_costs_each_name_that_is_nobodys_has_one_of_them() {
     let samples: Vec<String> = STORED.iter().cycle().take(20).map(|stored| (*stored).to_owned()).collect();
-    let hashing = Hashing::new(1, 0, Decoys::new(own_decoy(), &samples)).unwrap();
+    let hashing = Hashing::new(1, 0, Decoys::new(own_decoy(), [1; 16], &samples)).unwrap();
     let place = hashing.enter().await.unwrap();
     let names: Vec<String> = (0..20).map(|number| format!("nobody{number}")).collect();
     let mut rounds = Vec::new();

@@ -14,28 +14,35 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The users, and hashes of the cost of theirs that are nobody's. What is wrong is said at the start, not at the first
+/// The users, and hashes of the cost of theirs that are nobody's, chosen by this secret. What is wrong is said at the start, not at the first
 /// login.
 pub(super) fn open_users(
     auth: &Auth,
     directory: &Path,
     store: &Arc<Pool<Box<dyn Backend>>>,
-    app: Option<Arc<dyn AppUsers>>,
+    (app, secret): (Option<Arc<dyn AppUsers>>, [u8; 16]),
 ) -> Result<(Users, Decoys), IssueError> {
+    let decoys = |usual, samples: &[String]| Decoys::new(usual, secret, samples);
     match auth.users.kind {
-        UserKind::Django => match auth.users.url.clone() {
-            Some(url) => django(auth, url),
-            None => {
-                Err(wrong("users", "kind = \"django\" needs the database of the project; see auth.users.url"))
-            }
-        },
-        UserKind::Python => by_app(auth, app),
-        UserKind::File => file(&directory.join(auth.users.file.clone().unwrap_or_default())),
-        UserKind::Own => Ok((Users::Own(Arc::clone(store)), Decoys::new(own_decoy(), &[]))),
+        UserKind::Django => {
+            let url = auth.users.url.clone().ok_or_else(|| {
+                wrong("users", "kind = \"django\" needs the database of the project; see auth.users.url")
+            })?;
+            let (users, samples) = django(auth, url)?;
+            Ok((users, decoys(PasswordHash::usual(), &samples)))
+        }
+        // What a user costs who is not there is the app's matter.
+        UserKind::Python => Ok((by_app(auth, app)?, decoys(PasswordHash::usual(), &[]))),
+        UserKind::File => {
+            let (users, samples) = file(&directory.join(auth.users.file.clone().unwrap_or_default()))?;
+            Ok((users, decoys(PasswordHash::usual(), &samples)))
+        }
+        UserKind::Own => Ok((Users::Own(Arc::clone(store)), decoys(own_decoy(), &[]))),
     }
 }
 
-fn django(auth: &Auth, url: DatabaseUrl) -> Result<(Users, Decoys), IssueError> {
+/// With passwords as they are stored.
+fn django(auth: &Auth, url: DatabaseUrl) -> Result<(Users, Vec<String>), IssueError> {
     let (users, claims) = (auth.users.clone(), auth.issue.extra_claims.clone());
     let bounds = Bounds { threads: Table::threads(&url), queue: QUEUE, limit: LIMIT };
     let open: Open<Table> = Arc::new(move || Table::open(&url, &users, &claims));
@@ -47,10 +54,10 @@ fn django(auth: &Auth, url: DatabaseUrl) -> Result<(Users, Decoys), IssueError> 
         }
         Ok(samples) => samples,
     };
-    Ok((Users::Django(Pool::new(THREADS, bounds, &open)?), Decoys::new(PasswordHash::usual(), &samples)))
+    Ok((Users::Django(Pool::new(THREADS, bounds, &open)?), samples))
 }
 
-fn by_app(auth: &Auth, app: Option<Arc<dyn AppUsers>>) -> Result<(Users, Decoys), IssueError> {
+fn by_app(auth: &Auth, app: Option<Arc<dyn AppUsers>>) -> Result<Users, IssueError> {
     let app = app.ok_or_else(|| {
         let problem =
             "kind = \"python\" needs an app of a Django project, and the program of the Python package";
@@ -59,16 +66,16 @@ fn by_app(auth: &Auth, app: Option<Arc<dyn AppUsers>>) -> Result<(Users, Decoys)
     let open: Open<Arc<dyn AppUsers>> = Arc::new(move || Ok(Arc::clone(&app)));
     let queue = usize::try_from(auth.issue.hash_queue).unwrap_or(QUEUE);
     let bounds = Bounds { threads: usize::from(auth.issue.hash_threads), queue, limit: APP_LIMIT };
-    // What a user costs who is not there is the app's matter.
-    Ok((Users::App(Pool::new(THREADS, bounds, &open)?), Decoys::new(PasswordHash::usual(), &[])))
+    Ok(Users::App(Pool::new(THREADS, bounds, &open)?))
 }
 
-fn file(path: &Path) -> Result<(Users, Decoys), IssueError> {
+/// Likewise.
+fn file(path: &Path) -> Result<(Users, Vec<String>), IssueError> {
     let samples = UserFile::open(path)?.samples();
     let path = path.to_owned();
     let open: Open<UserFile> = Arc::new(move || UserFile::open(&path));
     let bounds = Bounds { threads: 1, queue: QUEUE, limit: LIMIT };
-    Ok((Users::File(Pool::new(THREADS, bounds, &open)?), Decoys::new(PasswordHash::usual(), &samples)))
+    Ok((Users::File(Pool::new(THREADS, bounds, &open)?), samples))
 }
 
 fn wrong(key: &str, problem: &str) -> IssueError {

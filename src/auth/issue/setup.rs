@@ -9,7 +9,7 @@ use super::standing::TypeRule;
 use super::trial::try_out;
 use super::user_states::UserStates;
 use super::user_watch::UserWatch;
-use super::{Issuer, Judges, Rules};
+use super::{Issuer, Judges, Rules, decoys};
 use crate::auth::revocations::{Revocations, Silence};
 use crate::auth::store::pool::{Bounds, Open, Pool};
 use crate::auth::store::{Backend, StoreError, StorePlace, feed};
@@ -71,7 +71,13 @@ impl Issuer {
         let place = StorePlace::of(auth, directory)?;
         feed::listen(&place, &revocations)?;
         let store = store(&place)?;
-        let (users, decoys) = open_users(auth, directory, &store, app)?;
+        let longest = issue.refresh.max(issue.session_max);
+        let refresh = with_type(provider, Some("refresh"), longest)?;
+        let secret = refresh.derive(decoys::PURPOSE).ok_or_else(|| {
+            let problem = "the key that signs cannot be read; make another one by `ferricorn jwt keygen`";
+            IssueError::Config(vec![AuthConfigError::setting("issue.provider", problem)])
+        })?;
+        let (users, decoys) = open_users(auth, directory, &store, (app, secret))?;
         let users = Arc::new(users);
         let watch = match (auth.users.kind, provider.user_state.good_for()) {
             (UserKind::Django | UserKind::Python | UserKind::File, Some(fresh)) => {
@@ -81,12 +87,11 @@ impl Issuer {
             // Who is taken out of our own table loses the sessions at once.
             (UserKind::Own, _) | (UserKind::Django | UserKind::Python | UserKind::File, None) => None,
         };
-        let longest = issue.refresh.max(issue.session_max);
         // A token is verified whomever it names.
         let nameless = AuthProvider { subject_claim: String::new(), ..provider.clone() };
         Ok(Self {
             judges: ArcSwap::from_pointee(Judges {
-                refresh: with_type(provider, Some("refresh"), longest)?,
+                refresh,
                 access: with_type(provider, Some("access"), provider.max_lifetime)?,
                 any: with_type(&nameless, None, longest)?,
             }),

@@ -1,6 +1,6 @@
 //! What is known of those who come with our tokens: whether their session has ended, whether their user may come in.
 
-use super::{Issuer, Judges};
+use super::{Issuer, Judges, decoys};
 use crate::auth::{self, LookUp, Provider, Reason, Standing, Standings};
 use crate::config::AuthProvider;
 use std::sync::Arc;
@@ -49,6 +49,9 @@ impl Standings for Issuer {
 
     fn renewed(&self, providers: &[Provider]) {
         let Some(new) = providers.iter().find(|provider| *provider.name == *self.provider) else { return };
+        if let Some(secret) = new.derive(decoys::PURPOSE) {
+            self.hashing.decoys().choose_by(secret);
+        }
         let judges = self.judges.load();
         self.judges.store(Arc::new(Judges {
             refresh: judges.refresh.with_given_of(new),

@@ -137,6 +137,13 @@ impl KeySet {
         self.keys.iter().filter(signs).reduce(latest)?.sign(claims)
     }
 
+    /// A secret for this purpose, the same wherever these keys are: of the first that signs, now or another time; `None`
+    /// where there is none.
+    pub fn derive(&self, purpose: &str) -> Option<[u8; 16]> {
+        let mut signing = self.keys.iter().filter_map(|key| key.pair.as_ref()?.signing.as_ref());
+        signing.next()?.derive(purpose).ok()
+    }
+
     /// What others verify our tokens by (RFC 7517 5): the public keys of this configuration that are good now.
     pub fn public_jwks(&self, now: f64) -> Vec<Map<String, Value>> {
         let good = self.keys.iter().filter(|key| key.until.is_none_or(|until| now < until));

@@ -41,6 +41,23 @@ impl SigningKey {
         }
     }
 
+    /// A secret of whoever has the private half, for this purpose alone: the key itself cannot be told from it.
+    ///
+    /// # Errors
+    /// [`KeyProblem::Damaged`] when the key cannot be written.
+    pub fn derive(&self, purpose: &str) -> Result<[u8; 16], KeyProblem> {
+        let private = match self {
+            Self::Secret(secret) => secret.clone(),
+            Self::Rsa(_) | Self::P256(_) | Self::P384(_) | Self::Ed25519(_) => {
+                self.to_private_text()?.into_bytes()
+            }
+        };
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &private), purpose.as_bytes());
+        let mut secret = [0; 16];
+        secret.copy_from_slice(&derived.as_ref()[..16]);
+        Ok(secret)
+    }
+
     /// Signs a message; the result is base64url.
     ///
     /// # Errors

@@ -109,6 +109,10 @@ fn pem_keys_of_both_halves_are_read_back() {
             assert_eq!(parse_pem(pem.as_bytes()).unwrap().public, signing.public());
             assert!(load_one(algorithm.name(), &pem, KeySource::PemFile).is_ok(), "{algorithm}");
         }
+        let read = parse_pem(signing.to_private_text().unwrap().as_bytes()).unwrap().signing.unwrap();
+        let derived = signing.derive("a").unwrap();
+        assert!(derived == read.derive("a").unwrap() && derived != read.derive("b").unwrap(), "{algorithm}");
+        assert_ne!(derived, SigningKey::generate(algorithm).unwrap().derive("a").unwrap(), "{algorithm}");
     }
 }
 
