@@ -60,7 +60,11 @@ impl Desk {
         let ticket = Ticket(book.next);
         match channel::send(self.channel.as_fd(), &Petition { ticket, command }.encode(), &[]) {
             Ok(Sent::Sent) => {}
-            Ok(Sent::WouldBlock) => return Err("the master does not read its commands".into()),
+            Ok(Sent::WouldBlock) => {
+                return Err(
+                    "the master does not read its commands; it may hang: see the log, or send it TERM".into(),
+                );
+            }
             Ok(Sent::Closed) => return Err(ENDED.into()),
             Err(error) => return Err(format!("the master cannot be reached: {error}")),
         }
@@ -85,7 +89,9 @@ impl Desk {
             match channel::receive(channel.get_ref().as_fd())? {
                 Received::Message(bytes, _) => match Tiding::decode(&bytes) {
                     Ok(tiding) => self.take(tiding),
-                    Err(error) => tracing::warn!("{error}"),
+                    Err(error) => tracing::warn!(
+                        "what the master says is not understood (is it of another version?); restart the server: {error}"
+                    ),
                 },
                 Received::WouldBlock => ready.clear_ready(),
                 Received::Closed => {

@@ -96,8 +96,11 @@ impl Look<'_> {
     fn directory(&mut self, key: &str, path: &Path) {
         match std::fs::metadata(self.base.join(path)) {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => self.add(key, format!("{} is no directory", path.display())),
-            Err(error) => self.add(key, format!("the directory {} cannot be used: {error}", path.display())),
+            Ok(_) => self.add(key, format!("{} is no directory; name one", path.display())),
+            Err(error) => self.add(
+                key,
+                format!("the directory {} cannot be used: {error}; make it, or name another", path.display()),
+            ),
         }
     }
 
@@ -111,7 +114,9 @@ impl Look<'_> {
         let Some(path) = path else { return };
         let file = File::open(self.base.join(path)).and_then(|file| file.metadata());
         match file {
-            Ok(metadata) if metadata.is_dir() => self.add(key, format!("{} is a directory", path.display())),
+            Ok(metadata) if metadata.is_dir() => {
+                self.add(key, format!("{} is a directory; name a file in it", path.display()))
+            }
             Ok(_) => {}
             Err(error) => self.add(key, format!("{} cannot be read: {error}", path.display())),
         }

@@ -95,7 +95,7 @@ fn apps_from_flags(build: &mut Build, flags: &Flags) {
     for (prefix, directory) in flags.directories(&mut build.problems) {
         match schema::mount_prefix(&prefix) {
             Ok(_) if directory.is_empty() => {
-                build.problem(&origin, "", format!("{prefix}= names no directory"))
+                build.problem(&origin, "", format!("{prefix}= names no directory; write {prefix}=DIRECTORY"))
             }
             Ok(prefix) => mount(build, prefix, AppTarget::Static(directory.into()), &origin),
             Err(message) => build.problem(&origin, "", message),

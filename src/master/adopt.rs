@@ -12,7 +12,7 @@ use super::pid_file::PidFile;
 use super::shelf::Shelf;
 use super::steward::Attendance;
 use super::supervisor::Supervisor;
-use super::{MasterError, Outcome, Start, finish, pool};
+use super::{DESCRIPTORS, FILTER, MasterError, Outcome, Start, finish, pool};
 use crate::net::socket_files::SocketFiles;
 use crate::sys::process::Pid;
 use crate::sys::signals::SignalPipe;
@@ -29,11 +29,11 @@ pub(super) fn run(
     bequest: Bequest,
     inheritance: Inheritance,
 ) -> Result<Outcome, MasterError> {
-    let system = |doing| move |source| MasterError::System { doing, source };
-    let take_over = system("take over from the program before");
+    let system = |doing, cure| move |source| MasterError::System { doing, cure, source };
+    let take_over = system("take over from the program before", "start the server anew");
     // All have been blocked since before the other program ended; those sent meanwhile are pending.
-    let signals = SignalPipe::new().map_err(system("catch signals"))?;
-    fork::restore_signals().map_err(system("let signals through"))?;
+    let signals = SignalPipe::new().map_err(system("catch signals", DESCRIPTORS))?;
+    fork::restore_signals().map_err(system("let signals through", FILTER))?;
     // Kept across execve, but by this process alone: said again, it costs nothing.
     if let Err(error) = process::become_subreaper() {
         warn!("cannot become the parent of orphans: {error}");

@@ -101,13 +101,15 @@ impl Office {
                     Ok(Petition { ticket, command }) => {
                         events.push_back(Event::Asked { ticket: Some(ticket), command });
                     }
-                    Err(error) => warn!("{error}"),
+                    Err(error) => warn!(
+                        "what the admin process wants is not understood (is it of another version?); restart the server: {error}"
+                    ),
                 },
                 Ok(Received::WouldBlock) => return,
                 // That the process has ended is seen as for every child.
                 Ok(Received::Closed) => self.channel = None,
                 Err(error) => {
-                    warn!("cannot hear the admin process: {error}");
+                    warn!("cannot hear the admin process, which ends and is replaced: {error}");
                     self.channel = None;
                 }
             }

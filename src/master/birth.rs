@@ -67,11 +67,18 @@ impl Performer {
 
     /// Takes a record for a worker that is about to be forked.
     pub(super) fn claim_record(&mut self, slot: Slot, generation: Generation) -> io::Result<RecordIndex> {
-        let full = || io::Error::other("the scoreboard is full");
-        let record =
-            self.take_reserved().or_else(|| self.shared.scoreboard.free_record()).ok_or_else(full)?;
+        let record = self.take_reserved().or_else(|| self.shared.scoreboard.free_record());
+        let record = record.ok_or_else(|| self.no_room())?;
         self.shared.scoreboard.record(record).claim(slot, generation);
         Ok(record)
+    }
+
+    /// Every worker has a record until it has ended.
+    pub(super) fn no_room(&self) -> io::Error {
+        let count = self.shared.scoreboard.record_count();
+        io::Error::other(format!(
+            "no room for a further worker: {count} are there, counting those that still leave; wait until they have left, or restart the server"
+        ))
     }
 
     /// Notes a worker that has been forked.

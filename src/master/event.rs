@@ -5,6 +5,7 @@ use super::estate::Estate;
 use super::herald::Bulletin;
 use super::mold::Preload;
 use super::recycle::{MemoryLimits, Plan, Surfeit, Weights};
+use super::scale::Bound;
 use crate::config::Canary;
 use crate::contract::control::{Command, Pace, State, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
@@ -313,6 +314,7 @@ pub(super) enum Note {
     },
     NotScaled {
         workers: usize,
+        bound: Bound,
     },
     Stopping(Pace),
     /// It will, after so long.

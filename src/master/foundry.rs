@@ -163,7 +163,9 @@ impl Performer {
             match channel::receive(channel.as_fd()) {
                 Ok(Received::Message(bytes, _)) => match Report::decode(&bytes) {
                     Ok(report) => events.extend(news(*generation, report)),
-                    Err(error) => warn!(%generation, "{error}"),
+                    Err(error) => {
+                        warn!(%generation, "what a mold reports is not understood (is it of another version?); restart the server: {error}")
+                    }
                 },
                 Ok(Received::WouldBlock) => {}
                 // Its end follows.

@@ -2,7 +2,7 @@
 
 use super::event::{Event, Pool};
 use super::perform::Performer;
-use super::pool;
+use super::{pool, scale};
 use crate::config::Changes;
 use crate::contract::handoff::Generation;
 use crate::contract::message::Order;
@@ -23,6 +23,7 @@ impl Performer {
     fn read_config(&mut self) -> Result<Pool, String> {
         let config = (self.start.reload_config)()?;
         let pool = pool(&config);
+        scale::fits(&pool, self.shared.scoreboard.slots_max())?;
         if let Some((_, serving)) = self.configs.last_key_value() {
             let changes = Changes::between(serving, &config);
             if !changes.reloaded.is_empty() {

@@ -73,13 +73,15 @@ impl Performer {
                     // There is nothing to decide about it.
                     Ok(Report::KeysWanted) => self.office.tell(Tiding::KeysWanted),
                     Ok(report) => events.push_back(Event::Reported { pid, report }),
-                    Err(error) => warn!(%pid, "{error}"),
+                    Err(error) => {
+                        warn!(%pid, "what a worker reports is not understood (is it of another version?); restart the server: {error}")
+                    }
                 },
                 Ok(Received::WouldBlock) => return,
                 // Its end follows.
                 Ok(Received::Closed) => link.channel = None,
                 Err(error) => {
-                    warn!(%pid, "cannot hear worker: {error}");
+                    warn!(%pid, "cannot hear worker, which leaves and is replaced: {error}");
                     link.channel = None;
                 }
             }

@@ -150,10 +150,12 @@ pub enum MasterError {
     #[error(transparent)]
     PidFile(#[from] PidFileError),
     /// The system refuses what a master needs.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {source}; {cure}")]
     System {
         /// What was being done.
         doing: &'static str,
+        /// What the operator can do.
+        cure: &'static str,
         /// What the system says.
         source: io::Error,
     },
@@ -187,29 +189,33 @@ pub fn run(mut start: Start) -> Result<Outcome, MasterError> {
 }
 
 fn begin(mut start: Start) -> Result<Outcome, MasterError> {
-    let system = |doing| move |source| MasterError::System { doing, source };
+    let system = |doing, cure| move |source| MasterError::System { doing, cure, source };
     check_accounts(&start.config)?;
     // First of all: a signal during the start is then seen after it.
-    let signals = SignalPipe::new().map_err(system("catch signals"))?;
+    let signals = SignalPipe::new().map_err(system("catch signals", DESCRIPTORS))?;
     // Out of the environment before there are workers, who would take it for theirs.
-    let handed = systemd::take_environment().map_err(system("read what the service manager has set"))?;
+    let handed = systemd::take_environment().map_err(system(
+        "read what the service manager has set",
+        "look at the unit's sockets and its Type=",
+    ))?;
     for complaint in &handed.complaints {
         warn!("the service manager is not told how the server is: {complaint}");
     }
     // Whoever started the server may have blocked signals; nobody that it starts is to inherit that.
-    fork::restore_signals().map_err(system("let signals through"))?;
+    fork::restore_signals().map_err(system("let signals through", FILTER))?;
     let open_files = start.config.server.open_files;
     if let Err(error) = limits::set_descriptors((open_files > 0).then_some(open_files)) {
         warn!("cannot set the limit of open descriptors: {error}");
     }
-    process::become_subreaper().map_err(system("become the parent of orphans"))?;
+    process::become_subreaper().map_err(system("become the parent of orphans", FILTER))?;
     let pool = pool(&start.config);
     // A larger pool may have left sockets of more slots with the service manager.
     let kept = u16::try_from(fd_store::places()).unwrap_or(u16::MAX).min(KEPT_MAX);
     let slots_max = SLOTS_MAX.max(pool.most().saturating_mul(2)).max(kept);
-    let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers"))?;
-    let metrics = MetricTable::new(scoreboard.record_count()).map_err(system("share memory with workers"))?;
-    let relay = Relay::new().map_err(system("make the workers' relay"))?;
+    let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers", MEMORY))?;
+    let metrics =
+        MetricTable::new(scoreboard.record_count()).map_err(system("share memory with workers", MEMORY))?;
+    let relay = Relay::new().map_err(system("make the workers' relay", DESCRIPTORS))?;
     let source = if bind::is_activated(&handed) { SocketSource::Handed } else { SocketSource::Bound };
     let shelf = Shelf::new(handed.manager.as_ref());
     let bound = bind::bind(&start.config.server, pool.workers, &handed)?;
@@ -247,7 +253,11 @@ fn finish(
 ) -> Result<Outcome, MasterError> {
     let finish = supervise(&mut performer, supervisor, events);
     performer.close();
-    match finish.map_err(|source| MasterError::System { doing: "wait for events", source })? {
+    match finish.map_err(|source| MasterError::System {
+        doing: "wait for events",
+        cure: DESCRIPTORS,
+        source,
+    })? {
         Finish::Ended => Ok(Outcome),
         Finish::StartFailed { reason: ExitReason::AppLoadFailed, text } => {
             Err(MasterError::AppDidNotLoad(text))
@@ -355,6 +365,11 @@ fn check_accounts(config: &Config) -> Result<(), MasterError> {
     }
     Ok(())
 }
+
+/// What to do where the system refuses what a master needs.
+const DESCRIPTORS: &str = "raise the limit of open descriptors (ulimit -n)";
+const FILTER: &str = "see whether a filter of system calls forbids it";
+const MEMORY: &str = "let it have more memory (ulimit -v, the cgroup's limit)";
 
 /// Slots there is room for at least; more than any pool scaled up by hand will have.
 const SLOTS_MAX: u16 = 256;

@@ -61,8 +61,8 @@ pub(super) fn write(note: &Note) {
         }
         Note::Scaled { workers } => info!("scaled to {workers} worker{}", plural(*workers)),
         Note::Adapted { workers, before, why } => write_adapted(*workers, *before, *why),
-        Note::NotScaled { workers } => {
-            warn!("stays at {workers} worker{}: the limit is reached", plural(*workers));
+        Note::NotScaled { workers, bound } => {
+            warn!("stays at {workers} worker{}: {bound}", plural(*workers));
         }
         Note::Announced(time) => {
             info!("stopping in {} s: serving on, not ready any more", time.as_secs_f32())
@@ -185,7 +185,7 @@ fn write_retirement(Who { slot, pid, generation }: Who, reason: RetireReason) {
             info!(%slot, %pid, %generation, "worker retires: it has served workers.max_requests");
         }
         RetireReason::RequestTimeout => {
-            warn!(%slot, %pid, %generation, "worker retires: a request was past its time limit");
+            warn!(%slot, %pid, %generation, "worker retires: a request was past its time limit; the lines before name it and have its stack (workers.recycle_after_timeout)");
         }
         RetireReason::Terminated => {
             info!(%slot, %pid, %generation, "worker retires: it was sent SIGTERM; a successor comes first (to stop the server, signal the master)");
@@ -219,7 +219,7 @@ const SOON: Duration = Duration::from_secs(60);
 fn write_killed(Who { slot, pid, generation }: Who, reason: KillReason) {
     match reason {
         KillReason::Overdue => {
-            error!(%slot, %pid, %generation, id = "FC-W11", "worker killed: it had not left in time (timeouts.graceful, or 2 s when told to leave at once)");
+            error!(%slot, %pid, %generation, id = "FC-W11", "worker killed: it had not left in time (timeouts.graceful, timeouts.drain_streaming, timeouts.drain_websocket; 2 s when told to leave at once); raise that if it is expected");
         }
         KillReason::BootOverdue => {
             error!(%slot, %pid, %generation, id = "FC-W12", "worker killed: it was not ready in time (timeouts.boot)");

@@ -253,8 +253,12 @@ impl Performer {
         match channel::send(channel.as_fd(), &order.encode(), descriptor.as_slice()) {
             Ok(Sent::Sent | Sent::Closed) => {}
             // Deadlines see to a worker that hears nothing.
-            Ok(Sent::WouldBlock) => warn!(%pid, "worker does not read its orders"),
-            Err(error) => warn!(%pid, "cannot reach worker: {error}"),
+            Ok(Sent::WouldBlock) => {
+                warn!(%pid, "worker does not read its orders, and one is lost; if it hangs it is replaced (timeouts.heartbeat)")
+            }
+            Err(error) => {
+                warn!(%pid, "cannot reach worker, which misses an order; if it hangs it is replaced (timeouts.heartbeat): {error}")
+            }
         }
     }
 

@@ -21,7 +21,10 @@ pub(super) struct PidFile {
 #[derive(Debug, thiserror::Error)]
 pub enum PidFileError {
     /// A running server has it.
-    #[error("pid file {path} belongs to a running server, pid {pid}", path = path.display())]
+    #[error(
+        "pid file {path} belongs to a running server, pid {pid}; stop that one, or give each its own server.pid_file",
+        path = path.display()
+    )]
     Taken {
         /// The file.
         path: PathBuf,
@@ -111,7 +114,7 @@ mod tests {
         let held = PidFile::write(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", process::own_pid()));
         let error = PidFile::write(&path).unwrap_err().to_string();
-        assert!(error.ends_with(&format!("pid {}", process::own_pid())), "{error}");
+        assert!(error.contains(&format!(" pid {}; stop that one", process::own_pid())), "{error}");
         drop(held);
         assert!(!path.exists());
         PidFile::write(&path).unwrap();

@@ -194,7 +194,7 @@ impl Performer {
         for slot in slots {
             let Some(record) = self.shared.scoreboard.free_record() else {
                 self.release(&records);
-                return Err(io::Error::other("the scoreboard is full"));
+                return Err(self.no_room());
             };
             self.shared.scoreboard.record(record).claim(*slot, generation);
             records.push(record);

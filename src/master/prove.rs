@@ -11,7 +11,7 @@ use super::life::LEAVING;
 use super::perform::{Own, Performer, SocketSource};
 use super::proof::Word;
 use super::shelf::Shelf;
-use super::{Start, check_accounts, pool};
+use super::{Start, check_accounts, pool, scale};
 use crate::config::BindAddress;
 use crate::contract::control::{Command, Pace};
 use crate::contract::exit::{self, Progress};
@@ -77,6 +77,7 @@ impl Trial {
             ));
         }
         let pool = pool(&start.config);
+        scale::fits(&pool, shared.scoreboard.slots_max())?;
         let mut places: Vec<_> = task.places;
         // With fewer workers than before there are fewer slots; the first one is always there.
         let slots: BTreeSet<_> =

@@ -1,11 +1,12 @@
 //! More workers, or fewer. Pure.
 
 use super::crew::Seat;
-use super::event::Note;
+use super::event::{Note, Pool};
 use super::respawn::Respawn;
 use super::supervisor::{Supervisor, UNWANTED};
 use crate::contract::control::{Scale, Ticket, Verdict};
 use crate::contract::handoff::Slot;
+use std::fmt;
 use std::time::Instant;
 
 /// What was asked for while a reload went on, in one number.
@@ -39,6 +40,45 @@ impl Deferred {
         let base = self.to.map_or_else(|| i64::try_from(now).unwrap_or(i64::MAX), i64::from);
         base.saturating_add(self.by.into())
     }
+}
+
+/// Why there cannot be more workers, or fewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// Somebody has to serve.
+    One,
+    /// `workers.count` has a least number.
+    Least(u16),
+    /// `workers.count` has a most number.
+    Most(u16),
+    /// What is shared with workers was made for so many.
+    Room(u16),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One => f.write_str("there is one at least"),
+            Self::Least(least) => write!(f, "workers.count says {least} at least"),
+            Self::Most(most) => write!(f, "workers.count says {most} at most"),
+            Self::Room(room) => {
+                write!(f, "there is room for {room}; for more set workers.count and restart the server")
+            }
+        }
+    }
+}
+
+/// Whether there is room for a pool beside which no further slots can be made.
+///
+/// # Errors
+/// For the operator.
+pub(super) fn fits(pool: &Pool, room: u16) -> Result<(), String> {
+    if pool.most() <= room {
+        return Ok(());
+    }
+    Err(format!(
+        "workers.count: there is room for {room} until the server is restarted; name fewer, or restart it"
+    ))
 }
 
 impl Supervisor {
@@ -86,7 +126,7 @@ impl Supervisor {
         if workers != count {
             self.say(Note::Scaled { workers });
         } else if target != wanted {
-            self.say(Note::NotScaled { workers });
+            self.say(Note::NotScaled { workers, bound: self.bound(wanted) });
         }
         if target == wanted {
             self.scale_begins(now);
@@ -94,6 +134,17 @@ impl Supervisor {
             let text =
                 format!("{wanted} workers are not possible, only {least} to {most}; there are {workers} now");
             self.answer_scale(&Verdict::Failed(text));
+        }
+    }
+
+    /// What keeps the pool from having so many workers.
+    fn bound(&self, wanted: i64) -> Bound {
+        let (least, most) = self.bounds();
+        match self.pool.span {
+            _ if wanted > i64::from(self.slots_max) => Bound::Room(self.slots_max),
+            None => Bound::One,
+            Some(_) if wanted < i64::from(least) => Bound::Least(least),
+            Some(_) => Bound::Most(most),
         }
     }
 

@@ -80,7 +80,7 @@ impl Performer {
                 let Some(channel) = &link.channel else { continue };
                 let order = Order::Socket { slot, listener };
                 if !matches!(channel::send(channel.as_fd(), &order.encode(), &[socket]), Ok(Sent::Sent)) {
-                    warn!(%slot, "a worker has not got the new slot's socket");
+                    warn!(%slot, "a worker has not got the new slot's socket; the others take what connects there");
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody listens there.
-    #[error("cannot bind {address}: in use by {holder}")]
+    #[error("cannot bind {address}: in use by {holder}; stop it, or bind another address (-b)")]
     InUse {
         /// The address.
         address: String,
@@ -16,7 +16,9 @@ pub enum BindError {
         holder: Holder,
     },
     /// Another server is about to bind the same address.
-    #[error("cannot bind {address}: another server is starting on it at this moment")]
+    #[error(
+        "cannot bind {address}: another server is starting on it at this moment; wait for it, or stop one of the two"
+    )]
     BeingTaken {
         /// The address.
         address: String,
@@ -30,7 +32,7 @@ pub enum BindError {
         address: String,
     },
     /// The path names something that is no socket; it is left alone.
-    #[error("cannot bind {address}: the path exists and is no socket")]
+    #[error("cannot bind {address}: the path exists and is no socket; move it away, or bind another path")]
     NoSocket {
         /// The address.
         address: String,

@@ -28,10 +28,10 @@ pub(super) fn take(server: &Server, handed: &[HandedSocket]) -> Result<Bound, Bi
     }
     for configured in left_out(server, &names) {
         let units: Vec<&str> = handed.iter().map(|socket| socket.name.as_str()).collect();
+        let units = units.join(", ");
         warn!(
-            "server.bind: {configured} is not bound, since the service manager has handed over its own sockets ({}); \
-             name it in the socket unit, or do without the unit",
-            units.join(", ")
+            "server.bind: {configured} is not bound, since the service manager has handed over its own sockets ({units}); \
+             name it in the socket unit, or do without the unit"
         );
     }
     Ok(Bound { listeners, files: SocketFiles::default() })

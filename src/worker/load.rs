@@ -324,5 +324,7 @@ fn python(
     _: &Config,
     _: &PythonPlace<'_>,
 ) -> Result<Arc<dyn App>, BootFailure> {
-    Err(failed(format!("{target} is a Python app, and this program has no Python: pip install ferricorn")))
+    Err(failed(format!(
+        "{target} is a Python app, and this program has no Python: build it with the Cargo feature python, or serve the app by the ferricorn of the wheel"
+    )))
 }

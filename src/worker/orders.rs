@@ -164,7 +164,9 @@ async fn next_order(channel: &AsyncFd<OwnedFd>) -> io::Result<Option<(Order, Opt
         match channel::receive(channel.get_ref().as_fd())? {
             Received::Message(bytes, descriptors) => match Order::decode(&bytes) {
                 Ok(order) => return Ok(Some((order, descriptors.into_iter().next()))),
-                Err(error) => tracing::error!(%error, "an order could not be read"),
+                Err(error) => {
+                    tracing::error!(%error, "an order could not be read and is left out (is the master of another version?); restart the server")
+                }
             },
             Received::WouldBlock => ready.clear_ready(),
             Received::Closed => return Ok(None),

@@ -79,6 +79,23 @@ on_tcp_and_unix! {
     }
 }
 
+#[test]
+fn more_workers_than_there_is_room_for_are_refused() {
+    let server = Server::start(Transport::Tcp, 1);
+    let good = server.folder().read("ferricorn.toml");
+    let old = server.living_workers();
+    for (count, too_many) in ["count = 257", "count = { min = 1, max = 257 }"].iter().enumerate() {
+        server.folder().write("ferricorn.toml", &good.replace("count = 1", too_many));
+        server.signal(Signal::SIGHUP);
+        server
+            .wait_for_count("workers.count: there is room for 256 until the server is restarted", count + 1);
+    }
+    assert_eq!(server.living_workers(), old);
+    server.folder().write("ferricorn.toml", &good.replace("count = 1", "count = { min = 1, max = 256 }"));
+    server.signal(Signal::SIGHUP);
+    server.wait_for("reload done: generation");
+}
+
 on_tcp_and_unix! {
     fn a_crash_after_a_failed_reload_is_survived(transport) {
         let server = Server::start(transport, 2);

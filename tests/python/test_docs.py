@@ -161,9 +161,14 @@ def test_keys_and_flags_that_the_pages_name_exist():
     assert not wrong, "\n".join(wrong)
 
 
-# Warnings and errors that ask nobody for anything, or whose whole text is somebody else's.
-ASK_FOR_NOTHING = {
-    "…",
+# Files that write whole texts of somebody else, whose own entries are of those: why an app did not load, what is wrong with keys.
+SAY_WHAT_OTHERS_SAY = {
+    "master/foundry.rs",
+    "middleware/auth_layer.rs",
+    "serve.rs",
+    "worker/load.rs",
+    "worker/mod.rs",
+    "worker/mold.rs",
 }
 
 
@@ -182,7 +187,7 @@ def test_what_is_explained_is_what_the_program_says():
 
 def test_every_complaint_is_explained():
     texts = explained()
-    complaints = pages.complaints() - ASK_FOR_NOTHING
+    complaints = {said for file, said in pages.complaints() if said != "…" or file not in SAY_WHAT_OTHERS_SAY}
     assert len(complaints) > 30
     wrong = [said for said in sorted(complaints) if not any(text in said for text in texts)]
     assert not wrong, "\n".join(wrong)

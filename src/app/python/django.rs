@@ -11,7 +11,10 @@ pub fn collection() -> Option<Collection> {
     Python::attach(|py| match read(py) {
         Ok(collection) => collection,
         Err(error) => {
-            tracing::warn!(traceback = super::describe(py, &error), "Django's settings could not be read");
+            tracing::warn!(
+                traceback = super::describe(py, &error),
+                "Django's settings could not be read; the site is served without its static files (python.static)"
+            );
             None
         }
     })

@@ -16,7 +16,9 @@ pub(super) struct Answer {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
-    #[error("cannot reach the server at {place}: {source}")]
+    #[error(
+        "cannot reach the server at {place}: {source}; it may have ended or been restarted: `ferricorn ctl status` without --socket finds those that run"
+    )]
     Connect { place: String, source: io::Error },
     #[error(
         "no answer in time (--timeout); what was asked for may still take effect: see `ferricorn ctl status`"

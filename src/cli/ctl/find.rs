@@ -163,7 +163,10 @@ fn is_genuine(place: &ControlPlace, pid: Pid) -> bool {
 }
 
 fn none(which: &str) -> String {
-    format!("error: no server {which} runs; a socket with another name is named by --socket")
+    format!(
+        "error: no server {which} runs; one in a container is found from inside of it only (docker exec), and a socket with another name is \
+         named by --socket"
+    )
 }
 
 /// The master's number, from the name of a socket that a server has chosen itself.

@@ -144,7 +144,7 @@ keys! {
          \"forwarded\" is the field of RFC 7239, and stands alone.";
     "workers.count".workers.count, Reload,
         "Number of workers. \"auto\": the CPUs of the cgroup, at most 4 for Python apps. { min = 2, max = 8 }, or \"2:8\": as many as \
-         there is work for. \
+         there is work for. A reload can have 256, or twice as many as the start had; more take a restart. \
          The variable WEB_CONCURRENCY replaces the default.";
     "workers.shrink_after".workers.shrink_after, Reload,
         "Where workers.count has a min and a max: how long one worker less must have been enough, and half busy at most, before one leaves.";

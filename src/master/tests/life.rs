@@ -195,7 +195,7 @@ fn ttin_and_ttou_change_the_pool_by_one() {
             "drain 102",
             "say Scaled { workers: 1 }",
             "slot 2 vacant",
-            "say NotScaled { workers: 1 }",
+            "say NotScaled { workers: 1, bound: One }",
         ],
     );
 }

@@ -154,11 +154,11 @@ fn a_scaling_past_the_limits_fails_and_changes_nothing() {
             (7, asks(3, Command::Scale(Scale::To(5000)))),
         ],
         &[
-            "say NotScaled { workers: 1 }",
+            "say NotScaled { workers: 1, bound: One }",
             &format!("ticket 1 fails: 0 {impossible} 1 now"),
-            "say NotScaled { workers: 1 }",
+            "say NotScaled { workers: 1, bound: One }",
             &format!("ticket 2 fails: -4 {impossible} 1 now"),
-            "say NotScaled { workers: 1 }",
+            "say NotScaled { workers: 1, bound: Room(8) }",
             &format!("ticket 3 fails: 5000 {impossible} 1 now"),
         ],
     );

@@ -128,22 +128,23 @@ def strings(code):
 
 
 def sources():
-    """The source without comments and without tests."""
+    """The source without comments and without tests, by its file's name."""
     for file in sorted((ROOT / "src").rglob("*.rs")):
         if "tests" not in file.stem and "tests" not in file.parent.name:
             code = file.read_text().split("#[cfg(test)]\nmod tests {")[0]
-            yield re.sub(r"^\s*//.*$", "", code, flags=re.MULTILINE)
+            name = str(file.relative_to(ROOT / "src"))
+            yield name, re.sub(r"^\s*//.*$", "", code, flags=re.MULTILINE)
 
 
 def literals():
     """What the program can say."""
-    return {text for code in sources() for text in strings(code)}
+    return {text for _, code in sources() for text in strings(code)}
 
 
 def complaints():
-    """What the program can write to the error log as a warning or an error."""
+    """What the program can write to the error log as a warning or an error, each with the file that does."""
     found = set()
-    for code in sources():
-        for arguments in re.findall(r"\b(?:error|warn)!\((.*?)\)[;,\n]", code, re.DOTALL):
-            found.update(list(strings(arguments))[-1:])
+    for name, code in sources():
+        for arguments in re.findall(r'\b(?:error|warn)!\(((?:[^"]|"(?:[^"\\]|\\.)*")*?)\)[;,\n]', code, re.DOTALL):
+            found.update((name, text) for text in list(strings(arguments))[-1:])
     return found
