@@ -81,8 +81,10 @@ pub(crate) fn say(problem: &dyn Display) {
     if !tracing::enabled!(tracing::Level::ERROR) {
         return crate::cli::complain(&text);
     }
-    let (first, traceback) = telemetry::parts(&text);
-    tracing::error!(traceback, "{first}");
+    match text.split_once('\n') {
+        Some((first, traceback)) => tracing::error!(traceback, "{first}"),
+        None => tracing::error!("{text}"),
+    }
 }
 
 #[cfg(feature = "cli")]

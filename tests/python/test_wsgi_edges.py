@@ -200,7 +200,7 @@ def test_a_length_is_sent_once_and_plain(server, length):
 def test_content_that_is_missing_ends_the_connection(server):
     with pytest.raises((http.client.HTTPException, OSError)):
         ask(server, "GET", "/nothing")
-    server.log.wait_for("sent less content than it declared")
+    server.log.wait_for(r"sent less content than it declared: GET /nothing request=[0-9a-f]{16} declared=")
 
 
 def test_errors_of_the_app_are_in_the_log(serve, gates, tmp_path):

@@ -1,6 +1,5 @@
 //! Text streams of an app whose lines become entries of the error log.
 
-use crate::telemetry;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -58,11 +57,14 @@ impl LogStream {
 impl Source {
     /// One entry: what is written at once belongs together, as a traceback does.
     fn log(self, entry: &str) {
-        let (first, traceback) = telemetry::parts(entry);
+        let (first, rest) = entry.split_once('\n').map_or((entry, None), |(first, rest)| (first, Some(rest)));
         let slot = SLOT.load(Ordering::Relaxed);
         macro_rules! entry {
             ($level:ident, $stream:literal) => {
-                tracing::$level!(stream = $stream, slot, traceback, "{first}")
+                match rest {
+                    Some(rest) => tracing::$level!(stream = $stream, slot, traceback = rest, "{first}"),
+                    None => tracing::$level!(stream = $stream, slot, "{first}"),
+                }
             };
         }
         match self {

@@ -1,5 +1,6 @@
 //! The content of a response on its way to the client: whole, from a file, or piece by piece.
 
+use super::faults::Short;
 use super::session::Session;
 use super::write::{Delimiter, put_trailers};
 use crate::net::Occupation;
@@ -40,8 +41,7 @@ impl Session<'_> {
             }
         }
         if matches!(delimiter, Delimiter::Length(length) if *sent < length) {
-            tracing::error!(declared = length, sent = *sent, "the app sent less content than it declared");
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(Short { declared: length, sent: *sent }.into());
         }
         Ok(())
     }

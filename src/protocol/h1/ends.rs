@@ -75,10 +75,10 @@ impl Ends {
 
 /// What of a request is kept that is in no table while its app has it: its answer may take long.
 pub(super) struct Unnoted {
-    id: RequestId,
-    client: Option<Client>,
-    received: Instant,
-    head: Bytes,
+    pub(super) id: RequestId,
+    pub(super) client: Option<Client>,
+    pub(super) received: Instant,
+    pub(super) head: Bytes,
 }
 
 impl Unnoted {
@@ -88,7 +88,7 @@ impl Unnoted {
     }
 
     /// Notes the request now that its answer is on its way.
-    pub(super) fn note<H: Handler>(self, flight: &mut Flight, handler: &H) {
+    pub(super) fn note<H: Handler>(&self, flight: &mut Flight, handler: &H) {
         let line = RequestLine::beginning(&self.head);
         let arrival = Arrival {
             id: self.id.0,
@@ -100,6 +100,12 @@ impl Unnoted {
             stage: Stage::Writing,
         };
         handler.enlist_raw(flight, arrival);
+    }
+
+    /// Its id; its method and target, with everything escaped that is no printable ASCII.
+    pub(super) fn named(&self) -> (RequestId, String) {
+        let line = RequestLine::beginning(&self.head);
+        (self.id, format!("{} {}", line.method.escape_ascii(), line.target.escape_ascii()))
     }
 }
 

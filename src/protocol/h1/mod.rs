@@ -6,6 +6,7 @@ mod content;
 mod deadline;
 mod early;
 mod ends;
+mod faults;
 mod field_line;
 mod file;
 mod head;

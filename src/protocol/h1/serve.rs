@@ -4,6 +4,7 @@ use super::Settings;
 use super::content::{ContentReader, Gathered};
 use super::early::{answer_cancelled, answer_early, refuse};
 use super::ends::{Ends, Unnoted, record};
+use super::faults::Asker;
 use super::head::{Expectation, Framing, ParsedHead, Persistence, parse};
 use super::next_head::NextHead;
 use super::session::Session;
@@ -306,31 +307,39 @@ async fn answer<H: Handler>(
         }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS && session.handover.is_none() {
-        response = refuse_switch();
+        response = refuse_switch(Asker { flight: &flight, unnoted: unnoted.as_ref() });
     }
     let status = response.status();
     // Who waits for the connection learns it at once.
     session.handover.take_if(|_| status != StatusCode::SWITCHING_PROTOCOLS);
     let fields = field_values(&handler.wanted_fields().response, response.headers());
-    match unnoted {
+    match &unnoted {
         Some(unnoted) if response.body().may_wait() => unnoted.note(&mut flight, handler),
         Some(_) => {}
         None => flight.set_stage(Stage::Writing),
     }
     let asked = Asked { method: &method, version, flight: &flight };
     let written = session.write_response(response, asked, turn.persistence).await;
+    if let Err(error) = &written.end {
+        Asker { flight: &flight, unnoted: unnoted.as_ref() }.tell_cut(error);
+    }
     drop(flight);
     if let Some(record) = &record {
         handler.finish(&Exchange { record, status, sent: written.sent, fields, refused: None });
     }
     match written.end {
         Ok(_) if status == StatusCode::SWITCHING_PROTOCOLS => Next::HandOver,
-        Ok(Persistence::KeepAlive) => Next::Head,
-        Ok(Persistence::Close) if turn.persistence == Persistence::Close && session.is_exhausted() => {
-            Next::Close
-        }
-        Ok(Persistence::Close) => Next::Linger,
+        Ok(told) => after(session, turn, told),
         Err(_) => Next::Close,
+    }
+}
+
+/// What follows an answer that the client has, of which it was told so.
+fn after(session: &Session<'_>, turn: Turn, told: Persistence) -> Next {
+    match told {
+        Persistence::KeepAlive => Next::Head,
+        Persistence::Close if turn.persistence == Persistence::Close && session.is_exhausted() => Next::Close,
+        Persistence::Close => Next::Linger,
     }
 }
 
@@ -349,7 +358,7 @@ async fn gone<H: Handler>(session: &mut Session<'_>, record: Option<&Record>, ha
 }
 
 /// A client that did not ask for another protocol would take what follows a 101 for its answer (RFC 9110 15.2.2).
-fn refuse_switch() -> Response {
-    tracing::error!("the app changes the protocol of a connection whose client did not ask for that");
+fn refuse_switch(asker: Asker<'_>) -> Response {
+    asker.tell_switch();
     text_response(StatusCode::INTERNAL_SERVER_ERROR, "The application failed to answer.\n")
 }

@@ -53,8 +53,7 @@ fn make(path: &Path) -> io::Result<(u64, u64)> {
 fn prepare(connection: &mut Connection) -> Result<(), Problem> {
     // What SQLite may not write it opens for reading alone, and says nothing before the first login.
     if connection.is_readonly("main")? {
-        let text = "it can only be read; give the workers' user the right to write it and its directory";
-        return Err(Problem::Other(StoreError::Unavailable(text.into())));
+        return Err(Problem::Other(StoreError::Unavailable("it can only be read".into())));
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -108,9 +107,7 @@ impl Problem {
     fn of(self, path: &Path) -> StoreError {
         let named = |text: String| format!("{}: {text}", path.display());
         match self {
-            Self::Busy => StoreError::Unavailable(named(
-                "others have it for themselves; end the program that has it open".into(),
-            )),
+            Self::Busy => StoreError::Unavailable(named("others have it for themselves".into())),
             Self::Other(StoreError::Unavailable(text)) => StoreError::Unavailable(named(text)),
             Self::Other(StoreError::Unusable(text)) => StoreError::Unusable(named(text)),
             Self::Other(error @ (StoreError::Busy | StoreError::TooSlow)) => error,
@@ -138,9 +135,9 @@ mod tests {
         let path = folder.path().join("auth.db");
         open(&path).unwrap();
         let mut connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let problem = prepare(&mut connection).unwrap_err().of(&path).to_string();
-        let named = format!("{}: it can only be read; give the workers' user", path.display());
-        assert!(problem.starts_with(&named), "{problem}");
+        let problem = prepare(&mut connection).unwrap_err();
+        let text = format!("{}: it can only be read", path.display());
+        assert_eq!(problem.of(&path), StoreError::Unavailable(text));
     }
 
     /// As many processes as threads would be more like workers; connections of one process refuse each other likewise.
