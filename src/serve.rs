@@ -81,10 +81,8 @@ pub(crate) fn say(problem: &dyn Display) {
     if !tracing::enabled!(tracing::Level::ERROR) {
         return crate::cli::complain(&text);
     }
-    match text.split_once('\n') {
-        Some((first, traceback)) => tracing::error!(traceback, "{first}"),
-        None => tracing::error!("{text}"),
-    }
+    let (first, traceback) = telemetry::parts(&text);
+    tracing::error!(traceback, "{first}");
 }
 
 #[cfg(feature = "cli")]

@@ -85,21 +85,21 @@ pub fn cause(outcome: &WaitOutcome, progress: Progress) -> Cause {
     use Certainty::{Inferred, Known};
     let (id, text, certainty) = match (outcome, progress) {
         (WaitOutcome::Exited(status), Progress::Starting) => match ExitReason::from_status(*status) {
-            Some(reason) => (DID_NOT_START, format!("exit status {status}: {reason}"), Known),
-            None => (ENDED_BY_APP, format!("exit status {status}: the app ended the process"), Known),
+            Some(reason) => (DID_NOT_START, format!("{outcome}: {reason}"), Known),
+            None => (ENDED_BY_APP, format!("{outcome}: the app ended the process"), Known),
         },
         (WaitOutcome::Exited(101), Progress::Serving) => {
-            ("FC-W06", format!("exit status 101: {}", ExitReason::Panicked), Inferred)
+            ("FC-W06", format!("{outcome}: {}", ExitReason::Panicked), Inferred)
         }
         // The server gives some of these numbers, too, but not to a worker that serves.
         (WaitOutcome::Exited(status), Progress::Serving) => {
             let certainty = ExitReason::from_status(*status).map_or(Known, |_| Inferred);
-            (ENDED_BY_APP, format!("exit status {status}: the app ended the process"), certainty)
+            (ENDED_BY_APP, format!("{outcome}: the app ended the process"), certainty)
         }
-        (WaitOutcome::OutOfMemory, _) => ("FC-W03", "killed by SIGKILL: out of memory".to_owned(), Known),
+        (WaitOutcome::OutOfMemory, _) => ("FC-W03", outcome.to_string(), Known),
         (WaitOutcome::Signalled { signal, core }, _) => {
             let dumped = if *core == Core::Dumped { ", core dumped" } else { "" };
-            let text = format!("killed by {signal}{dumped}");
+            let text = format!("{outcome}{dumped}");
             match *signal {
                 "SIGSEGV" | "SIGBUS" | "SIGILL" | "SIGFPE" | "SIGABRT" | "SIGTRAP" | "SIGSYS" => {
                     ("FC-W02", text, Known)

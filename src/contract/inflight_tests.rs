@@ -66,7 +66,7 @@ async fn a_bell_wakes_whoever_waits_last() {
     let (flight, bell) = (board.note(&arrival("GET", b"/x")), Bell::default());
     let mut waiting = Box::pin(flight.unless_cancelled(&bell, std::future::pending::<()>()));
     // This task, somebody else, and this task again.
-    assert!(std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await.is_pending());
+    assert!(poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx))).await.is_pending());
     let nobody = &mut Context::from_waker(std::task::Waker::noop());
     assert!(waiting.as_mut().poll(nobody).is_pending());
     let (ended, ()) = tokio::join!(waiting, async { drop(board.cancel(7)) });

@@ -110,14 +110,11 @@ impl Run {
     /// What has come of it, once it is reaped.
     pub(super) fn end(mut self, outcome: &WaitOutcome) -> Result<(), String> {
         self.read();
-        let how = match outcome {
-            WaitOutcome::Exited(0) => return Ok(()),
-            WaitOutcome::Exited(status) => format!("exit status {status}"),
-            WaitOutcome::Signalled { signal, .. } => format!("killed by {signal}"),
-            WaitOutcome::OutOfMemory => "killed by SIGKILL: out of memory".to_owned(),
-        };
+        if *outcome == WaitOutcome::Exited(0) {
+            return Ok(());
+        }
         let output = String::from_utf8_lossy(&self.kept);
-        Err(format!("the check command failed: {}: {how}\n{}", self.name, output.trim())
+        Err(format!("the check command failed: {}: {outcome}\n{}", self.name, output.trim())
             .trim_end()
             .to_owned())
     }

@@ -58,7 +58,7 @@ impl Performer {
     pub(super) fn tell_of_end(&mut self, pid: Pid, record: RecordIndex, outcome: &WaitOutcome) {
         let record = self.shared.scoreboard.record(record);
         let (slot, generation) = (record.slot(), record.generation());
-        let worker = HookWorker { slot, generation, pid: pid.0, end: describe(outcome) };
+        let worker = HookWorker { slot, generation, pid: pid.0, end: outcome.to_string() };
         self.call_hook(HookEvent::ChildExit, generation, Some(worker));
     }
 
@@ -110,14 +110,6 @@ impl Performer {
             }
             self.own.signals.take();
         }
-    }
-}
-
-fn describe(outcome: &WaitOutcome) -> String {
-    match outcome {
-        WaitOutcome::Exited(status) => format!("exit status {status}"),
-        WaitOutcome::Signalled { signal, .. } => (*signal).to_owned(),
-        WaitOutcome::OutOfMemory => "out of memory".to_owned(),
     }
 }
 

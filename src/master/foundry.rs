@@ -214,7 +214,8 @@ impl Performer {
         let Ok(metrics) = self.shared.metrics.of_mold() else { return ExitReason::BootFailed };
         if let Err((reason, text)) = (self.start.load_apps)(config, &self.surroundings.directory, metrics) {
             if report(&Report::Failed { reason, text: text.clone() }).is_err() {
-                error!("{text}");
+                let (first, traceback) = telemetry::parts(&text);
+                error!(traceback, "{first}");
             }
             return reason;
         }

@@ -8,6 +8,7 @@ use crate::contract::entry::{Entry, Stage};
 use crate::contract::exit::{Cause, DID_NOT_START};
 use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::RetireReason;
+use crate::telemetry::parts;
 use std::time::Duration;
 use tracing::{error, info, warn};
 
@@ -46,18 +47,14 @@ pub(super) fn write(note: &Note) {
         Note::ReloadPostponed => info!("reload follows when the present start is done"),
         Note::ReloadStarted { generation } => info!("reload started: generation {generation}"),
         Note::ReloadDone { generation } => info!("reload done: generation {generation}"),
-        Note::ReloadFailed { reason, serving } => match reason.split_once('\n') {
-            Some((first, traceback)) => {
-                error!(traceback, "reload failed: generation {serving} goes on serving; {first}");
-            }
-            None => error!("reload failed: generation {serving} goes on serving; {reason}"),
-        },
+        Note::ReloadFailed { reason, serving } => {
+            let (first, traceback) = parts(reason);
+            error!(traceback, "reload failed: generation {serving} goes on serving; {first}");
+        }
         Note::ReloadStopped { reason, old, new } => {
             let serving = format!("{new} new and {old} old workers go on serving");
-            match reason.split_once('\n') {
-                Some((first, traceback)) => error!(traceback, "reload stopped half-way: {serving}; {first}"),
-                None => error!("reload stopped half-way: {serving}; {reason}"),
-            }
+            let (first, traceback) = parts(reason);
+            error!(traceback, "reload stopped half-way: {serving}; {first}");
         }
         Note::Scaled { workers } => info!("scaled to {workers} worker{}", plural(*workers)),
         Note::Adapted { workers, before, why } => write_adapted(*workers, *before, *why),
@@ -97,10 +94,10 @@ fn write_upgrade(note: &UpgradeNote) {
         UpgradeNote::Postponed => info!("upgrade follows when the present change is done"),
         UpgradeNote::Busy => info!("an upgrade is under way already"),
         UpgradeNote::Started { generation } => info!("upgrade started: generation {generation}"),
-        UpgradeNote::Failed { reason } => match reason.split_once('\n') {
-            Some((first, traceback)) => error!(traceback, "upgrade failed: this program goes on; {first}"),
-            None => error!("upgrade failed: this program goes on; {reason}"),
-        },
+        UpgradeNote::Failed { reason } => {
+            let (first, traceback) = parts(reason);
+            error!(traceback, "upgrade failed: this program goes on; {first}");
+        }
         UpgradeNote::Done { generation } => info!("upgrade done: generation {generation}"),
     }
 }
@@ -123,12 +120,10 @@ fn write_canary(note: &CanaryNote) {
 fn write_mold(generation: Generation, note: &MoldNote) {
     match note {
         MoldNote::Ready => info!(%generation, "mold ready: the apps are loaded, workers are forked from it"),
-        MoldNote::Failed(text) => match text.split_once('\n') {
-            Some((first, traceback)) => {
-                error!(%generation, traceback, "mold did not load the apps, another try follows: {first}");
-            }
-            None => error!(%generation, "mold did not load the apps, another try follows: {text}"),
-        },
+        MoldNote::Failed(text) => {
+            let (first, traceback) = parts(text);
+            error!(%generation, traceback, "mold did not load the apps, another try follows: {first}");
+        }
         MoldNote::Ended(how) => {
             warn!(%generation, "mold ended: {how}; its workers serve on, and the next mold loads what lies on disk then");
         }
@@ -139,13 +134,8 @@ fn write_mold(generation: Generation, note: &MoldNote) {
 }
 
 fn write_boot_failed((slot, generation): (Slot, Generation), text: &str) {
-    let id = DID_NOT_START;
-    match text.split_once('\n') {
-        Some((first, traceback)) => {
-            error!(%slot, %generation, id, traceback, "worker did not start, another try follows: {first}");
-        }
-        None => error!(%slot, %generation, id, "worker did not start, another try follows: {text}"),
-    }
+    let (id, (first, traceback)) = (DID_NOT_START, parts(text));
+    error!(%slot, %generation, id, traceback, "worker did not start, another try follows: {first}");
 }
 
 /// Writes why a worker ended that nobody had told to, and how sure that is.

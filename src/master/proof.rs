@@ -87,14 +87,9 @@ impl Proof {
 
     /// Why a child that has said nothing has proven nothing.
     fn reason(&self, outcome: &WaitOutcome) -> String {
-        let how = match outcome {
-            WaitOutcome::Exited(status) => format!("exit status {status}"),
-            WaitOutcome::Signalled { signal, .. } => format!("killed by {signal}"),
-            WaitOutcome::OutOfMemory => "out of memory".to_owned(),
-        };
         let path = self.path.display();
         let written = String::from_utf8_lossy(&self.kept);
-        format!("the new program ended before its workers were ready: {path}: {how}\n{}", written.trim())
+        format!("the new program ended before its workers were ready: {path}: {outcome}\n{}", written.trim())
             .trim_end()
             .to_owned()
     }

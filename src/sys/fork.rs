@@ -122,7 +122,7 @@ pub fn fork_orphan<T>(
         ForkResult::Parent { child } => match wait::wait_for(Pid(child.as_raw()))? {
             WaitOutcome::Exited(0) => Ok(()),
             WaitOutcome::Exited(errno) => Err(io::Error::from_raw_os_error(errno)),
-            WaitOutcome::Signalled { signal, .. } => Err(io::Error::other(format!("killed by {signal}"))),
+            outcome @ WaitOutcome::Signalled { .. } => Err(io::Error::other(outcome.to_string())),
             WaitOutcome::OutOfMemory => Err(io::ErrorKind::OutOfMemory.into()),
         },
         ForkResult::Child => unreachable!("the child has left above"),

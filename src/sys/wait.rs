@@ -3,6 +3,7 @@
 use super::process::Pid;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use std::fmt;
 use std::io;
 
 /// How a process ended.
@@ -29,6 +30,17 @@ pub enum Core {
     Dumped,
     /// It was not.
     NotDumped,
+}
+
+/// In words, behind which who knows more can say it.
+impl fmt::Display for WaitOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exit status {status}"),
+            Self::Signalled { signal, .. } => write!(f, "killed by {signal}"),
+            Self::OutOfMemory => f.write_str("killed by SIGKILL: out of memory"),
+        }
+    }
 }
 
 /// Reaps one ended child of any origin; `None` when there is none.

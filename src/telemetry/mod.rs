@@ -36,6 +36,11 @@ use std::path::PathBuf;
 #[cfg(feature = "cli")]
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+/// A text as events have it: what stands in its line, and what goes into the field `traceback`, if it goes on.
+pub(crate) fn parts(text: &str) -> (&str, Option<&str>) {
+    text.split_once('\n').map_or((text, None), |(first, rest)| (first, Some(rest)))
+}
+
 /// Begins the error log of this process and of those it forks. Needs the feature `cli`.
 ///
 /// A program that embeds the server calls it or brings a `tracing` subscriber of its own. Call it once, before the first

@@ -6,6 +6,7 @@ use crate::contract::exit::ExitReason;
 use crate::contract::handoff::Handoff;
 use crate::contract::hook::{HookCall, HookEvent, HookWorker};
 use crate::sys::process;
+use crate::telemetry;
 use std::path::Path;
 
 /// The life of a process that is there for one call.
@@ -39,11 +40,8 @@ pub(super) fn at_exit(handoff: &Handoff) {
 }
 
 fn say(event: HookEvent, failure: &BootFailure) {
-    let name = event.name();
-    match failure.text.split_once('\n') {
-        Some((first, traceback)) => tracing::error!(traceback, "the hook {name} failed: {first}"),
-        None => tracing::error!("the hook {name} failed: {}", failure.text),
-    }
+    let (name, (first, traceback)) = (event.name(), telemetry::parts(&failure.text));
+    tracing::error!(traceback, "the hook {name} failed: {first}");
 }
 
 #[cfg(feature = "python")]

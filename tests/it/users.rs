@@ -78,7 +78,7 @@ fn a_refresh_looks_at_the_user_where_nothing_else_does() {
 
 #[test]
 fn guesses_that_come_at_once_are_as_many_as_others() {
-    let limit = "rotate = true\nhash_threads = 1\nlimit = { per_account = \"5/1m\", per_ip = \"8/1m\" }";
+    let limit = "rotate = true\nhash_threads = 1\nlimit = { per_account = \"5/1h\", per_ip = \"8/1h\" }";
     let (server, _database) = start_as(1, &site("").replace("rotate = true", limit));
     let statuses = |name: &'static str| {
         std::thread::scope(|threads| {

@@ -288,7 +288,7 @@ def test_hooks_are_called_where_they_belong(serve, tmp_path, gates, preload):
     others = {entry[0]: entry for entry in seen if entry[0] == "when_ready"}
     assert others["when_ready"][1:5] == ("None", "None", "None", "None")
     exits = [entry for entry in seen if entry[0] == "child_exit"]
-    assert [(int(pid), reason) for _, _, _, pid, reason, _ in exits] == [(first, "SIGKILL"), (second, "exit status 0")]
+    assert [(int(pid), reason) for _, _, _, pid, reason, _ in exits] == [(first, "killed by SIGKILL"), (second, "exit status 0")]
     # No code of a site runs in the master.
     assert not [entry for entry in seen if int(entry[5]) == server.process.pid]
 

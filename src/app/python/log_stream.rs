@@ -1,5 +1,6 @@
 //! Text streams of an app whose lines become entries of the error log.
 
+use crate::telemetry;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -57,14 +58,11 @@ impl LogStream {
 impl Source {
     /// One entry: what is written at once belongs together, as a traceback does.
     fn log(self, entry: &str) {
-        let (first, rest) = entry.split_once('\n').map_or((entry, None), |(first, rest)| (first, Some(rest)));
+        let (first, traceback) = telemetry::parts(entry);
         let slot = SLOT.load(Ordering::Relaxed);
         macro_rules! entry {
             ($level:ident, $stream:literal) => {
-                match rest {
-                    Some(rest) => tracing::$level!(stream = $stream, slot, traceback = rest, "{first}"),
-                    None => tracing::$level!(stream = $stream, slot, "{first}"),
-                }
+                tracing::$level!(stream = $stream, slot, traceback, "{first}")
             };
         }
         match self {

@@ -3,11 +3,12 @@
 use super::{Issuer, Refusal};
 use crate::auth::store::feed::unix_ms;
 use crate::auth::store::rehash::{Announcement, is_same_password};
-use crate::auth::store::{Attempts, Session, StoreError};
+use crate::auth::store::{Attempts, Backend, Session, StoreError};
 use crate::auth::users::password::Norm;
 use crate::auth::users::{Lookup, User, Users};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 
 /// What a client has sent, and from where.
@@ -92,7 +93,10 @@ impl Issuer {
         };
         let (id, from) = (user.id.clone(), user.credential());
         let announcement = Announcement { user: id.clone(), from, to: User::credential_of(&stronger) };
-        if let Err(error) = self.store.run(move |store| announcement.make(&mut **store, unix_ms())).await {
+        let lasts = Duration::from_secs(self.rules.session_max.unsigned_abs());
+        let announce =
+            move |store: &mut Box<dyn Backend>| announcement.make(&mut **store, (lasts, unix_ms()));
+        if let Err(error) = self.store.run(announce).await {
             return tracing::warn!("a password cannot be hashed anew: {error}");
         }
         let written = match self.users.replace_hash(name, user, &stronger).await {
@@ -114,10 +118,9 @@ impl Issuer {
             Written::No => return,
         }
         let to = user.credential();
-        // Else the other sessions of this user end when they are refreshed, as by another password, once the announcement
-        // is over.
+        // Else each of the user's other sessions is moved when it is refreshed, by the announcement.
         if let Err(error) = self.store.run(move |store| store.rehashed(&id, from, to)).await {
-            tracing::warn!("sessions end by a new hash of their password: {error}");
+            tracing::debug!("sessions have the hash before a new one until they are refreshed: {error}");
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Users and sessions are kept in different places, and one of the two is written first. A refresh that comes between, in
 //! any worker, sees a session of another password than the user's, which ends it. So a new hash is announced here before it
-//! is written there: until the announcement expires, a session that has one of the two goes on with the other. It holds
-//! also where the worker dies between.
+//! is written there: until the announcement expires, a session that has one of the two goes on with the other. It lives as
+//! long as a session can: one that has begun by the old hash is not looked at before its access token has expired, and
+//! nobody may have told the store of the new hash, since a worker has died or a login has been slower.
 
 use super::{Attempts, Backend, StoreError, short_hash};
 use std::time::Duration;
@@ -20,12 +21,12 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// To be done once the password has proven right, and before the new hash is written.
+    /// To be done once the password has proven right, and before the new hash is written. It holds for so long.
     ///
     /// # Errors
     /// [`StoreError`]; then the hash should stay as it is.
-    pub fn make(&self, store: &mut dyn Backend, now_ms: i64) -> Result<(), StoreError> {
-        store.failed(&[self.mark()], now_ms)
+    pub fn make(&self, store: &mut dyn Backend, (lasts, now_ms): (Duration, i64)) -> Result<(), StoreError> {
+        store.failed(&[Attempts { step: lasts, ..self.mark() }], now_ms)
     }
 
     fn stands(&self, store: &mut dyn Backend, now_ms: i64) -> Result<bool, StoreError> {
@@ -35,7 +36,7 @@ impl Announcement {
     /// Kept as failed logins are: under a hash, until its time is over.
     fn mark(&self) -> Attempts {
         let key = short_hash(&[b"rehash", self.user.as_bytes(), &self.from, &self.to]);
-        Attempts { key, step: ANNOUNCED, room: Duration::ZERO }
+        Attempts { key, step: Duration::ZERO, room: Duration::ZERO }
     }
 }
 
@@ -61,7 +62,3 @@ pub fn is_same_password(
     // The user was looked up before the hash was written, and the session after it was moved.
     announced(of_user, of_session).stands(store, now_ms)
 }
-
-/// Longer than anything between the announcement and the last refresh that can still see the old hash: each look into
-/// users and store takes seconds at most.
-const ANNOUNCED: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
 //! Users in a file of lines `NAME:HASH`, as `htpasswd -B` writes them.
 
 use super::password::{HashProblem, PasswordHash};
-use super::{Lookup, User};
+use super::{Lookup, SAMPLES, User};
 use crate::auth::store::StoreError;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, Metadata};
@@ -46,11 +46,15 @@ impl UserFile {
         Some(User { id: name.clone(), password, active, extra: Vec::new() })
     }
 
-    /// Passwords as they are stored here, to see what they cost.
+    /// Passwords as they are stored here, to see what they cost: as many as of a table.
     pub fn samples(&self) -> Vec<String> {
         // In an order that is the same in all workers.
         let users: BTreeMap<_, _> = self.users.iter().collect();
-        users.into_values().filter(|password| PasswordHash::parse(password).is_ok()).cloned().collect()
+        let last = users.len().saturating_sub(SAMPLES).max(SAMPLES);
+        let some = users.values().take(SAMPLES).chain(users.values().skip(last));
+        some.filter(|password| PasswordHash::parse(password).is_ok())
+            .map(|password| (*password).clone())
+            .collect()
     }
 
     /// Reads the file if it has changed. What fails now may succeed at the next look.
@@ -216,6 +220,18 @@ mod tests {
         assert!(file.find(&Lookup::Name("carl".into())).is_some(), "nor does one that is away");
         write_long_ago(&path, "");
         assert!(file.find(&Lookup::Name("carl".into())).is_none(), "one without users has none");
+    }
+
+    #[test]
+    fn of_many_users_some_tell_what_passwords_cost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        for (count, expected) in [(0, 0), (1, 1), (SAMPLES + 1, SAMPLES + 1), (2 * SAMPLES + 1, 2 * SAMPLES)]
+        {
+            let users: String = (0..count).map(|number| format!("user{number}:{HASH}\n")).collect();
+            fs::write(&path, users).unwrap();
+            assert_eq!(UserFile::open(&path).unwrap().samples().len(), expected, "{count}");
+        }
     }
 
     #[test]

@@ -174,3 +174,6 @@ impl fmt::Debug for User {
         f.debug_struct("User").field("id", &self.id).field("active", &self.active).finish_non_exhaustive()
     }
 }
+
+/// Of the first and of the last users: enough to see what passwords cost, and read in a moment.
+const SAMPLES: usize = 250;

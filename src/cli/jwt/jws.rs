@@ -2,9 +2,10 @@
 
 use super::{Failure, Outcome, source, usage};
 use crate::auth::jwt::{Jws, parse_object};
-use crate::auth::keys::{KeySet, VerifyingKey, parse_jwk, parse_pem, read_limited};
+use crate::auth::keys::{
+    KeySet, PublicKey, VerifyingKey, parse_jwk, parse_pem, read_limited, without_line_end,
+};
 use crate::auth::{Algorithm, Family};
-use crate::config::KeySource;
 use clap::Args;
 use serde_json::Value;
 use std::io::{BufRead, ErrorKind, Read, Write};
@@ -100,7 +101,7 @@ fn keys(text: &str, asked: Option<Algorithm>) -> Result<KeySet, Failure> {
         let secret = asked.filter(|asked| asked.family() == Family::Hmac);
         let key = match secret {
             // What is no secret, such as a public key, is refused as one below.
-            Some(_) => source::read(&KeySource::SecretFile(text.into()), secret)?.pair.public,
+            Some(_) => PublicKey::Secret(without_line_end(content)),
             None => parse_pem(&content).map_err(usage)?.public,
         };
         add(&mut set, None, (None, asked), &key)?;
@@ -125,7 +126,7 @@ fn add(
     set: &mut KeySet,
     kid: Option<String>,
     (own, asked): (Option<Algorithm>, Option<Algorithm>),
-    key: &crate::auth::keys::PublicKey,
+    key: &PublicKey,
 ) -> Result<(), Failure> {
     let kid: Option<Arc<str>> = kid.map(Arc::from);
     let (family, _) = key.family();

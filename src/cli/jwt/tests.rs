@@ -2,6 +2,8 @@
 
 use super::*;
 use clap::Parser;
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -258,6 +260,12 @@ fn lines_of_tokens_are_judged_one_by_one() {
     jwt(folder, "keygen --alg EdDSA --out @pem", "").unwrap();
     let good = jwt(folder, "sign --secret-file @secret", "").unwrap();
     assert_eq!(jwt(folder, "verify-jws --key @secret --alg HS256", &good).unwrap(), "valid\n");
+    // As the shell's <(…) and /dev/stdin: what has been read there is gone.
+    let (reader, mut writer) = io::pipe().unwrap();
+    writer.write_all(&std::fs::read(folder.join("secret")).unwrap()).unwrap();
+    drop(writer);
+    let words = format!("verify-jws --key /proc/self/fd/{} --alg HS256", reader.as_raw_fd());
+    assert_eq!(jwt(folder, &words, &good).unwrap(), "valid\n");
     assert_eq!(
         jwt(folder, "verify-jws --key @secret --alg -", &good).unwrap_err().0,
         2,

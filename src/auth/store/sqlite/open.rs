@@ -53,7 +53,8 @@ fn make(path: &Path) -> io::Result<(u64, u64)> {
 fn prepare(connection: &mut Connection) -> Result<(), Problem> {
     // What SQLite may not write it opens for reading alone, and says nothing before the first login.
     if connection.is_readonly("main")? {
-        return Err(Problem::Other(StoreError::Unavailable("it can only be read".into())));
+        let text = "it can only be read; give the workers' user the right to write it and its directory";
+        return Err(Problem::Other(StoreError::Unavailable(text.into())));
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -107,7 +108,9 @@ impl Problem {
     fn of(self, path: &Path) -> StoreError {
         let named = |text: String| format!("{}: {text}", path.display());
         match self {
-            Self::Busy => StoreError::Unavailable(named("others have it for themselves".into())),
+            Self::Busy => StoreError::Unavailable(named(
+                "others have it for themselves; end the program that has it open".into(),
+            )),
             Self::Other(StoreError::Unavailable(text)) => StoreError::Unavailable(named(text)),
             Self::Other(StoreError::Unusable(text)) => StoreError::Unusable(named(text)),
             Self::Other(error @ (StoreError::Busy | StoreError::TooSlow)) => error,
@@ -135,9 +138,9 @@ mod tests {
         let path = folder.path().join("auth.db");
         open(&path).unwrap();
         let mut connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let problem = prepare(&mut connection).unwrap_err();
-        let text = format!("{}: it can only be read", path.display());
-        assert_eq!(problem.of(&path), StoreError::Unavailable(text));
+        let problem = prepare(&mut connection).unwrap_err().of(&path).to_string();
+        let named = format!("{}: it can only be read; give the workers' user", path.display());
+        assert!(problem.starts_with(&named), "{problem}");
     }
 
     /// As many processes as threads would be more like workers; connections of one process refuse each other likewise.

@@ -4,7 +4,7 @@
 pub mod postgres;
 pub mod sqlite;
 
-use super::{Lookup, User};
+use super::{Lookup, SAMPLES, User};
 use crate::auth::store::StoreError;
 use crate::config::{AuthUsers, DatabaseUrl};
 use std::collections::BTreeMap;
@@ -134,8 +134,5 @@ fn samples(table: &str, id: &str, password: &str) -> [String; 2] {
         )
     })
 }
-
-/// Of the oldest and of the newest users: enough to see what passwords cost, and read in a moment.
-const SAMPLES: usize = 250;
 
 const NO_TABLES: &str = "no tables of users can be read there; see auth.users.url";
