@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use crate::app::MakeApps;
+#[cfg(feature = "cli")]
+use crate::cli::interpreter;
 use crate::config::{Config, Reloader};
 #[cfg(feature = "cli")]
 use crate::config::{Loaded, Log};
@@ -35,7 +37,8 @@ pub fn serve(loaded: Loaded, mut reloader: Reloader, mut handover: Option<Handov
     }
     if config.has_python_app() && !cfg!(feature = "python") {
         // What has been handed over would be lost on the way.
-        let became = if handover.is_some() { Err(NOT_BY_UPGRADE.into()) } else { become_python() };
+        let became =
+            if handover.is_some() { Err(NOT_BY_UPGRADE.into()) } else { interpreter::become_python() };
         if let Err(reason) = became {
             return refuse(&reason);
         }
@@ -110,7 +113,7 @@ fn warn_of_threads() {
 #[cfg(feature = "cli")]
 pub fn try_apps(config: &Config) -> Result<(), MasterError> {
     if config.has_python_app() {
-        become_python().map_err(MasterError::Config)?;
+        interpreter::become_python().map_err(MasterError::Config)?;
     }
     worker::try_apps(config).map_err(|(reason, text)| {
         let is_apps = reason == ExitReason::AppLoadFailed;
@@ -203,15 +206,6 @@ fn admin_main() -> Option<Box<AdminMain>> {
 const NOT_BY_UPGRADE: &str =
     "there is a Python app now, for which another program must be started: restart the server instead";
 
-/// Puts the wheel of the virtual environment in the place of a program without Python; done when there is one.
-///
-/// # Errors
-/// What to install, and where.
-#[cfg(feature = "cli")]
-pub fn become_python() -> Result<(), String> {
-    if cfg!(feature = "python") { Ok(()) } else { interpreter::become_python() }
-}
-
 /// The programs of the virtual environment, where this is its Python.
 #[cfg(all(feature = "cli", feature = "python"))]
 fn programs() -> Option<PathBuf> {
@@ -231,44 +225,4 @@ fn fork_hooks() -> ForkHooks {
 #[cfg(not(feature = "python"))]
 fn fork_hooks() -> ForkHooks {
     ForkHooks::NONE
-}
-
-#[cfg(feature = "cli")]
-pub(crate) use interpreter::find_python;
-
-/// The native program in front of a Python app: the wheel of the virtual environment takes its place.
-#[cfg(feature = "cli")]
-mod interpreter {
-    use std::os::unix::process::CommandExt;
-    use std::path::{Path, PathBuf};
-    use std::process::Command;
-
-    /// Returns only when it failed, with the reason.
-    pub(super) fn become_python() -> Result<(), String> {
-        let python = find_python()?;
-        let error = Command::new(&python).args(["-m", "ferricorn"]).args(std::env::args_os().skip(1)).exec();
-        Err(format!("cannot run {}: {error}; {ADVICE}", python.display()))
-    }
-
-    /// The interpreter of the active virtual environment, or of `.venv`, that has the wheel.
-    ///
-    /// # Errors
-    /// What to do where there is none.
-    pub(crate) fn find_python() -> Result<PathBuf, String> {
-        std::env::var_os("VIRTUAL_ENV")
-            .map(PathBuf::from)
-            .into_iter()
-            .chain([PathBuf::from(".venv")])
-            .find(|environment| has_wheel(environment))
-            .map(|environment| environment.join("bin/python"))
-            .ok_or_else(|| ADVICE.to_owned())
-    }
-
-    const ADVICE: &str =
-        "this is a Python app: activate its virtual environment and `pip install ferricorn` in it";
-
-    fn has_wheel(environment: &Path) -> bool {
-        let Ok(versions) = std::fs::read_dir(environment.join("lib")) else { return false };
-        versions.flatten().any(|version| version.path().join("site-packages/ferricorn").is_dir())
-    }
 }

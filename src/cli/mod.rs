@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod ctl;
 mod gunicorn;
+pub(crate) mod interpreter;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod print_config;

@@ -88,7 +88,7 @@ impl From<io::Error> for Failure {
 fn bench(arguments: &Arguments) -> Result<(), Failure> {
     let subjects = subject::subjects(arguments)?;
     if subjects.iter().any(Subject::has_python_app) {
-        crate::serve::become_python().map_err(Failure::usage)?;
+        super::interpreter::become_python().map_err(Failure::usage)?;
     }
     let content = arguments.content()?;
     let interrupt = Interrupt::catch()?;

@@ -194,7 +194,7 @@ fn program(words: &[OsString], config: &Config) -> Result<PathBuf, String> {
     let first = words.first().cloned().unwrap_or_else(|| "ferricorn".into());
     let own = command::program(&first).map_err(|error| error.to_string())?;
     if config.has_python_app() && !cfg!(feature = "python") {
-        let python = crate::serve::find_python()?;
+        let python = crate::cli::interpreter::find_python()?;
         let python = std::path::absolute(python).map_err(|error| error.to_string())?;
         return Ok(python.with_file_name("ferricorn"));
     }
