@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::contract::metrics::Metrics;
 use crate::contract::scoreboard::{RecordIndex, Scoreboard};
+use crate::contract::slot::{Generation, Slot};
 use crate::net::listeners::ListenerSet;
 use crate::sys::channel;
 use std::io;
@@ -11,7 +12,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use crate::contract::message::{Cast, DrainReason, Order, Report, RetireReason};
-pub use crate::contract::slot::{Generation, Slot};
 
 /// What a worker gets, in the child, after the fork.
 #[derive(Debug)]

@@ -27,4 +27,3 @@ pub use exit::ExitReason;
 pub use handoff::{Handoff, Relay};
 pub use message::{DrainReason, Order, Report, RetireReason};
 pub use scoreboard::{RecordIndex, Scoreboard, WorkerState};
-pub use slot::{Generation, Slot};

@@ -10,7 +10,7 @@ use super::reload::Reload;
 use super::supervisor::Supervisor;
 use super::trouble::Blame;
 use crate::config::Canary;
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use crate::contract::tally::Tally;
 use crate::sys::process::Pid;
 use std::collections::{BTreeMap, BTreeSet};

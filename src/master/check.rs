@@ -5,7 +5,7 @@ use super::life::DYING;
 use super::supervisor::{Phase, Supervisor};
 use super::trouble::Blame;
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::Generation;
+use crate::contract::slot::Generation;
 use std::time::{Duration, Instant};
 
 /// Where a generation is with its check command.

@@ -1,7 +1,7 @@
 //! The check command as a child of the master: started, read, killed.
 
 use crate::config::Config;
-use crate::contract::handoff::Generation;
+use crate::contract::slot::Generation;
 use crate::sys::command::{self, NewPrivileges, Program};
 use crate::sys::limits::CoreDumps;
 use crate::sys::process::Pid;

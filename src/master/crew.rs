@@ -4,7 +4,7 @@ use super::adapt::Adaption;
 use super::event::Who;
 use super::heartbeat::Heartbeat;
 use super::respawn::Respawn;
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use crate::sys::process::Pid;
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -9,7 +9,7 @@ use super::respawn::Respawn;
 use super::scale::Deferred;
 use super::supervisor::{Start, Supervisor};
 use crate::contract::control::Ticket;
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use crate::sys::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use super::mold::MoldLife;
 use super::supervisor::{Supervisor, UNWANTED};
 use super::trouble::Blame;
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use crate::sys::process::Pid;
 use std::time::Instant;
 

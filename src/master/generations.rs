@@ -4,8 +4,8 @@ use super::event::{Event, Pool};
 use super::perform::Performer;
 use super::{pool, scale};
 use crate::config::Changes;
-use crate::contract::handoff::Generation;
 use crate::contract::message::Order;
+use crate::contract::slot::Generation;
 use crate::telemetry;
 use tracing::{error, info, warn};
 

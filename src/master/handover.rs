@@ -6,9 +6,10 @@
 
 use super::estate::Estate;
 use super::perform::{Own, Shared, SocketSource};
-use crate::contract::handoff::{Generation, Relay};
+use crate::contract::handoff::Relay;
 use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::Scoreboard;
+use crate::contract::slot::Generation;
 use crate::net::listeners::ListenerSet;
 use crate::net::written::{WrittenFile, WrittenListener};
 use crate::sys::{env, inherit, memory_file};

@@ -3,7 +3,7 @@
 use super::event::{Action, Finish, UpgradeStep};
 use super::supervisor::{Phase, Supervisor};
 use crate::contract::control::{Stage, State, Unity};
-use crate::contract::handoff::Generation;
+use crate::contract::slot::Generation;
 use std::time::{Duration, Instant};
 
 /// What the manager has been told, and when it is told next.

@@ -43,7 +43,7 @@ fn status(status: &Status, requests: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::handoff::Generation;
+    use crate::contract::slot::Generation;
     use std::time::Duration;
 
     fn bulletin(stage: Stage, novelty: Novelty) -> Bulletin {

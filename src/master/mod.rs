@@ -61,9 +61,10 @@ pub use pid_file::PidFileError;
 
 use crate::config::{Config, Share, WorkerCount};
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::{Generation, Handoff, Relay, Slot};
+use crate::contract::handoff::{Handoff, Relay};
 use crate::contract::metrics::{MetricTable, Metrics};
 use crate::contract::scoreboard::{Scoreboard, Service};
+use crate::contract::slot::{Generation, Slot};
 use crate::net::bind::{self, BindError};
 use crate::sys::signals::SignalPipe;
 use crate::sys::systemd::{self, Handed};

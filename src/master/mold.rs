@@ -10,7 +10,7 @@ use super::supervisor::{Supervisor, UNWANTED};
 use super::trouble::Blame;
 use crate::contract::control::{MoldState, Verdict};
 use crate::contract::exit::{self, ExitReason, Progress};
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use crate::sys::wait::WaitOutcome;
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -7,8 +7,8 @@ use super::handover::{self, Common, ConfigText, Document, Inheritance, Luggage, 
 use super::perform::{Link, Performer};
 use super::pid_file::PidFile;
 use crate::contract::control::Pace;
-use crate::contract::handoff::{Generation, Slot};
 use crate::contract::scoreboard::RecordIndex;
+use crate::contract::slot::{Generation, Slot};
 use crate::sys::channel::{self, Received};
 use crate::sys::exec::{self, Launch};
 use crate::sys::fork::{self, fork_worker};

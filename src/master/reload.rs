@@ -9,7 +9,7 @@ use super::supervisor::{Supervisor, UNWANTED};
 use super::trouble::{Blame, Delayed, Extent};
 use crate::contract::control::{Ticket, Verdict};
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 

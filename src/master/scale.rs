@@ -5,7 +5,7 @@ use super::event::{Note, Pool};
 use super::respawn::Respawn;
 use super::supervisor::{Supervisor, UNWANTED};
 use crate::contract::control::{Scale, Ticket, Verdict};
-use crate::contract::handoff::Slot;
+use crate::contract::slot::Slot;
 use std::fmt;
 use std::time::Instant;
 

@@ -2,9 +2,9 @@
 
 use super::perform::{Link, Performer, SocketSource};
 use crate::config::{BindAddress, Config, Server};
-use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::Order;
 use crate::contract::scoreboard::{Service, WorkerState};
+use crate::contract::slot::{Generation, Slot};
 use crate::net::bind::{self, Bound};
 use crate::net::listeners::{Listener, ListenerOrigin, ListenerSet};
 use crate::net::socket_files::SocketFiles;

@@ -18,7 +18,7 @@ use super::tickets::Tickets;
 use super::trouble::Trouble;
 use super::upgrade::Upgrade;
 use crate::contract::control::{Pace, State};
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 

@@ -3,7 +3,7 @@
 use super::event::Note;
 use super::respawn::Respawn;
 use super::supervisor::Supervisor;
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use std::time::Instant;
 
 /// Why the last reload did not succeed; kept until one does.

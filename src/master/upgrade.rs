@@ -10,8 +10,8 @@ use super::life::DYING;
 use super::supervisor::{Phase, Supervisor};
 use super::trouble::{Blame, Extent};
 use crate::contract::control::{Pace, Ticket, Verdict};
-use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::DrainReason;
+use crate::contract::slot::{Generation, Slot};
 use crate::sys::process::Pid;
 use std::time::{Duration, Instant};
 

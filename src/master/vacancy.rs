@@ -3,9 +3,9 @@
 use super::crew::Seat;
 use super::event::{Action, Note};
 use super::supervisor::Supervisor;
-use crate::contract::handoff::{Generation, Slot};
 use crate::contract::message::Order;
 use crate::contract::scoreboard::Service;
+use crate::contract::slot::{Generation, Slot};
 use std::collections::BTreeSet;
 use std::time::Instant;
 

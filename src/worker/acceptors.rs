@@ -1,8 +1,8 @@
 //! Which sockets this worker accepts from: its own, the shared ones, and those of vacant slots.
 
 use crate::app::calls::CallQueue;
-use crate::contract::handoff::{Generation, Slot};
 use crate::contract::scoreboard::{Record, Scoreboard, WorkerState};
+use crate::contract::slot::{Generation, Slot};
 use crate::net::accept::{self, Acceptor, Gate};
 use crate::net::listeners::{Listener, ListenerSet};
 use crate::net::{Connection, Drain};

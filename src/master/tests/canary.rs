@@ -1,7 +1,7 @@
 //! One new worker that is compared with the old ones before anything else happens.
 
 use super::*;
-use crate::contract::handoff::Generation;
+use crate::contract::slot::Generation;
 use crate::contract::tally::Tally;
 use crate::master::supervisor::Supervisor;
 

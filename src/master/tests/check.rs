@@ -1,7 +1,7 @@
 //! The check command: before the first start, and before each reload.
 
 use super::*;
-use crate::contract::handoff::Generation;
+use crate::contract::slot::Generation;
 
 const CHECK: u64 = 60;
 

@@ -1,7 +1,7 @@
 //! Molds: one per generation that preloads, and what it makes of a pool whose code on disk is broken.
 
 use super::*;
-use crate::contract::handoff::Generation;
+use crate::contract::slot::Generation;
 
 fn preloaded(workers: u16) -> Pool {
     Pool { preload: Preload::Yes, ..pool(workers) }

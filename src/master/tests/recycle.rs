@@ -126,8 +126,8 @@ fn age_is_counted_from_being_ready_and_differs_by_the_jitter() {
     let start = Instant::now();
     supervisor.step(start, Event::Tick);
     for pid in [101, 102] {
-        let slot = crate::contract::handoff::Slot(u16::try_from(pid - 100).unwrap());
-        let generation = crate::contract::handoff::Generation(1);
+        let slot = crate::contract::slot::Slot(u16::try_from(pid - 100).unwrap());
+        let generation = crate::contract::slot::Generation(1);
         supervisor.step(start, Event::Forked { slot, generation, pid: Pid(pid) });
         supervisor.step(start, ready(pid));
     }

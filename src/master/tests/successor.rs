@@ -2,7 +2,7 @@
 
 use super::property::{Model, SLOTS_MAX, World};
 use crate::contract::control::Pace;
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use crate::master::estate::Estate;
 use crate::master::event::{Event, ProofNews, UpgradeStep};
 use crate::master::steward::Attendance;

@@ -1,7 +1,7 @@
 //! Another program in the place of this one: proven first, or nothing has happened.
 
 use super::*;
-use crate::contract::handoff::Slot;
+use crate::contract::slot::Slot;
 use crate::master::estate::Estate;
 
 const STARTED: [&str; 2] = ["say Upgrade(Started { generation: Generation(2) })", "prove gen 2 in 1"];
@@ -209,7 +209,7 @@ fn estate(script: &[Event], now: Instant) -> Estate {
     let begin = [Event::Tick];
     let fork = |number, pid| Event::Forked {
         slot: Slot(number),
-        generation: crate::contract::handoff::Generation(1),
+        generation: crate::contract::slot::Generation(1),
         pid: Pid(pid),
     };
     let forks = [fork(1, 101), fork(2, 102), ready(101), ready(102), asks(1, Command::Upgrade)];
@@ -237,7 +237,7 @@ fn the_next_program_replaces_the_workers_that_are_left() {
     let now = Instant::now();
     let forked = |slot, pid| Event::Forked {
         slot: Slot(slot),
-        generation: crate::contract::handoff::Generation(2),
+        generation: crate::contract::slot::Generation(2),
         pid: Pid(pid),
     };
     check_next(
@@ -264,7 +264,7 @@ fn who_waits_is_answered_by_the_next_program() {
     let waiting = [asks(2, Command::Reload { canary: None }), asks(3, Command::Scale(Scale::To(2)))];
     let forked = |slot, pid, generation| Event::Forked {
         slot: Slot(slot),
-        generation: crate::contract::handoff::Generation(generation),
+        generation: crate::contract::slot::Generation(generation),
         pid: Pid(pid),
     };
     check_next(

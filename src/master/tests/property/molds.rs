@@ -2,7 +2,7 @@
 
 use super::{KILLED, Model, World};
 use crate::contract::exit::ExitReason;
-use crate::contract::handoff::{Generation, Slot};
+use crate::contract::slot::{Generation, Slot};
 use crate::master::event::{Action, Event, MoldNews};
 use crate::sys::process::Pid;
 use std::collections::{BTreeMap, BTreeSet};
