@@ -3,7 +3,7 @@
 use super::setting::{Setting, mismatch};
 use super::suggest::nearest;
 use super::value::Value;
-use super::{AccessFormat, check};
+use super::{AccessFormat, is_token};
 use std::sync::Arc;
 
 /// A pattern, taken apart once.
@@ -161,7 +161,7 @@ fn braced_atom(whole: &str, braced: &str) -> Result<Atom, String> {
     let (name, kind) =
         braced.split_once('}').ok_or_else(|| format!("%({whole})s has a \"{{\" without its \"}}\""))?;
     let lower = name.to_ascii_lowercase();
-    if matches!(kind, "i" | "o") && !check::is_token(name) {
+    if matches!(kind, "i" | "o") && !is_token(name.as_bytes()) {
         return Err(format!("{name:?} in %({whole})s is no name of a field"));
     }
     match kind {
@@ -183,7 +183,7 @@ fn braced_atom(whole: &str, braced: &str) -> Result<Atom, String> {
 /// What stands in a variable of the environ.
 fn variable(lower: &str) -> Option<Atom> {
     if let Some(field) = lower.strip_prefix("http_") {
-        return Some(Atom::RequestField(field.replace('_', "-"))).filter(|_| check::is_token(field));
+        return Some(Atom::RequestField(field.replace('_', "-"))).filter(|_| is_token(field.as_bytes()));
     }
     // The two fields whose variables have no prefix.
     if matches!(lower, "content_type" | "content_length") {

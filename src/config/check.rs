@@ -3,7 +3,7 @@
 use super::build::Build;
 use super::errors::{Origins, Problem};
 use super::{Admin, BindAddress, ByteSize, Canary, Config, ForwardedField, HostPattern, Threads, Timeouts};
-use super::{check_auth, check_issue};
+use super::{check_auth, check_issue, is_token};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -224,17 +224,11 @@ pub(super) fn prefix_and_methods(
     }
     for method in methods {
         // RFC 9110 9.1: methods are case-sensitive tokens; all registered ones are in capitals.
-        if !is_token(method) {
+        if !is_token(method.as_bytes()) {
             findings.add(&format!("{at}.methods"), format!("{method:?} is no method"));
         } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
             let message = format!("methods are case-sensitive; write {:?}", method.to_ascii_uppercase());
             findings.add(&format!("{at}.methods"), message);
         }
     }
-}
-
-/// RFC 9110 5.6.2
-pub(super) fn is_token(text: &str) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(token)
 }

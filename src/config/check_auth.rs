@@ -1,7 +1,8 @@
 //! What parses in `[auth]` and still makes no sense.
 
-use super::check::{Findings, is_token, prefix_and_methods};
+use super::check::{Findings, prefix_and_methods};
 use super::check_jwks;
+use super::is_token;
 use super::suggest::nearest;
 use super::{Auth, AuthKey, AuthProvider, AuthRoute, KeySource, KeyUse, Require};
 use std::time::Duration;
@@ -47,7 +48,7 @@ fn general(auth: &Auth, findings: &mut Findings<'_>) {
     if schemes.is_empty() {
         findings.add(path, "no scheme; write [\"Bearer\"]");
     }
-    for scheme in schemes.iter().filter(|scheme| !is_token(scheme)) {
+    for scheme in schemes.iter().filter(|scheme| !is_token(scheme.as_bytes())) {
         findings.add(path, format!("{scheme:?} is no scheme; write a word such as \"Bearer\""));
     }
     // RFC 6455 7.4.2: what applications may send.
@@ -59,7 +60,7 @@ fn general(auth: &Auth, findings: &mut Findings<'_>) {
 
 /// Where else a token may stand, and which origins are trusted.
 fn places(auth: &Auth, findings: &mut Findings<'_>) {
-    for name in auth.extract.cookies.iter().filter(|name| !is_token(name)) {
+    for name in auth.extract.cookies.iter().filter(|name| !is_token(name.as_bytes())) {
         findings.add("auth.extract.cookies", format!("{name:?} is no name of a cookie (RFC 6265 4.1.1)"));
     }
     let is_plain = |name: &String| {
@@ -106,7 +107,7 @@ fn fields(auth: &Auth, findings: &mut Findings<'_>) {
     let asserted = auth.forward.headers.keys().map(|field| ("auth.forward.headers", field));
     let stripped = auth.strip.iter().map(|field| ("auth.strip", field));
     for (path, field) in asserted.chain(stripped) {
-        if !is_token(field) {
+        if !is_token(field.as_bytes()) {
             findings.add(path, format!("{field:?} is no field name"));
         } else if FRAMING.iter().any(|name| same_in_cgi(name, field)) {
             findings.add(path, format!("{field} is part of the protocol and cannot be replaced or removed"));

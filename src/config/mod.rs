@@ -35,6 +35,7 @@ mod suggest;
 #[cfg(all(feature = "cli", feature = "jwt"))]
 mod tests;
 mod time;
+mod token;
 mod units;
 mod value;
 mod warm_up;
@@ -65,6 +66,7 @@ pub use print::{ShowOrigin, reference, to_json, to_toml};
 pub use python::{Python, StaticRoot};
 pub(crate) use schema::mount_prefix;
 pub use server::{ForwardedField, Server};
+pub(crate) use token::{is_token, is_token_byte};
 pub use units::{BindAddress, ByteSize, Mode, Share, Threads, WorkerCount, parse_duration};
 pub use warm_up::{WarmUp, WarmUpScheme};
 pub use websocket::WebSocket;

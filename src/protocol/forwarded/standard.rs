@@ -4,6 +4,7 @@
 //! written before it. An open quote further left thus never reaches into it.
 
 use super::{Statement, TrustedPeers, host_field};
+use crate::config::{is_token, is_token_byte};
 use crate::protocol::{Forwarded, Scheme};
 use http::header::{FORWARDED, HeaderMap, HeaderValue};
 
@@ -73,7 +74,7 @@ pub(super) fn element(text: &[u8]) -> Option<Element> {
             Some(&mut element.proto)
         } else if name.eq_ignore_ascii_case(b"host") {
             Some(&mut element.host)
-        } else if !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte)) {
+        } else if is_token(name) {
             None
         } else {
             return None;
@@ -111,8 +112,4 @@ fn value(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         }
     }
     None
-}
-
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -1,6 +1,7 @@
 //! Chunked content (RFC 9112 7.1): strict, because a lenient reading is a smuggled request.
 
-use super::field_line::{is_token, split_field_line, trim};
+use super::field_line::{split_field_line, trim};
+use crate::config::is_token;
 use crate::protocol::Rejection;
 use bytes::{Buf, Bytes, BytesMut};
 

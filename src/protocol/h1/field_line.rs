@@ -1,5 +1,6 @@
 //! One field line: `name ":" OWS value OWS` (RFC 9112 5).
 
+use crate::config::is_token;
 use crate::protocol::Rejection;
 use std::ops::Range;
 
@@ -27,44 +28,6 @@ pub(super) fn split_field_line(line: &[u8]) -> Result<FieldLine<'_>, Rejection> 
         end -= 1;
     }
     Ok(FieldLine { name: &line[..colon], value: start..end })
-}
-
-/// RFC 9110 5.6.2.
-pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
-}
-
-/// RFC 9110 5.6.2: `tchar`.
-fn is_token_byte(byte: u8) -> bool {
-    const TABLE: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0_u8;
-        loop {
-            table[byte as usize] = byte.is_ascii_alphanumeric()
-                || matches!(
-                    byte,
-                    b'!' | b'#'
-                        | b'$'
-                        | b'%'
-                        | b'&'
-                        | b'\''
-                        | b'*'
-                        | b'+'
-                        | b'-'
-                        | b'.'
-                        | b'^'
-                        | b'_'
-                        | b'`'
-                        | b'|'
-                        | b'~'
-                );
-            if byte == u8::MAX {
-                break table;
-            }
-            byte += 1;
-        }
-    };
-    TABLE[usize::from(byte)]
 }
 
 /// Without the white space (SP, TAB) around it.

@@ -1,8 +1,8 @@
 //! A request head, from bytes to [`RequestHead`]: strict where readings could differ (RFC 9112 2-5).
 
-use super::field_line::{is_token, split_field_line, trim};
+use super::field_line::{split_field_line, trim};
 use super::host::is_host;
-use crate::config::Limits;
+use crate::config::{Limits, is_token};
 use crate::protocol::{Rejection, RequestHead, Target};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
