@@ -1,6 +1,6 @@
 //! `ferricorn jwt keygen`
 
-use super::source::algorithm;
+use super::source::{algorithm, check_kid};
 use super::{Failure, Outcome, usage};
 use crate::auth::keys::SigningKey;
 use crate::auth::{Algorithm, Family};
@@ -73,33 +73,38 @@ impl Keygen {
                 "a secret has no public half: --public-out and --jwks-out need RS, PS, ES or EdDSA",
             ));
         }
+        check_kid(self.kid.as_deref())?;
         self.check_places(out)?;
         let key = SigningKey::generate(self.alg).map_err(usage)?;
         let kid = self.kid.as_deref();
         let private = written(&key, self.alg, (self.format, kid))?;
         let mut printed = String::new();
+        let mut files = Vec::new();
         if out == Path::new("-") {
             printed = private;
         } else {
-            self.write(out, &private, 0o600)?;
+            files.push(Written { path: out, text: private, mode: 0o600 });
         }
         if let Some(path) = &self.public_out {
-            self.write(path, &key.public().to_public_pem().map_err(usage)?, 0o644)?;
+            let text = key.public().to_public_pem().map_err(usage)?;
+            files.push(Written { path, text, mode: 0o644 });
         }
         if let Some(path) = &self.jwks_out {
             let jwk = key.public().to_public_jwk(self.alg, kid).map_err(usage)?;
             let set = serde_json::to_string_pretty(&json!({ "keys": [jwk] })).map_err(usage)?;
-            self.write(path, &format!("{set}\n"), 0o644)?;
+            files.push(Written { path, text: format!("{set}\n"), mode: 0o644 });
         }
+        put_in_place(&files, if self.force { Present::Replaced } else { Present::Kept })?;
         Ok(printed)
     }
 
     /// All at once, before anything is written: half a pair of keys would be in the way of the next attempt.
     fn check_places(&self, out: &Path) -> Result<(), Failure> {
         let private = Some(out).filter(|out| *out != Path::new("-"));
-        let mut seen: Vec<&Path> = Vec::new();
+        let mut seen: Vec<PathBuf> = Vec::new();
         for path in [private, self.public_out.as_deref(), self.jwks_out.as_deref()].into_iter().flatten() {
-            if seen.contains(&path) {
+            let place = place_of(path);
+            if seen.contains(&place) {
                 return Err(usage(format!(
                     "{} is named twice; each key needs a file of its own",
                     path.display()
@@ -108,14 +113,12 @@ impl Keygen {
             if !self.force && path.symlink_metadata().is_ok() {
                 return Err(usage(format!("{} is there already; --force replaces it", path.display())));
             }
-            seen.push(path);
+            if path.is_dir() {
+                return Err(usage(format!("{} is a directory; name a file in it", path.display())));
+            }
+            seen.push(place);
         }
         Ok(())
-    }
-
-    /// Writes a file, which must not be there unless it may be replaced.
-    fn write(&self, path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
-        put_in_place(path, text, mode, self.force)
     }
 }
 
@@ -135,22 +138,78 @@ pub(super) fn written(
     Ok(format!("{}\n", text.trim_end()))
 }
 
-/// A file appears complete and with its mode, or not at all.
-pub(super) fn put_in_place(path: &Path, text: &str, mode: u32, replaces: bool) -> Result<(), Failure> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&beside)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+/// Whichever way a file is named: its directory as it is, and its name there.
+pub(super) fn place_of(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (parent.canonicalize(), path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        (Ok(_) | Err(_), _) => path.to_owned(),
+    }
+}
+
+/// A file that is to be.
+pub(super) struct Written<'a> {
+    pub(super) path: &'a Path,
+    pub(super) text: String,
+    pub(super) mode: u32,
+}
+
+/// What becomes of a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Present {
+    Kept,
+    Replaced,
+}
+
+/// Each file appears complete and with its mode, in this order; where one cannot be written, none does.
+pub(super) fn put_in_place(files: &[Written<'_>], present: Present) -> Result<(), Failure> {
+    let ready = files.iter().map(Beside::write).collect::<Result<Vec<_>, _>>()?;
+    for (number, file) in ready.iter().enumerate() {
         // link(2) fails where a file is, rename(2) would replace one that came meanwhile.
-        .and_then(
-            |()| if replaces { std::fs::rename(&beside, path) } else { std::fs::hard_link(&beside, path) },
-        );
-    // After a rename it is gone, and that is as well.
-    let _ = std::fs::remove_file(&beside);
-    written.map_err(|error| usage(format!("cannot write {}: {error}", path.display())))
+        let placed = match present {
+            Present::Replaced => std::fs::rename(&file.temporary, file.path),
+            Present::Kept => std::fs::hard_link(&file.temporary, file.path),
+        };
+        if let Err(error) = placed {
+            if present == Present::Kept {
+                // They were not there a moment ago.
+                ready[..number].iter().for_each(|placed| drop(std::fs::remove_file(placed.path)));
+            }
+            return Err(cannot_write(file.path, &error));
+        }
+    }
+    Ok(())
+}
+
+/// A file that is complete, under a name of its own beside that which it is to have.
+struct Beside<'a> {
+    path: &'a Path,
+    temporary: PathBuf,
+}
+
+impl<'a> Beside<'a> {
+    fn write(file: &Written<'a>) -> Result<Self, Failure> {
+        let mut temporary = file.path.as_os_str().to_owned();
+        temporary.push(format!(".{}.new", std::process::id()));
+        let beside = Self { path: file.path, temporary: temporary.into() };
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(file.mode)
+            .open(&beside.temporary)
+            .and_then(|mut opened| opened.write_all(file.text.as_bytes()).and_then(|()| opened.sync_all()))
+            .map_err(|error| cannot_write(file.path, &error))?;
+        Ok(beside)
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        // After a rename it is gone, and that is as well.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    usage(format!("cannot write {}: {error}", path.display()))
 }

@@ -1,7 +1,7 @@
 //! `ferricorn jwt rotate`
 
-use super::keygen::{Format, put_in_place, written};
-use super::source::algorithm;
+use super::keygen::{Format, Present, Written, place_of, put_in_place, written};
+use super::source::{algorithm, check_kid};
 use super::{Outcome, usage};
 use crate::auth::Algorithm;
 use crate::auth::keys::{SigningKey, random_id};
@@ -39,6 +39,7 @@ impl Rotate {
                 self.key.display()
             )));
         }
+        check_kid(self.kid.as_deref())?;
         let make = |kid: &str| {
             let key = SigningKey::generate(self.alg).map_err(usage)?;
             written(&key, self.alg, (self.format, Some(kid)))
@@ -54,8 +55,8 @@ impl Rotate {
             Err(error) => return Err(usage(format!("cannot read {}: {error}", self.key.display()))),
         };
         // The old one first: at no moment is a key missing that has signed.
-        put_in_place(&self.old, &before, 0o600, true)?;
-        put_in_place(&self.key, &new, 0o600, true)?;
+        let file = |path, text| Written { path, text, mode: 0o600 };
+        put_in_place(&[file(&self.old, before), file(&self.key, new)], Present::Replaced)?;
         let name = if self.format == Format::Jwk { format!(" {kid:?}") } else { String::new() };
         Ok(format!(
             "new key{name} in {}, the one before in {}; a running server takes them within seconds, or at once by `ferricorn ctl \
@@ -70,7 +71,7 @@ impl Rotate {
 fn is_one_file(one: &Path, other: &Path) -> bool {
     match (one.canonicalize(), other.canonicalize()) {
         (Ok(one), Ok(other)) => one == other,
-        (Err(_), Err(_)) => one == other,
+        (Err(_), Err(_)) => place_of(one) == place_of(other),
         (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
     }
 }

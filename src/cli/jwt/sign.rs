@@ -2,7 +2,7 @@
 
 use super::source::{self, KeyArguments, algorithm, seconds};
 use super::{Failure, Outcome, usage};
-use crate::auth::jwt::{encode_base64url, is_key_id, parse_object};
+use crate::auth::jwt::{encode_base64url, parse_object};
 use crate::auth::keys::{VerifyingKey, random_id};
 use crate::auth::{Algorithm, unix_seconds};
 use clap::Args;
@@ -50,11 +50,7 @@ impl Sign {
         header.insert("alg".into(), found.algorithm.name().into());
         header.insert("typ".into(), "JWT".into());
         if let Some(kid) = self.kid.as_ref().or(found.kid.as_ref()) {
-            if !is_key_id(kid) {
-                return Err(usage(
-                    "the kid has more than 128 bytes, or others than visible ASCII: no server would take it",
-                ));
-            }
+            source::check_kid(Some(kid))?;
             header.insert("kid".into(), kid.as_str().into());
         }
         let message = format!("{}.{}", part(&header)?, part(&self.claims(SystemTime::now(), input)?)?);

@@ -1,6 +1,7 @@
 //! Where `sign` and `verify` take their key from.
 
 use super::{Failure, usage};
+use crate::auth::jwt::is_key_id;
 use crate::auth::keys::{
     KeyPair, PublicKey, SigningKey, decode_base64, parse_jwk, parse_pem, read_limited, without_line_end,
 };
@@ -43,6 +44,14 @@ impl KeyArguments {
         ];
         given.into_iter().flatten().next()
     }
+}
+
+/// Whether a server takes a key of this name, and tokens that select it.
+pub(super) fn check_kid(kid: Option<&str>) -> Result<(), Failure> {
+    if kid.is_none_or(is_key_id) {
+        return Ok(());
+    }
+    Err(usage("the kid has more than 128 bytes, or others than visible ASCII: no server would take it"))
 }
 
 /// A key, the name it carries, and the algorithm it is used with.

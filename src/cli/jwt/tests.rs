@@ -105,13 +105,22 @@ fn nothing_is_replaced_unless_asked() {
     for words in [
         "keygen --alg ES256 --out @pair --public-out @pair",
         "keygen --alg ES256 --out @pair --public-out @key",
+        "keygen --alg ES256 --out @pair --public-out @../HERE/pair --force",
+        "keygen --alg ES256 --out @pair --jwks-out @none/set",
+        "keygen --alg ES256 --out @pair --jwks-out @none/set --force",
+        "keygen --alg ES256 --out @pair --jwks-out @. --force",
+        "keygen --alg ES256 --out @pair --kid é",
+        "rotate --alg HS256 --key @pair --old @../HERE/pair",
+        "rotate --alg HS256 --key @key --old @pair --kid é",
+        "rotate --alg HS256 --key @key --old @none/old",
         "rotate --alg HS256 --key @key --old @key",
         "rotate --alg HS256 --key @key --old @./key",
     ] {
+        let words = &words.replace("HERE", folder.file_name().unwrap().to_str().unwrap());
         let before = std::fs::read(folder.join("key")).unwrap();
         assert_eq!(jwt(folder, words, "").unwrap_err().0, 2, "{words}");
         assert_eq!(std::fs::read(folder.join("key")).unwrap(), before, "{words}");
-        assert!(!folder.join("pair").exists(), "half a pair is left: {words}");
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "half a pair is left: {words}");
     }
 }
 
