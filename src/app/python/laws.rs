@@ -22,7 +22,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, TRANSFER_ENCODING};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 /// A request that is taken reaches WSGI and ASGI apps byte for byte.
 ///
