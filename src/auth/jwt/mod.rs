@@ -14,4 +14,6 @@ mod tests;
 pub use claims::{Audiences, ClaimRules, Judged, judge};
 pub use json::{JsonError, parse_object, parse_object_within};
 pub use jws::Jws;
-pub(crate) use jws::{decode_base64url, encode_base64url, is_key_id};
+#[cfg(feature = "cli")]
+pub(crate) use jws::is_key_id;
+pub(crate) use jws::{decode_base64url, encode_base64url};
