@@ -127,7 +127,7 @@ fn who_is_overruled_before_it_is_ready_learns_it() {
             "say Scaled { workers: 3 }",
             "fork 102 slot 2 gen 1",
             "fork 103 slot 3 gen 1",
-            "say NotScaled { workers: 3 }",
+            "say NotScaled { workers: 3, bound: Room(8) }",
             "ticket 2 fails: 5000 workers are not possible, only 1 to 8; there are 3 now",
             "kill 103",
             "say Scaled { workers: 2 }",
