@@ -19,7 +19,7 @@ use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
     Admitted, Answer, Attempt, Exchange, Halt, Handler, LengthRule, Parcel, Patience, Relayed, Request,
     RequestContext, RequestHead, RequestId, Response, ResponseBody, Target, WantedFields, cancelled_response,
-    text_response,
+    failed_response, text_response,
 };
 use crate::router::{MountIndex, Purpose, Router};
 use crate::sys::clock;
@@ -174,7 +174,7 @@ impl Handler for Pipeline {
             Err(AppError::CutOff(CutOff::Cancelled)) => self.own(cancelled_response(), permit.as_ref()),
             Err(AppError::Failed(reason)) => {
                 tracing::error!(request = %id, traceback = reason, "the app failed");
-                self.own(failed(), permit.as_ref())
+                self.own(failed_response(), permit.as_ref())
             }
         };
         if let Some(times) = &self.times {
@@ -360,10 +360,6 @@ fn answer_for_the_server() -> Response {
         response.headers_mut().insert(http::header::ALLOW, value);
     }
     response
-}
-
-fn failed() -> Response {
-    text_response(StatusCode::INTERNAL_SERVER_ERROR, "The application failed to answer.\n")
 }
 
 fn too_slow() -> Response {

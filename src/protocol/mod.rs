@@ -24,7 +24,7 @@ pub use prefix::Prefix;
 pub use rejection::Rejection;
 pub use request::{
     Client, Content, Forwarded, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead,
-    RequestId, Response, ResponseBody, Scheme, StreamEnd, cancelled_response, text_response,
+    RequestId, Response, ResponseBody, Scheme, StreamEnd, cancelled_response, failed_response, text_response,
 };
 pub use target::{Target, is_below};
 pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};

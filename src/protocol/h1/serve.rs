@@ -14,7 +14,7 @@ use crate::net::{Connection, Drain, Occupation, Occupied};
 use crate::protocol::{
     Admitted, Answer, Attempt, Begun, Content, Entry, Exchange, Halt, Handler, LengthRule, Noting, Opening,
     Parcel, Patience, Record, Rejection, Relayed, Request, Response, Upload, cancelled_response,
-    field_values, text_response, upgrade,
+    failed_response, field_values, upgrade,
 };
 use crate::sys::clock;
 use bytes::Bytes;
@@ -360,5 +360,5 @@ async fn gone<H: Handler>(session: &mut Session<'_>, record: Option<&Record>, ha
 /// A client that did not ask for another protocol would take what follows a 101 for its answer (RFC 9110 15.2.2).
 fn refuse_switch(asker: Asker<'_>) -> Response {
     asker.tell_switch();
-    text_response(StatusCode::INTERNAL_SERVER_ERROR, "The application failed to answer.\n")
+    failed_response()
 }
