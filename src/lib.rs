@@ -11,12 +11,12 @@
 //! process   config -> master -> (mold) -> worker
 //!           config/   master/   worker/          contract/ is all that master and worker share
 //! ```
-//! Two places to start reading: [`pipeline`] (one request) and `master/supervisor.rs` (the pool).
+//! Two places to start reading: [`pipeline`] (one request) and `master/decide/supervisor.rs` (the pool).
 //!
 //! # Code map
 //! - [`config`]: what the operator asked for. One schema gives parsing, defaults, reference and origins.
-//! - [`master`]: keeps workers alive. What says *Pure* in its first line decides, `supervisor` first of all; `hear` hears, and what has an
-//!   `impl Performer`, `perform` first of all, acts.
+//! - [`master`]: keeps workers alive. `master/decide` decides, and is pure; `master/perform` hears and acts; `master/upgrade` puts another
+//!   program in this one's place.
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
 //!   [`contract::exit`] (death); [`contract::control`] and [`contract::inquiry`]: what is asked of the master and of a worker, and what becomes
 //!   of it. In shared memory: [`contract::inflight`] (requests under way), [`contract::quarantine`] (those that ended workers),
@@ -24,7 +24,7 @@
 //!   (what apps count).
 //! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `inquiries` ends single requests, `relay` hands connections
 //!   to siblings and takes theirs; `in_place` serves in a runtime that is already there.
-//!   `hooks` calls what `[python.hooks]` names, in this process; `master/errands.rs` sees to those that only the master can tell.
+//!   `hooks` calls what `[python.hooks]` names, in this process; `master/perform/errands.rs` sees to those that only the master can tell.
 //! - [`net`]: sockets, connections, the moment of draining.
 //! - [`protocol`]: HTTP/1.x, byte by byte; [`protocol::Handler`] is its seam to what lies above.
 //! - `auth`: keys and tokens; `jwt` is pure. `auth/issue` issues them, `auth/store` remembers sessions, `auth/users` knows passwords.

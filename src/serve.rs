@@ -9,7 +9,7 @@ use crate::config::{Config, Reloader};
 use crate::config::{Loaded, Log};
 #[cfg(feature = "cli")]
 use crate::contract::exit::ExitReason;
-use crate::master::handover::{ConfigText, Handover};
+use crate::master::upgrade::handover::{ConfigText, Handover};
 use crate::master::{self, AdminMain, MasterError, Start, Surroundings};
 use crate::sys::fork::ForkHooks;
 #[cfg(feature = "cli")]

@@ -84,6 +84,31 @@ const KEPT: &[(&str, &[&str])] = &[
     ("pyo3", &["app/python/", "app/python.rs"]),
 ];
 
+/// What the master's decisions are made of, besides one another: messages and names, nothing that acts.
+const DECIDED_FROM: &[&str] = &[
+    "config",
+    "contract",
+    "master::decide",
+    "master::event",
+    "master::pool",
+    "sys::process::Pid",
+    "sys::signals::Signal",
+    "sys::wait::WaitOutcome",
+];
+
+/// What has no place in a function whose answer hangs on its arguments alone.
+const IMPURE: &[&str] = &[
+    "Instant::now",
+    "SystemTime",
+    "std::env",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::os",
+    "std::process",
+    "tracing",
+];
+
 const LONGEST_FILE: usize = 400;
 
 #[test]
@@ -113,6 +138,22 @@ fn sharp_tools_stay_where_they_are_kept() {
             .collect()
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_master_decides_without_a_look_at_the_world() {
+    let wrong = findings(Path::new("src/master/decide"), |file, code| {
+        if file.starts_with("tests/") {
+            return Vec::new();
+        }
+        // Who may see something is no import.
+        let code = code.split("#[cfg(test)]").next().unwrap().replace("pub(in crate::master)", "");
+        let paths =
+            crate_paths(&code).into_iter().filter(|path| !permits("master::decide", DECIDED_FROM, path));
+        let words = IMPURE.iter().filter(|word| code.contains(*word)).map(|word| (*word).to_owned());
+        paths.chain(words).collect()
+    });
+    assert!(wrong.is_empty(), "decisions hang on more than what has happened:\n{}", wrong.join("\n"));
 }
 
 #[test]

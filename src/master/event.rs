@@ -1,12 +1,11 @@
 //! What happens to the master, what it does about it, and what it says.
 
-use super::adapt::{Picture, Span, Why, Work};
-use super::estate::Estate;
-use super::herald::Bulletin;
-use super::mold::Preload;
-use super::recycle::{MemoryLimits, Plan, Surfeit, Weights};
-use super::scale::Bound;
-use crate::config::Canary;
+use super::decide::adapt::{Picture, Why, Work};
+use super::decide::estate::Estate;
+use super::decide::herald::Bulletin;
+use super::decide::recycle::{MemoryLimits, Surfeit, Weights};
+use super::decide::scale::Bound;
+use super::pool::Pool;
 use crate::contract::control::{Command, Pace, State, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
 use crate::contract::message::{Order, Report, RetireReason};
@@ -181,50 +180,6 @@ pub(super) enum Finish {
     Ended,
     /// No worker ever served, because of this.
     StartFailed { reason: ExitReason, text: String },
-}
-
-/// What the supervisor knows of a configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pool {
-    /// Number of workers, at least one.
-    pub(super) workers: u16,
-    /// Between which numbers it follows the load; `None`: it does not.
-    pub(super) span: Option<Span>,
-    /// How many a reload starts at once, at least one.
-    pub(super) surge: u16,
-    /// Time for draining: the longest of all kinds of connections.
-    pub(super) drain: Duration,
-    /// Time between being told to stop and stopping.
-    pub(super) lame_duck: Duration,
-    /// How a reload tries its first worker.
-    pub(super) canary: Canary,
-    /// Time from fork to ready.
-    pub(super) boot: Duration,
-    /// Whether a mold forks the workers.
-    pub(super) preload: Preload,
-    /// Time for the check command; `None` where there is none.
-    pub(super) check: Option<Duration>,
-    /// Time for a whole reload.
-    pub(super) reload: Duration,
-    /// When workers are replaced though nothing is wrong with them.
-    pub(super) recycling: Plan,
-    /// How long an event loop may stand still; `None`: for ever.
-    pub(super) heartbeat: Option<Duration>,
-}
-
-impl Pool {
-    /// The same for a server that has so many workers: where their number follows the load, they stay as many.
-    pub(super) fn keeping(mut self, workers: usize) -> Self {
-        if let Some(span) = self.span {
-            self.workers = u16::try_from(workers).unwrap_or(u16::MAX).clamp(span.least, span.most);
-        }
-        self
-    }
-
-    /// The most workers that there may be.
-    pub(super) fn most(&self) -> u16 {
-        self.span.map_or(self.workers, |span| span.most)
-    }
 }
 
 /// A worker as the log names it.

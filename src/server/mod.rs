@@ -12,7 +12,7 @@ use crate::app::{App, Body, BoxError, ServiceApp, WorkerInfo};
 #[cfg(feature = "cli")]
 use crate::config::Flags;
 use crate::config::{BindAddress, Config, ControlSocket, Reloader, Threads, WorkerCount};
-use crate::master::handover::Handover;
+use crate::master::upgrade::handover::Handover;
 use crate::net::accept::Acceptor;
 #[cfg(feature = "cli")]
 use crate::telemetry::LogError;

@@ -1,0 +1,94 @@
+//! The program that has taken the place of another goes on with its sockets, its workers and its admin process.
+//!
+//! Nothing here may fail for a reason that its trial has ruled out: there is no way back.
+
+use super::handover::{Bequest, Inheritance};
+use crate::master::decide::herald::Herald;
+use crate::master::decide::steward::Attendance;
+use crate::master::decide::supervisor::Supervisor;
+use crate::master::error::{DESCRIPTORS, FILTER};
+use crate::master::event::Event;
+use crate::master::perform::attend::Office;
+use crate::master::perform::control::ControlSockets;
+use crate::master::perform::pid_file::PidFile;
+use crate::master::perform::shelf::Shelf;
+use crate::master::perform::{Link, Own, Performer};
+use crate::master::pool::Pool;
+use crate::master::{MasterError, Outcome, Start, finish};
+use crate::net::socket_files::SocketFiles;
+use crate::sys::process::Pid;
+use crate::sys::signals::SignalPipe;
+use crate::sys::systemd::Manager;
+use crate::sys::{fork, inherit, process};
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::time::Instant;
+use tracing::{info, warn};
+
+/// Serves until told to stop, as [`run`](crate::master::run) does.
+pub(super) fn run(
+    mut start: Start,
+    bequest: Bequest,
+    inheritance: Inheritance,
+) -> Result<Outcome, MasterError> {
+    let system = |doing, cure| move |source| MasterError::System { doing, cure, source };
+    let take_over = system("take over from the program before", "start the server anew");
+    // All have been blocked since before the other program ended; those sent meanwhile are pending.
+    let signals = SignalPipe::new().map_err(system("catch signals", DESCRIPTORS))?;
+    fork::restore_signals().map_err(system("let signals through", FILTER))?;
+    // Kept across execve, but by this process alone: said again, it costs nothing.
+    if let Err(error) = process::become_subreaper() {
+        warn!("cannot become the parent of orphans: {error}");
+    }
+    let generation = bequest.generation;
+    let (shared, source) = bequest.common.unpack().map_err(take_over)?;
+    let Inheritance { estate, links, admin, files, pid_file, manager, watchdog, config: _ } = inheritance;
+    let manager = manager.and_then(|name| match Manager::connect(OsStr::new(&name)) {
+        Ok(manager) => Some(manager),
+        Err(error) => {
+            warn!("the service manager is not told how the server is: {error}");
+            None
+        }
+    });
+    let herald = manager.as_ref().map(|_| Herald::new(watchdog));
+    let shelf = Shelf::new(manager.as_ref());
+    let own = Own {
+        signals,
+        pid_file: pid_file
+            .map(|(path, number)| PidFile::inherited(path, number))
+            .transpose()
+            .map_err(take_over)?,
+        manager,
+        watchdog,
+        files: SocketFiles::from_written(files),
+        source,
+        shelf,
+    };
+    let control = ControlSockets::inherited(&admin).map_err(take_over)?;
+    let mut office = Office::new(control, &mut start, &shared);
+    let attendance = if office.is_wanted() { Attendance::Attended } else { Attendance::Unattended };
+    office.inherit(&admin).map_err(take_over)?;
+    let pool = Pool::of(&start.config);
+    let now = Instant::now();
+    let mut supervisor = Supervisor::of_estate(now, pool, shared.scoreboard.slots_max(), &estate)
+        .with_herald(herald)
+        .attended(attendance);
+    if office.has_process() {
+        supervisor = supervisor.admin_inherited(now);
+    }
+    let mut performer = Performer::new(start, shared, own, office, generation);
+    for (pid, record, channel) in links {
+        let Some(record) = performer.shared.scoreboard.index(record) else { continue };
+        let channel = channel.map(inherit::take).transpose().map_err(take_over)?;
+        performer.links.insert(Pid(pid), Link { channel, record });
+    }
+    // What is kept already is not kept twice.
+    performer.shelve();
+    let workers = performer.links.len();
+    info!(%generation, "the new program has taken over, with {workers} workers and every socket");
+    // First those who have ended meanwhile: the wave that has been proven is not to be relied on without looking.
+    let mut events = VecDeque::new();
+    performer.reap(&mut events);
+    events.push_back(Event::Tick);
+    finish(performer, supervisor, events)
+}
