@@ -22,8 +22,8 @@
 //!   of it. In shared memory: [`contract::inflight`] (requests under way), [`contract::quarantine`] (those that ended workers),
 //!   [`contract::key_table`] (fetched key sets), [`contract::tally`] and [`contract::figures`] (what is counted), [`contract::metrics`]
 //!   (what apps count).
-//! - [`worker`]: one process that serves. `runtime` builds and drives, `orders` obeys, `inquiries` ends single requests, `relay` hands connections
-//!   to siblings and takes theirs; `in_place` serves in a runtime that is already there.
+//! - [`worker`]: one process that serves. `lifecycle` tells its life in order, `orders` obeys, `inquiries` ends single requests, `relay` hands
+//!   connections to siblings and takes theirs; `in_place` serves in a runtime that is already there.
 //!   `hooks` calls what `[python.hooks]` names, in this process; `master/perform/errands.rs` sees to those that only the master can tell.
 //! - [`net`]: sockets, connections, the moment of draining.
 //! - [`protocol`]: HTTP/1.x, byte by byte; [`protocol::Handler`] is its seam to what lies above.

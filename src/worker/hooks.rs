@@ -1,6 +1,6 @@
 //! The hooks of a site, called in this process.
 
-use super::{BootFailure, join, prepare};
+use super::{BootFailure, setup};
 use crate::config::Config;
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::Handoff;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 /// The life of a process that is there for one call.
 pub fn run_hook(config: &Config, directory: &Path, hook: &HookCall) -> ExitReason {
-    let called = join(config, directory).and_then(|()| prepare(config)).and_then(|()| call(config, hook));
+    let called = setup::enter(config, directory).and_then(|()| call(config, hook));
     end();
     match called {
         Ok(()) => ExitReason::Done,

@@ -2,7 +2,8 @@
 
 use super::BootFailure;
 use super::keys::Keeper;
-use super::load::{self, Ties};
+use super::load;
+use super::ties::Ties;
 use crate::app::calls::{Alone, CallQueue};
 use crate::app::{MakeApps, Status, WorkerInfo};
 use crate::config::Config;

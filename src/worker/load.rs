@@ -2,52 +2,30 @@
 
 use super::BootFailure;
 use super::mold::Loaded;
+use super::ties::Ties;
 use crate::app::calls::{CallQueue, QueueRules};
 use crate::app::collected::{Collection, Verdict};
 use crate::app::static_files::StaticFiles;
-use crate::app::{App, OwnApps, Shed, Status, native};
+use crate::app::{App, OwnApps, Status, native};
 use crate::config::{AppTarget, Auth, Config, FileRules, HostPattern, Interface, RequestContent};
 #[cfg(feature = "python")]
 use crate::config::{LogFormat, LogTarget};
 use crate::contract::exit::ExitReason;
-use crate::contract::inflight::Board;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
-use crate::contract::tally::Ledger;
 use crate::middleware::access_log::AccessLog;
 use crate::middleware::bearer::Authenticator;
 use crate::middleware::health::HealthPaths;
 use crate::middleware::limits::RouteTable;
 use crate::middleware::overload::Overload;
-use crate::middleware::quarantine::Quarantine;
 use crate::middleware::refusals::RefusalLog;
-use crate::middleware::times::Times;
 use crate::net::Draining;
-use crate::pipeline::{Pipeline, Relay};
+use crate::pipeline::Pipeline;
 use crate::protocol::forwarded::Forwarding;
 use crate::router::{Place, Router};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
-
-/// What ties a pipeline to the process around it.
-pub(super) struct Ties {
-    pub(super) count_request: Box<dyn Fn() + Send + Sync>,
-    pub(super) count_shed: Box<dyn Fn(Shed) + Send + Sync>,
-    pub(super) relay: Box<Relay>,
-    /// Whether the whole server is ready.
-    pub(super) is_ready: Box<dyn Fn() -> bool + Send + Sync>,
-    pub(super) board: &'static Board,
-    pub(super) times: Option<Times>,
-    pub(super) ledger: Option<Ledger>,
-    pub(super) quarantine: Option<Quarantine>,
-    /// Where the server's own figures are kept.
-    pub(super) metrics: Metrics,
-    /// Where fetched keys are.
-    pub(super) keys: KeyTable,
-    /// Says that keys are wanted.
-    pub(super) want_keys: Box<dyn Fn() + Send + Sync>,
-}
 
 /// Everything a request passes through.
 pub(super) fn pipeline(config: &Config, apps: Apps, ties: Ties) -> Result<Pipeline, BootFailure> {

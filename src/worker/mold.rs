@@ -1,6 +1,6 @@
 //! What a mold does before it forks workers: it loads the apps that can be loaded once for all of them.
 
-use super::{BootFailure, join, load, prepare};
+use super::{BootFailure, load, setup};
 use crate::config::Config;
 use crate::contract::exit::ExitReason;
 use crate::contract::metrics::Metrics;
@@ -37,7 +37,7 @@ impl Mold {
         let _ = sys::title::set("ferricorn-mold", "ferricorn: mold");
         load::adopt(metrics);
         let reserved = ReservedSignals::note();
-        let loaded = join(config, directory).and_then(|()| prepare(config)).and_then(|()| self.fill(config));
+        let loaded = setup::enter(config, directory).and_then(|()| self.fill(config));
         // Its workers are to have the server's handlers.
         let _ = reserved.and_then(|reserved| reserved.restore());
         loaded.map_err(|failure| (failure.reason, failure.text))

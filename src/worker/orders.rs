@@ -2,16 +2,18 @@
 
 use super::acceptors::Acceptors;
 use super::inquiries::Inquiries;
+use super::relay;
 use super::retirement::Retirement;
-use super::{relay, reopen_logs};
 use crate::contract::exit::ExitReason;
 use crate::contract::handoff::{DrainReason, Order, Report, RetireReason};
+use crate::middleware::access_log::AccessLog;
 use crate::net::{Departure, Drain, accept};
 use crate::pipeline::Pipeline;
 use crate::protocol::Opening;
 use crate::sys;
 use crate::sys::channel::{self, Received};
 use crate::sys::signals::SignalPipe;
+use crate::telemetry;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -140,6 +142,16 @@ impl Obedience {
             tokio::time::sleep(longest + LEAVING).await;
             sys::fork::leave(ExitReason::MasterGone.status());
         });
+    }
+}
+
+/// Opens the log files anew; a failure keeps the present ones.
+fn reopen_logs(access_log: Option<&AccessLog>) {
+    if let Err(error) = telemetry::reopen() {
+        tracing::error!(%error, "the error log could not be opened anew");
+    }
+    if let Some(Err(error)) = access_log.map(AccessLog::reopen) {
+        tracing::error!(%error, "the access log could not be opened anew");
     }
 }
 

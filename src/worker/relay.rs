@@ -7,12 +7,13 @@
 
 use crate::app::calls::CallQueue;
 use crate::contract::message::Report;
-use crate::net::{Connection, accept};
+use crate::net::{Connection, Drain, accept};
 use crate::protocol::{Begun, Content, Opening, Parcel, Relayed, Request};
 use crate::sys::channel::{self, MESSAGE_MAX, Received, Sent};
 use crate::sys::clock;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -79,6 +80,23 @@ pub(super) async fn take(
         }
         drop(ready);
         tokio::task::yield_now().await;
+    }
+}
+
+/// Takes connections of siblings, but not those that a worker with successors has itself just handed over.
+pub(super) async fn until_replaced(
+    taking: impl Future<Output = io::Result<()>>,
+    drain: Arc<Drain>,
+) -> io::Result<()> {
+    let replaced = async {
+        drain.wait_begun().await;
+        if !drain.hands_over() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        taken = taking => taken,
+        () = replaced => Ok(()),
     }
 }
 

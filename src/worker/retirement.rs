@@ -1,6 +1,8 @@
 //! When a worker asks for a successor.
 
-use crate::contract::handoff::{Report, RetireReason};
+use super::{BootFailure, ties};
+use crate::contract::handoff::{Handoff, Report, RetireReason};
+use crate::middleware::request_id;
 use crate::sys::channel;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,8 +16,20 @@ pub(super) struct Retirement {
 }
 
 impl Retirement {
+    /// As `workers.max_requests` and its jitter have it.
+    pub(super) fn of_worker(handoff: &Handoff) -> Result<Self, BootFailure> {
+        let workers = &handoff.config.workers;
+        // Those of the warm-up come on top, as they are no client's.
+        let limit = match workers.max_requests {
+            0 => 0,
+            requests => requests.saturating_add(workers.warm_up.len() as u64),
+        };
+        let channel = ties::to_master(handoff)?;
+        Ok(Self::new(limit, workers.max_requests_jitter, request_id::next().0, channel))
+    }
+
     /// `limit` requests and up to `jitter` more, as `dice` falls; 0 = without end.
-    pub(super) fn new(limit: u64, jitter: u64, dice: u64, channel: OwnedFd) -> Self {
+    fn new(limit: u64, jitter: u64, dice: u64, channel: OwnedFd) -> Self {
         let left = if limit == 0 { u64::MAX } else { limit.saturating_add(dice % jitter.saturating_add(1)) };
         Self { left: AtomicU64::new(left), asked: AtomicBool::new(false), channel }
     }
