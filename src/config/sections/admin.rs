@@ -1,6 +1,6 @@
 //! `[admin]`: how the server is controlled and watched.
 
-use super::BindAddress;
+use crate::config::BindAddress;
 use std::path::PathBuf;
 
 /// `[admin]`

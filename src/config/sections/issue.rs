@@ -1,8 +1,8 @@
 //! `[auth.issue]`, `[auth.store]`, `[auth.users]`: tokens that the server issues itself.
 
-use super::units::{parse_duration, show_duration};
-use super::words::words;
-use super::{Auth, AuthRoute, DatabaseUrl, Preset, Require};
+use crate::config::units::{parse_duration, show_duration};
+use crate::config::words::words;
+use crate::config::{Auth, AuthRoute, DatabaseUrl, Preset, Require};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! `workers.canary`: one worker of a new generation that serves for a while before the others follow.
 
-use super::Percent;
-use super::setting::{Setting, mismatch};
-use super::value::Value;
+use crate::config::Percent;
+use crate::config::setting::{Setting, mismatch};
+use crate::config::value::Value;
 use std::fmt;
 use std::time::Duration;
 

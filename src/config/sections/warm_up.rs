@@ -1,7 +1,7 @@
 //! `workers.warm_up`: requests that a new worker answers before it is ready.
 
-use super::setting::{Setting, mismatch};
-use super::value::{Entry, Value};
+use crate::config::setting::{Setting, mismatch};
+use crate::config::value::{Entry, Value};
 
 /// A request that a new worker answers itself before it is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What `[[auth.provider]]` says of the keys that come as a set.
 
-use super::AuthProvider;
-use super::check::Findings;
+use super::Findings;
+use crate::config::AuthProvider;
 use std::net::IpAddr;
 use std::time::Duration;
 

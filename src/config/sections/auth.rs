@@ -1,9 +1,9 @@
 //! `[auth]`: who may pass, and by which tokens.
 
-use super::setting::{Setting, parsed};
-use super::units::{parse_duration, show_duration};
-use super::value::Value;
-use super::{AuthStore, AuthUsers, ByteSize, HostPattern, Issue};
+use crate::config::setting::{Setting, parsed};
+use crate::config::units::{parse_duration, show_duration};
+use crate::config::value::Value;
+use crate::config::{AuthStore, AuthUsers, ByteSize, HostPattern, Issue};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;

@@ -1,10 +1,8 @@
 //! What parses in `[auth]` and still makes no sense.
 
-use super::check::{Findings, prefix_and_methods};
-use super::check_jwks;
-use super::is_token;
-use super::suggest::nearest;
-use super::{Auth, AuthKey, AuthProvider, AuthRoute, KeySource, KeyUse, Require};
+use super::{Findings, jwks, prefix_and_methods};
+use crate::config::suggest::nearest;
+use crate::config::{Auth, AuthKey, AuthProvider, AuthRoute, KeySource, KeyUse, Require, is_token};
 use std::time::Duration;
 
 pub(super) fn contradictions(auth: &Auth, findings: &mut Findings<'_>) {
@@ -174,11 +172,11 @@ fn one_provider(at: &str, provider: &AuthProvider, findings: &mut Findings<'_>) 
     if !alone {
         findings.add(&path("audiences"), "\"*\" stands beside audiences; keep one or the others");
     }
-    check_jwks::sources(at, provider, findings);
+    jwks::sources(at, provider, findings);
     for alg in &provider.algorithms {
         if let Some(problem) = algorithm_problem(alg) {
             findings.add(&path("algorithms"), problem);
-        } else if !check_jwks::has_set(provider) && !provider.keys.iter().any(|key| key.alg == *alg) {
+        } else if !jwks::has_set(provider) && !provider.keys.iter().any(|key| key.alg == *alg) {
             findings.add(&path("algorithms"), format!("no key is for {alg}; remove it or add a key"));
         }
     }

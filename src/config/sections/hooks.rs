@@ -1,7 +1,7 @@
 //! `[python.hooks]`: callables of the site that are told what happens to its workers.
 
-use super::setting::Setting;
-use super::value::Value;
+use crate::config::setting::Setting;
+use crate::config::value::Value;
 
 /// Who is called when.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,6 +1,6 @@
 //! `[python]`
 
-use super::{EventLoopKind, Hooks, Lifespan};
+use crate::config::{EventLoopKind, Hooks, Lifespan};
 use std::path::PathBuf;
 
 /// `[python]`

@@ -1,7 +1,7 @@
 //! What parses in `[auth.issue]`, `[auth.store]` and `[auth.users]` and still makes no sense.
 
-use super::check::Findings;
-use super::{Auth, AuthProvider, Config, DatabaseUrl, KeyUse, UserKind, mount_prefix};
+use super::Findings;
+use crate::config::{Auth, AuthProvider, Config, DatabaseUrl, KeyUse, UserKind, mount_prefix};
 use std::time::Duration;
 
 pub(super) fn contradictions(config: &Config, findings: &mut Findings<'_>) {

@@ -1,6 +1,6 @@
 //! Addresses, identity and files of the server as a whole.
 
-use super::{BindAddress, Mode};
+use crate::config::{BindAddress, Mode};
 use std::path::PathBuf;
 
 /// `[server]`

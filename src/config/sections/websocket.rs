@@ -1,6 +1,6 @@
 //! `[websocket]`
 
-use super::ByteSize;
+use crate::config::ByteSize;
 use std::time::Duration;
 
 /// WebSockets of ASGI apps.

@@ -1,9 +1,15 @@
 //! What parses and still makes no sense. Pure: the file system is not looked at.
 
-use super::build::Build;
-use super::errors::{Origins, Problem};
-use super::{Admin, BindAddress, ByteSize, Canary, Config, ForwardedField, HostPattern, Threads, Timeouts};
-use super::{check_auth, check_issue, is_token};
+mod auth;
+mod issue;
+mod jwks;
+
+use crate::config::build::Build;
+use crate::config::errors::{Origins, Problem};
+use crate::config::{
+    Admin, BindAddress, ByteSize, Canary, Config, ForwardedField, HostPattern, Threads, Timeouts, is_token,
+};
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -28,8 +34,8 @@ pub(super) fn contradictions(build: &mut Build) {
         findings.add("auth", WITHOUT_JWT);
     }
     if let Some(auth) = config.auth.as_ref().filter(|_| whole("auth")) {
-        check_auth::contradictions(auth, &mut findings);
-        check_issue::contradictions(config, &mut findings);
+        auth::contradictions(auth, &mut findings);
+        issue::contradictions(config, &mut findings);
     }
     build.problems.extend(findings.problems);
 }
