@@ -19,7 +19,7 @@
 //!   program in this one's place.
 //! - [`contract`]: what master and worker share: [`contract::handoff`] (birth), [`contract::scoreboard`] (life),
 //!   [`contract::exit`] (death); [`contract::control`] and [`contract::inquiry`]: what is asked of the master and of a worker, and what becomes
-//!   of it. In shared memory: [`contract::inflight`] (requests under way), [`contract::quarantine`] (those that ended workers),
+//!   of it. In shared memory: [`contract::inflight`] (requests under way, which [`protocol::flight`] notes), [`contract::quarantine`] (those that ended workers),
 //!   [`contract::key_table`] (fetched key sets), [`contract::tally`] and [`contract::figures`] (what is counted), [`contract::metrics`]
 //!   (what apps count).
 //! - [`worker`]: one process that serves. `lifecycle` tells its life in order, `orders` obeys, `inquiries` ends single requests, `relay` hands

@@ -3,7 +3,7 @@
 
 use crate::app::{AppError, CallLimits, CutOff, Shed};
 use crate::contract::entry::Stage;
-use crate::contract::inflight::{Arrival, Board, Flight};
+use crate::contract::inflight::Arrival;
 use crate::contract::quarantine::Suspect;
 use crate::contract::tally::Ledger;
 use crate::middleware::access_log::{AccessLog, Entry};
@@ -15,6 +15,7 @@ use crate::middleware::quarantine::Quarantine;
 use crate::middleware::refusals::RefusalLog;
 use crate::middleware::times::Times;
 use crate::middleware::{request_id, stream_end};
+use crate::protocol::flight::{Board, Flight};
 use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
     Admitted, Answer, Attempt, Exchange, Halt, Handler, LengthRule, Parcel, Patience, Relayed, Request,

@@ -2,8 +2,8 @@
 
 use super::service_call::{Pace, ServiceCall};
 use super::{App, AppError, Body, BoxError, BoxFuture, CallLimits};
-use crate::contract::inflight::Flight;
 use crate::net::Draining;
+use crate::protocol::flight::Flight;
 use crate::protocol::{
     BodyStream, Local, Peer, Piece, Pieces, Prefix, Request, Response, ResponseBody, Scheme, StreamAborted,
     text_response,

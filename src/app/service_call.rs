@@ -2,7 +2,7 @@
 
 use super::service::begin;
 use super::{AppError, Body, BoxError};
-use crate::contract::inflight::Flight;
+use crate::protocol::flight::Flight;
 use crate::protocol::{RequestId, Response};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;

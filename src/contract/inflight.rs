@@ -1,45 +1,20 @@
 //! The requests that each worker has, in shared memory: what it was serving is known also when it dies.
 //!
-//! Each worker has [`CELLS`] cells, and writes into its own alone; `cell` says what is in them.
+//! Each worker has [`CELLS`] cells, and writes into its own alone; `cell` says what is in them. How a worker hands them out to its
+//! requests is its own business: `protocol/flight`.
 
-pub use crate::contract::cancellation::Bell;
-
-use crate::contract::cancellation::Cancellations;
 use crate::contract::cell::{self, CELL, ID, STAGE, STAGE_MASK, read, stage_of, stage_word};
-use crate::contract::cell_bits::CellBits;
 use crate::contract::entry::{Client, Entry, Stage};
-use crate::sys::clock::Anchor;
 use crate::sys::shared_memory::SharedWords;
-use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::oneshot;
 
 /// Requests noted at once per worker. Further ones are served, and counted as not noted.
 pub const CELLS: usize = 256;
 
-/// Cells that requests may take which are still arriving: however many clients take their time, those in apps find room.
-const READING_CELLS: u32 = 192;
-
 /// Words of one worker.
 pub(super) const WORDS: usize = HEADER + CELLS * CELL;
-
-/// The cells of this worker, and who holds which.
-pub struct Board {
-    words: Arc<SharedWords>,
-    /// Where this worker's words begin.
-    start: usize,
-    anchor: Anchor,
-    /// A bit for each cell in use.
-    taken: CellBits,
-    /// How many hold each cell.
-    holders: [AtomicU32; CELLS],
-    cancellations: Cancellations,
-}
 
 /// What is noted of a request.
 #[derive(Debug, Clone, Copy)]
@@ -60,90 +35,91 @@ pub struct Arrival<'a> {
     pub stage: Stage,
 }
 
-/// A request in the table. It stays there until the last clone is dropped.
-pub struct Flight {
-    /// `None` for a request that is not noted.
-    place: Option<(&'static Board, usize)>,
+/// The cells of this worker, for it to write.
+#[derive(Debug)]
+pub struct OwnCells {
+    words: Arc<SharedWords>,
+    /// Where this worker's words begin.
+    start: usize,
 }
 
-impl Board {
-    /// A board of its own, for a process that has no master.
+impl OwnCells {
+    /// Cells that nobody else sees, for a process that has no master.
     ///
     /// # Errors
     /// When memory has run out.
-    pub fn alone() -> std::io::Result<&'static Self> {
+    pub fn alone() -> std::io::Result<Self> {
         let words = std::num::NonZeroUsize::MIN.saturating_add(WORDS);
         Ok(Self::new(Arc::new(SharedWords::new(words)?), 0))
     }
 
-    /// The board whose words begin there; they must be nobody else's to write.
-    ///
-    /// It stays for as long as the process: a worker has one, and each request would count who refers to it.
-    pub(super) fn new(words: Arc<SharedWords>, start: usize) -> &'static Self {
+    /// Those whose words begin there, empty; they must be nobody else's to write.
+    pub(super) fn new(words: Arc<SharedWords>, start: usize) -> Self {
         clear(&words.words()[start..start + WORDS]);
-        let holders = [const { AtomicU32::new(0) }; CELLS];
-        let (anchor, cancellations) = (Anchor::now(), Cancellations::new());
-        Box::leak(Box::new(Self { words, start, anchor, taken: CellBits::default(), holders, cancellations }))
+        Self { words, start }
     }
 
-    /// Notes a request; where there is no room, it is only counted.
-    pub fn note(&'static self, arrival: &Arrival<'_>) -> Flight {
-        let Some(index) = self.take(arrival.stage) else {
-            self.own_words()[UNNOTED].fetch_add(1, Ordering::Relaxed);
-            return Flight::unnoted();
-        };
-        self.holders[index].store(1, Ordering::Relaxed);
-        self.write(index, arrival);
-        Flight { place: Some((self, index)) }
+    /// Writes a request into a cell; `since_ns` is when it came.
+    pub fn write(&self, index: usize, arrival: &Arrival<'_>, since_ns: u64) {
+        cell::write(self.cell(index), arrival, since_ns);
     }
 
-    /// Notes a request, or what more is known of one that is noted.
-    pub fn note_in(&'static self, flight: &mut Flight, arrival: &Arrival<'_>) {
-        match &flight.place {
-            Some((board, index)) => board.write(*index, arrival),
-            None => *flight = self.note(arrival),
-        }
+    /// Empties a cell.
+    pub fn empty(&self, index: usize) {
+        self.cell(index)[STAGE].store(0, Ordering::Release);
     }
 
-    /// The requests of this process.
+    /// Notes where a request is now; the thread that is in the app stays noted.
+    pub fn set_stage(&self, index: usize, stage: Stage) {
+        self.change_stage(index, |word| word & !STAGE_MASK | stage_word(stage, 0));
+    }
+
+    /// Notes that the app has been entered, on this thread (gettid(2)).
+    pub fn enter_app(&self, index: usize, thread: i32) {
+        self.change_stage(index, |_| stage_word(Stage::App, thread));
+    }
+
+    /// Notes that the thread has come back; the response may still be on its way.
+    pub fn leave_app(&self, index: usize) {
+        self.change_stage(index, |word| word & STAGE_MASK);
+    }
+
+    /// Counts a request that found no room.
+    pub fn count_unnoted(&self) {
+        self.own_words()[UNNOTED].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The name of the request in a cell.
+    pub fn id(&self, index: usize) -> u64 {
+        self.cell(index)[ID].load(Ordering::Relaxed)
+    }
+
+    /// The request in a cell.
+    pub fn entry(&self, index: usize) -> Option<Entry> {
+        read(self.cell(index))
+    }
+
+    /// The requests in all cells, the oldest first.
     pub fn entries(&self) -> Vec<Entry> {
         entries(self.own_words())
     }
 
-    /// A request of this process.
-    pub fn entry(&self, id: u64) -> Option<Entry> {
-        self.cells().find_map(|(_, cell)| read(cell).filter(|entry| entry.id == id))
+    /// The request of this name, and its cell.
+    pub fn find(&self, id: u64) -> Option<(usize, Entry)> {
+        let cells = self.own_words()[HEADER..].chunks_exact(CELL).enumerate();
+        cells.filter_map(|(index, cell)| Some((index, read(cell)?))).find(|(_, entry)| entry.id == id)
     }
 
-    /// Whether the response to a request is on its way, be it that the app is still making the rest of it.
-    pub fn is_being_answered(&self, id: u64) -> bool {
-        let is_it = |cell: &[AtomicU64]| read(cell).is_some_and(|entry| entry.id == id);
-        self.cells().any(|(_, cell)| {
-            is_it(cell)
-                && stage_of(cell[STAGE].load(Ordering::Relaxed))
-                    .is_some_and(|(stage, _)| stage == Stage::Writing)
-        })
+    /// Whether a cell's request is being answered, be it that a thread is still in the app.
+    pub fn is_being_answered(&self, index: usize) -> bool {
+        stage_of(self.cell(index)[STAGE].load(Ordering::Relaxed))
+            .is_some_and(|(stage, _)| stage == Stage::Writing)
     }
 
-    /// Tells a request to end; `None` when there is no such request. What is given resolves when it has ended.
-    pub fn cancel(&self, id: u64) -> Option<oneshot::Receiver<()>> {
-        let (index, _) = self.cells().find(|(_, cell)| read(cell).is_some_and(|entry| entry.id == id))?;
-        Some(self.cancellations.request(index, id))
-    }
-
-    fn cells(&self) -> impl Iterator<Item = (usize, &[AtomicU64])> {
-        self.own_words()[HEADER..].chunks_exact(CELL).enumerate()
-    }
-
-    fn take(&self, stage: Stage) -> Option<usize> {
-        if stage == Stage::Reading && self.taken.count() >= READING_CELLS {
-            return None;
-        }
-        self.taken.take_first()
-    }
-
-    fn write(&self, index: usize, arrival: &Arrival<'_>) {
-        cell::write(self.cell(index), arrival, self.anchor.ns(arrival.received));
+    /// Not one step: where two change it at once one change is lost, and the next one puts that right.
+    fn change_stage(&self, index: usize, change: impl FnOnce(u64) -> u64) {
+        let word = &self.cell(index)[STAGE];
+        word.store(change(word.load(Ordering::Relaxed)), Ordering::Release);
     }
 
     fn own_words(&self) -> &[AtomicU64] {
@@ -153,96 +129,6 @@ impl Board {
     fn cell(&self, index: usize) -> &[AtomicU64] {
         let start = self.start + HEADER + index * CELL;
         &self.words.words()[start..start + CELL]
-    }
-}
-
-impl Flight {
-    /// A request that is not in any table.
-    pub fn unnoted() -> Self {
-        Self { place: None }
-    }
-
-    /// Whether the request is in no table.
-    pub fn is_unnoted(&self) -> bool {
-        self.place.is_none()
-    }
-
-    /// Notes where the request is now; the thread that is in the app stays noted.
-    pub fn set_stage(&self, stage: Stage) {
-        self.change_word(|word| word & !STAGE_MASK | stage_word(stage, 0));
-    }
-
-    /// Notes that the app has been entered, on this thread (gettid(2)).
-    pub fn enter_app(&self, thread: i32) {
-        self.change_word(|_| stage_word(Stage::App, thread));
-    }
-
-    /// Notes that the thread has come back; the response may still be on its way.
-    pub fn leave_app(&self) {
-        self.change_word(|word| word & STAGE_MASK);
-    }
-
-    /// What the table says of it.
-    pub fn entry(&self) -> Option<Entry> {
-        let (board, index) = self.place.as_ref()?;
-        read(board.cell(*index))
-    }
-
-    /// What a future comes to; `None` when the request is told to end before. The bell is that of its connection.
-    pub async fn unless_cancelled<F: Future + Unpin>(&self, bell: &Bell, mut future: F) -> Option<F::Output> {
-        poll_fn(|cx| match Pin::new(&mut future).poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => self.poll_cancelled(bell, cx).map(|()| None),
-        })
-        .await
-    }
-
-    /// Ready once the request is told to end; one that is not noted never is.
-    fn poll_cancelled(&self, bell: &Bell, cx: &Context<'_>) -> Poll<()> {
-        let Some((board, index)) = &self.place else { return Poll::Pending };
-        let id = board.cell(*index)[ID].load(Ordering::Relaxed);
-        board.cancellations.poll(*index, id, bell, cx)
-    }
-
-    /// Not one step: where two change it at once one change is lost, and the next one puts that right.
-    fn change_word(&self, change: impl FnOnce(u64) -> u64) {
-        if let Some((board, index)) = &self.place {
-            let word = &board.cell(*index)[STAGE];
-            word.store(change(word.load(Ordering::Relaxed)), Ordering::Release);
-        }
-    }
-}
-
-impl Clone for Flight {
-    fn clone(&self) -> Self {
-        if let Some((board, index)) = &self.place {
-            board.holders[*index].fetch_add(1, Ordering::Relaxed);
-        }
-        Self { place: self.place }
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        if let Some((board, index)) = &self.place
-            && board.holders[*index].fetch_sub(1, Ordering::Release) == 1
-        {
-            board.cell(*index)[STAGE].store(0, Ordering::Release);
-            board.cancellations.clear(*index);
-            board.taken.free(*index);
-        }
-    }
-}
-
-impl fmt::Debug for Flight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flight").field("entry", &self.entry()).finish()
-    }
-}
-
-impl fmt::Debug for Board {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Board").field("start", &self.start).finish_non_exhaustive()
     }
 }
 
@@ -277,5 +163,36 @@ const HEADER: usize = 8;
 const UNNOTED: usize = 0;
 
 #[cfg(test)]
-#[path = "inflight_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::contract::cell::SEQUENCE;
+
+    #[test]
+    fn nonsense_in_a_cell_is_read_as_nothing_or_as_text() {
+        let cells = OwnCells::alone().unwrap();
+        for word in &cells.own_words()[HEADER..] {
+            word.store(u64::MAX, Ordering::Relaxed);
+        }
+        assert_eq!(cells.entries(), []);
+        let cell = cells.cell(3);
+        cell[SEQUENCE].store(8, Ordering::Relaxed);
+        cell[STAGE].store(3, Ordering::Relaxed);
+        assert_eq!(cells.entries().len(), 1);
+        clear(cells.own_words());
+        assert_eq!(cells.entries(), []);
+        // What a worker that died while it wrote has left does not harm the next one.
+        let (method, target) = (b"PUT".as_slice(), b"/y".as_slice());
+        let (received, stage) = (Instant::now(), Stage::App);
+        cells.write(0, &Arrival { id: 7, method, target, is_cut: false, client: None, received, stage }, 1);
+        assert_eq!(cells.entry(0).unwrap().method, b"PUT");
+    }
+
+    #[test]
+    fn requests_without_room_are_counted() {
+        let cells = OwnCells::alone().unwrap();
+        (0..3).for_each(|_| cells.count_unnoted());
+        assert_eq!(unnoted(cells.own_words()), 3);
+        clear(cells.own_words());
+        assert_eq!(unnoted(cells.own_words()), 0);
+    }
+}

@@ -2,9 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
-mod cancellation;
 mod cell;
-mod cell_bits;
 pub mod control;
 pub mod entry;
 pub mod exit;

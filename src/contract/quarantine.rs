@@ -268,7 +268,7 @@ mod tests {
         let mut flights = Vec::new();
         let index = board.free_record().unwrap();
         assert_eq!(board.in_flight(index), flights.split_off(0), "nothing of it is taken for a request");
-        board.board(index);
+        board.own_cells(index);
         assert!(refused(99), "nor does a new worker clear it");
     }
 

@@ -4,7 +4,7 @@
 
 use crate::contract::entry::Entry;
 use crate::contract::figures::FIGURES;
-use crate::contract::inflight::{self, Board};
+use crate::contract::inflight::{self, OwnCells};
 use crate::contract::key_table::KeyTable;
 use crate::contract::slot::{Generation, Slot};
 use crate::sys::process::Pid;
@@ -156,8 +156,8 @@ impl Scoreboard {
     }
 
     /// The cells for the requests of this process, empty. Once, for the worker whose record it is.
-    pub fn board(&self, index: RecordIndex) -> &'static Board {
-        Board::new(Arc::clone(&self.flights), index.0 * inflight::WORDS)
+    pub fn own_cells(&self, index: RecordIndex) -> OwnCells {
+        OwnCells::new(Arc::clone(&self.flights), index.0 * inflight::WORDS)
     }
 
     /// The requests that a worker has, or had when it died; the oldest first.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod body_stream;
+pub mod flight;
 pub mod forwarded;
 pub mod h1;
 mod interim;
@@ -31,8 +32,9 @@ pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};
 pub use upload::{More, Taken, Upload};
 
 use crate::contract::entry::Stage;
-use crate::contract::inflight::{Arrival, Flight};
+use crate::contract::inflight::Arrival;
 use bytes::{Bytes, BytesMut};
+use flight::Flight;
 use std::fmt;
 use std::future::Future;
 use std::os::fd::BorrowedFd;

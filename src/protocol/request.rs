@@ -1,9 +1,9 @@
 //! What travels between protocol, middleware and apps: request, response, context.
 
 pub use crate::contract::entry::Client;
-use crate::contract::inflight::Flight;
 pub use crate::net::{Local, Peer};
 use crate::protocol::body_stream::BodyStream;
+use crate::protocol::flight::Flight;
 use crate::protocol::interim::Interim;
 use crate::protocol::prefix::Prefix;
 use crate::protocol::target::Target;

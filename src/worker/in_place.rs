@@ -7,13 +7,14 @@ use super::ties::Ties;
 use crate::app::calls::{Alone, CallQueue};
 use crate::app::{MakeApps, Status, WorkerInfo};
 use crate::config::Config;
-use crate::contract::inflight::Board;
+use crate::contract::inflight::OwnCells;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
 use crate::net::accept::{self, Acceptor, Gate};
 use crate::net::{Connection, Departure, Drain};
 use crate::pipeline::Pipeline;
+use crate::protocol::flight::Board;
 use crate::protocol::h1::{self, Settings};
 use crate::protocol::{Opening, Relayed};
 use std::future::Future;
@@ -46,7 +47,7 @@ pub async fn serve_in_place(
         loaded: None,
         runtime: None,
     };
-    let board = Board::alone().map_err(|error| error.to_string())?;
+    let board = Board::new(OwnCells::alone().map_err(|error| error.to_string())?);
     let keys = KeyTable::new().map_err(|error| error.to_string())?;
     let looked_after = Keeper::of(&keys);
     let ties = Ties {

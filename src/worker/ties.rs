@@ -4,7 +4,6 @@ use super::retirement::Retirement;
 use super::{BootFailure, relay, siblings};
 use crate::app::Shed;
 use crate::contract::handoff::{Handoff, Report};
-use crate::contract::inflight::Board;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
 use crate::contract::tally::Ledger;
@@ -12,6 +11,7 @@ use crate::middleware::quarantine::Quarantine;
 use crate::middleware::times::Times;
 use crate::pipeline::Relay;
 use crate::protocol::Parcel;
+use crate::protocol::flight::Board;
 use crate::sys::channel;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Ties {
                 Parcel::Idle | Parcel::Request(..) => relay::post(post.as_fd(), connection, parcel),
             }),
             is_ready: Box::new(move || whole.is_ready()),
-            board: scoreboard.board(record),
+            board: Board::new(scoreboard.own_cells(record)),
             // Without room for it, as when apps have filled the registry, it is not told.
             times: config.admin.address.as_ref().and_then(|_| Times::new(&handoff.metrics).ok()),
             ledger: Some(Ledger::new(scoreboard.clone(), record)),

@@ -3,8 +3,8 @@
 use super::BootFailure;
 use crate::config::{Config, WarmUp, WarmUpScheme};
 use crate::contract::exit::ExitReason;
-use crate::contract::inflight::Flight;
 use crate::pipeline::Pipeline;
+use crate::protocol::flight::Flight;
 use crate::protocol::h1;
 use crate::protocol::{
     Answer, Attempt, BodyStream, Content, Halt, Handler, Local, Patience, Peer, Prefix, Request,

@@ -1,7 +1,7 @@
 //! One call, from its connection to its thread and back.
 
 use crate::app::AppError;
-use crate::contract::inflight::Flight;
+use crate::protocol::flight::Flight;
 use crate::protocol::{Aborter, Interim, RequestId, Response};
 use crate::sys::clock;
 use http::HeaderMap;

@@ -5,7 +5,7 @@ use super::head::{Expectation, Framing, Persistence};
 use super::serve::{Next, Turn, gather};
 use super::session::Session;
 use super::write::Asked;
-use crate::contract::inflight::Flight;
+use crate::protocol::flight::Flight;
 use crate::protocol::{Exchange, Handler, Record, Rejection, Response, cancelled_response, field_values};
 use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode, Version};

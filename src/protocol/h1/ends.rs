@@ -2,8 +2,9 @@
 
 use super::next_head::RequestLine;
 use crate::contract::entry::Stage;
-use crate::contract::inflight::{Arrival, Flight};
+use crate::contract::inflight::Arrival;
 use crate::net::{Local, Peer};
+use crate::protocol::flight::Flight;
 use crate::protocol::{
     Client, Handler, Prefix, Record, Request, RequestContext, RequestHead, RequestId, Scheme, field_values,
 };

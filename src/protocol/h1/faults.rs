@@ -1,8 +1,8 @@
 //! What is wrong with an app's answer, in the error log: with the request that it was for.
 
 use super::ends::Unnoted;
-use crate::contract::inflight::Flight;
 use crate::protocol::RequestId;
+use crate::protocol::flight::Flight;
 use std::io;
 
 /// Where it is still known what an app was asked.

@@ -10,7 +10,7 @@ use super::content::{ContentReader, Gathered};
 use super::head::{Framing, HeadScanner, ParsedHead, Persistence, head_of, parse};
 use super::write::{Asked, put_head};
 use crate::config::{Config, Limits};
-use crate::contract::inflight::Flight;
+use crate::protocol::flight::Flight;
 use crate::protocol::{Content, Rejection, RequestHead, Response, ResponseBody};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};

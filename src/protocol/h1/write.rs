@@ -1,7 +1,7 @@
 //! A response's head as bytes, and how its content will be delimited (RFC 9112 6).
 
 use super::head::Persistence;
-use crate::contract::inflight::Flight;
+use crate::protocol::flight::Flight;
 use crate::protocol::{Reason, Response, ResponseBody};
 use crate::sys::clock;
 use bytes::{BufMut, BytesMut};
