@@ -1,7 +1,7 @@
 //! One request, told as a list: the order of the lines is the order of things.
 #![forbid(unsafe_code)]
 
-use crate::app::{AppError, CallLimits, CutOff, Shed};
+use crate::app::{AppError, CallLimits, CutOff, Late, Shed, say_too_slow};
 use crate::contract::entry::Stage;
 use crate::contract::inflight::Arrival;
 use crate::contract::quarantine::Suspect;
@@ -23,7 +23,6 @@ use crate::protocol::{
     failed_response, text_response,
 };
 use crate::router::{MountIndex, Purpose, Router};
-use crate::sys::clock;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -168,7 +167,7 @@ impl Handler for Pipeline {
             // Neither the app nor a successor that is tried out can do anything for it.
             Err(AppError::Shed(why, wait)) => return self.shed((why, wait), permit.as_ref()),
             Err(AppError::TooSlow(limit)) => {
-                self.say_too_slow(id, limit);
+                say_too_slow(id, limit, Late::Head, self.board.entry(id.0).as_ref(), None);
                 self.own(too_slow(), permit.as_ref())
             }
             Err(AppError::CutOff(CutOff::TimeLimit)) => self.own(too_slow(), permit.as_ref()),
@@ -306,13 +305,6 @@ impl Pipeline {
             }
         }
         response
-    }
-
-    fn say_too_slow(&self, id: RequestId, limit: Duration) {
-        let entry = self.board.entries().into_iter().find(|entry| entry.id == id.0);
-        let what =
-            entry.map_or_else(|| format!("request {id}"), |entry| entry.describe(clock::monotonic_ns()));
-        tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected: {what}");
     }
 }
 

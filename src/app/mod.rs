@@ -16,12 +16,14 @@ mod service_call;
 pub mod static_files;
 #[cfg(feature = "issue")]
 pub mod tokens;
+mod too_slow;
 
 pub use body::Body;
 pub use calls::Shed;
 pub use native::{Status, native};
 pub use place::Place;
 pub use service::{ConnectInfo, ServiceApp};
+pub use too_slow::{Late, say_too_slow};
 
 use crate::contract::metrics::Metrics;
 use crate::net::Draining;

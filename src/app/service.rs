@@ -1,14 +1,13 @@
 //! Any `tower_service::Service` as an app; an axum `Router` is one.
 
 use super::service_call::{Pace, ServiceCall};
-use super::{App, AppError, Body, BoxError, BoxFuture, CallLimits};
+use super::{App, AppError, Body, BoxError, BoxFuture, CallLimits, Late, say_too_slow};
 use crate::net::Draining;
 use crate::protocol::flight::Flight;
 use crate::protocol::{
     BodyStream, Local, Peer, Piece, Pieces, Prefix, Request, Response, ResponseBody, Scheme, StreamAborted,
     text_response,
 };
-use crate::sys::clock;
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http_body::Body as HttpBody;
@@ -201,9 +200,7 @@ impl<B> Frames<B> {
         }
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(*limit)));
         ready!(waiting.as_mut().poll(cx));
-        let request = flight.entry().map(|entry| entry.describe(clock::monotonic_ns()));
-        let what = request.map_or_else(String::new, |request| format!(" of {request}"));
-        tracing::error!(request = %id, ?limit, "the app took too long; raise timeouts.request or this route's timeout if that is expected: the next piece{what}");
+        say_too_slow(*id, *limit, Late::Piece, flight.entry().as_ref(), None);
         Poll::Ready(Some(Err(StreamAborted)))
     }
 }

@@ -6,7 +6,7 @@
 use super::moves::give_back;
 use super::ticket::{Answering, Ticket};
 use super::{Call, CallQueue, TICK};
-use crate::app::{AppError, CutOff};
+use crate::app::{AppError, CutOff, Late, say_too_slow};
 use crate::sys::clock;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -269,19 +269,14 @@ fn tell(told: Told, outcome: Cancelled) {
 }
 
 fn say_cut(ticket: &Ticket, why: CutOff, stack: &str) {
-    let what = ticket
-        .flight
-        .entry()
-        .map_or_else(|| format!("request {}", ticket.id), |entry| entry.describe(clock::monotonic_ns()));
-    let (request, limit) = (ticket.id, ticket.limit);
+    let (request, entry) = (ticket.id, ticket.flight.entry());
     match why {
-        CutOff::TimeLimit => tracing::error!(
-            %request,
-            ?limit,
-            stack,
-            "the app took too long; raise timeouts.request or this route's timeout if that is expected: {what}"
-        ),
-        CutOff::Cancelled => tracing::info!(%request, stack, "request cancelled: {what}"),
+        CutOff::TimeLimit => say_too_slow(request, ticket.limit, Late::Head, entry.as_ref(), Some(stack)),
+        CutOff::Cancelled => {
+            let what = entry
+                .map_or_else(|| format!("request {request}"), |entry| entry.describe(clock::monotonic_ns()));
+            tracing::info!(%request, stack, "request cancelled: {what}");
+        }
     }
 }
 
