@@ -1,6 +1,6 @@
 //! `ferricorn user`: the users of our own table, and everybody's sessions.
 
-use crate::auth::store::feed::unix_seconds;
+use crate::auth::store::feed::now_seconds;
 use crate::auth::store::{Backend, EndReason, StorePlace, UserChange, UserKey};
 use crate::auth::users::django::Table;
 use crate::auth::users::{Lookup, password};
@@ -94,7 +94,7 @@ fn perform(command: &Command, auth: &Auth, store: &mut dyn Backend) -> Result<St
             "the users are not the server's own (auth.users.kind); manage them {place}"
         )));
     }
-    let now = unix_seconds();
+    let now = now_seconds();
     match command {
         Command::Add { name } => {
             check_name(name)?;
@@ -151,7 +151,7 @@ fn change(
     change: UserChange<'_>,
     otherwise: &str,
 ) -> Result<(), Failure> {
-    let changed = store.change_user(name, change, unix_seconds()).map_err(negative)?;
+    let changed = store.change_user(name, change, now_seconds()).map_err(negative)?;
     if changed { Ok(()) } else { Err(negative(otherwise)) }
 }
 

@@ -1,7 +1,7 @@
 //! How many logins may fail, in all workers together.
 
 use super::Refusal;
-use crate::auth::store::feed::unix_ms;
+use crate::auth::store::feed::now_ms;
 use crate::auth::store::pool::Pool;
 use crate::auth::store::{Attempts, Backend, short_hash};
 use crate::config::{IssueLimits, Rate};
@@ -34,7 +34,7 @@ impl Limits {
             return Ok(());
         }
         let attempts = attempts.to_vec();
-        let wait = store.run(move |store| store.wait(&attempts, unix_ms())).await?;
+        let wait = store.run(move |store| store.wait(&attempts, now_ms())).await?;
         if wait.is_zero() { Ok(()) } else { Err(Refusal::TooMany(wait)) }
     }
 
@@ -46,7 +46,7 @@ impl Limits {
         if attempts.is_empty() {
             return Ok(());
         }
-        Ok(store.run(move |store| store.failed(&attempts, unix_ms())).await?)
+        Ok(store.run(move |store| store.failed(&attempts, now_ms())).await?)
     }
 }
 

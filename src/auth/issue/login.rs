@@ -1,7 +1,7 @@
 //! Who logs in: a name and a password become a user.
 
 use super::{Issuer, Refusal};
-use crate::auth::store::feed::unix_ms;
+use crate::auth::store::feed::now_ms;
 use crate::auth::store::rehash::{Announcement, is_same_password};
 use crate::auth::store::{Attempts, Backend, Session, StoreError};
 use crate::auth::users::password::Norm;
@@ -94,8 +94,7 @@ impl Issuer {
         let (id, from) = (user.id.clone(), user.credential());
         let announcement = Announcement { user: id.clone(), from, to: User::credential_of(&stronger) };
         let lasts = Duration::from_secs(self.rules.session_max.unsigned_abs());
-        let announce =
-            move |store: &mut Box<dyn Backend>| announcement.make(&mut **store, (lasts, unix_ms()));
+        let announce = move |store: &mut Box<dyn Backend>| announcement.make(&mut **store, (lasts, now_ms()));
         if let Err(error) = self.store.run(announce).await {
             return tracing::warn!("a password cannot be hashed anew: {error}");
         }
@@ -136,8 +135,7 @@ impl Issuer {
             return Ok(true);
         };
         let (id, hashes) = (user.id.clone(), (began_with, user.credential()));
-        let judged =
-            self.store.run(move |store| is_same_password(&mut **store, &id, hashes, unix_ms())).await;
+        let judged = self.store.run(move |store| is_same_password(&mut **store, &id, hashes, now_ms())).await;
         match judged {
             Err(error) if unsaid == Unsaid::Passes => {
                 tracing::debug!("whether a session is of its user's password is asked later: {error}");

@@ -2,7 +2,7 @@
 //! password, loses its sessions, too.
 
 use super::user_states::UserStates;
-use crate::auth::store::feed::{unix_ms, unix_seconds};
+use crate::auth::store::feed::{now_ms, now_seconds};
 use crate::auth::store::pool::Pool;
 use crate::auth::store::rehash::is_same_password;
 use crate::auth::store::{Backend, EndReason, StoreError};
@@ -52,7 +52,7 @@ impl UserWatch {
             None => Err(Reason::NoUser),
         };
         let user = user.to_owned();
-        self.store.run(move |store| store.end(&user, None, (EndReason::User, unix_seconds()))).await?;
+        self.store.run(move |store| store.end(&user, None, (EndReason::User, now_seconds()))).await?;
         Ok(verdict)
     }
 
@@ -61,10 +61,10 @@ impl UserWatch {
         let credential = user.credential();
         self.store
             .run(move |store| {
-                let now = unix_seconds();
+                let now = now_seconds();
                 for session in store.sessions(Some(&user.id), now)? {
                     let Some(began_with) = session.credential else { continue };
-                    if !is_same_password(&mut **store, &user.id, (began_with, credential), unix_ms())? {
+                    if !is_same_password(&mut **store, &user.id, (began_with, credential), now_ms())? {
                         store.end(&user.id, Some(session.id), (EndReason::User, now))?;
                     }
                 }

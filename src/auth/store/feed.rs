@@ -68,7 +68,7 @@ impl Feed {
 
     fn round(&mut self, backend: &mut Option<Box<dyn Backend>>) {
         let (Some(open), Some(revocations)) = (backend.as_mut(), self.revocations.upgrade()) else { return };
-        let now = unix_seconds();
+        let now = now_seconds();
         match open.events(self.last, now) {
             Ok(events) => {
                 for event in events {
@@ -103,13 +103,13 @@ impl Feed {
 }
 
 /// Now, in whole Unix seconds.
-pub fn unix_seconds() -> i64 {
+pub fn now_seconds() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The same in milliseconds.
-pub fn unix_ms() -> i64 {
+pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

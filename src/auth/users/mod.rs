@@ -4,7 +4,7 @@ pub mod django;
 pub mod file;
 pub mod password;
 
-use crate::auth::store::feed::unix_seconds;
+use crate::auth::store::feed::now_seconds;
 use crate::auth::store::pool::Pool;
 use crate::auth::store::{Backend, StoreError, UserChange, UserKey, UserRow, short_hash};
 use django::Table;
@@ -106,7 +106,7 @@ impl Users {
         match self {
             Self::Own(store) => {
                 let change = move |store: &mut Box<dyn Backend>| {
-                    store.change_user(&name, UserChange::Hash { from: &from, to: &to }, unix_seconds())
+                    store.change_user(&name, UserChange::Hash { from: &from, to: &to }, now_seconds())
                 };
                 store.run(change).await
             }

@@ -1,5 +1,4 @@
 //! The requests of this worker: each has a cell of the shared table as long as anybody holds it, and can be told to end.
-#![forbid(unsafe_code)]
 
 mod cancellation;
 mod cell_bits;
