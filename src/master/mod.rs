@@ -19,7 +19,7 @@ mod start;
 pub mod upgrade;
 
 pub use error::MasterError;
-pub use perform::attend::AdminMain;
+pub use perform::admin::AdminMain;
 pub use perform::command::Surroundings;
 pub use perform::errands::HookMain;
 pub use perform::pid_file::PidFileError;

@@ -1,12 +1,12 @@
 //! The start: what the system has to give before there is a worker.
 
+use super::decide::admin::HasAdmin;
 use super::decide::herald::Herald;
-use super::decide::steward::Attendance;
 use super::decide::supervisor::Supervisor;
 use super::error::{DESCRIPTORS, FILTER, MEMORY, MasterError};
 use super::event::Event;
-use super::perform::attend::Office;
-use super::perform::control::ControlSockets;
+use super::perform::admin::AdminProcess;
+use super::perform::admin_sockets::AdminSockets;
 use super::perform::pid_file::PidFile;
 use super::perform::shelf::Shelf;
 use super::perform::{Own, Performer, Shared, SocketSource, sockets};
@@ -65,7 +65,7 @@ pub(super) fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     };
     let pid_file = start.config.server.pid_file.as_deref().map(PidFile::write).transpose();
     let pid_file = pid_file.inspect_err(|_| undo())?;
-    let control = ControlSockets::new(&start.config).inspect_err(|_| undo())?;
+    let control = AdminSockets::new(&start.config).inspect_err(|_| undo())?;
     sockets::announce(bound.listeners.iter());
     // Those of a larger pool before a restart, too.
     for slot in (1..=pool.workers).map(Slot).chain(bound.listeners.slots()) {
@@ -74,12 +74,12 @@ pub(super) fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     let shared = Shared { listeners: bound.listeners, relay, scoreboard, metrics };
     let Handed { manager, watchdog, .. } = handed;
     let herald = manager.as_ref().map(|_| Herald::new(watchdog));
-    let office = Office::new(control, &mut start, &shared);
-    let attendance = if office.is_wanted() { Attendance::Attended } else { Attendance::Unattended };
+    let admin = AdminProcess::new(control, &mut start, &shared);
+    let has_admin = if admin.is_wanted() { HasAdmin::Yes } else { HasAdmin::No };
     let own = Own { signals, pid_file, manager, watchdog, files: bound.files, source, shelf };
-    let mut performer = Performer::new(start, shared, own, office, Generation(1));
+    let mut performer = Performer::new(start, shared, own, admin, Generation(1));
     performer.shelve();
-    let supervisor = Supervisor::new(pool, slots_max).with_herald(herald).attended(attendance);
+    let supervisor = Supervisor::new(pool, slots_max).with_herald(herald).with_admin(has_admin);
     finish(performer, supervisor, VecDeque::from([Event::Tick]))
 }
 

@@ -10,7 +10,7 @@
 //! - `heartbeat`: whether the event loops of the workers turn.
 //! - `recycle`: workers that are replaced for their requests, their age, their memory.
 //! - `mold`: the process that has loaded the apps of a generation and forks its workers.
-//! - `steward`: the admin process.
+//! - `admin`: the admin process.
 //!
 //! What is asked of it
 //! - `signalled`: signals as commands.
@@ -26,6 +26,7 @@
 //! What it says: `herald`, to the service manager.
 
 pub(super) mod adapt;
+pub(super) mod admin;
 mod canary;
 mod check;
 mod crew;
@@ -42,7 +43,6 @@ mod reload;
 mod respawn;
 pub(super) mod scale;
 pub(super) mod signalled;
-pub(super) mod steward;
 mod stop;
 pub(super) mod supervisor;
 #[cfg(test)]

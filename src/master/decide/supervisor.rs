@@ -2,6 +2,7 @@
 //!
 //! [`Supervisor::step`] takes what has happened and gives what to do. It reads no clock and calls no system.
 
+use super::admin::Admin;
 use super::canary::CanaryWish;
 use super::check::{Check, Trial};
 use super::crew::{Crew, Seat};
@@ -11,7 +12,6 @@ use super::recycle::Recycling;
 use super::reload::Reload;
 use super::respawn::Respawn;
 use super::scale::Deferred;
-use super::steward::Steward;
 pub(super) use super::stop::Phase;
 use super::tickets::Tickets;
 use super::trouble::Trouble;
@@ -61,8 +61,8 @@ pub(in crate::master) struct Supervisor {
     pub(super) phase: Phase,
     pub(super) served: BTreeSet<Slot>,
     pub(super) recycling: Recycling,
-    /// `None` where nobody is to be admitted.
-    pub(super) steward: Option<Steward>,
+    /// `None` where there is to be no admin process.
+    pub(super) admin: Option<Admin>,
     /// `None` where no service manager asks.
     pub(super) herald: Option<Herald>,
     /// What has been published last.
@@ -111,7 +111,7 @@ impl Supervisor {
             phase: Phase::Serving,
             served: BTreeSet::new(),
             recycling: Recycling::default(),
-            steward: None,
+            admin: None,
             herald: None,
             published: None,
             out: Vec::new(),
@@ -150,7 +150,7 @@ impl Supervisor {
         self.settle(now);
         self.end_comparison();
         self.tend_molds(now);
-        self.attend(now);
+        self.tend_admin(now);
         self.tell_manager(now);
         self.publish();
         self.look(now);
@@ -171,7 +171,7 @@ impl Supervisor {
             self.herald.as_ref().and_then(Herald::due),
             self.stop_due(),
             self.tickets_due(),
-            self.attendance_due(),
+            self.admin_due(),
             self.recycling_due(),
             self.heartbeat_due(),
             self.adaption_due(),

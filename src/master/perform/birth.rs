@@ -122,7 +122,7 @@ impl Performer {
         // With a copy of a sibling's channel open here, that sibling would not see the master's death.
         self.links.clear();
         self.foundry = Foundry::default();
-        self.office.leave_to_parent();
+        self.admin.leave_to_parent();
         if let Some(pid_file) = self.own.pid_file.take() {
             pid_file.leave_to_parent();
         }

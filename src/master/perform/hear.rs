@@ -36,11 +36,11 @@ impl Performer {
         sources.push(self.own.signals.descriptor());
         sources.extend(self.check.as_ref().and_then(Run::output));
         sources.extend(self.proof.iter().flat_map(Proof::sources));
-        sources.extend(self.office.channel());
+        sources.extend(self.admin.channel());
         sources.extend(self.foundry.channels());
         let ready = poll::wait_readable(&sources, limit)?;
         if ready.last().is_some_and(|index| *index > pids.len()) {
-            self.office.listen(events);
+            self.admin.listen(events);
             self.hear_molds(events);
         }
         for pid in ready.iter().filter_map(|index| pids.get(*index)) {
@@ -75,7 +75,7 @@ impl Performer {
                 Ok(Received::Message(bytes, descriptors)) => match Report::decode(&bytes) {
                     Ok(Report::Lends) => descriptors.iter().for_each(|lent| self.pass_on(pid, lent)),
                     // There is nothing to decide about it.
-                    Ok(Report::KeysWanted) => self.office.tell(Tiding::KeysWanted),
+                    Ok(Report::KeysWanted) => self.admin.tell(Tiding::KeysWanted),
                     Ok(report) => events.push_back(Event::Reported { pid, report }),
                     Err(error) => {
                         warn!(%pid, "what a worker reports is not understood (is it of another version?); restart the server: {error}")
@@ -98,7 +98,7 @@ impl Performer {
             // What it said last comes before its end, and who it is before that.
             self.hear_molds(events);
             self.listen(pid, events);
-            if self.office.reaped(pid) {
+            if self.admin.reaped(pid) {
                 events.push_back(Event::AdminExited(outcome));
                 continue;
             }

@@ -1,18 +1,18 @@
 //! The supervisor's arms: carries out what has been decided. Each further file with an `impl Performer` has a part of it.
 //!
 //! - `hear`: waits for what happens, and reads it.
-//! - `birth`: forks a worker; `foundry`, molds and the workers that they fork; `attend`, the admin process; `command`, the check
+//! - `birth`: forks a worker; `foundry`, molds and the workers that they fork; `admin`, the admin process; `command`, the check
 //!   command; `errands`, hooks of the site. Each is a child, and reaped in `hear`.
 //! - `legacy`: what a worker leaves behind; `notes`, the log lines; `figures`, what of them is counted.
-//! - `generations`: configurations, read and forgotten; `sockets`, the listening ones while the server runs; `control`, those of the
+//! - `generations`: configurations, read and forgotten; `sockets`, the listening ones while the server runs; `admin_sockets`, those of the
 //!   admin process; `pid_file`.
 //! - `survey`: how much the workers have to do; `weigh`, how much memory they have; `loans`, what a canary and the others count.
 //! - `manager`: what the service manager is told, in its words; `shelf`, the sockets that it keeps over a restart.
 
-pub(super) mod attend;
+pub(super) mod admin;
+pub(super) mod admin_sockets;
 mod birth;
 pub(super) mod command;
-pub(super) mod control;
 pub(super) mod errands;
 mod figures;
 mod foundry;
@@ -50,7 +50,7 @@ use crate::sys::exec::OwnProgram;
 use crate::sys::process::Pid;
 use crate::sys::signals::{self, SignalPipe};
 use crate::sys::systemd::Manager;
-use attend::Office;
+use admin::AdminProcess;
 use command::{Run, Surroundings};
 use errands::{Errands, HookMain};
 use foundry::Foundry;
@@ -78,7 +78,7 @@ pub(super) struct Performer {
     pub(super) shared: Shared,
     /// What a worker must not have.
     pub(super) own: Own,
-    pub(super) office: Office,
+    pub(super) admin: AdminProcess,
     /// What workers who have just died have left.
     pub(super) legacies: Legacies,
     pub(super) foundry: Foundry,
@@ -156,7 +156,13 @@ pub(super) struct Link {
 }
 
 impl Performer {
-    pub(super) fn new(start: Start, shared: Shared, own: Own, office: Office, first: Generation) -> Self {
+    pub(super) fn new(
+        start: Start,
+        shared: Shared,
+        own: Own,
+        admin: AdminProcess,
+        first: Generation,
+    ) -> Self {
         let Start {
             config,
             surroundings,
@@ -177,7 +183,7 @@ impl Performer {
             links: BTreeMap::new(),
             shared,
             own,
-            office,
+            admin,
             legacies: Legacies::new(),
             foundry: Foundry::default(),
             survey: Survey::default(),
@@ -252,14 +258,14 @@ impl Performer {
                 self.call_hook_of(&note);
             }
             Action::Tell(bulletin) => self.tell(&bulletin),
-            Action::Answer { ticket, verdict } => self.office.tell(Tiding::Answer { ticket, verdict }),
+            Action::Answer { ticket, verdict } => self.admin.tell(Tiding::Answer { ticket, verdict }),
             Action::Publish(state) => {
                 self.shared.scoreboard.set_stage(state.stage);
-                self.office.tell(Tiding::State(state));
+                self.admin.tell(Tiding::State(state));
             }
             Action::Upgrade(step) => return self.upgrade(step),
-            Action::DismissAdmin => self.office.dismiss(),
-            Action::KillAdmin => self.office.kill(),
+            Action::DismissAdmin => self.admin.dismiss(),
+            Action::KillAdmin => self.admin.kill(),
             // The loop's own business.
             Action::Exit(_) => {}
         }
@@ -308,7 +314,7 @@ impl Performer {
 
     /// Takes leave of the admin process, as everybody else has gone, and of the paths of sockets.
     pub(super) fn close(mut self) {
-        self.office.close(&mut self.own.signals);
+        self.admin.close(&mut self.own.signals);
         if !self.own.shelf.is_there() {
             self.own.files.remove();
         }

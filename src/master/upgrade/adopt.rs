@@ -3,13 +3,13 @@
 //! Nothing here may fail for a reason that its trial has ruled out: there is no way back.
 
 use super::handover::{Bequest, Inheritance};
+use crate::master::decide::admin::HasAdmin;
 use crate::master::decide::herald::Herald;
-use crate::master::decide::steward::Attendance;
 use crate::master::decide::supervisor::Supervisor;
 use crate::master::error::{DESCRIPTORS, FILTER};
 use crate::master::event::Event;
-use crate::master::perform::attend::Office;
-use crate::master::perform::control::ControlSockets;
+use crate::master::perform::admin::AdminProcess;
+use crate::master::perform::admin_sockets::AdminSockets;
 use crate::master::perform::pid_file::PidFile;
 use crate::master::perform::shelf::Shelf;
 use crate::master::perform::{Link, Own, Performer};
@@ -42,7 +42,8 @@ pub(super) fn run(
     }
     let generation = bequest.generation;
     let (shared, source) = bequest.common.unpack().map_err(take_over)?;
-    let Inheritance { estate, links, admin, files, pid_file, manager, watchdog, config: _ } = inheritance;
+    let Inheritance { estate, links, admin: written_admin, files, pid_file, manager, watchdog, config: _ } =
+        inheritance;
     let manager = manager.and_then(|name| match Manager::connect(OsStr::new(&name)) {
         Ok(manager) => Some(manager),
         Err(error) => {
@@ -64,19 +65,19 @@ pub(super) fn run(
         source,
         shelf,
     };
-    let control = ControlSockets::inherited(&admin).map_err(take_over)?;
-    let mut office = Office::new(control, &mut start, &shared);
-    let attendance = if office.is_wanted() { Attendance::Attended } else { Attendance::Unattended };
-    office.inherit(&admin).map_err(take_over)?;
+    let control = AdminSockets::inherited(&written_admin).map_err(take_over)?;
+    let mut admin = AdminProcess::new(control, &mut start, &shared);
+    let has_admin = if admin.is_wanted() { HasAdmin::Yes } else { HasAdmin::No };
+    admin.inherit(&written_admin).map_err(take_over)?;
     let pool = Pool::of(&start.config);
     let now = Instant::now();
     let mut supervisor = Supervisor::of_estate(now, pool, shared.scoreboard.slots_max(), &estate)
         .with_herald(herald)
-        .attended(attendance);
-    if office.has_process() {
+        .with_admin(has_admin);
+    if admin.has_process() {
         supervisor = supervisor.admin_inherited(now);
     }
-    let mut performer = Performer::new(start, shared, own, office, generation);
+    let mut performer = Performer::new(start, shared, own, admin, generation);
     for (pid, record, channel) in links {
         let Some(record) = performer.shared.scoreboard.index(record) else { continue };
         let channel = channel.map(inherit::take).transpose().map_err(take_over)?;

@@ -84,7 +84,7 @@ pub(super) struct Inheritance {
     pub(super) links: Vec<(i32, usize, Option<i32>)>,
     /// What the configuration was made of that has been proven.
     pub(super) config: ConfigText,
-    pub(super) admin: WrittenOffice,
+    pub(super) admin: WrittenAdmin,
     pub(super) files: Vec<WrittenFile>,
     /// The path of the pid file, and the descriptor that holds its lock.
     pub(super) pid_file: Option<(PathBuf, i32)>,
@@ -95,7 +95,7 @@ pub(super) struct Inheritance {
 
 /// The admin process and its sockets.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::master) struct WrittenOffice {
+pub(in crate::master) struct WrittenAdmin {
     /// Since 1970, when the server was started.
     pub(in crate::master) started: Duration,
     /// The place of the control socket, its group, its descriptor, and which file it is.

@@ -6,7 +6,7 @@ use crate::contract::scoreboard::RecordIndex;
 use crate::contract::slot::{Generation, Slot};
 use crate::master::decide::estate::Estate;
 use crate::master::event::{Event, ProofNews, UpgradeStep};
-use crate::master::perform::attend::Office;
+use crate::master::perform::admin::AdminProcess;
 use crate::master::perform::pid_file::PidFile;
 use crate::master::perform::{Link, Performer};
 use crate::sys::channel::{self, Received};
@@ -312,7 +312,7 @@ impl Performer {
             estate,
             links,
             config: self.proven_config.clone(),
-            admin: Office::written(&self.office, &mut luggage),
+            admin: AdminProcess::written(&self.admin, &mut luggage),
             files: self.own.files.written(),
             pid_file: self.own.pid_file.as_ref().map(|file| PidFile::written(file, &mut luggage)),
             manager: manager.flatten(),

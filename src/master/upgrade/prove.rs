@@ -15,8 +15,8 @@ use crate::master::Start;
 use crate::master::decide::life::LEAVING;
 use crate::master::decide::scale;
 use crate::master::event::{Action, Event, Note, Who};
-use crate::master::perform::attend::Office;
-use crate::master::perform::control::ControlSockets;
+use crate::master::perform::admin::AdminProcess;
+use crate::master::perform::admin_sockets::AdminSockets;
 use crate::master::perform::shelf::Shelf;
 use crate::master::perform::{Own, Performer, SocketSource};
 use crate::master::pool::Pool;
@@ -97,8 +97,8 @@ impl Trial {
             source,
             shelf: Shelf::new(None),
         };
-        let office = Office::new(ControlSockets::default(), &mut start, &shared);
-        let mut performer = Performer::new(start, shared, own, office, generation);
+        let admin = AdminProcess::new(AdminSockets::default(), &mut start, &shared);
+        let mut performer = Performer::new(start, shared, own, admin, generation);
         performer.reserved = records;
         Ok(Self {
             performer,

@@ -3,8 +3,8 @@
 use super::property::{Model, SLOTS_MAX, World};
 use crate::contract::control::Pace;
 use crate::contract::slot::{Generation, Slot};
+use crate::master::decide::admin::HasAdmin;
 use crate::master::decide::estate::Estate;
-use crate::master::decide::steward::Attendance;
 use crate::master::decide::supervisor::Supervisor;
 use crate::master::event::{Event, ProofNews, UpgradeStep};
 use crate::sys::process::Pid;
@@ -53,7 +53,7 @@ impl World {
         let estate = serde_json::from_str(&serde_json::to_string(estate).unwrap()).unwrap();
         let pool = self.any_pool();
         let supervisor = Supervisor::of_estate(self.now, pool, SLOTS_MAX, &estate);
-        let supervisor = supervisor.attended(Attendance::Attended);
+        let supervisor = supervisor.with_admin(HasAdmin::Yes);
         self.supervisor = if self.has_admin { supervisor.admin_inherited(self.now) } else { supervisor };
         // They are not handed over: they end when their master's program does.
         self.molds.end();

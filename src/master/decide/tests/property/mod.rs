@@ -11,8 +11,8 @@ use crate::contract::message::{Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
 use crate::contract::slot::{Generation, Slot};
 use crate::master::decide::adapt::{Span, Work};
+use crate::master::decide::admin::HasAdmin;
 use crate::master::decide::mold::Preload;
-use crate::master::decide::steward::Attendance;
 use crate::master::decide::supervisor::Supervisor;
 use crate::master::event::{Action, Event, Finish, Note};
 use crate::master::pool::Pool;
@@ -89,7 +89,7 @@ impl World {
             answers: 0,
         };
         let pool = world.any_pool();
-        world.supervisor = Supervisor::new(pool, SLOTS_MAX).attended(Attendance::Attended);
+        world.supervisor = Supervisor::new(pool, SLOTS_MAX).with_admin(HasAdmin::Yes);
         world.happen(Event::Tick);
         world
     }

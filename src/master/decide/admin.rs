@@ -10,7 +10,7 @@ use std::time::Instant;
 
 /// Where the admin process is in its life.
 #[derive(Debug, Clone)]
-pub(super) struct Steward {
+pub(super) struct Admin {
     presence: Presence,
     respawn: Respawn,
 }
@@ -31,12 +31,12 @@ enum Presence {
 
 /// Whether the server has an admin process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::master) enum Attendance {
-    Attended,
-    Unattended,
+pub(in crate::master) enum HasAdmin {
+    Yes,
+    No,
 }
 
-impl Steward {
+impl Admin {
     fn due(&self) -> Option<Instant> {
         match self.presence {
             Presence::Absent => self.respawn.due(),
@@ -48,46 +48,46 @@ impl Steward {
 
 impl Supervisor {
     /// The same with an admin process, if there is to be one.
-    pub(in crate::master) fn attended(mut self, attendance: Attendance) -> Self {
-        self.steward = match attendance {
-            Attendance::Attended => Some(Steward { presence: Presence::Absent, respawn: Respawn::default() }),
-            Attendance::Unattended => None,
+    pub(in crate::master) fn with_admin(mut self, has_admin: HasAdmin) -> Self {
+        self.admin = match has_admin {
+            HasAdmin::Yes => Some(Admin { presence: Presence::Absent, respawn: Respawn::default() }),
+            HasAdmin::No => None,
         };
         self
     }
 
     /// The same with the admin process of the program before.
     pub(in crate::master) fn admin_inherited(mut self, now: Instant) -> Self {
-        if let Some(steward) = &mut self.steward {
-            steward.presence = Presence::Here { since: now };
+        if let Some(admin) = &mut self.admin {
+            admin.presence = Presence::Here { since: now };
         }
         self
     }
 
     /// Whether it has been asked for and the answer has not come.
     pub(super) fn admin_is_awaited(&self) -> bool {
-        self.steward.as_ref().is_some_and(|steward| steward.presence == Presence::Awaited)
+        self.admin.as_ref().is_some_and(|admin| admin.presence == Presence::Awaited)
     }
 
     /// Has an admin process of this program take the place of that of the program before.
     pub(super) fn replace_admin(&mut self, now: Instant) {
-        if let Some(steward) = &mut self.steward
-            && let Presence::Here { .. } = steward.presence
+        if let Some(admin) = &mut self.admin
+            && let Presence::Here { .. } = admin.presence
         {
-            steward.presence = Presence::Dismissed { deadline: now + LEAVING };
+            admin.presence = Presence::Dismissed { deadline: now + LEAVING };
             self.act(Action::DismissAdmin);
         }
     }
 
     /// Starts the admin process where it is missing. A server that stops does without.
-    pub(super) fn attend(&mut self, now: Instant) {
-        let Some(steward) = self.steward.as_mut().filter(|_| self.phase == Phase::Serving) else { return };
-        if steward.presence == Presence::Absent && steward.respawn.is_due(now) {
-            steward.presence = Presence::Awaited;
+    pub(super) fn tend_admin(&mut self, now: Instant) {
+        let Some(admin) = self.admin.as_mut().filter(|_| self.phase == Phase::Serving) else { return };
+        if admin.presence == Presence::Absent && admin.respawn.is_due(now) {
+            admin.presence = Presence::Awaited;
             // Before the workers: it is to be asked how the start goes.
             self.out.insert(0, Action::ForkAdmin);
         }
-        if let Some(Steward { presence: Presence::Dismissed { deadline }, .. }) = &mut self.steward
+        if let Some(Admin { presence: Presence::Dismissed { deadline }, .. }) = &mut self.admin
             && *deadline <= now
         {
             *deadline = now + LEAVING;
@@ -96,18 +96,18 @@ impl Supervisor {
     }
 
     /// When it is started anew.
-    pub(super) fn attendance_due(&self) -> Option<Instant> {
-        self.steward.as_ref().and_then(Steward::due).filter(|_| self.phase == Phase::Serving)
+    pub(super) fn admin_due(&self) -> Option<Instant> {
+        self.admin.as_ref().and_then(Admin::due).filter(|_| self.phase == Phase::Serving)
     }
 
     /// The answer to `ForkAdmin`.
     pub(super) fn admin_forked(&mut self, now: Instant, forked: Result<(), String>) {
-        let Some(steward) = &mut self.steward else { return };
+        let Some(admin) = &mut self.admin else { return };
         match forked {
-            Ok(()) => steward.presence = Presence::Here { since: now },
+            Ok(()) => admin.presence = Presence::Here { since: now },
             Err(reason) => {
-                steward.presence = Presence::Absent;
-                steward.respawn.failed(now);
+                admin.presence = Presence::Absent;
+                admin.respawn.failed(now);
                 self.say(Note::AdminNotStarted(reason));
             }
         }
@@ -115,16 +115,16 @@ impl Supervisor {
 
     /// It has been reaped.
     pub(super) fn admin_exited(&mut self, now: Instant, outcome: &WaitOutcome) {
-        let Some(steward) = &mut self.steward else { return };
-        if let Presence::Dismissed { .. } = steward.presence {
+        let Some(admin) = &mut self.admin else { return };
+        if let Presence::Dismissed { .. } = admin.presence {
             // As it was told.
-            steward.presence = Presence::Absent;
+            admin.presence = Presence::Absent;
             return;
         }
-        if let Presence::Here { since } = steward.presence {
-            steward.respawn.crashed(now, now.saturating_duration_since(since));
+        if let Presence::Here { since } = admin.presence {
+            admin.respawn.crashed(now, now.saturating_duration_since(since));
         }
-        steward.presence = Presence::Absent;
+        admin.presence = Presence::Absent;
         match outcome {
             // Its socket had been removed: the next one gets another.
             WaitOutcome::Exited(0) => self.say(Note::ControlSocketGone),

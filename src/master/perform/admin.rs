@@ -1,7 +1,7 @@
 //! The master's side of the admin process.
 
 use super::Start;
-use super::control::ControlSockets;
+use super::admin_sockets::AdminSockets;
 use super::{Performer, Shared};
 use crate::config::{Auth, Config};
 use crate::contract::admin::{AdminHandoff, Facts};
@@ -10,7 +10,7 @@ use crate::contract::exit::ExitReason;
 use crate::contract::figures::Figure;
 use crate::contract::handoff::Relay;
 use crate::master::event::Event;
-use crate::master::upgrade::handover::{Luggage, WrittenOffice};
+use crate::master::upgrade::handover::{Luggage, WrittenAdmin};
 use crate::sys::channel::{self, Received, Sent};
 use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::{self, Pid};
@@ -28,8 +28,8 @@ use tracing::warn;
 pub type AdminMain = dyn Fn(AdminHandoff) -> ExitReason;
 
 /// What the master needs for the admin process, and the process that there is.
-pub(in crate::master) struct Office {
-    sockets: ControlSockets,
+pub(in crate::master) struct AdminProcess {
+    sockets: AdminSockets,
     main: Option<Box<AdminMain>>,
     facts: Facts,
     config: Arc<Config>,
@@ -40,8 +40,8 @@ pub(in crate::master) struct Office {
     state: Option<State>,
 }
 
-impl Office {
-    pub(in crate::master) fn new(sockets: ControlSockets, start: &mut Start, shared: &Shared) -> Self {
+impl AdminProcess {
+    pub(in crate::master) fn new(sockets: AdminSockets, start: &mut Start, shared: &Shared) -> Self {
         let facts = Facts {
             pid: process::own_pid(),
             started: SystemTime::now(),
@@ -56,16 +56,16 @@ impl Office {
     }
 
     /// On paper, for the program that takes this one's place.
-    pub(in crate::master) fn written<'a>(&'a self, luggage: &mut Luggage<'a>) -> WrittenOffice {
+    pub(in crate::master) fn written<'a>(&'a self, luggage: &mut Luggage<'a>) -> WrittenAdmin {
         let (control, addresses) = self.sockets.written(luggage);
         let channel = self.channel.as_ref();
         let process = self.pid.zip(channel).map(|(pid, channel)| (pid.0, luggage.pack(channel.as_fd())));
         let started = self.facts.started.duration_since(UNIX_EPOCH).unwrap_or_default();
-        WrittenOffice { started, control, addresses, process }
+        WrittenAdmin { started, control, addresses, process }
     }
 
     /// Goes on with the process that the program before has started.
-    pub(in crate::master) fn inherit(&mut self, written: &WrittenOffice) -> io::Result<()> {
+    pub(in crate::master) fn inherit(&mut self, written: &WrittenAdmin) -> io::Result<()> {
         self.facts.started = UNIX_EPOCH + written.started;
         if let Some((pid, number)) = written.process {
             (self.pid, self.channel) = (Some(Pid(pid)), Some(inherit::take(number)?));
@@ -158,7 +158,7 @@ impl Office {
     /// For a forked child who is to have none of it.
     pub(super) fn leave_to_parent(&mut self) {
         self.channel = None;
-        self.sockets = ControlSockets::default();
+        self.sockets = AdminSockets::default();
     }
 
     /// At the end of the server: the process leaves when it has passed on what it was told last.
@@ -184,39 +184,39 @@ impl Office {
 impl Performer {
     /// Starts the admin process.
     pub(super) fn fork_admin(&mut self) -> Event {
-        self.office.sockets.restore();
+        self.admin.sockets.restore();
         Event::AdminForked(self.try_fork_admin().map_err(|error| error.to_string()))
     }
 
     fn try_fork_admin(&mut self) -> io::Result<()> {
         let (ours, theirs) = channel::pair()?;
-        if let Some(state) = &self.office.state {
+        if let Some(state) = &self.admin.state {
             channel::send(ours.as_fd(), &Tiding::State(state.clone()).encode(), &[])?;
         }
-        let (control, addresses) = self.office.sockets.duplicate()?;
+        let (control, addresses) = self.admin.sockets.duplicate()?;
         let handoff = AdminHandoff {
-            config: Arc::clone(&self.office.config),
+            config: Arc::clone(&self.admin.config),
             channel: theirs,
             control,
             addresses,
             scoreboard: self.shared.scoreboard.clone(),
             metrics: self.shared.metrics.clone(),
-            facts: self.office.facts.clone(),
+            facts: self.admin.facts.clone(),
         };
         let mut ours = Some(ours);
         let pid = fork_worker(self.fork_hooks(), ExitReason::Panicked.status(), || {
             drop(ours.take());
             self.become_admin(handoff).status()
         })?;
-        self.office.pid = Some(pid);
-        self.office.channel = ours;
+        self.admin.pid = Some(pid);
+        self.admin.channel = ours;
         self.shared.scoreboard.figure(Figure::AdminStarts).fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// In the child: it has nothing to do with what the server serves, and holds none of its sockets.
     fn become_admin(&mut self, handoff: AdminHandoff) -> ExitReason {
-        let Some(main) = self.office.main.take() else { return ExitReason::BootFailed };
+        let Some(main) = self.admin.main.take() else { return ExitReason::BootFailed };
         self.forget_parent();
         self.shared.listeners = Default::default();
         // Only ps(1) is poorer without.

@@ -2,7 +2,7 @@
 
 use crate::config::{BindAddress, Config, ControlSocket};
 use crate::master::MasterError;
-use crate::master::upgrade::handover::{Luggage, WrittenControl, WrittenOffice};
+use crate::master::upgrade::handover::{Luggage, WrittenAdmin, WrittenControl};
 use crate::net::bind::BindError;
 use crate::sys::control_socket::{self, ControlPlace};
 use crate::sys::unix_socket::{self, FileIdentity, Occupant};
@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 /// The sockets of the admin process. The master has them, so that those who come while there is none wait.
 #[derive(Debug, Default)]
-pub(in crate::master) struct ControlSockets {
+pub(in crate::master) struct AdminSockets {
     control: Option<Control>,
     addresses: Vec<OwnedFd>,
 }
@@ -29,7 +29,7 @@ struct Control {
     identity: Option<FileIdentity>,
 }
 
-impl ControlSockets {
+impl AdminSockets {
     /// What the configuration asks for.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ impl ControlSockets {
     }
 
     /// Those of the program before.
-    pub(in crate::master) fn inherited(written: &WrittenOffice) -> io::Result<Self> {
+    pub(in crate::master) fn inherited(written: &WrittenAdmin) -> io::Result<Self> {
         let inherit = |written: &WrittenControl| {
             Ok::<_, io::Error>(Control {
                 place: ControlPlace::parse(&written.place),
