@@ -2,7 +2,7 @@
 
 use super::decide::adapt::{Picture, Why, Work};
 use super::decide::estate::Estate;
-use super::decide::herald::Bulletin;
+use super::decide::notify::Notification;
 use super::decide::recycle::{MemoryLimits, Surfeit, Weights};
 use super::decide::scale::Bound;
 use super::pool::Pool;
@@ -129,7 +129,7 @@ pub(super) enum Action {
     /// Write to the log.
     Say(Note),
     /// Tell the service manager.
-    Tell(Bulletin),
+    Tell(Notification),
     /// Tell who asked what has become of it.
     Answer { ticket: Ticket, verdict: Verdict },
     /// Tell the admin process how the server is.

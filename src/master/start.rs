@@ -1,7 +1,7 @@
 //! The start: what the system has to give before there is a worker.
 
 use super::decide::admin::HasAdmin;
-use super::decide::herald::Herald;
+use super::decide::notify::Notifier;
 use super::decide::supervisor::Supervisor;
 use super::error::{DESCRIPTORS, FILTER, MEMORY, MasterError};
 use super::event::Event;
@@ -73,13 +73,13 @@ pub(super) fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     }
     let shared = Shared { listeners: bound.listeners, relay, scoreboard, metrics };
     let Handed { manager, watchdog, .. } = handed;
-    let herald = manager.as_ref().map(|_| Herald::new(watchdog));
+    let notifier = manager.as_ref().map(|_| Notifier::new(watchdog));
     let admin = AdminProcess::new(control, &mut start, &shared);
     let has_admin = if admin.is_wanted() { HasAdmin::Yes } else { HasAdmin::No };
     let own = Own { signals, pid_file, manager, watchdog, files: bound.files, source, shelf };
     let mut performer = Performer::new(start, shared, own, admin, Generation(1));
     performer.shelve();
-    let supervisor = Supervisor::new(pool, slots_max).with_herald(herald).with_admin(has_admin);
+    let supervisor = Supervisor::new(pool, slots_max).with_notifier(notifier).with_admin(has_admin);
     finish(performer, supervisor, VecDeque::from([Event::Tick]))
 }
 

@@ -23,7 +23,7 @@
 //! - `inquiries`: what operators want of single requests.
 //! - `stop`: the end.
 //!
-//! What it says: `herald`, to the service manager.
+//! What it says: `notify`, to the service manager.
 
 pub(super) mod adapt;
 pub(super) mod admin;
@@ -33,11 +33,11 @@ mod crew;
 pub(super) mod estate;
 mod forking;
 mod heartbeat;
-pub(super) mod herald;
 mod inquiries;
 mod judgement;
 pub(super) mod life;
 pub(super) mod mold;
+pub(super) mod notify;
 pub(super) mod recycle;
 mod reload;
 mod respawn;

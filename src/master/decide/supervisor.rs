@@ -6,8 +6,8 @@ use super::admin::Admin;
 use super::canary::CanaryWish;
 use super::check::{Check, Trial};
 use super::crew::{Crew, Seat};
-use super::herald::Herald;
 use super::mold::Molds;
+use super::notify::Notifier;
 use super::recycle::Recycling;
 use super::reload::Reload;
 use super::respawn::Respawn;
@@ -64,7 +64,7 @@ pub(in crate::master) struct Supervisor {
     /// `None` where there is to be no admin process.
     pub(super) admin: Option<Admin>,
     /// `None` where no service manager asks.
-    pub(super) herald: Option<Herald>,
+    pub(super) notifier: Option<Notifier>,
     /// What has been published last.
     pub(super) published: Option<State>,
     pub(super) out: Vec<Action>,
@@ -112,7 +112,7 @@ impl Supervisor {
             served: BTreeSet::new(),
             recycling: Recycling::default(),
             admin: None,
-            herald: None,
+            notifier: None,
             published: None,
             out: Vec::new(),
         }
@@ -168,7 +168,7 @@ impl Supervisor {
             self.molds.due(),
             self.reload.as_ref().map(Reload::due),
             self.upgrade.due(),
-            self.herald.as_ref().and_then(Herald::due),
+            self.notifier.as_ref().and_then(Notifier::due),
             self.stop_due(),
             self.tickets_due(),
             self.admin_due(),

@@ -7,7 +7,7 @@
 //! - `generations`: configurations, read and forgotten; `sockets`, the listening ones while the server runs; `admin_sockets`, those of the
 //!   admin process; `pid_file`.
 //! - `survey`: how much the workers have to do; `weigh`, how much memory they have; `loans`, what a canary and the others count.
-//! - `manager`: what the service manager is told, in its words; `shelf`, the sockets that it keeps over a restart.
+//! - `notify`: what the service manager is told, in its words; `shelf`, the sockets that it keeps over a restart.
 
 pub(super) mod admin;
 pub(super) mod admin_sockets;
@@ -20,8 +20,8 @@ mod generations;
 mod hear;
 mod legacy;
 mod loans;
-mod manager;
 mod notes;
+mod notify;
 pub(super) mod pid_file;
 pub(super) mod shelf;
 pub(super) mod sockets;
@@ -37,7 +37,7 @@ use crate::contract::message::Order;
 use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::{RecordIndex, Scoreboard};
 use crate::contract::slot::Generation;
-use crate::master::decide::herald::Bulletin;
+use crate::master::decide::notify::Notification;
 use crate::master::event::{Action, Event};
 use crate::master::upgrade::handover::ConfigText;
 use crate::master::upgrade::proof::Proof;
@@ -257,7 +257,7 @@ impl Performer {
                 self.say(&note);
                 self.call_hook_of(&note);
             }
-            Action::Tell(bulletin) => self.tell(&bulletin),
+            Action::Tell(notification) => self.tell(&notification),
             Action::Answer { ticket, verdict } => self.admin.tell(Tiding::Answer { ticket, verdict }),
             Action::Publish(state) => {
                 self.shared.scoreboard.set_stage(state.stage);
@@ -272,10 +272,10 @@ impl Performer {
         None
     }
 
-    fn tell(&mut self, bulletin: &Bulletin) {
+    fn tell(&mut self, notification: &Notification) {
         let Some(manager) = &self.own.manager else { return };
         let requests = self.shared.scoreboard.totals().requests;
-        let told = manager::assignments(bulletin, requests).and_then(|text| manager.tell(&text));
+        let told = notify::assignments(notification, requests).and_then(|text| manager.tell(&text));
         // Once, and not at each beat.
         if let (Err(error), Hearing::Heard) = (&told, self.hearing) {
             warn!("the service manager cannot be told how the server is: {error}");

@@ -4,7 +4,7 @@
 
 use super::handover::{Bequest, Inheritance};
 use crate::master::decide::admin::HasAdmin;
-use crate::master::decide::herald::Herald;
+use crate::master::decide::notify::Notifier;
 use crate::master::decide::supervisor::Supervisor;
 use crate::master::error::{DESCRIPTORS, FILTER};
 use crate::master::event::Event;
@@ -51,7 +51,7 @@ pub(super) fn run(
             None
         }
     });
-    let herald = manager.as_ref().map(|_| Herald::new(watchdog));
+    let notifier = manager.as_ref().map(|_| Notifier::new(watchdog));
     let shelf = Shelf::new(manager.as_ref());
     let own = Own {
         signals,
@@ -72,7 +72,7 @@ pub(super) fn run(
     let pool = Pool::of(&start.config);
     let now = Instant::now();
     let mut supervisor = Supervisor::of_estate(now, pool, shared.scoreboard.slots_max(), &estate)
-        .with_herald(herald)
+        .with_notifier(notifier)
         .with_admin(has_admin);
     if admin.has_process() {
         supervisor = supervisor.admin_inherited(now);

@@ -5,11 +5,11 @@ mod canary;
 mod check;
 mod degraded;
 mod heartbeat;
-mod herald;
 mod inquiries;
 mod life;
 mod model;
 mod mold;
+mod notify;
 mod property;
 mod recycle;
 mod reload;
@@ -23,8 +23,8 @@ use crate::contract::exit::ExitReason;
 use crate::contract::inquiry::{Inquiry, Wish};
 use crate::contract::message::{DrainReason, Order, Report, RetireReason};
 use crate::contract::scoreboard::Service;
-use crate::master::decide::herald::{Bulletin, Herald, Novelty, Pulse};
 use crate::master::decide::mold::Preload;
+use crate::master::decide::notify::{Notification, Notifier, Novelty, Pulse};
 use crate::master::decide::recycle::{MemoryLimits, Plan};
 use crate::master::decide::supervisor::Supervisor;
 use crate::master::event::{Action, Event, KillReason, MoldNews, Note, ProofNews, UpgradeStep};
@@ -181,7 +181,7 @@ fn line(action: &Action) -> Option<String> {
         Action::Say(Note::StandsStill(who)) => Some(format!("say {} stands still", who.pid)),
         Action::Say(Note::RecyclingWaits(who)) => Some(format!("say {} waits", who.pid)),
         Action::Say(note) => Some(format!("say {note:?}")),
-        Action::Tell(bulletin) => Some(format!("tell {}", told(bulletin))),
+        Action::Tell(notification) => Some(format!("tell {}", told(notification))),
         Action::Exit(finish) => Some(format!("exit {finish:?}")),
         Action::Compare { canary } => Some(format!("compare {canary}")),
         Action::EndComparison => Some("end comparison".into()),
@@ -203,8 +203,8 @@ fn line(action: &Action) -> Option<String> {
     }
 }
 
-fn told(bulletin: &Bulletin) -> String {
-    let Bulletin { status, stage, extend, pulse } = bulletin;
+fn told(notification: &Notification) -> String {
+    let Notification { status, stage, extend, pulse } = notification;
     let news = if *stage == Novelty::New { "!" } else { "" };
     let extend = extend.map_or_else(String::new, |extend| format!(" extend {}", extend.as_secs()));
     let pulse = if *pulse == Pulse::Alive { "" } else { " no pulse" };

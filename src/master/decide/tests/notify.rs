@@ -4,8 +4,8 @@ use super::*;
 
 /// Plays to a pool of so many workers under a manager with a watchdog of 8 seconds; of what comes of it, what is told.
 fn check_told(workers: u16, reload: &Result<Pool, String>, script: &[(u64, Event)], expected: &[&str]) {
-    let herald = Herald::new(Some(Duration::from_secs(8)));
-    let mut supervisor = Supervisor::new(pool(workers), 8).with_herald(Some(herald));
+    let notifier = Notifier::new(Some(Duration::from_secs(8)));
+    let mut supervisor = Supervisor::new(pool(workers), 8).with_notifier(Some(notifier));
     let start = Instant::now();
     let mut next_pid = 101;
     let mut lines = Vec::new();
@@ -19,8 +19,8 @@ fn check_told(workers: u16, reload: &Result<Pool, String>, script: &[(u64, Event
                     next_pid += 1;
                 } else if action == Action::LoadConfig {
                     events.push_back(Event::ConfigLoaded(reload.clone()));
-                } else if let Action::Tell(bulletin) = action {
-                    lines.push(told(&bulletin));
+                } else if let Action::Tell(notification) = action {
+                    lines.push(told(&notification));
                 }
             }
         }

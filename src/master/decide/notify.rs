@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// What the manager has been told, and when it is told next.
 #[derive(Debug, Clone)]
-pub(in crate::master) struct Herald {
+pub(in crate::master) struct Notifier {
     beat: Duration,
     due: Option<Instant>,
     told: Option<Status>,
@@ -16,7 +16,7 @@ pub(in crate::master) struct Herald {
 
 /// One message to the manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::master) struct Bulletin {
+pub(in crate::master) struct Notification {
     /// How the server is now.
     pub(in crate::master) status: Status,
     /// Whether the manager has been told of this stage before.
@@ -54,8 +54,8 @@ pub(in crate::master) enum Pulse {
     Dead,
 }
 
-impl Herald {
-    /// A herald that speaks at least so often that a watchdog of this length never fires for nothing.
+impl Notifier {
+    /// A notifier that speaks at least so often that a watchdog of this length never fires for nothing.
     pub(in crate::master) fn new(watchdog: Option<Duration>) -> Self {
         // sd_watchdog_enabled(3): half of the time is recommended.
         let beat = watchdog.map_or(FRESHNESS, |limit| (limit / 2).min(FRESHNESS));
@@ -70,24 +70,24 @@ impl Herald {
 
 impl Supervisor {
     /// The same with a service manager that wants to be told.
-    pub(in crate::master) fn with_herald(mut self, herald: Option<Herald>) -> Self {
-        self.herald = herald;
+    pub(in crate::master) fn with_notifier(mut self, notifier: Option<Notifier>) -> Self {
+        self.notifier = notifier;
         self
     }
 
     /// Tells the manager what has changed, and now and then that nothing has.
     pub(super) fn tell_manager(&mut self, now: Instant) {
         // At the end everything has been told.
-        let Some(mut herald) = self.herald.take().filter(|_| self.phase != Phase::Ended) else { return };
+        let Some(mut notifier) = self.notifier.take().filter(|_| self.phase != Phase::Ended) else { return };
         let status = self.status();
-        let is_new_stage = herald.told.as_ref().is_none_or(|told| told.stage != status.stage);
+        let is_new_stage = notifier.told.as_ref().is_none_or(|told| told.stage != status.stage);
         let stage = if is_new_stage { Novelty::New } else { Novelty::Known };
         let extend = self.extension(status.stage, stage);
-        let is_due = herald.due.is_none_or(|due| due <= now);
-        if is_due || extend.is_some() || herald.told.as_ref() != Some(&status) {
-            herald.told = Some(status.clone());
-            herald.due = Some(now + herald.beat);
-            let tidings = Bulletin { status, stage, extend, pulse: self.pulse() };
+        let is_due = notifier.due.is_none_or(|due| due <= now);
+        if is_due || extend.is_some() || notifier.told.as_ref() != Some(&status) {
+            notifier.told = Some(status.clone());
+            notifier.due = Some(now + notifier.beat);
+            let tidings = Notification { status, stage, extend, pulse: self.pulse() };
             // Before what is done next: a reload that is asked for begins with its being announced, and has ended for the
             // manager before it has for who asked.
             let place = self.out.iter().position(|action| {
@@ -95,7 +95,7 @@ impl Supervisor {
             });
             self.out.insert(place.unwrap_or(self.out.len()), Action::Tell(tidings));
         }
-        self.herald = Some(herald);
+        self.notifier = Some(notifier);
     }
 
     /// Lets the admin process know what has changed.
