@@ -25,7 +25,7 @@ impl Performer {
         events: &mut VecDeque<Event>,
     ) -> io::Result<()> {
         // Whatever was to be said of the events before has been said.
-        self.legacies.forget();
+        self.post_mortems.forget();
         let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let (pids, channels): (Vec<Pid>, Vec<BorrowedFd<'_>>) = self
             .links
@@ -61,7 +61,7 @@ impl Performer {
 
     /// Looks what each worker has counted to.
     pub(super) fn look(&mut self) -> Event {
-        self.legacies.settle();
+        self.post_mortems.settle();
         let beat = |link: &Link| self.shared.scoreboard.record(link.record).beats().load(Ordering::Relaxed);
         Event::Looked(self.links.iter().map(|(pid, link)| (*pid, beat(link))).collect())
     }
@@ -121,7 +121,7 @@ impl Performer {
                 debug!(%pid, "reaped a process that is no worker");
                 continue;
             };
-            let outcome = self.take_legacy(pid, link.record, outcome);
+            let outcome = self.examine(pid, link.record, outcome);
             self.tell_of_end(pid, link.record, &outcome);
             self.shared.metrics.retire(link.record);
             self.shared.scoreboard.retire(link.record);

@@ -3,7 +3,7 @@
 //! - `hear`: waits for what happens, and reads it.
 //! - `birth`: forks a worker; `foundry`, molds and the workers that they fork; `admin`, the admin process; `command`, the check
 //!   command; `errands`, hooks of the site. Each is a child, and reaped in `hear`.
-//! - `legacy`: what a worker leaves behind; `notes`, the log lines; `figures`, what of them is counted.
+//! - `post_mortem`: what a worker leaves behind; `notes`, the log lines; `figures`, what of them is counted.
 //! - `generations`: configurations, read and forgotten; `sockets`, the listening ones while the server runs; `admin_sockets`, those of the
 //!   admin process; `pid_file`.
 //! - `survey`: how much the workers have to do; `weigh`, how much memory they have; `loans`, what a canary and the others count.
@@ -18,11 +18,11 @@ mod figures;
 mod foundry;
 mod generations;
 mod hear;
-mod legacy;
 mod loans;
 mod notes;
 mod notify;
 pub(super) mod pid_file;
+mod post_mortem;
 pub(super) mod shelf;
 pub(super) mod sockets;
 mod survey;
@@ -54,9 +54,9 @@ use admin::AdminProcess;
 use command::{Run, Surroundings};
 use errands::{Errands, HookMain};
 use foundry::Foundry;
-use legacy::Legacies;
 use loans::Loans;
 use pid_file::PidFile;
+use post_mortem::PostMortems;
 use shelf::Shelf;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -80,7 +80,7 @@ pub(super) struct Performer {
     pub(super) own: Own,
     pub(super) admin: AdminProcess,
     /// What workers who have just died have left.
-    pub(super) legacies: Legacies,
+    pub(super) post_mortems: PostMortems,
     pub(super) foundry: Foundry,
     pub(super) loans: Loans,
     pub(super) survey: Survey,
@@ -184,7 +184,7 @@ impl Performer {
             shared,
             own,
             admin,
-            legacies: Legacies::new(),
+            post_mortems: PostMortems::new(),
             foundry: Foundry::default(),
             survey: Survey::default(),
             loans: Loans::default(),

@@ -16,21 +16,21 @@ use std::time::Duration;
 
 /// What workers who have just died have left, until it has been said.
 #[derive(Debug)]
-pub(super) struct Legacies {
-    found: BTreeMap<Pid, Legacy>,
+pub(super) struct PostMortems {
+    found: BTreeMap<Pid, PostMortem>,
     oom_kills: OomKills,
 }
 
 /// What one of them has left.
 #[derive(Debug)]
-struct Legacy {
+struct PostMortem {
     outcome: WaitOutcome,
     entries: Vec<Entry>,
     /// The request that is refused from now on, and for how long.
     quarantined: Option<(Entry, Duration)>,
 }
 
-impl Legacies {
+impl PostMortems {
     /// Nobody has died yet.
     pub(super) fn new() -> Self {
         Self { found: BTreeMap::new(), oom_kills: OomKills::of_this_process() }
@@ -59,14 +59,14 @@ impl Legacies {
 
 impl Performer {
     /// Keeps what a dead worker has left, and makes room in the table for the next one; how it really ended.
-    pub(super) fn take_legacy(&mut self, pid: Pid, record: RecordIndex, outcome: WaitOutcome) -> WaitOutcome {
-        let outcome = self.legacies.find_cause(outcome);
+    pub(super) fn examine(&mut self, pid: Pid, record: RecordIndex, outcome: WaitOutcome) -> WaitOutcome {
+        let outcome = self.post_mortems.find_cause(outcome);
         let entries = self.shared.scoreboard.in_flight(record);
         self.shared.scoreboard.forget_flights(record);
         let quarantined = self.blame(record, &outcome, &entries);
         // Whoever waits for what comes of it can see that now.
         self.shared.scoreboard.release_suspects(record);
-        self.legacies.found.insert(pid, Legacy { outcome: outcome.clone(), entries, quarantined });
+        self.post_mortems.found.insert(pid, PostMortem { outcome: outcome.clone(), entries, quarantined });
         outcome
     }
 
@@ -97,7 +97,7 @@ impl Performer {
             let Some(link) = self.links.get(&who.pid) else { return };
             notes::write_served(*who, &self.shared.scoreboard.in_flight(link.record), clock::monotonic_ns());
         } else if let Note::Crashed { who, .. } = note
-            && let Some(Legacy { outcome, entries, quarantined }) = self.legacies.found.get(&who.pid)
+            && let Some(PostMortem { outcome, entries, quarantined }) = self.post_mortems.found.get(&who.pid)
         {
             notes::write_crashed(*who, &exit::cause(outcome, Progress::Serving));
             notes::write_served(*who, entries, clock::monotonic_ns());
