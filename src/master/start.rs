@@ -7,8 +7,8 @@ use super::error::{DESCRIPTORS, FILTER, MEMORY, MasterError};
 use super::event::Event;
 use super::perform::admin::AdminProcess;
 use super::perform::admin_sockets::AdminSockets;
+use super::perform::fd_store::FdStore;
 use super::perform::pid_file::PidFile;
-use super::perform::shelf::Shelf;
 use super::perform::{Own, Performer, Shared, SocketSource, sockets};
 use super::pool::Pool;
 use super::{Outcome, Start, finish};
@@ -55,11 +55,11 @@ pub(super) fn begin(mut start: Start) -> Result<Outcome, MasterError> {
         MetricTable::new(scoreboard.record_count()).map_err(system("share memory with workers", MEMORY))?;
     let relay = Relay::new().map_err(system("make the workers' relay", DESCRIPTORS))?;
     let source = if bind::is_activated(&handed) { SocketSource::Handed } else { SocketSource::Bound };
-    let shelf = Shelf::new(handed.manager.as_ref());
+    let fd_store = FdStore::new(handed.manager.as_ref());
     let bound = bind::bind(&start.config.server, pool.workers, &handed)?;
     // The next attempt takes kept sockets by their paths.
     let undo = || {
-        if !shelf.is_there() {
+        if !fd_store.is_there() {
             bound.files.remove()
         }
     };
@@ -76,9 +76,9 @@ pub(super) fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     let notifier = manager.as_ref().map(|_| Notifier::new(watchdog));
     let admin = AdminProcess::new(control, &mut start, &shared);
     let has_admin = if admin.is_wanted() { HasAdmin::Yes } else { HasAdmin::No };
-    let own = Own { signals, pid_file, manager, watchdog, files: bound.files, source, shelf };
+    let own = Own { signals, pid_file, manager, watchdog, files: bound.files, source, fd_store };
     let mut performer = Performer::new(start, shared, own, admin, Generation(1));
-    performer.shelve();
+    performer.store_sockets();
     let supervisor = Supervisor::new(pool, slots_max).with_notifier(notifier).with_admin(has_admin);
     finish(performer, supervisor, VecDeque::from([Event::Tick]))
 }

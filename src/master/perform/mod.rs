@@ -7,13 +7,14 @@
 //! - `generations`: configurations, read and forgotten; `sockets`, the listening ones while the server runs; `admin_sockets`, those of the
 //!   admin process; `pid_file`.
 //! - `survey`: how much the workers have to do; `weigh`, how much memory they have; `loans`, what a canary and the others count.
-//! - `notify`: what the service manager is told, in its words; `shelf`, the sockets that it keeps over a restart.
+//! - `notify`: what the service manager is told, in its words; `fd_store`, the sockets that it keeps over a restart.
 
 pub(super) mod admin;
 pub(super) mod admin_sockets;
 mod birth;
 pub(super) mod command;
 pub(super) mod errands;
+pub(super) mod fd_store;
 mod figures;
 mod foundry;
 mod generations;
@@ -23,7 +24,6 @@ mod notes;
 mod notify;
 pub(super) mod pid_file;
 mod post_mortem;
-pub(super) mod shelf;
 pub(super) mod sockets;
 mod survey;
 mod weigh;
@@ -53,11 +53,11 @@ use crate::sys::systemd::Manager;
 use admin::AdminProcess;
 use command::{Run, Surroundings};
 use errands::{Errands, HookMain};
+use fd_store::FdStore;
 use foundry::Foundry;
 use loans::Loans;
 use pid_file::PidFile;
 use post_mortem::PostMortems;
-use shelf::Shelf;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -126,7 +126,7 @@ pub(super) struct Own {
     /// The paths of the UNIX sockets.
     pub(super) files: SocketFiles,
     pub(super) source: SocketSource,
-    pub(super) shelf: Shelf,
+    pub(super) fd_store: FdStore,
 }
 
 /// Who has bound the listening sockets.
@@ -216,7 +216,7 @@ impl Performer {
             Action::Send { pid, order } => self.send(pid, order, None),
             Action::Kill { pid } => kill(pid),
             // Kept sockets live on: who connects from now on is the next server's client.
-            Action::RefuseClients if self.own.shelf.is_there() => {}
+            Action::RefuseClients if self.own.fd_store.is_there() => {}
             Action::RefuseClients => {
                 if let Err(error) = self.shared.listeners.refuse_clients() {
                     warn!("a listening socket cannot be closed to clients; some may be lost: {error}");
@@ -315,7 +315,7 @@ impl Performer {
     /// Takes leave of the admin process, as everybody else has gone, and of the paths of sockets.
     pub(super) fn close(mut self) {
         self.admin.close(&mut self.own.signals);
-        if !self.own.shelf.is_there() {
+        if !self.own.fd_store.is_there() {
             self.own.files.remove();
         }
         self.wait_for_errands();

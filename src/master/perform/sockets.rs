@@ -32,7 +32,7 @@ impl Performer {
         announce(bound.listeners.iter());
         self.shared.listeners.absorb(bound.listeners, generation);
         self.own.files.absorb(bound.files);
-        self.shelve();
+        self.store_sockets();
     }
 
     /// Gives up the addresses that are not configured any more.
@@ -60,7 +60,7 @@ impl Performer {
             self.tell_molds(Order::Close { listener }, None);
             info!("no longer listening at {}", shown(&closed));
         }
-        self.shelve();
+        self.store_sockets();
     }
 
     /// Sees that the slot has its sockets, and that everybody knows of new ones before they are connected to in vain.
@@ -69,7 +69,7 @@ impl Performer {
         if opened.is_empty() {
             return Ok(());
         }
-        self.shelve();
+        self.store_sockets();
         self.shared.scoreboard.set_service(slot, Service::Vacant);
         for listener in opened {
             let Some(socket) = self.shared.listeners.socket(listener, slot) else { continue };

@@ -10,8 +10,8 @@ use crate::master::error::{DESCRIPTORS, FILTER};
 use crate::master::event::Event;
 use crate::master::perform::admin::AdminProcess;
 use crate::master::perform::admin_sockets::AdminSockets;
+use crate::master::perform::fd_store::FdStore;
 use crate::master::perform::pid_file::PidFile;
-use crate::master::perform::shelf::Shelf;
 use crate::master::perform::{Link, Own, Performer};
 use crate::master::pool::Pool;
 use crate::master::{MasterError, Outcome, Start, finish};
@@ -52,7 +52,7 @@ pub(super) fn run(
         }
     });
     let notifier = manager.as_ref().map(|_| Notifier::new(watchdog));
-    let shelf = Shelf::new(manager.as_ref());
+    let fd_store = FdStore::new(manager.as_ref());
     let own = Own {
         signals,
         pid_file: pid_file
@@ -63,7 +63,7 @@ pub(super) fn run(
         watchdog,
         files: SocketFiles::from_written(files),
         source,
-        shelf,
+        fd_store,
     };
     let control = AdminSockets::inherited(&written_admin).map_err(take_over)?;
     let mut admin = AdminProcess::new(control, &mut start, &shared);
@@ -84,7 +84,7 @@ pub(super) fn run(
         performer.links.insert(Pid(pid), Link { channel, record });
     }
     // What is kept already is not kept twice.
-    performer.shelve();
+    performer.store_sockets();
     let workers = performer.links.len();
     info!(%generation, "the new program has taken over, with {workers} workers and every socket");
     // First those who have ended meanwhile: the wave that has been proven is not to be relied on without looking.

@@ -17,7 +17,7 @@ use crate::master::decide::scale;
 use crate::master::event::{Action, Event, Note, Who};
 use crate::master::perform::admin::AdminProcess;
 use crate::master::perform::admin_sockets::AdminSockets;
-use crate::master::perform::shelf::Shelf;
+use crate::master::perform::fd_store::FdStore;
 use crate::master::perform::{Own, Performer, SocketSource};
 use crate::master::pool::Pool;
 use crate::master::start::check_accounts;
@@ -95,7 +95,7 @@ impl Trial {
             watchdog: None,
             files: SocketFiles::default(),
             source,
-            shelf: Shelf::new(None),
+            fd_store: FdStore::new(None),
         };
         let admin = AdminProcess::new(AdminSockets::default(), &mut start, &shared);
         let mut performer = Performer::new(start, shared, own, admin, generation);

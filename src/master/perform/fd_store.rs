@@ -9,13 +9,13 @@ use tracing::{debug, warn};
 
 /// The places that the manager has for us, and what is there.
 #[derive(Debug)]
-pub(in crate::master) struct Shelf {
+pub(in crate::master) struct FdStore {
     places: usize,
     kept: BTreeSet<String>,
     full: bool,
 }
 
-impl Shelf {
+impl FdStore {
     /// An empty one; without places where the manager does not keep anything.
     pub(in crate::master) fn new(manager: Option<&Manager>) -> Self {
         let places = manager.map_or(0, |_| fd_store::places());
@@ -30,24 +30,26 @@ impl Shelf {
 
 impl Performer {
     /// Has the manager keep exactly the listening sockets that there are now.
-    pub(in crate::master) fn shelve(&mut self) {
-        let Some(manager) = self.own.manager.as_ref().filter(|_| self.own.shelf.is_there()) else { return };
-        let shelf = &mut self.own.shelf;
+    pub(in crate::master) fn store_sockets(&mut self) {
+        let Some(manager) = self.own.manager.as_ref().filter(|_| self.own.fd_store.is_there()) else {
+            return;
+        };
+        let fd_store = &mut self.own.fd_store;
         let sockets = bind::sockets_to_keep(&self.shared.listeners);
         let is_there = |name: &String| sockets.iter().any(|(wanted, _)| wanted == name);
-        for gone in shelf.kept.extract_if(.., |name| !is_there(name)) {
+        for gone in fd_store.kept.extract_if(.., |name| !is_there(name)) {
             if let Err(error) = manager.forget(&gone) {
                 debug!("the service manager still holds a socket that is closed here: {error}");
             }
         }
         for (name, socket) in sockets {
-            if shelf.kept.contains(&name) {
+            if fd_store.kept.contains(&name) {
                 continue;
             }
-            if shelf.kept.len() >= shelf.places {
-                if !shelf.full {
-                    shelf.full = true;
-                    let places = shelf.places;
+            if fd_store.kept.len() >= fd_store.places {
+                if !fd_store.full {
+                    fd_store.full = true;
+                    let places = fd_store.places;
                     warn!(
                         "the service manager keeps {places} sockets only: a restart may refuse clients (FileDescriptorStoreMax=)"
                     );
@@ -55,7 +57,7 @@ impl Performer {
                 return;
             }
             match manager.keep(&name, socket) {
-                Ok(()) => drop(shelf.kept.insert(name)),
+                Ok(()) => drop(fd_store.kept.insert(name)),
                 Err(error) => return warn!("a socket is not kept over a restart: {error}"),
             }
         }
