@@ -21,7 +21,7 @@ pub mod upgrade;
 pub use error::MasterError;
 pub use perform::admin::AdminMain;
 pub use perform::command::Surroundings;
-pub use perform::errands::HookMain;
+pub use perform::hooks::HookMain;
 pub use perform::pid_file::PidFileError;
 
 use crate::config::Config;

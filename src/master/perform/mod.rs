@@ -2,7 +2,7 @@
 //!
 //! - `hear`: waits for what happens, and reads it.
 //! - `birth`: forks a worker; `foundry`, molds and the workers that they fork; `admin`, the admin process; `command`, the check
-//!   command; `errands`, hooks of the site. Each is a child, and reaped in `hear`.
+//!   command; `hooks`, hooks of the site. Each is a child, and reaped in `hear`.
 //! - `post_mortem`: what a worker leaves behind; `notes`, the log lines; `figures`, what of them is counted.
 //! - `generations`: configurations, read and forgotten; `sockets`, the listening ones while the server runs; `admin_sockets`, those of the
 //!   admin process; `pid_file`.
@@ -13,12 +13,12 @@ pub(super) mod admin;
 pub(super) mod admin_sockets;
 mod birth;
 pub(super) mod command;
-pub(super) mod errands;
 pub(super) mod fd_store;
 mod figures;
 mod foundry;
 mod generations;
 mod hear;
+pub(super) mod hooks;
 mod loans;
 mod notes;
 mod notify;
@@ -52,9 +52,9 @@ use crate::sys::signals::{self, SignalPipe};
 use crate::sys::systemd::Manager;
 use admin::AdminProcess;
 use command::{Run, Surroundings};
-use errands::{Errands, HookMain};
 use fd_store::FdStore;
 use foundry::Foundry;
+use hooks::{HookCalls, HookMain};
 use loans::Loans;
 use pid_file::PidFile;
 use post_mortem::PostMortems;
@@ -95,7 +95,7 @@ pub(super) struct Performer {
     /// `None` where it is not known.
     pub(super) program: Option<OwnProgram>,
     pub(super) surroundings: Surroundings,
-    pub(super) errands: Errands,
+    pub(super) hook_calls: HookCalls,
     hearing: Hearing,
 }
 
@@ -194,7 +194,7 @@ impl Performer {
             reserved: VecDeque::new(),
             program: OwnProgram::new(&surroundings.directory).ok(),
             surroundings,
-            errands: Errands::default(),
+            hook_calls: HookCalls::default(),
             hearing: Hearing::Heard,
         }
     }
@@ -318,7 +318,7 @@ impl Performer {
         if !self.own.fd_store.is_there() {
             self.own.files.remove();
         }
-        self.wait_for_errands();
+        self.wait_for_hooks();
     }
 }
 

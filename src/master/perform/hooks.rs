@@ -23,7 +23,7 @@ pub type HookMain = dyn Fn(&Config, &Path, &HookCall) -> ExitReason;
 
 /// The processes that call hooks.
 #[derive(Debug, Default)]
-pub(super) struct Errands(BTreeMap<Pid, HookEvent>);
+pub(super) struct HookCalls(BTreeMap<Pid, HookEvent>);
 
 impl Performer {
     /// Calls the hook for what has just been said, if there is one.
@@ -40,16 +40,16 @@ impl Performer {
             return;
         }
         let name = event.name();
-        if self.errands.0.len() >= AT_ONCE {
+        if self.hook_calls.0.len() >= AT_ONCE {
             warn!("the hook {name} is not called: {AT_ONCE} calls of hooks are still going on");
             return;
         }
         let call = HookCall { event, worker };
         let forked = fork_worker(self.start.fork_hooks, ExitReason::Panicked.status(), || {
-            self.run_errand(&config, &call).status()
+            self.run_hook(&config, &call).status()
         });
         match forked {
-            Ok(pid) => drop(self.errands.0.insert(pid, event)),
+            Ok(pid) => drop(self.hook_calls.0.insert(pid, event)),
             Err(error) => warn!("the hook {name} is not called: {error}"),
         }
     }
@@ -63,7 +63,7 @@ impl Performer {
     }
 
     /// In the child.
-    fn run_errand(&mut self, config: &Arc<Config>, call: &HookCall) -> ExitReason {
+    fn run_hook(&mut self, config: &Arc<Config>, call: &HookCall) -> ExitReason {
         self.forget_parent();
         // Nobody may connect to sockets that only this process would hold.
         drop(std::mem::take(&mut self.shared.listeners));
@@ -77,8 +77,8 @@ impl Performer {
     }
 
     /// Notes the end of a process; whether it called a hook.
-    pub(super) fn errand_reaped(&mut self, pid: Pid, outcome: &WaitOutcome) -> bool {
-        let Some(event) = self.errands.0.remove(&pid) else { return false };
+    pub(super) fn hook_reaped(&mut self, pid: Pid, outcome: &WaitOutcome) -> bool {
+        let Some(event) = self.hook_calls.0.remove(&pid) else { return false };
         let name = event.name();
         match outcome {
             WaitOutcome::Exited(0) => {}
@@ -93,16 +93,16 @@ impl Performer {
     }
 
     /// At the server's end: gives hooks that have been called the time they have.
-    pub(super) fn wait_for_errands(&mut self) {
+    pub(super) fn wait_for_hooks(&mut self) {
         // Whoever connects from now on must not wait for what nobody will serve.
         drop(std::mem::take(&mut self.shared.listeners));
         let deadline = Instant::now() + LIMIT;
-        while !self.errands.0.is_empty() {
+        while !self.hook_calls.0.is_empty() {
             while let Some((pid, outcome)) = wait::reap() {
-                self.errand_reaped(pid, &outcome);
+                self.hook_reaped(pid, &outcome);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.errands.0.is_empty() {
+            if left.is_zero() || self.hook_calls.0.is_empty() {
                 return;
             }
             if poll::wait_readable(&[self.own.signals.descriptor()], Some(left)).is_err() {
