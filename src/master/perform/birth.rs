@@ -1,6 +1,6 @@
 //! The fork of a worker: what it is given, and what it must not have.
 
-use super::foundry::Foundry;
+use super::molds::MoldProcesses;
 use super::{Link, Performer};
 use crate::config::Config;
 use crate::contract::exit::ExitReason;
@@ -121,7 +121,7 @@ impl Performer {
     pub(in crate::master) fn forget_parent(&mut self) {
         // With a copy of a sibling's channel open here, that sibling would not see the master's death.
         self.links.clear();
-        self.foundry = Foundry::default();
+        self.molds = MoldProcesses::default();
         self.admin.leave_to_parent();
         if let Some(pid_file) = self.own.pid_file.take() {
             pid_file.leave_to_parent();

@@ -37,7 +37,7 @@ impl Performer {
         sources.extend(self.check.as_ref().and_then(Run::output));
         sources.extend(self.proof.iter().flat_map(Proof::sources));
         sources.extend(self.admin.channel());
-        sources.extend(self.foundry.channels());
+        sources.extend(self.molds.channels());
         let ready = poll::wait_readable(&sources, limit)?;
         if ready.last().is_some_and(|index| *index > pids.len()) {
             self.admin.listen(events);
@@ -105,7 +105,7 @@ impl Performer {
             if self.proof_reaped(pid, &outcome, events) {
                 continue;
             }
-            if let Some(generation) = self.foundry.reaped(pid) {
+            if let Some(generation) = self.molds.reaped(pid) {
                 events.push_back(Event::Mold { generation, news: MoldNews::Ended(outcome) });
                 continue;
             }

@@ -1,7 +1,7 @@
 //! The supervisor's arms: carries out what has been decided. Each further file with an `impl Performer` has a part of it.
 //!
 //! - `hear`: waits for what happens, and reads it.
-//! - `birth`: forks a worker; `foundry`, molds and the workers that they fork; `admin`, the admin process; `command`, the check
+//! - `birth`: forks a worker; `molds`, molds and the workers that they fork; `admin`, the admin process; `command`, the check
 //!   command; `hooks`, hooks of the site. Each is a child, and reaped in `hear`.
 //! - `post_mortem`: what a worker leaves behind; `notes`, the log lines; `figures`, what of them is counted.
 //! - `generations`: configurations, read and forgotten; `sockets`, the listening ones while the server runs; `admin_sockets`, those of the
@@ -15,11 +15,11 @@ mod birth;
 pub(super) mod command;
 pub(super) mod fd_store;
 mod figures;
-mod foundry;
 mod generations;
 mod hear;
 pub(super) mod hooks;
 mod loans;
+mod molds;
 mod notes;
 mod notify;
 pub(super) mod pid_file;
@@ -53,9 +53,9 @@ use crate::sys::systemd::Manager;
 use admin::AdminProcess;
 use command::{Run, Surroundings};
 use fd_store::FdStore;
-use foundry::Foundry;
 use hooks::{HookCalls, HookMain};
 use loans::Loans;
+use molds::MoldProcesses;
 use pid_file::PidFile;
 use post_mortem::PostMortems;
 use std::collections::{BTreeMap, VecDeque};
@@ -81,7 +81,7 @@ pub(super) struct Performer {
     pub(super) admin: AdminProcess,
     /// What workers who have just died have left.
     pub(super) post_mortems: PostMortems,
-    pub(super) foundry: Foundry,
+    pub(super) molds: MoldProcesses,
     pub(super) loans: Loans,
     pub(super) survey: Survey,
     /// The check command that runs.
@@ -185,7 +185,7 @@ impl Performer {
             own,
             admin,
             post_mortems: PostMortems::new(),
-            foundry: Foundry::default(),
+            molds: MoldProcesses::default(),
             survey: Survey::default(),
             loans: Loans::default(),
             check: None,

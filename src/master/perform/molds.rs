@@ -22,7 +22,7 @@ use tracing::{error, warn};
 
 /// The molds there are, and the workers that they were told to fork.
 #[derive(Debug, Default)]
-pub(super) struct Foundry {
+pub(super) struct MoldProcesses {
     molds: BTreeMap<Generation, MoldLink>,
     expected: BTreeMap<(Slot, Generation), Expected>,
 }
@@ -50,7 +50,7 @@ enum Word {
     Lost(String),
 }
 
-impl Foundry {
+impl MoldProcesses {
     /// Readable when a mold or a worker that is expected has said something or has ended.
     pub(super) fn channels(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let molds = self.molds.values().filter_map(|mold| mold.channel.as_ref());
@@ -101,7 +101,7 @@ impl Performer {
             drop(ours.take());
             self.become_mold(generation, &config, theirs).status()
         })?;
-        self.foundry.molds.insert(generation, MoldLink { pid, channel: ours });
+        self.molds.molds.insert(generation, MoldLink { pid, channel: ours });
         Ok(())
     }
 
@@ -120,10 +120,10 @@ impl Performer {
         channel::set_signatures(ours.as_fd(), Signatures::Wanted)?;
         let record = self.claim_record(slot, generation)?;
         let order = Order::Cast(Cast { slot, record, workers }).encode();
-        let mold = self.foundry.molds.get(&generation).and_then(|mold| mold.channel.as_ref());
+        let mold = self.molds.molds.get(&generation).and_then(|mold| mold.channel.as_ref());
         match mold.map(|mold| channel::send(mold.as_fd(), &order, &[theirs.as_fd()])) {
             Some(Ok(Sent::Sent)) => {
-                self.foundry.expected.insert((slot, generation), Expected { channel: ours, record });
+                self.molds.expected.insert((slot, generation), Expected { channel: ours, record });
                 Ok(())
             }
             refused => {
@@ -136,14 +136,14 @@ impl Performer {
 
     /// SIGKILL: it serves nobody, and what it holds is of no use any more.
     pub(super) fn break_mold(&self, generation: Generation) {
-        if let Some(Err(error)) = self.foundry.molds.get(&generation).map(|mold| signals::kill(mold.pid)) {
+        if let Some(Err(error)) = self.molds.molds.get(&generation).map(|mold| signals::kill(mold.pid)) {
             warn!(%generation, "cannot kill a mold: {error}");
         }
     }
 
     /// Tells every mold what concerns the workers that it will fork.
     pub(super) fn tell_molds(&self, order: Order, descriptor: Option<BorrowedFd<'_>>) {
-        for (generation, mold) in &self.foundry.molds {
+        for (generation, mold) in &self.molds.molds {
             let Some(channel) = &mold.channel else { continue };
             match channel::send(channel.as_fd(), &order.encode(), descriptor.as_slice()) {
                 Ok(Sent::Sent | Sent::Closed) => {}
@@ -158,7 +158,7 @@ impl Performer {
 
     /// Hears the molds, and the first word of the workers they fork.
     pub(super) fn hear_molds(&mut self, events: &mut VecDeque<Event>) {
-        for (generation, mold) in &mut self.foundry.molds {
+        for (generation, mold) in &mut self.molds.molds {
             let Some(channel) = &mold.channel else { continue };
             match channel::receive(channel.as_fd()) {
                 Ok(Received::Message(bytes, _)) => match Report::decode(&bytes) {
@@ -176,12 +176,12 @@ impl Performer {
                 }
             }
         }
-        let words = self.foundry.expected.iter().map(|(place, expected)| (*place, expected.hear()));
+        let words = self.molds.expected.iter().map(|(place, expected)| (*place, expected.hear()));
         for ((slot, generation), word) in words.collect::<Vec<_>>() {
             if matches!(word, Word::None) {
                 continue;
             }
-            let Some(Expected { channel, record }) = self.foundry.expected.remove(&(slot, generation)) else {
+            let Some(Expected { channel, record }) = self.molds.expected.remove(&(slot, generation)) else {
                 continue;
             };
             match word {
