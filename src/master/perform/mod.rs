@@ -6,19 +6,19 @@
 //! - `post_mortem`: what a worker leaves behind; `notes`, the log lines; `figures`, what of them is counted.
 //! - `generations`: configurations, read and forgotten; `sockets`, the listening ones while the server runs; `admin_sockets`, those of the
 //!   admin process; `pid_file`.
-//! - `survey`: how much the workers have to do; `weigh`, how much memory they have; `loans`, what a canary and the others count.
+//! - `survey`: how much the workers have to do; `weigh`, how much memory they have; `canary`, what a canary and the others count.
 //! - `notify`: what the service manager is told, in its words; `fd_store`, the sockets that it keeps over a restart.
 
 pub(super) mod admin;
 pub(super) mod admin_sockets;
 mod birth;
+mod canary;
 pub(super) mod command;
 pub(super) mod fd_store;
 mod figures;
 mod generations;
 mod hear;
 pub(super) mod hooks;
-mod loans;
 mod molds;
 mod notes;
 mod notify;
@@ -51,10 +51,10 @@ use crate::sys::process::Pid;
 use crate::sys::signals::{self, SignalPipe};
 use crate::sys::systemd::Manager;
 use admin::AdminProcess;
+use canary::CanaryTrial;
 use command::{Run, Surroundings};
 use fd_store::FdStore;
 use hooks::{HookCalls, HookMain};
-use loans::Loans;
 use molds::MoldProcesses;
 use pid_file::PidFile;
 use post_mortem::PostMortems;
@@ -82,7 +82,7 @@ pub(super) struct Performer {
     /// What workers who have just died have left.
     pub(super) post_mortems: PostMortems,
     pub(super) molds: MoldProcesses,
-    pub(super) loans: Loans,
+    pub(super) canary_trial: CanaryTrial,
     pub(super) survey: Survey,
     /// The check command that runs.
     pub(super) check: Option<Run>,
@@ -187,7 +187,7 @@ impl Performer {
             post_mortems: PostMortems::new(),
             molds: MoldProcesses::default(),
             survey: Survey::default(),
-            loans: Loans::default(),
+            canary_trial: CanaryTrial::default(),
             check: None,
             proof: None,
             proven_config: None,

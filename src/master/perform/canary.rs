@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// The canary that is tried, and whose turn it is to get back what it had been lent.
 #[derive(Debug, Default)]
-pub(super) struct Loans {
+pub(super) struct CanaryTrial {
     canary: Option<Pid>,
     turn: usize,
 }
@@ -19,7 +19,7 @@ pub(super) struct Loans {
 impl Performer {
     /// Sees that everybody counts, also those who have come since; the answer is what they have counted.
     pub(super) fn compare(&mut self, canary: Pid) -> Event {
-        self.loans.canary = Some(canary);
+        self.canary_trial.canary = Some(canary);
         let old = u16::try_from(self.old_workers().len()).unwrap_or(u16::MAX);
         let record = |pid: &Pid| Some(self.shared.scoreboard.record(self.links.get(pid)?.record));
         for pid in self.links.keys() {
@@ -32,7 +32,7 @@ impl Performer {
 
     /// Nobody counts any more, and nobody lends connections.
     pub(super) fn end_comparison(&mut self) {
-        self.loans.canary = None;
+        self.canary_trial.canary = None;
         for link in self.links.values() {
             self.shared.scoreboard.record(link.record).set_part(Part::None);
         }
@@ -40,10 +40,10 @@ impl Performer {
 
     /// Gives a connection that a worker lends to the canary, and one that the canary lends to one of the others.
     pub(super) fn pass_on(&mut self, from: Pid, connection: &OwnedFd) {
-        self.loans.turn = self.loans.turn.wrapping_add(1);
-        let canary = self.loans.canary.filter(|canary| *canary != from);
+        self.canary_trial.turn = self.canary_trial.turn.wrapping_add(1);
+        let canary = self.canary_trial.canary.filter(|canary| *canary != from);
         let old = self.old_workers();
-        let begin = self.loans.turn % old.len().max(1);
+        let begin = self.canary_trial.turn % old.len().max(1);
         let others = old.iter().cycle().skip(begin).take(old.len()).copied();
         // Where nobody takes it, whoever had it serves it on.
         for pid in canary.into_iter().chain(others).chain([from]) {
@@ -60,6 +60,6 @@ impl Performer {
     fn old_workers(&self) -> Vec<Pid> {
         let state = |record| self.shared.scoreboard.record(record).state();
         let serves = self.links.iter().filter(|(_, link)| state(link.record) == WorkerState::Ready);
-        serves.map(|(pid, _)| *pid).filter(|pid| Some(*pid) != self.loans.canary).collect()
+        serves.map(|(pid, _)| *pid).filter(|pid| Some(*pid) != self.canary_trial.canary).collect()
     }
 }
