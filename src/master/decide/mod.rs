@@ -13,7 +13,7 @@
 //! - `admin`: the admin process.
 //!
 //! What is asked of it
-//! - `signalled`: signals as commands.
+//! - `signals`: signals as commands.
 //! - `tickets`: who waits for the outcome of a command: each gets exactly one verdict.
 //! - `reload`: new workers wave by wave, each proven before those it replaces leave; `check`, the command that is run before;
 //!   `canary`, the first worker tried beside the old ones, and `judgement`, whether it does as well as they;
@@ -42,7 +42,7 @@ pub(super) mod recycle;
 mod reload;
 mod respawn;
 pub(super) mod scale;
-pub(super) mod signalled;
+pub(super) mod signals;
 mod stop;
 pub(super) mod supervisor;
 #[cfg(test)]

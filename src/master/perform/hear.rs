@@ -4,7 +4,7 @@ use super::command::Run;
 use super::{Link, Performer};
 use crate::contract::control::Tiding;
 use crate::contract::message::Report;
-use crate::master::decide::signalled::command;
+use crate::master::decide::signals::command;
 use crate::master::event::{Event, MoldNews};
 use crate::master::upgrade::proof::Proof;
 use crate::sys::channel::{self, Received};
