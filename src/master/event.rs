@@ -1,10 +1,10 @@
 //! What happens to the master, what it does about it, and what it says.
 
 use super::decide::adapt::{Picture, Why, Work};
-use super::decide::estate::Estate;
 use super::decide::notify::Notification;
 use super::decide::recycle::{MemoryLimits, Surfeit, Weights};
 use super::decide::scale::Bound;
+use super::decide::written::WrittenPool;
 use super::pool::Pool;
 use crate::contract::control::{Command, Pace, State, Ticket, Verdict};
 use crate::contract::exit::ExitReason;
@@ -146,7 +146,7 @@ pub(super) enum UpgradeStep {
     /// Have that child leave.
     EndProof(Pace),
     /// Put the next program in the place of this one; answered only if that fails.
-    Replace(Box<Estate>),
+    Replace(Box<WrittenPool>),
 }
 
 /// What has become of a mold.

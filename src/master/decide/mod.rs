@@ -19,7 +19,7 @@
 //!   `canary`, the first worker tried beside the old ones, and `judgement`, whether it does as well as they;
 //!   `trouble`, what a failed reload leaves behind.
 //! - `scale`: more workers, or fewer; `adapt`: as many as there is work for.
-//! - `upgrade`: another program takes this one's place; `estate`, what it is left.
+//! - `upgrade`: another program takes this one's place; `written`, what it is left.
 //! - `inquiries`: what operators want of single requests.
 //! - `stop`: the end.
 //!
@@ -30,7 +30,6 @@ pub(super) mod admin;
 mod canary;
 mod check;
 mod crew;
-pub(super) mod estate;
 mod forking;
 mod heartbeat;
 mod inquiries;
@@ -51,3 +50,4 @@ mod tickets;
 mod trouble;
 mod upgrade;
 mod vacancy;
+pub(super) mod written;

@@ -1,7 +1,7 @@
 //! An upgrade: another program is proven in a child and then takes this one's place, under the same process number.
 //!
 //! Until that moment nothing is touched: whatever goes wrong, this program goes on with the workers it has. What is handed
-//! over then is in `estate`; the program that takes over replaces the remaining workers as a reload does.
+//! over then is in `written`; the program that takes over replaces the remaining workers as a reload does.
 
 use super::canary::CanaryWish;
 use super::crew::{Life, Worker};
@@ -193,8 +193,8 @@ impl Supervisor {
         // What has been asked for is answered first: the next program could not make sense of it.
         if self.pending.is_empty() && !self.admin_is_awaited() && self.tickets.logs.is_empty() {
             self.end_inquiries();
-            let estate = self.estate(now, generation);
-            self.act(Action::Upgrade(UpgradeStep::Replace(Box::new(estate))));
+            let written = self.written(now, generation);
+            self.act(Action::Upgrade(UpgradeStep::Replace(Box::new(written))));
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) fn run(
     }
     let generation = bequest.generation;
     let (shared, source) = bequest.common.unpack().map_err(take_over)?;
-    let Inheritance { estate, links, admin: written_admin, files, pid_file, manager, watchdog, config: _ } =
+    let Inheritance { written, links, admin: written_admin, files, pid_file, manager, watchdog, config: _ } =
         inheritance;
     let manager = manager.and_then(|name| match Manager::connect(OsStr::new(&name)) {
         Ok(manager) => Some(manager),
@@ -71,7 +71,7 @@ pub(super) fn run(
     admin.inherit(&written_admin).map_err(take_over)?;
     let pool = Pool::of(&start.config);
     let now = Instant::now();
-    let mut supervisor = Supervisor::of_estate(now, pool, shared.scoreboard.slots_max(), &estate)
+    let mut supervisor = Supervisor::from_written(now, pool, shared.scoreboard.slots_max(), &written)
         .with_notifier(notifier)
         .with_admin(has_admin);
     if admin.has_process() {

@@ -8,7 +8,7 @@ use crate::contract::handoff::Relay;
 use crate::contract::metrics::MetricTable;
 use crate::contract::scoreboard::Scoreboard;
 use crate::contract::slot::Generation;
-use crate::master::decide::estate::Estate;
+use crate::master::decide::written::WrittenPool;
 use crate::master::perform::{Own, Shared, SocketSource};
 use crate::net::listeners::ListenerSet;
 use crate::net::written::{WrittenFile, WrittenListener};
@@ -79,7 +79,7 @@ pub(super) struct Task {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Inheritance {
-    pub(super) estate: Estate,
+    pub(super) written: WrittenPool,
     /// Process, record and channel of each worker; without a channel when it has been closed.
     pub(super) links: Vec<(i32, usize, Option<i32>)>,
     /// What the configuration was made of that has been proven.
@@ -243,7 +243,7 @@ pub(super) fn variable(document: &File) -> (&'static str, String) {
 const VARIABLE: &str = "FERRICORN_HANDOVER";
 
 /// Counts up whenever a program and the one before could misunderstand each other.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use super::handover::{self, Common, ConfigText, Document, Inheritance, Luggage, 
 use crate::contract::control::Pace;
 use crate::contract::scoreboard::RecordIndex;
 use crate::contract::slot::{Generation, Slot};
-use crate::master::decide::estate::Estate;
+use crate::master::decide::written::WrittenPool;
 use crate::master::event::{Event, ProofNews, UpgradeStep};
 use crate::master::perform::admin::AdminProcess;
 use crate::master::perform::pid_file::PidFile;
@@ -120,7 +120,7 @@ impl Performer {
         match step {
             UpgradeStep::Prove { generation, slots } => return Some(self.begin_proof(generation, &slots)),
             UpgradeStep::EndProof(pace) => self.end_proof(pace),
-            UpgradeStep::Replace(estate) => return Some(self.replace(*estate)),
+            UpgradeStep::Replace(written) => return Some(self.replace(*written)),
         }
         None
     }
@@ -283,8 +283,8 @@ impl Performer {
     }
 
     /// Puts the new program in this one's place. Returns only when that fails, with everything as before.
-    fn replace(&mut self, estate: Estate) -> Event {
-        let error = match self.try_replace(estate) {
+    fn replace(&mut self, written: WrittenPool) -> Event {
+        let error = match self.try_replace(written) {
             Ok(never) => match never {},
             Err(error) => error,
         };
@@ -293,7 +293,7 @@ impl Performer {
         )))
     }
 
-    fn try_replace(&mut self, estate: Estate) -> io::Result<std::convert::Infallible> {
+    fn try_replace(&mut self, written: WrittenPool) -> io::Result<std::convert::Infallible> {
         let unknown = || io::Error::other("it is not known how this one was started");
         let program = self.program.clone().ok_or_else(unknown)?;
         let path = program.find(&self.surroundings.directory)?;
@@ -301,7 +301,7 @@ impl Performer {
         let _blocked = Blocked::new(&mut self.own.signals)?;
         let mut luggage = Luggage::default();
         let common = Common::of(&self.shared, &self.own, &mut luggage);
-        let generation = estate.generation().0;
+        let generation = written.generation().0;
         let links = self.links.iter().map(|(pid, link)| {
             let channel = link.channel.as_ref().map(|channel| luggage.pack(channel.as_fd()));
             (pid.0, link.record.number(), channel)
@@ -309,7 +309,7 @@ impl Performer {
         let links = links.collect();
         let manager = self.own.manager.as_ref().map(|manager| manager.name().to_str().map(str::to_owned));
         let inheritance = Inheritance {
-            estate,
+            written,
             links,
             config: self.proven_config.clone(),
             admin: AdminProcess::written(&self.admin, &mut luggage),

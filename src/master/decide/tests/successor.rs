@@ -4,8 +4,8 @@ use super::property::{Model, SLOTS_MAX, World};
 use crate::contract::control::Pace;
 use crate::contract::slot::{Generation, Slot};
 use crate::master::decide::admin::HasAdmin;
-use crate::master::decide::estate::Estate;
 use crate::master::decide::supervisor::Supervisor;
+use crate::master::decide::written::WrittenPool;
 use crate::master::event::{Event, ProofNews, UpgradeStep};
 use crate::sys::process::Pid;
 
@@ -37,22 +37,22 @@ impl World {
                 child.model = if pace == Pace::Quick { Model::Killed } else { Model::Leaving };
                 None
             }
-            UpgradeStep::Replace(estate) => {
+            UpgradeStep::Replace(written) => {
                 assert!(self.successor.is_none() && !self.stopping, "the child has been reaped");
                 if self.below(4) == 0 {
                     return Some(Event::Proof(ProofNews::NotReplaced("text file busy".into())));
                 }
-                self.take_over(&estate);
+                self.take_over(&written);
                 Some(Event::Tick)
             }
         }
     }
 
     /// The next program knows what is on paper and nothing else.
-    fn take_over(&mut self, estate: &Estate) {
-        let estate = serde_json::from_str(&serde_json::to_string(estate).unwrap()).unwrap();
+    fn take_over(&mut self, written: &WrittenPool) {
+        let written = serde_json::from_str(&serde_json::to_string(written).unwrap()).unwrap();
         let pool = self.any_pool();
-        let supervisor = Supervisor::of_estate(self.now, pool, SLOTS_MAX, &estate);
+        let supervisor = Supervisor::from_written(self.now, pool, SLOTS_MAX, &written);
         let supervisor = supervisor.with_admin(HasAdmin::Yes);
         self.supervisor = if self.has_admin { supervisor.admin_inherited(self.now) } else { supervisor };
         // They are not handed over: they end when their master's program does.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::contract::slot::Slot;
-use crate::master::decide::estate::Estate;
+use crate::master::decide::written::WrittenPool;
 
 const STARTED: [&str; 2] = ["say Upgrade(Started { generation: Generation(2) })", "prove gen 2 in 1"];
 
@@ -204,7 +204,7 @@ fn an_upgrade_waits_for_the_end_of_a_reload() {
 }
 
 /// What the master of a pool of two leaves after this script, whose upgrade has proven worker 201 in slot 1.
-fn estate(script: &[Event], now: Instant) -> Estate {
+fn written(script: &[Event], now: Instant) -> WrittenPool {
     let mut supervisor = Supervisor::new(pool(2), 8);
     let begin = [Event::Tick];
     let fork = |number, pid| Event::Forked {
@@ -214,16 +214,16 @@ fn estate(script: &[Event], now: Instant) -> Estate {
     };
     let forks = [fork(1, 101), fork(2, 102), ready(101), ready(102), asks(1, Command::Upgrade)];
     let all = begin.into_iter().chain(forks).chain(script.iter().cloned()).chain([proven(&[(201, 1)])]);
-    let mut estates = all.flat_map(|event| supervisor.step(now, event)).filter_map(|action| {
-        if let Action::Upgrade(UpgradeStep::Replace(estate)) = action { Some(*estate) } else { None }
+    let mut all_written = all.flat_map(|event| supervisor.step(now, event)).filter_map(|action| {
+        if let Action::Upgrade(UpgradeStep::Replace(written)) = action { Some(*written) } else { None }
     });
-    let estate = estates.next().unwrap();
-    serde_json::from_str(&serde_json::to_string(&estate).unwrap()).unwrap()
+    let written = all_written.next().unwrap();
+    serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap()
 }
 
 /// What the next program does first, and then.
-fn check_next(estate: &Estate, now: Instant, script: &[(u64, Event)], expected: &[&str]) {
-    let mut supervisor = Supervisor::of_estate(now, pool(2), 8, estate);
+fn check_next(written: &WrittenPool, now: Instant, script: &[(u64, Event)], expected: &[&str]) {
+    let mut supervisor = Supervisor::from_written(now, pool(2), 8, written);
     let mut lines = Vec::new();
     for (second, event) in std::iter::once(&(0, Event::Tick)).chain(script) {
         let actions = supervisor.step(now + Duration::from_secs(*second), event.clone());
@@ -241,7 +241,7 @@ fn the_next_program_replaces_the_workers_that_are_left() {
         pid: Pid(pid),
     };
     check_next(
-        &estate(&[], now),
+        &written(&[], now),
         now,
         &[(1, left(101)), (1, forked(2, 301)), (2, ready(301)), (3, left(102)), (9, dies(201))],
         &[
@@ -268,7 +268,7 @@ fn who_waits_is_answered_by_the_next_program() {
         pid: Pid(pid),
     };
     check_next(
-        &estate(&waiting, now),
+        &written(&waiting, now),
         now,
         &[
             (1, left(101)),
@@ -295,8 +295,8 @@ fn who_waits_is_answered_by_the_next_program() {
 #[test]
 fn a_proven_worker_that_is_dead_by_then_is_missed() {
     let now = Instant::now();
-    let estate = estate(&[], now);
-    let mut supervisor = Supervisor::of_estate(now, pool(2), 8, &estate);
+    let written = written(&[], now);
+    let mut supervisor = Supervisor::from_written(now, pool(2), 8, &written);
     let lines: Vec<_> = supervisor.step(now, dies(201)).iter().filter_map(line).collect();
     // Nobody has been told to leave.
     assert!(!lines.iter().any(|line| line.starts_with("drain")), "{lines:?}");

@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 
 /// The pool as one program knew it, for the next one to go on with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::master) struct Estate {
+pub(in crate::master) struct WrittenPool {
     /// The one that the next program was proven with: some of its workers are ready.
     generation: u32,
     /// The one that serves.
     serving: u32,
     /// Slots in service.
     seats: Vec<u16>,
-    workers: Vec<Heir>,
+    workers: Vec<WrittenWorker>,
     /// Those who wait for the upgrade.
     upgrade: Vec<u64>,
     /// Those who wait for a reload that has not begun.
@@ -40,7 +40,7 @@ pub(in crate::master) struct Estate {
 
 /// A worker process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Heir {
+struct WrittenWorker {
     pid: i32,
     slot: u16,
     generation: u32,
@@ -61,14 +61,19 @@ enum Stage {
 
 impl Supervisor {
     /// What the next program has to know, once workers of this generation have been proven with it.
-    pub(super) fn estate(&self, now: Instant, generation: Generation) -> Estate {
+    pub(super) fn written(&self, now: Instant, generation: Generation) -> WrittenPool {
         let numbers = |tickets: &[Ticket]| tickets.iter().map(|ticket| ticket.0).collect();
         let tickets = &self.tickets;
-        Estate {
+        WrittenPool {
             generation: generation.0,
             serving: self.generation.0,
             seats: self.seats.keys().map(|slot| slot.0).collect(),
-            workers: self.crew.workers.iter().map(|(pid, worker)| Heir::of(now, *pid, worker)).collect(),
+            workers: self
+                .crew
+                .workers
+                .iter()
+                .map(|(pid, worker)| WrittenWorker::of(now, *pid, worker))
+                .collect(),
             upgrade: numbers(&tickets.upgrade),
             reload: numbers(&tickets.next_reload),
             scale: numbers(&tickets.scale),
@@ -82,35 +87,40 @@ impl Supervisor {
     /// wave is ready.
     ///
     /// That program cannot be forked any more, so whatever is forked from now on is of the proven generation.
-    pub(in crate::master) fn of_estate(now: Instant, pool: Pool, slots_max: u16, estate: &Estate) -> Self {
-        let generation = Generation(estate.generation);
-        let pool = pool.keeping(estate.seats.len());
+    pub(in crate::master) fn from_written(
+        now: Instant,
+        pool: Pool,
+        slots_max: u16,
+        written: &WrittenPool,
+    ) -> Self {
+        let generation = Generation(written.generation);
+        let pool = pool.keeping(written.seats.len());
         let mut supervisor = Self::new(pool, slots_max);
         supervisor.start = Start::Announced;
-        supervisor.generation = Generation(estate.serving);
+        supervisor.generation = Generation(written.serving);
         supervisor.last_generation = generation;
         supervisor.trial = Trial::Passed;
         supervisor.molds = Molds::default();
         supervisor.molds.add(generation, pool.preload);
         let seat = Seat { generation, respawn: Respawn::default() };
-        supervisor.seats = estate.seats.iter().map(|slot| (Slot(*slot), seat.clone())).collect();
-        for heir in &estate.workers {
-            supervisor.crew.workers.insert(Pid(heir.pid), heir.worker(now));
+        supervisor.seats = written.seats.iter().map(|slot| (Slot(*slot), seat.clone())).collect();
+        for left in &written.workers {
+            supervisor.crew.workers.insert(Pid(left.pid), left.worker(now));
         }
         let serving = supervisor.crew.workers.values().filter(|worker| worker.life.serves());
         supervisor.served = serving.map(|worker| worker.slot).collect();
-        let proven = estate.workers.iter().filter(|heir| heir.generation == estate.generation);
-        let proven = proven.map(|heir| Slot(heir.slot)).collect();
+        let proven = written.workers.iter().filter(|left| left.generation == written.generation);
+        let proven = proven.map(|left| Slot(left.slot)).collect();
         supervisor.reload = Some(Reload::begun(now, generation, pool, proven));
         supervisor.upgrade.adopted();
         let tickets = |numbers: &[u64]| numbers.iter().copied().map(Ticket).collect();
-        supervisor.tickets.reload = tickets(&estate.upgrade);
-        supervisor.tickets.next_reload = tickets(&estate.reload);
-        supervisor.tickets.scale = tickets(&estate.scale);
-        supervisor.scale_later = estate.scale_later.map(Deferred::of_parts);
-        supervisor.again = estate.again;
-        if estate.again {
-            supervisor.canary_wish.add(estate.canary);
+        supervisor.tickets.reload = tickets(&written.upgrade);
+        supervisor.tickets.next_reload = tickets(&written.reload);
+        supervisor.tickets.scale = tickets(&written.scale);
+        supervisor.scale_later = written.scale_later.map(Deferred::of_parts);
+        supervisor.again = written.again;
+        if written.again {
+            supervisor.canary_wish.add(written.canary);
         }
         if supervisor.scale_later.is_none() {
             supervisor.scale_begins(now);
@@ -119,14 +129,14 @@ impl Supervisor {
     }
 }
 
-impl Estate {
+impl WrittenPool {
     /// The generation that the next program was proven with.
     pub(in crate::master) fn generation(&self) -> Generation {
         Generation(self.generation)
     }
 }
 
-impl Heir {
+impl WrittenWorker {
     fn of(now: Instant, pid: Pid, worker: &Worker) -> Self {
         let (stage, time) = match worker.life {
             Life::Starting { deadline } => (Stage::Starting, deadline.saturating_duration_since(now)),
