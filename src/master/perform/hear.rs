@@ -6,7 +6,7 @@ use crate::contract::control::Tiding;
 use crate::contract::message::Report;
 use crate::master::decide::signals::command;
 use crate::master::event::{Event, MoldNews};
-use crate::master::upgrade::proof::Proof;
+use crate::master::upgrade::parent::Proof;
 use crate::sys::channel::{self, Received};
 use crate::sys::process::Pid;
 use crate::sys::{poll, wait};

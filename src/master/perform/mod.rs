@@ -40,7 +40,7 @@ use crate::contract::slot::Generation;
 use crate::master::decide::notify::Notification;
 use crate::master::event::{Action, Event};
 use crate::master::upgrade::handover::ConfigText;
-use crate::master::upgrade::proof::Proof;
+use crate::master::upgrade::parent::Proof;
 use crate::net::bind::Bound;
 use crate::net::listeners::ListenerSet;
 use crate::net::socket_files::SocketFiles;

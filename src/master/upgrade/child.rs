@@ -4,7 +4,7 @@
 //! must not be. A failure takes back what has been done: workers that serve drain, the others are killed.
 
 use super::handover::{Bequest, ConfigText, Task};
-use super::proof::Word;
+use super::parent::Word;
 use crate::config::BindAddress;
 use crate::contract::control::{Command, Pace};
 use crate::contract::exit::{self, Progress};
