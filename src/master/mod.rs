@@ -20,7 +20,7 @@ pub mod upgrade;
 
 pub use error::MasterError;
 pub use perform::admin::AdminMain;
-pub use perform::command::Surroundings;
+pub use perform::check_command::Surroundings;
 pub use perform::hooks::HookMain;
 pub use perform::pid_file::PidFileError;
 

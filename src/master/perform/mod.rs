@@ -1,8 +1,8 @@
 //! The supervisor's arms: carries out what has been decided. Each further file with an `impl Performer` has a part of it.
 //!
-//! - `hear`: waits for what happens, and reads it.
-//! - `birth`: forks a worker; `molds`, molds and the workers that they fork; `admin`, the admin process; `command`, the check
-//!   command; `hooks`, hooks of the site. Each is a child, and reaped in `hear`.
+//! - `wait`: waits for what happens, and reads it.
+//! - `birth`: forks a worker; `molds`, molds and the workers that they fork; `admin`, the admin process; `check_command`; `hooks`,
+//!   those of the site. Each is a child, and reaped in `wait`.
 //! - `post_mortem`: what a worker leaves behind; `notes`, the log lines; `figures`, what of them is counted.
 //! - `generations`: configurations, read and forgotten; `sockets`, the listening ones while the server runs; `admin_sockets`, those of the
 //!   admin process; `pid_file`.
@@ -13,11 +13,10 @@ pub(super) mod admin;
 pub(super) mod admin_sockets;
 mod birth;
 mod canary;
-pub(super) mod command;
+pub(super) mod check_command;
 pub(super) mod fd_store;
 mod figures;
 mod generations;
-mod hear;
 pub(super) mod hooks;
 mod molds;
 mod notes;
@@ -26,6 +25,7 @@ pub(super) mod pid_file;
 mod post_mortem;
 pub(super) mod sockets;
 mod survey;
+mod wait;
 mod weigh;
 
 use super::{LoadApps, Start};
@@ -52,7 +52,7 @@ use crate::sys::signals::{self, SignalPipe};
 use crate::sys::systemd::Manager;
 use admin::AdminProcess;
 use canary::CanaryTrial;
-use command::{Run, Surroundings};
+use check_command::{Run, Surroundings};
 use fd_store::FdStore;
 use hooks::{HookCalls, HookMain};
 use molds::MoldProcesses;
@@ -68,24 +68,24 @@ use tracing::warn;
 
 /// Does what the supervisor decides and hears what happens.
 pub(super) struct Performer {
-    pub(super) start: Callbacks,
+    start: Callbacks,
     /// The configuration of each generation that may still be started.
-    pub(super) configs: BTreeMap<Generation, Arc<Config>>,
+    configs: BTreeMap<Generation, Arc<Config>>,
     /// What the sockets were made by.
-    pub(super) started_with: Arc<Config>,
-    pub(super) loaded: Option<(Config, Bound)>,
+    started_with: Arc<Config>,
+    loaded: Option<(Config, Bound)>,
     pub(super) links: BTreeMap<Pid, Link>,
     pub(super) shared: Shared,
     /// What a worker must not have.
     pub(super) own: Own,
     pub(super) admin: AdminProcess,
     /// What workers who have just died have left.
-    pub(super) post_mortems: PostMortems,
-    pub(super) molds: MoldProcesses,
-    pub(super) canary_trial: CanaryTrial,
-    pub(super) survey: Survey,
+    post_mortems: PostMortems,
+    molds: MoldProcesses,
+    canary_trial: CanaryTrial,
+    survey: Survey,
     /// The check command that runs.
-    pub(super) check: Option<Run>,
+    check: Option<Run>,
     /// The child in which the next program is proven.
     pub(super) proof: Option<Proof>,
     /// What the configuration was made of that it has been proven with.
@@ -95,7 +95,7 @@ pub(super) struct Performer {
     /// `None` where it is not known.
     pub(super) program: Option<OwnProgram>,
     pub(super) surroundings: Surroundings,
-    pub(super) hook_calls: HookCalls,
+    hook_calls: HookCalls,
     hearing: Hearing,
 }
 
@@ -138,13 +138,13 @@ pub(super) enum SocketSource {
     Handed,
 }
 
-pub(super) struct Callbacks {
-    pub(super) reload_config: Box<dyn FnMut() -> Result<Config, String>>,
+struct Callbacks {
+    reload_config: Box<dyn FnMut() -> Result<Config, String>>,
     reopen_logs: Box<dyn FnMut() -> Result<(), String>>,
-    pub(super) worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
-    pub(super) load_apps: Box<LoadApps>,
-    pub(super) hook_main: Box<HookMain>,
-    pub(super) fork_hooks: ForkHooks,
+    worker_main: Box<dyn Fn(Handoff) -> ExitReason>,
+    load_apps: Box<LoadApps>,
+    hook_main: Box<HookMain>,
+    fork_hooks: ForkHooks,
 }
 
 /// The master's side of a worker.

@@ -1,6 +1,6 @@
 //! The supervisor's ears: waits for what happens, and reads it.
 
-use super::command::Run;
+use super::check_command::Run;
 use super::{Link, Performer};
 use crate::contract::control::Tiding;
 use crate::contract::message::Report;
