@@ -35,6 +35,11 @@ pub enum MasterError {
 }
 
 impl MasterError {
+    /// What the system has refused, for `map_err`.
+    pub(super) fn system(doing: &'static str, cure: &'static str) -> impl Fn(io::Error) -> Self + Copy {
+        move |source| Self::System { doing, cure, source }
+    }
+
     /// The exit status of the program.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -27,33 +27,16 @@ use tracing::warn;
 
 /// Serves until told to stop, with workers of its own.
 pub(super) fn begin(mut start: Start) -> Result<Outcome, MasterError> {
-    let system = |doing, cure| move |source| MasterError::System { doing, cure, source };
     check_accounts(&start.config)?;
-    // First of all: a signal during the start is then seen after it.
-    let signals = SignalPipe::new().map_err(system("catch signals", DESCRIPTORS))?;
-    // Out of the environment before there are workers, who would take it for theirs.
-    let handed = systemd::take_environment().map_err(system(
-        "read what the service manager has set",
-        "look at the unit's sockets and its Type=",
-    ))?;
-    for complaint in &handed.complaints {
-        warn!("the service manager is not told how the server is: {complaint}");
-    }
-    // Whoever started the server may have blocked signals; nobody that it starts is to inherit that.
-    fork::restore_signals().map_err(system("let signals through", FILTER))?;
-    let open_files = start.config.server.open_files;
-    if let Err(error) = limits::set_descriptors((open_files > 0).then_some(open_files)) {
-        warn!("cannot set the limit of open descriptors: {error}");
-    }
-    process::become_subreaper().map_err(system("become the parent of orphans", FILTER))?;
+    let (signals, handed) = settle_in(&start.config)?;
     let pool = Pool::of(&start.config);
     // A larger pool may have left sockets of more slots with the service manager.
     let kept = u16::try_from(fd_store::places()).unwrap_or(u16::MAX).min(KEPT_MAX);
     let slots_max = SLOTS_MAX.max(pool.most().saturating_mul(2)).max(kept);
-    let scoreboard = Scoreboard::new(slots_max).map_err(system("share memory with workers", MEMORY))?;
-    let metrics =
-        MetricTable::new(scoreboard.record_count()).map_err(system("share memory with workers", MEMORY))?;
-    let relay = Relay::new().map_err(system("make the workers' relay", DESCRIPTORS))?;
+    let no_memory = MasterError::system("share memory with workers", MEMORY);
+    let scoreboard = Scoreboard::new(slots_max).map_err(no_memory)?;
+    let metrics = MetricTable::new(scoreboard.record_count()).map_err(no_memory)?;
+    let relay = Relay::new().map_err(MasterError::system("make the workers' relay", DESCRIPTORS))?;
     let source = if bind::is_activated(&handed) { SocketSource::Handed } else { SocketSource::Bound };
     let fd_store = FdStore::new(handed.manager.as_ref());
     let bound = bind::bind(&start.config.server, pool.workers, &handed)?;
@@ -81,6 +64,28 @@ pub(super) fn begin(mut start: Start) -> Result<Outcome, MasterError> {
     performer.store_sockets();
     let supervisor = Supervisor::new(pool, slots_max).with_notifier(notifier).with_admin(has_admin);
     finish(performer, supervisor, VecDeque::from([Event::Tick]))
+}
+
+/// Makes this process a master: signals are seen, orphans come to it, and what the service manager has set is read.
+fn settle_in(config: &Config) -> Result<(SignalPipe, Handed), MasterError> {
+    // First of all: a signal during the start is then seen after it.
+    let signals = SignalPipe::new().map_err(MasterError::system("catch signals", DESCRIPTORS))?;
+    // Out of the environment before there are workers, who would take it for theirs.
+    let handed = systemd::take_environment().map_err(MasterError::system(
+        "read what the service manager has set",
+        "look at the unit's sockets and its Type=",
+    ))?;
+    for complaint in &handed.complaints {
+        warn!("the service manager is not told how the server is: {complaint}");
+    }
+    // Whoever started the server may have blocked signals; nobody that it starts is to inherit that.
+    fork::restore_signals().map_err(MasterError::system("let signals through", FILTER))?;
+    let open_files = config.server.open_files;
+    if let Err(error) = limits::set_descriptors((open_files > 0).then_some(open_files)) {
+        warn!("cannot set the limit of open descriptors: {error}");
+    }
+    process::become_subreaper().map_err(MasterError::system("become the parent of orphans", FILTER))?;
+    Ok((signals, handed))
 }
 
 /// Names are looked up before anything is bound: a worker that finds out would be too late.

@@ -7,16 +7,14 @@ use super::ties::Ties;
 use crate::app::calls::{Alone, CallQueue};
 use crate::app::{MakeApps, Status, WorkerInfo};
 use crate::config::Config;
-use crate::contract::inflight::OwnCells;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
 use crate::net::accept::{self, Acceptor, Gate};
 use crate::net::{Connection, Departure, Drain};
 use crate::pipeline::Pipeline;
-use crate::protocol::flight::Board;
+use crate::protocol::Opening;
 use crate::protocol::h1::{self, Settings};
-use crate::protocol::{Opening, Relayed};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinSet;
@@ -32,41 +30,8 @@ pub async fn serve_in_place(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
     let drain = Arc::new(Drain::default());
-    let metrics = Metrics::alone().map_err(|error| error.to_string())?;
-    let own = make(WorkerInfo::new((1, 1), drain.watch(), metrics.clone()))
-        .await
-        .map_err(|error| error.to_string())?;
-    let calls = CallQueue::new(1, load::queue_rules(config), Alone);
-    let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
-    let loading = load::Loading {
-        slot: Slot(1),
-        workers: 1,
-        calls: &calls,
-        status: &status,
-        own,
-        loaded: None,
-        runtime: None,
-    };
-    let board = Board::new(OwnCells::alone().map_err(|error| error.to_string())?);
-    let keys = KeyTable::new().map_err(|error| error.to_string())?;
-    let looked_after = Keeper::of(&keys);
-    let ties = Ties {
-        count_request: Box::new(|| {}),
-        count_shed: Box::new(|_| {}),
-        relay: Box::new(|_, _| Relayed::Stayed),
-        is_ready: Box::new(|| true),
-        board,
-        times: None,
-        ledger: None,
-        quarantine: None,
-        metrics,
-        keys,
-        want_keys: looked_after.waker(),
-    };
-    let pipeline = load::apps(config, loading)
-        .and_then(|apps| load::pipeline(config, apps, ties))
-        .map_err(|failure: BootFailure| failure.to_string())?;
-    let tending = looked_after.begin(pipeline.authenticator.as_ref());
+    let (pipeline, keeper) = pipeline(config, make, &drain).await?;
+    let tending = keeper.begin(pipeline.authenticator.as_ref());
     let service = Connections {
         settings: Arc::new(Settings { limits: config.limits.clone(), timeouts: config.timeouts.clone() }),
         drain: Arc::clone(&drain),
@@ -98,6 +63,36 @@ pub async fn serve_in_place(
         app.stop().await;
     }
     Ok(())
+}
+
+/// Everything that a request passes through here, and who looks after its keys.
+async fn pipeline(
+    config: &Config,
+    make: &MakeApps,
+    drain: &Arc<Drain>,
+) -> Result<(Pipeline, Keeper), String> {
+    let metrics = Metrics::alone().map_err(|error| error.to_string())?;
+    let own = make(WorkerInfo::new((1, 1), drain.watch(), metrics.clone()))
+        .await
+        .map_err(|error| error.to_string())?;
+    let calls = CallQueue::new(1, load::queue_rules(config), Alone);
+    let status: Status = Arc::new(|| serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string());
+    let loading = load::Loading {
+        slot: Slot(1),
+        workers: 1,
+        calls: &calls,
+        status: &status,
+        own,
+        loaded: None,
+        runtime: None,
+    };
+    let keys = KeyTable::new().map_err(|error| error.to_string())?;
+    let keeper = Keeper::of(&keys);
+    let ties = Ties::alone(metrics, keys, keeper.waker()).map_err(|error| error.to_string())?;
+    let pipeline = load::apps(config, loading)
+        .and_then(|apps| load::pipeline(config, apps, ties))
+        .map_err(|failure: BootFailure| failure.to_string())?;
+    Ok((pipeline, keeper))
 }
 
 /// The connections being served. They end with their owner.

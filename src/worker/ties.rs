@@ -4,15 +4,17 @@ use super::retirement::Retirement;
 use super::{BootFailure, relay, siblings};
 use crate::app::Shed;
 use crate::contract::handoff::{Handoff, Report};
+use crate::contract::inflight::OwnCells;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
 use crate::contract::tally::Ledger;
 use crate::middleware::quarantine::Quarantine;
 use crate::middleware::times::Times;
 use crate::pipeline::Relay;
-use crate::protocol::Parcel;
 use crate::protocol::flight::Board;
+use crate::protocol::{Parcel, Relayed};
 use crate::sys::channel;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -66,6 +68,27 @@ impl Ties {
                 // Whoever fetches looks by himself now and then; a master who does not hear is busy with worse.
                 let _ = channel::send(fetcher.as_fd(), &Report::KeysWanted.encode(), &[]);
             }),
+        })
+    }
+
+    /// Those of a process that has no master and no siblings.
+    pub(super) fn alone(
+        metrics: Metrics,
+        keys: KeyTable,
+        want_keys: Box<dyn Fn() + Send + Sync>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            count_request: Box::new(|| {}),
+            count_shed: Box::new(|_| {}),
+            relay: Box::new(|_, _| Relayed::Stayed),
+            is_ready: Box::new(|| true),
+            board: Board::new(OwnCells::alone()?),
+            times: None,
+            ledger: None,
+            quarantine: None,
+            metrics,
+            keys,
+            want_keys,
         })
     }
 }

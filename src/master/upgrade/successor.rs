@@ -22,6 +22,7 @@ use crate::sys::systemd::Manager;
 use crate::sys::{fork, inherit, process};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::io;
 use std::time::Instant;
 use tracing::{info, warn};
 
@@ -31,11 +32,10 @@ pub(super) fn run(
     bequest: Bequest,
     inheritance: Inheritance,
 ) -> Result<Outcome, MasterError> {
-    let system = |doing, cure| move |source| MasterError::System { doing, cure, source };
-    let take_over = system("take over from the program before", "start the server anew");
+    let take_over = MasterError::system("take over from the program before", "start the server anew");
     // All have been blocked since before the other program ended; those sent meanwhile are pending.
-    let signals = SignalPipe::new().map_err(system("catch signals", DESCRIPTORS))?;
-    fork::restore_signals().map_err(system("let signals through", FILTER))?;
+    let signals = SignalPipe::new().map_err(MasterError::system("catch signals", DESCRIPTORS))?;
+    fork::restore_signals().map_err(MasterError::system("let signals through", FILTER))?;
     // Kept across execve, but by this process alone: said again, it costs nothing.
     if let Err(error) = process::become_subreaper() {
         warn!("cannot become the parent of orphans: {error}");
@@ -44,13 +44,7 @@ pub(super) fn run(
     let (shared, source) = bequest.common.unpack().map_err(take_over)?;
     let Inheritance { written, links, admin: written_admin, files, pid_file, manager, watchdog, config: _ } =
         inheritance;
-    let manager = manager.and_then(|name| match Manager::connect(OsStr::new(&name)) {
-        Ok(manager) => Some(manager),
-        Err(error) => {
-            warn!("the service manager is not told how the server is: {error}");
-            None
-        }
-    });
+    let manager = manager.as_deref().and_then(service_manager);
     let notifier = manager.as_ref().map(|_| Notifier::new(watchdog));
     let fd_store = FdStore::new(manager.as_ref());
     let own = Own {
@@ -78,11 +72,7 @@ pub(super) fn run(
         supervisor = supervisor.admin_inherited(now);
     }
     let mut performer = Performer::new(start, shared, own, admin, generation);
-    for (pid, record, channel) in links {
-        let Some(record) = performer.shared.scoreboard.index(record) else { continue };
-        let channel = channel.map(inherit::take).transpose().map_err(take_over)?;
-        performer.links.insert(Pid(pid), Link { channel, record });
-    }
+    take_workers(&mut performer, links).map_err(take_over)?;
     // What is kept already is not kept twice.
     performer.store_sockets();
     let workers = performer.links.len();
@@ -92,4 +82,20 @@ pub(super) fn run(
     performer.reap(&mut events);
     events.push_back(Event::Tick);
     finish(performer, supervisor, events)
+}
+
+/// The one that the program before had told how it is.
+fn service_manager(name: &str) -> Option<Manager> {
+    let connected = Manager::connect(OsStr::new(name));
+    connected.inspect_err(|error| warn!("the service manager is not told how the server is: {error}")).ok()
+}
+
+/// Takes over the workers: their numbers, records and channels.
+fn take_workers(performer: &mut Performer, links: Vec<(i32, usize, Option<i32>)>) -> io::Result<()> {
+    for (pid, record, channel) in links {
+        let Some(record) = performer.shared.scoreboard.index(record) else { continue };
+        let channel = channel.map(inherit::take).transpose()?;
+        performer.links.insert(Pid(pid), Link { channel, record });
+    }
+    Ok(())
 }
