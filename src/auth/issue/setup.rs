@@ -16,7 +16,7 @@ use crate::auth::store::{Backend, StoreError, StorePlace, feed};
 use crate::auth::users::AppUsers;
 use crate::auth::users::password::Norm;
 use crate::auth::{AuthConfigError, Provider};
-use crate::config::{Auth, AuthProvider, OnStoreError, UserKind};
+use crate::config::{Auth, AuthProvider, AuthUsers, OnStoreError, UserKind};
 use arc_swap::ArcSwap;
 use std::fmt::Write;
 use std::io;
@@ -51,18 +51,6 @@ impl Issuer {
             IssueError::Config(vec![AuthConfigError::setting("issue.provider", problem)])
         })?;
         try_out(auth, provider).map_err(IssueError::Config)?;
-        let rules = Rules {
-            access: seconds(issue.access),
-            refresh: seconds(issue.refresh),
-            session_max: seconds(issue.session_max),
-            rotates: auth.rotates(),
-            reuse: issue.reuse,
-            grace: issue.reuse_grace,
-            revokes_access: issue.revoke_access,
-            adopts: issue.legacy_adopt,
-            max_token_bytes: usize::try_from(auth.max_token_bytes).unwrap_or(usize::MAX),
-            types: TypeRule::of(provider),
-        };
         let silence = match auth.store.on_error {
             OnStoreError::Closed => Silence::ClosesAfter(auth.store.stale_max),
             OnStoreError::Open => Silence::ChangesNothing,
@@ -79,14 +67,9 @@ impl Issuer {
         })?;
         let (users, decoys) = open_users(auth, directory, &store, (app, secret))?;
         let users = Arc::new(users);
-        let watch = match (auth.users.kind, provider.user_state.good_for()) {
-            (UserKind::Django | UserKind::Python | UserKind::File, Some(fresh)) => {
-                let states = UserStates::new(fresh, silence);
-                Some(Arc::new(UserWatch::new(states, Arc::clone(&users), Arc::clone(&store))))
-            }
-            // Who is taken out of our own table loses the sessions at once.
-            (UserKind::Own, _) | (UserKind::Django | UserKind::Python | UserKind::File, None) => None,
-        };
+        let watched = watched_for(auth.users.kind, provider).map(|fresh| UserStates::new(fresh, silence));
+        let watch =
+            watched.map(|states| Arc::new(UserWatch::new(states, Arc::clone(&users), Arc::clone(&store))));
         // A token is verified whomever it names.
         let nameless = AuthProvider { subject_claim: String::new(), ..provider.clone() };
         Ok(Self {
@@ -97,19 +80,50 @@ impl Issuer {
             }),
             provider: provider.name.clone(),
             names: Names::new(provider),
-            rules,
+            rules: rules(auth, provider),
             store,
             users,
             watch,
-            rehash: match (auth.users.rehash, auth.users.kind) {
-                (true, UserKind::Django) => Rehash::Weaker(Norm::Django),
-                (true, UserKind::Own) => Rehash::Weaker(Norm::Own),
-                (true, UserKind::Python | UserKind::File) | (false, _) => Rehash::Never,
-            },
+            rehash: rehash(&auth.users),
             hashing: Hashing::new(issue.hash_threads, issue.hash_queue, decoys)?,
             limits: Limits::new(issue.limit.clone()),
             revocations,
         })
+    }
+}
+
+/// What the configuration says of tokens and sessions.
+fn rules(auth: &Auth, provider: &AuthProvider) -> Rules {
+    let issue = &auth.issue;
+    Rules {
+        access: seconds(issue.access),
+        refresh: seconds(issue.refresh),
+        session_max: seconds(issue.session_max),
+        rotates: auth.rotates(),
+        reuse: issue.reuse,
+        grace: issue.reuse_grace,
+        revokes_access: issue.revoke_access,
+        adopts: issue.legacy_adopt,
+        max_token_bytes: usize::try_from(auth.max_token_bytes).unwrap_or(usize::MAX),
+        types: TypeRule::of(provider),
+    }
+}
+
+/// How long the state of a user is good for before it is asked again; `None`: it is not asked.
+fn watched_for(kind: UserKind, provider: &AuthProvider) -> Option<Duration> {
+    match kind {
+        UserKind::Django | UserKind::Python | UserKind::File => provider.user_state.good_for(),
+        // Who is taken out of our own table loses the sessions at once.
+        UserKind::Own => None,
+    }
+}
+
+/// Which hashes are made anew at a login.
+fn rehash(users: &AuthUsers) -> Rehash {
+    match (users.rehash, users.kind) {
+        (true, UserKind::Django) => Rehash::Weaker(Norm::Django),
+        (true, UserKind::Own) => Rehash::Weaker(Norm::Own),
+        (true, UserKind::Python | UserKind::File) | (false, _) => Rehash::Never,
     }
 }
 
