@@ -1,5 +1,12 @@
 //! Tokens and the keys that prove them: what the bearer middleware and `ferricorn jwt` share.
 //!
+//! - A token is judged: `jwt` (its form, its signature, its claims), `algorithm`, `keys`, `provider` (whose tokens are taken, proven by
+//!   which keys), `cache` (those that were proven before), `reason` (why one is refused).
+//! - Key sets are fetched: `jwks`, over `tls`.
+//! - What a token itself cannot say: `standing`, `revocations`.
+//! - Tokens are issued: `issue`, to those in `users`, remembered in `store`.
+//! - Browsers: `cookies`, `cors`, `sender`.
+//!
 //! The way of a token: [`jwt::Jws::parse`] (shape, header) -> [`keys::KeySet`] (key by provider, `kid` and
 //! algorithm) -> signature, by aws-lc with a key that was parsed once -> [`jwt::judge`] (claims). The jsonwebtoken crate
 //! is asked for a second opinion when a key is loaded. It parses the key at each call, and its own rules about claims take

@@ -1,4 +1,12 @@
-//! Everything master and worker share: birth, life, death.
+//! Everything master and worker share: birth, life, death. The admin process, which is born of the master too, reads it.
+//!
+//! - Birth: `handoff`, what a worker is born with; `slot`, how it is numbered; `admin`, what the admin process is born with.
+//! - What they say: `message`, master and worker to each other; `control`, commands and their verdicts; `inquiry`, what is wanted of
+//!   a worker or one of its requests; `hook`, what hooks of the site are told.
+//! - In shared memory: `scoreboard`, the table itself, a record for each worker, with `load`, `tally` and `figures`, what is counted there;
+//!   `inflight`, the requests under way, in the words of `cell`, read as `entry`; `quarantine`, those that have ended workers;
+//!   `key_table`, fetched key sets; `metrics`, what apps count.
+//! - Death: `exit`.
 #![forbid(unsafe_code)]
 
 pub mod admin;

@@ -1,4 +1,13 @@
 //! Python apps: the one folder that names pyo3.
+//!
+//! - Loading: `load` finds the callable, as `options` says; `preload` does so once for all workers; `module` is what Python imports.
+//! - WSGI: `wsgi` makes the call, with `environ` (of `addresses`, `identity`, `input`), `start_response` and `kit`, the objects that are
+//!   used again; `answer` and `outgoing` make a response of what comes back (`content`, `file_wrapper`).
+//! - ASGI: `asgi`.
+//! - A call from outside: `interrupt` looks into it and ends it; `signals` runs the handlers that the app has set.
+//! - The site: `django`, its static files; `users`, its users; `drift`, where its settings of tokens differ; `hooks`; `metrics`;
+//!   `streams` and `log_stream`, what it prints; `verifier`, tokens judged elsewhere.
+//! - The interpreter: `ffi`, the unsafe calls; `ending`, what happens at its end.
 #![deny(unsafe_code)]
 
 mod addresses;
