@@ -68,7 +68,7 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     // The extension module is the wheel's `main`: it hands the arguments to the command line.
     ("app/python/module.rs", &["cli"]),
     // The layer is found where Rust programs look for it; it is made of what the server itself puts before its apps.
-    ("auth/mod.rs", &["middleware::auth_layer"]),
+    ("auth/mod.rs", &["middleware::bearer::layer"]),
     // `check` makes the very checker that a worker would make, so that it finds what a worker would.
     ("cli/check.rs", &["middleware::bearer"]),
     // The one-thread server that native apps are compared with: the app and the protocol without the server around.

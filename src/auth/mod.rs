@@ -39,7 +39,7 @@ pub mod users;
 #[cfg(test)]
 mod vectors;
 
-pub use crate::middleware::auth_layer::{Answering, Authenticated, Layer, LayerError};
+pub use crate::middleware::bearer::layer::{Answering, Authenticated, Layer, LayerError};
 pub use algorithm::{Algorithm, Family};
 pub use cache::{Cache, Fingerprint};
 pub use provider::{AuthConfigError, Provider, Refusal, Verified, verify};

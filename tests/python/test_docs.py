@@ -164,7 +164,7 @@ def test_keys_and_flags_that_the_pages_name_exist():
 # Files that write whole texts of somebody else, whose own entries are of those: why an app did not load, what is wrong with keys.
 SAY_WHAT_OTHERS_SAY = {
     "master/perform/molds.rs",
-    "middleware/auth_layer.rs",
+    "middleware/bearer/layer.rs",
     "serve.rs",
     "worker/load.rs",
     "worker/mod.rs",

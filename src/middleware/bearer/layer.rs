@@ -1,7 +1,7 @@
 //! `[auth]` without the server: a layer for any tower stack.
 
-use super::bearer::{Asked, Authenticator};
 use super::tend::tend;
+use super::{Asked, Authenticator};
 use crate::auth::AuthConfigError;
 use crate::auth::jwks::Upkeep;
 use crate::config::{self, Auth, ConfigErrors, Sources};
@@ -262,5 +262,5 @@ impl<S, B, F> fmt::Debug for Answering<S, B, F> {
 }
 
 #[cfg(test)]
-#[path = "auth_layer_tests.rs"]
+#[path = "layer_tests.rs"]
 mod tests;

@@ -1,8 +1,8 @@
 //! A token proven: remembered, or verified and then remembered.
 
-use super::bearer_settings::{Settings, remote_user};
 use super::decisions::{Decisions, Memory};
 use super::keyring::{Keyring, Keys, Session};
+use super::settings::{Settings, remote_user};
 use crate::auth::{
     Family, Fingerprint, LookUp, Provider, Reason, Refusal, Verified, jwt, system_time, verify,
 };

@@ -1,6 +1,6 @@
 //! Keys that change while tokens are judged.
 
-use super::super::bearer::tests::{NOW, at, bearer, head, judge, provider, refused_for, site, token};
+use super::super::tests::{NOW, at, bearer, head, judge, provider, refused_for, site, token};
 use super::*;
 use crate::auth::keys::SigningKey;
 use crate::auth::{Algorithm, Reason};
@@ -32,7 +32,7 @@ fn named(key: &SigningKey, algorithm: Algorithm, kid: &str) -> String {
 
 /// An authenticator whose one provider's keys are fetched, the table that they are in, and how often it has asked.
 fn fetching(algorithms: &[&str]) -> (Authenticator, KeyTable, SourceIndex, Arc<AtomicUsize>) {
-    let mut auth = super::super::bearer::tests::config(Vec::new());
+    let mut auth = super::super::tests::config(Vec::new());
     let mut idp = provider("local", Vec::new());
     idp.jwks_url = Some("https://idp.example/jwks".into());
     idp.algorithms = algorithms.iter().map(|name| (*name).to_owned()).collect();

@@ -1,31 +1,55 @@
 //! Bearer tokens, checked before any app is entered (RFC 6750).
+//!
+//! - `settings`, `check`: what the configuration says, and what is wrong with it as a whole.
+//! - `extract`: where the token stands in a request. `policy`: who may pass where, as `path_readings` may take the path; `rights`: what a
+//!   good token must allow.
+//! - `proof`: the token is verified, by the keys of `keyring`, which reads `key_files` anew; `tend` looks after them.
+//! - `challenge`: how a refusal is said. `identity_fields`: how apps are told who it is. `decisions`: what is counted.
+//! - `layer`: all of it without the server, for any tower stack.
 
-use super::bearer_check::check_settings;
-use super::bearer_settings::{Credential, Preflight, Settings};
-use super::challenge::Challenge;
-use super::decisions::Decisions;
-use super::extract::Extractor;
-use super::identity_fields::IdentityFields;
-use super::keyring::{Keys, Session};
-use super::policy::{Policy, Requirement, Rule};
-use super::proof::{Proof, Stop};
-use super::stream_end::End;
+mod challenge;
+mod check;
+mod decisions;
+mod extract;
+mod identity_fields;
+mod key_files;
+mod keyring;
+pub mod layer;
+mod path_readings;
+mod policy;
+mod proof;
+mod rights;
+mod settings;
+mod tend;
+
 use crate::auth::{
     AuthConfigError, Bearer, Provider, Reason, RefusalKind, Standing, Standings, cors, unix_seconds,
 };
 use crate::config::Auth;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
+use crate::middleware::stream_end::End;
 use crate::protocol::{Attempt, Halt, Identity, Response, StreamEnd, Target};
+use challenge::Challenge;
+use check::check_settings;
+use decisions::Decisions;
+use extract::Extractor;
 use http::header::{HeaderMap, HeaderName};
+use identity_fields::IdentityFields;
+use keyring::{Keys, Session};
+use policy::{Policy, Requirement, Rule};
+use proof::{Proof, Stop};
+use settings::{Credential, Preflight, Settings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use super::extract::Asked;
-pub use super::keyring::Renewal;
-pub use super::tend::{LOOK, say, tend};
 pub use crate::auth::cors::Permit;
+pub use extract::Asked;
+pub use keyring::Renewal;
+#[cfg(any(test, fuzzing))]
+pub(crate) use policy::laws as policy_laws;
+pub use tend::{LOOK, say, tend};
 
 /// Decides who a client is and whether it may pass. Made once per worker; keys are parsed and tried in it.
 #[derive(Debug)]
@@ -323,11 +347,10 @@ fn is_preflight(asked: &Asked<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "bearer_more_tests.rs"]
+#[path = "more_tests.rs"]
 mod more_tests;
 #[cfg(test)]
-#[path = "bearer_places_tests.rs"]
+#[path = "places_tests.rs"]
 mod places_tests;
 #[cfg(test)]
-#[path = "bearer_tests.rs"]
 pub(super) mod tests;

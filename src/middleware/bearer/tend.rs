@@ -1,6 +1,6 @@
 //! Keys of an authenticator without a server around it: looked after in the same process.
 
-use super::bearer::{Authenticator, Renewal};
+use super::{Authenticator, Renewal};
 use crate::auth::jwks::Upkeep;
 use std::sync::Arc;
 use std::time::Duration;
