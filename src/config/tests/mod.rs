@@ -8,6 +8,7 @@ mod reloading;
 use super::*;
 use auth_section::AUTH;
 use std::path::Path;
+use std::time::Duration;
 
 /// Loads a file's text with the environment and a command line.
 fn play(text: &str, environment: &[(&str, &str)], arguments: &[&str]) -> Result<Loaded, ConfigErrors> {
