@@ -8,7 +8,7 @@ use super::value::{Node, Value};
 use std::collections::BTreeMap;
 
 /// The variable that names the configuration file when no flag does.
-pub(super) const FILE_VARIABLE: &str = "FERRICORN_CONFIG";
+pub(crate) const FILE_VARIABLE: &str = "FERRICORN_CONFIG";
 
 /// The variable that sets the key at `path`.
 pub(super) fn variable(path: &str) -> String {

@@ -42,6 +42,8 @@ mod words;
 
 pub use access_pattern::{AccessPattern, Atom, Piece};
 pub use database::DatabaseUrl;
+#[cfg(feature = "cli")]
+pub(crate) use environment::FILE_VARIABLE;
 pub use errors::{ConfigErrors, Origin, Origins, Problem};
 pub use flags::Flags;
 pub use load::{Changes, Loaded, Reloader, Sources, load};

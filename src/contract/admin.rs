@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// What top(1) calls the admin process; `ferricorn ctl` finds servers by it.
+pub const ADMIN: &str = "ferricorn-admin";
+
 /// What the admin process gets, in the child, after the fork.
 #[derive(Debug)]
 pub struct AdminHandoff {

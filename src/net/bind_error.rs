@@ -15,6 +15,16 @@ pub enum BindError {
         /// Who listens.
         holder: Holder,
     },
+    /// Somebody listens where the server is to be controlled or watched.
+    #[error("cannot bind {address} ({key}): in use by {holder}; stop it, or set {key} to another place")]
+    AdminInUse {
+        /// The place.
+        address: String,
+        /// The key that names it.
+        key: &'static str,
+        /// Who listens.
+        holder: Holder,
+    },
     /// Another server is about to bind the same address.
     #[error(
         "cannot bind {address}: another server is starting on it at this moment; wait for it, or stop one of the two"
@@ -60,7 +70,8 @@ pub enum BindError {
 pub struct Holder(Option<(Pid, Option<String>)>);
 
 impl Holder {
-    pub(super) fn of(pid: Option<Pid>) -> Self {
+    /// A process, if it is known.
+    pub fn of(pid: Option<Pid>) -> Self {
         Self(pid.map(|pid| (pid, process::command_line(pid))))
     }
 }

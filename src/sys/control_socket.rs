@@ -25,6 +25,15 @@ pub enum ControlPlace {
     Abstract(String),
 }
 
+/// A socket on which somebody listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// Its name.
+    pub place: ControlPlace,
+    /// Its number, by which /proc names it where a process has it open.
+    pub number: u64,
+}
+
 /// Who has connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -104,23 +113,24 @@ pub fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
     Ok(Peer { pid: Pid(credentials.pid()), user: credentials.uid(), groups })
 }
 
-/// Names of the UNIX stream sockets of this network namespace on which somebody listens, as far as they can be seen.
-pub fn listening() -> Vec<ControlPlace> {
+/// The named UNIX stream sockets of this network namespace on which somebody listens, as far as they can be seen.
+pub fn listening() -> Vec<Listening> {
     // proc(5): without /proc/net/unix nobody can be found, and must be named.
     fs::read_to_string("/proc/net/unix").unwrap_or_default().lines().filter_map(listener).collect()
 }
 
 /// `Num: RefCount Protocol Flags Type St Inode Path`, of which the path may hold spaces.
-fn listener(line: &str) -> Option<ControlPlace> {
+fn listener(line: &str) -> Option<Listening> {
     let mut rest = line;
     let mut columns = [""; 7];
     for column in &mut columns {
         (*column, rest) = rest.trim_start().split_once(' ')?;
     }
-    let [_, _, _, flags, kind, _, _] = columns;
+    let [_, _, _, flags, kind, _, number] = columns;
     // linux/net.h: __SO_ACCEPTCON is 1 << 16; SOCK_STREAM is 1.
     let listens = u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & (1 << 16) != 0);
-    (listens && kind == "0001").then(|| ControlPlace::parse(rest))
+    let number = number.parse().ok().filter(|_| listens && kind == "0001")?;
+    Some(Listening { place: ControlPlace::parse(rest), number })
 }
 
 /// The groups of a peer besides its own (SO_PEERGROUPS, unix(7)).
@@ -188,7 +198,9 @@ mod tests {
         for place in places {
             assert_eq!(ControlPlace::parse(&place.to_string()), place);
             let listener = place.listen(None).unwrap();
-            assert!(listening().contains(&place), "{place}");
+            let held = super::super::process::sockets(super::super::process::own_pid());
+            let found = listening().into_iter().find(|listening| listening.place == place).unwrap();
+            assert!(held.contains(&found.number), "{place}");
             let client = place.connect().unwrap();
             let found = peer(client.as_fd()).unwrap();
             assert_eq!(found.pid, super::super::process::own_pid());
@@ -226,9 +238,10 @@ mod tests {
     #[test]
     fn lines_of_the_table_are_read() {
         let line = "0000000000000000: 00000002 00000000 00010000 0001 01 25133 /run/a b/c.sock";
-        assert_eq!(listener(line), Some(ControlPlace::File("/run/a b/c.sock".into())));
+        let expected = |place| Some(Listening { place, number: 25133 });
+        assert_eq!(listener(line), expected(ControlPlace::File("/run/a b/c.sock".into())));
         let line = "0000000000000000: 00000002 00000000 00010000 0001 01 25133 @x/control-7";
-        assert_eq!(listener(line), Some(ControlPlace::Abstract("x/control-7".into())));
+        assert_eq!(listener(line), expected(ControlPlace::Abstract("x/control-7".into())));
         for other in [
             "Num       RefCount Protocol Flags    Type St Inode Path",
             "0000000000000000: 00000003 00000000 00000000 0001 03 25134",

@@ -37,6 +37,30 @@ pub fn own_pid() -> Pid {
     Pid(nix::unistd::getpid().as_raw())
 }
 
+/// Processes that top(1) calls so ([`title::set`](super::title::set)), as far as they can be seen.
+pub fn called(short: &str) -> Vec<Pid> {
+    let is_so = |pid: &Pid| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == short)
+    };
+    all().filter(is_so).collect()
+}
+
+/// All processes, as far as they can be seen.
+pub(super) fn all() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid))
+}
+
+/// Numbers of the sockets that a process has open; none where that may not be known.
+pub fn sockets(pid: Pid) -> Vec<u64> {
+    // proc(5): the directory is open to the process's user and root, and its links are `socket:[NUMBER]`.
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    targets
+        .filter_map(|target| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok())
+        .collect()
+}
+
 /// The calling thread's number, by which the kernel knows it (gettid(2)).
 pub fn thread_id() -> i32 {
     thread_local! {
@@ -125,6 +149,19 @@ mod tests {
         assert!(thread_count().unwrap() >= 1);
         assert!(resident_bytes(own_pid()).unwrap() > 1 << 20);
         assert_eq!(resident_bytes(Pid(-1)), None);
+    }
+
+    #[test]
+    fn what_a_process_is_called_and_holds_can_be_seen() {
+        use std::os::fd::AsRawFd;
+        let own = own_pid();
+        let comm = fs::read_to_string("/proc/self/comm").unwrap();
+        assert!(called(comm.trim_end()).contains(&own));
+        assert!(called("nothing is called so").is_empty());
+        let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let link = fs::read_link(format!("/proc/self/fd/{}", ours.as_raw_fd())).unwrap();
+        assert!(sockets(own).iter().any(|number| link.ends_with(format!("socket:[{number}]"))));
+        assert!(sockets(Pid(-1)).is_empty());
     }
 
     #[test]

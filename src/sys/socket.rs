@@ -1,6 +1,6 @@
 //! Listening TCP sockets, inherited sockets, and who holds an address.
 
-use super::process::Pid;
+use super::process::{self, Pid};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use socket2::{Domain, SockAddr, SockFilter, SockRef, Socket, Type};
 use std::collections::BTreeSet;
@@ -197,16 +197,8 @@ pub fn tcp_holder(address: SocketAddr) -> Option<Pid> {
     if inodes.is_empty() {
         return None;
     }
-    let wanted: BTreeSet<_> = inodes.iter().map(|inode| PathBuf::from(format!("socket:[{inode}]"))).collect();
-    let mut holders = BTreeSet::new();
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(descriptors) = fs::read_dir(entry.path().join("fd")) else { continue };
-        if descriptors.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|link| wanted.contains(&link))) {
-            holders.insert(Pid(pid));
-        }
-    }
-    holders.pop_first()
+    let holds = |pid: &Pid| process::sockets(*pid).iter().any(|number| inodes.contains(number));
+    process::all().filter(holds).min()
 }
 
 /// Error number of a machine without the address family (socket(2)).

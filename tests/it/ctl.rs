@@ -204,8 +204,26 @@ fn a_named_socket_is_made_and_one_that_is_taken_refuses_the_start() {
     let mut second = ferricorn(server.folder());
     second.arg("serve");
     let (code, _, errors) = run(second);
-    assert!(code == Some(4) && errors.contains("own.sock (admin.socket)"), "{errors}");
+    let expected = format!("own.sock (admin.socket): in use by pid {} (", server.pid());
+    assert!(code == Some(4) && errors.contains(&expected), "{errors}");
     assert!(path.exists(), "the first one's is left in place");
+}
+
+#[test]
+fn a_server_with_a_socket_of_another_name_is_found() {
+    let folder = Folder::new();
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, "[admin]\nsocket = \"own.sock\"\n"));
+    let server = Server::in_folder(folder);
+    let (pid, elsewhere) = (server.pid().to_string(), Folder::new());
+    let file = server.folder().path("ferricorn.toml");
+    for selection in [["--pid", &pid], ["--config", file.to_str().unwrap()]] {
+        let (_, output, errors) = run(command(&elsewhere, &[&selection[..], &["status", "--json"]].concat()));
+        let state: Value = serde_json::from_str(&output).unwrap_or_else(|_| panic!("{errors}"));
+        assert_eq!(state["pid"], server.pid());
+    }
+    let mut by_variable = command(&elsewhere, &["workers"]);
+    by_variable.env("FERRICORN_CONFIG", &file);
+    assert_eq!(run(by_variable).0, Some(0));
 }
 
 #[test]

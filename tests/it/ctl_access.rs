@@ -44,7 +44,7 @@ fn strangers_are_refused_and_the_group_is_not() {
     let (code, output, errors) = ask(STRANGER + 1, STRANGER);
     assert_eq!((code, output.as_str()), (Some(0), "generation 2\n"), "{errors}");
     let (code, _, errors) = ask(STRANGER, STRANGER + 1);
-    assert!(code == Some(1) && errors.contains("ermission denied"), "{errors}");
+    assert!(code == Some(1) && errors.contains("permission denied; root, the user"), "{errors}");
     assert_eq!(status(&server)["generation"], 2);
 }
 

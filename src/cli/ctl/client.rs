@@ -21,6 +21,10 @@ pub(super) enum CallError {
     )]
     Connect { place: String, source: io::Error },
     #[error(
+        "cannot reach the server at {place}: permission denied; root, the user of its master and members of its admin.group may"
+    )]
+    Denied { place: String },
+    #[error(
         "no answer in time (--timeout); what was asked for may still take effect: see `ferricorn ctl status`"
     )]
     TooLate,
@@ -38,8 +42,11 @@ pub(super) fn call(
     (method, target): (&str, &str),
     deadline: Option<Instant>,
 ) -> Result<Answer, CallError> {
-    let fail = |source| CallError::Connect { place: place.to_string(), source };
-    let mut stream = place.connect().map_err(fail)?;
+    let mut stream =
+        place.connect().map_err(|source| match source.kind() == ErrorKind::PermissionDenied {
+            true => CallError::Denied { place: place.to_string() },
+            false => CallError::Connect { place: place.to_string(), source },
+        })?;
     let request = format!(
         "{method} {target} HTTP/1.1\r\nHost: ferricorn\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     );

@@ -2,9 +2,12 @@
 
 use super::client::{self, CallError};
 use super::table;
-use crate::sys::control_socket::{self, ControlPlace};
+use crate::config::FILE_VARIABLE;
+use crate::contract::admin::ADMIN;
+use crate::sys::control_socket::{self, ControlPlace, Listening};
 use crate::sys::process::{self, Existence, Pid};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -51,9 +54,13 @@ pub(super) fn find(selection: &Selection) -> Result<Found, String> {
     }
     if let Some(pid) = selection.pid {
         // Without asking each: a server that does not answer can be named all the same.
-        let is_its = |place: &ControlPlace| pid_of(place) == Some(Pid(pid)) && is_genuine(place, Pid(pid));
-        let named = control_socket::listening().into_iter().find(is_its);
-        let found = named.map(|place| Found { place, pid: Some(Pid(pid)) });
+        let pid = Pid(pid);
+        let admins = admin_sockets();
+        let is_its = |socket: &Listening| {
+            pid_of(&socket.place).is_none_or(|named| named == pid) && master(socket, &admins) == Some(pid)
+        };
+        let listening = control_socket::listening().into_iter().find(is_its);
+        let found = listening.map(|socket| Found { place: socket.place, pid: Some(pid) });
         return found.ok_or_else(|| none(&format!("with pid {pid}")));
     }
     if let Some(file) = &selection.config {
@@ -61,6 +68,9 @@ pub(super) fn find(selection: &Selection) -> Result<Found, String> {
     }
     if let Some(socket) = std::env::var(VARIABLE).ok().filter(|socket| !socket.is_empty()) {
         return Ok(Found::at(ControlPlace::parse(&socket)));
+    }
+    if let Some(file) = std::env::var_os(FILE_VARIABLE).filter(|file| !file.is_empty()) {
+        return by_config(Path::new(&file));
     }
     chosen(candidates(), &|_| true, "that can be seen from here")
 }
@@ -112,8 +122,9 @@ impl Candidate {
 fn by_config(file: &Path) -> Result<Found, String> {
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("error: {}: {error}", file.display()))?;
-    if let Some(socket) = named_socket(&text) {
-        return Ok(Found::at(ControlPlace::File(socket)));
+    let named = named_socket(&text);
+    if let Some(socket) = named.as_ref().filter(|socket| socket.is_absolute()) {
+        return Ok(Found::at(ControlPlace::File(socket.clone())));
     }
     let wanted =
         std::fs::canonicalize(file).map_err(|error| format!("error: {}: {error}", file.display()))?;
@@ -121,7 +132,13 @@ fn by_config(file: &Path) -> Result<Found, String> {
         let config = candidate.text("config").map(PathBuf::from);
         config.is_some_and(|config| std::fs::canonicalize(config).is_ok_and(|config| config == wanted))
     };
-    chosen(candidates(), &is_its, &format!("with the configuration {}", file.display()))
+    let found = chosen(candidates(), &is_its, &format!("with the configuration {}", file.display()));
+    // A relative path begins where the server works, which need not be here. Who may not see its processes finds it here or not
+    // at all.
+    match (found, named) {
+        (Err(_), Some(socket)) => Ok(Found::at(ControlPlace::File(socket))),
+        (found, _) => found,
+    }
 }
 
 /// `admin.socket`, where it is a path. A file that is broken in between names none: it must not be in the way of the command
@@ -132,22 +149,40 @@ fn named_socket(text: &str) -> Option<PathBuf> {
     (!["auto", "off", ""].contains(&socket)).then(|| socket.into())
 }
 
-/// All servers whose control socket bears the name that servers give.
+/// All servers that can be seen: those whose control sockets bear the name that servers give, and those whose sockets are
+/// elsewhere, by their admin processes.
 fn candidates() -> Vec<Candidate> {
-    let mut candidates: Vec<Candidate> =
-        control_socket::listening().into_iter().filter_map(candidate).collect();
+    let admins = admin_sockets();
+    let sockets = control_socket::listening().into_iter();
+    let servers = sockets.filter_map(|socket| Some((master(&socket, &admins)?, socket.place)));
+    let mut candidates: Vec<Candidate> = servers.filter_map(|(pid, place)| candidate(place, pid)).collect();
     candidates.sort_by_key(|candidate| candidate.pid);
     candidates
 }
 
-fn candidate(place: ControlPlace) -> Option<Candidate> {
-    let pid = pid_of(&place).filter(|pid| is_genuine(&place, *pid))?;
+/// The master that is controlled there, if it is a control socket.
+fn master(socket: &Listening, admins: &BTreeSet<u64>) -> Option<Pid> {
+    if let Some(pid) = pid_of(&socket.place) {
+        return is_genuine(&socket.place, pid).then_some(pid);
+    }
+    if !admins.contains(&socket.number) {
+        return None;
+    }
+    // The one who has called listen(2).
+    let stream = socket.place.connect().ok()?;
+    control_socket::peer(stream.as_fd()).ok().map(|peer| peer.pid)
+}
+
+/// Numbers of the sockets that admin processes have; only root sees those of other users.
+fn admin_sockets() -> BTreeSet<u64> {
+    process::called(ADMIN).into_iter().flat_map(process::sockets).collect()
+}
+
+fn candidate(place: ControlPlace, pid: Pid) -> Option<Candidate> {
     let deadline = Instant::now() + PROMPT;
     let access = match client::call(&place, ("GET", "/status"), Some(deadline)) {
         Ok(answer) if answer.status == 200 => Access::Granted(answer.value),
-        Err(CallError::Connect { source, .. }) if source.kind() != ErrorKind::PermissionDenied => {
-            return None;
-        }
+        Err(CallError::Connect { .. }) => return None,
         Ok(_) | Err(_) => Access::Denied,
     };
     Some(Candidate { place, pid, access })
@@ -164,8 +199,8 @@ fn is_genuine(place: &ControlPlace, pid: Pid) -> bool {
 
 fn none(which: &str) -> String {
     format!(
-        "error: no server {which} runs; one in a container is found from inside of it only (docker exec), and a socket with another name is \
-         named by --socket"
+        "error: no server {which} runs; one in a container is found from inside of it only (docker exec), and one of another user whose \
+         admin.socket is a path by --socket"
     )
 }
 

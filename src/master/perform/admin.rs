@@ -4,7 +4,7 @@ use super::Start;
 use super::admin_sockets::AdminSockets;
 use super::{Performer, Shared};
 use crate::config::{Auth, Config};
-use crate::contract::admin::{AdminHandoff, Facts};
+use crate::contract::admin::{ADMIN, AdminHandoff, Facts};
 use crate::contract::control::{Petition, State, Tiding};
 use crate::contract::exit::ExitReason;
 use crate::contract::figures::Figure;
@@ -220,7 +220,7 @@ impl Performer {
         self.forget_parent();
         self.shared.listeners = Default::default();
         // Only ps(1) is poorer without.
-        let _ = title::set("ferricorn-admin", "ferricorn: admin");
+        let _ = title::set(ADMIN, "ferricorn: admin");
         // It needs no directory, and outlives reloads: the one of the start can be removed then.
         let _ = std::env::set_current_dir("/");
         match Relay::new() {

@@ -3,10 +3,10 @@
 use crate::config::{BindAddress, Config, ControlSocket};
 use crate::master::MasterError;
 use crate::master::upgrade::handover::{Luggage, WrittenAdmin, WrittenControl};
-use crate::net::bind::BindError;
+use crate::net::bind::{BindError, Holder};
 use crate::sys::control_socket::{self, ControlPlace};
 use crate::sys::unix_socket::{self, FileIdentity, Occupant};
-use crate::sys::{inherit, privileges, process, systemd};
+use crate::sys::{inherit, privileges, process, socket, systemd};
 use std::fs;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
@@ -133,9 +133,22 @@ impl Control {
     /// At the place that the operator has named.
     fn at_path(path: &Path, group: Option<u32>) -> Result<Self, MasterError> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-        let place = ControlPlace::File(path);
-        let address = format!("the control socket {place} (admin.socket)");
-        Self::listen(place, group).map_err(|source| BindError::Other { address, source }.into())
+        let address = format!("the control socket {}", path.display());
+        let occupant = unix_socket::probe(&path);
+        Self::listen(ControlPlace::File(path), group).map_err(|source| {
+            let error = match occupant {
+                Ok(Occupant::Live(pid)) => {
+                    BindError::AdminInUse { address, key: "admin.socket", holder: Holder::of(pid) }
+                }
+                Ok(Occupant::NoSocket) => {
+                    BindError::NoSocket { address: format!("{address} (admin.socket)") }
+                }
+                Ok(Occupant::Nobody | Occupant::Stale) | Err(_) => {
+                    BindError::Other { address: format!("{address} (admin.socket)"), source }
+                }
+            };
+            error.into()
+        })
     }
 
     fn is_in_place(&self) -> bool {
@@ -197,7 +210,14 @@ fn listen(address: &BindAddress) -> Result<Vec<OwnedFd>, MasterError> {
     let host = if host.is_empty() { "0.0.0.0" } else { host };
     let found = (host, *port).to_socket_addrs().map_err(fail)?.next();
     let Some(found) = found else { return Ok(Vec::new()) };
-    let listener = TcpListener::bind(found).map_err(fail)?;
+    let listener = TcpListener::bind(found).map_err(|source| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            let holder = Holder::of(socket::tcp_holder(found));
+            BindError::AdminInUse { address: address.to_string(), key: "admin.address", holder }
+        } else {
+            fail(source)
+        }
+    })?;
     listener.set_nonblocking(true).map_err(fail)?;
     tracing::info!("health, metrics and status at http://{}", listener.local_addr().map_err(fail)?);
     Ok(vec![listener.into()])
