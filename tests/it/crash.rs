@@ -1,6 +1,7 @@
 //! Workers and masters that die.
 
-use crate::support::server::{Worker, is_alive};
+use crate::cancel::{asked, waiting_in};
+use crate::support::server::{Folder, Worker, is_alive};
 use crate::support::{Load, Reuse, Server, Transport, on_tcp_and_unix, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -129,6 +130,17 @@ on_tcp_and_unix! {
         server.wait_for_count("worker ready", 2);
         assert!(!server.log().join("\n").contains("worker was serving"));
     }
+}
+
+#[test]
+fn what_a_killed_worker_was_answering_is_named() {
+    let server = waiting_in(Folder::new(), "-w 1");
+    let mut stream = asked(&server, "/streams");
+    assert_eq!(stream.head().unwrap().status, 200);
+    assert_eq!(stream.chunk().unwrap(), b"beginning");
+    kill_worker(&server.living_workers()[0]);
+    let line = server.wait_for("worker was answering GET /streams (id ");
+    assert!(line.contains(", writing)"), "{line}");
 }
 
 fn kill_worker(worker: &Worker) {

@@ -146,17 +146,24 @@ pub(super) fn write_crashed(Who { slot, pid, generation }: Who, cause: &Cause) {
 
 /// Writes what a worker that was killed or has crashed had; `now_ns` is the time of the table of requests.
 pub(super) fn write_served(Who { slot, pid, generation }: Who, entries: &[Entry], now_ns: u64) {
-    let (in_app, others): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.stage == Stage::App);
-    for entry in in_app {
+    let of = |stage| entries.iter().filter(move |entry| entry.stage == stage);
+    for entry in of(Stage::App) {
         error!(%slot, %pid, %generation, "worker was serving {}", entry.describe(now_ns));
     }
-    if !others.is_empty() {
-        let stages = [Stage::Reading, Stage::Queued, Stage::Writing].map(|stage| {
-            let count = others.iter().filter(|entry| entry.stage == stage).count();
-            format!("{count} {stage}")
-        });
-        let stages = stages.join(", ");
-        error!(%slot, %pid, %generation, "worker also had requests that were not in the app: {stages}");
+    // An app that blocks no thread may have been making the rest of one of these.
+    let mut answered: Vec<_> = of(Stage::Writing).collect();
+    answered.sort_by_key(|entry| std::cmp::Reverse(entry.since_ns));
+    for entry in answered.iter().take(ANSWERED_NAMED) {
+        error!(%slot, %pid, %generation, "worker was answering {}", entry.describe(now_ns));
+    }
+    let (reading, queued) = (of(Stage::Reading).count(), of(Stage::Queued).count());
+    let writing = answered.len().saturating_sub(ANSWERED_NAMED);
+    if reading + queued + writing > 0 {
+        error!(
+            %slot, %pid, %generation,
+            "worker also had requests that were not in the app: {reading} {}, {queued} {}, {writing} {}",
+            Stage::Reading, Stage::Queued, Stage::Writing
+        );
     }
 }
 
@@ -205,6 +212,9 @@ fn write_recycled(Who { slot, pid, generation }: Who, why: Surfeit) {
 
 /// What an app needs after so short a time is no leak.
 const SOON: Duration = Duration::from_secs(60);
+
+/// Requests named of those whose responses were on their way: slow downloads may be many.
+const ANSWERED_NAMED: usize = 16;
 
 fn write_killed(Who { slot, pid, generation }: Who, reason: KillReason) {
     match reason {
