@@ -288,7 +288,9 @@ impl Supervisor {
 
 const BUSY: &str = "an upgrade is under way already";
 
-const OVERDUE: &str = "the new program's workers were not ready in time (timeouts.boot)";
+/// Of a child that says nothing, which may be any program; one that proves itself says what was late.
+const OVERDUE: &str =
+    "the new program has proven nothing in time (timeouts.boot, and 10 s for its own start)";
 
-/// For what an upgrade takes beside the start of workers: that of the program itself.
+/// For what an upgrade takes beside the start of workers: that of the program itself. [`OVERDUE`] says it.
 const START: Duration = Duration::from_secs(10);

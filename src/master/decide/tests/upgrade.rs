@@ -123,7 +123,8 @@ fn a_worker_that_dies_just_after_it_was_proven_ends_the_upgrade() {
 
 #[test]
 fn a_child_that_only_runs_is_ended_in_time() {
-    let [answer, note] = refused("the new program's workers were not ready in time (timeouts.boot)");
+    let [answer, note] =
+        refused("the new program has proven nothing in time (timeouts.boot, and 10 s for its own start)");
     let due = 5 + BOOT + 10;
     check_upgrade(
         &[
