@@ -80,8 +80,10 @@ impl OwnCells {
     }
 
     /// Notes that the thread has come back; the response may still be on its way.
+    ///
+    /// Whoever writes it may come to it later, after other calls: a worker that dies of one of those was not in this one.
     pub fn leave_app(&self, index: usize) {
-        self.change_stage(index, |word| word & STAGE_MASK);
+        self.change_stage(index, |_| stage_word(Stage::Writing, 0));
     }
 
     /// Counts a request that found no room.

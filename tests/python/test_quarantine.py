@@ -71,6 +71,14 @@ def test_a_hundred_times_the_same_end_three_workers(start, workers):
     assert refused.status == 503 and 0 < int(refused.fields["Retry-After"]) <= 601
 
 
+def test_the_culprit_is_known_among_many(start):
+    """Others that have just been answered, or wait, are not taken for it."""
+    server = start()
+    with Load(server):
+        outcomes = [outcome(server, "GET", "/segv") for _ in range(20)]
+    assert outcomes.count("died") >= 3 and outcomes[-10:] == [503] * 10, outcomes
+
+
 def test_a_kept_connection_goes_on(start):
     """Only the request is refused."""
     server = start()

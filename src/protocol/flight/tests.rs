@@ -31,6 +31,14 @@ fn a_request_is_in_the_table_until_nobody_holds_it() {
     assert_eq!(other.entry().unwrap().stage, Stage::App, "the thread is still in there");
     other.leave_app();
     assert_eq!(other.entry().unwrap().stage, Stage::Writing);
+    other.enter_app(4712);
+    other.leave_app();
+    let entry = other.entry().unwrap();
+    assert_eq!(
+        (entry.stage, entry.thread),
+        (Stage::Writing, None),
+        "nobody has begun to write, and the app is through"
+    );
     drop(other);
     assert_eq!(board.entries(), []);
 }
