@@ -110,8 +110,12 @@
 //! # Words
 //! *slot*: a worker's place, with its sockets. *generation*: one configuration and the code it stands for.
 //! *mold*: a process that has loaded the apps of a generation and forks its workers (`workers.preload`).
-//! *drain*: finish what has begun, take nothing new. *relay*: the queue by which connections change hands.
-//! *mount*: an app and its URL prefix. *field*, *content*, *target*: as in RFC 9110.
+//! *drain*: finish what has begun, take nothing new. *lame duck*: the time before that, announced. *relay*: the queue by which connections
+//! change hands. *flight*: a request under way, as it stands in the shared table. *mount*: an app and its URL prefix.
+//! *pool*: what the supervisor knows of a configuration. *crew*: the workers there are; a *seat* is a slot in service.
+//! *ticket*: somebody waits for the outcome of a command, its *verdict*. *canary*: the first new worker of a reload, tried beside the old
+//! ones. *proof*: a child in which the next program shows that its workers get ready.
+//! *field*, *content*, *target*: as in RFC 9110.
 
 #[cfg(feature = "admin")]
 pub mod admin;

@@ -1,14 +1,11 @@
 //! The admin process's few resources over HTTP.
 
-use super::desk::{Desk, ENDED};
+use super::caller::Caller;
+use super::desk::ENDED;
+use super::site::Site;
 use super::{inquiries, metrics, requests, status};
-use crate::contract::admin::Facts;
 use crate::contract::control::{Command, Pace, Scale, Verdict};
 use crate::contract::inquiry::Wish;
-use crate::contract::metrics::MetricTable;
-use crate::contract::scoreboard::Scoreboard;
-use crate::sys::control_socket;
-use crate::sys::privileges;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -16,55 +13,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
-
-/// What answers are made of.
-#[derive(Debug)]
-pub(super) struct Site {
-    pub(super) desk: Arc<Desk>,
-    pub(super) scoreboard: Scoreboard,
-    pub(super) metrics: MetricTable,
-    pub(super) facts: Facts,
-    #[cfg(feature = "jwt")]
-    pub(super) keys: super::keys::Keys,
-}
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// Somebody at the admin address: may look.
-    Anybody,
-    /// Somebody at the control socket who may command.
-    Trusted,
-    /// Somebody at the control socket who may do nothing; why.
-    Stranger(String),
-}
-
-impl Caller {
-    /// Who has connected to the control socket.
-    ///
-    /// The user that the workers run as is no reason to be trusted: an app must not command its server.
-    pub(super) fn of(socket: BorrowedFd<'_>, facts: &Facts) -> Self {
-        let peer = match control_socket::peer(socket) {
-            Ok(peer) => peer,
-            Err(error) => return Self::Stranger(format!("it is not known who you are: {error}")),
-        };
-        let in_group = facts.group.is_some_and(|group| peer.groups.contains(&group));
-        if peer.user == 0 || peer.user == facts.user || in_group {
-            return Self::Trusted;
-        }
-        let name = |user| privileges::user_name(user).unwrap_or_else(|_| user.to_string());
-        Self::Stranger(format!(
-            "user {} may not control this server, which is user {}'s; see admin.group",
-            name(peer.user),
-            name(facts.user)
-        ))
-    }
-}
 
 /// Serves one connection.
 pub(super) async fn serve(

@@ -1,6 +1,6 @@
 //! The server's figures in Prometheus's text format (version 0.0.4).
 
-use super::http::Site;
+use super::site::Site;
 use super::status::{seconds, state_word};
 use crate::contract::control::State;
 use crate::contract::figures::Figure;

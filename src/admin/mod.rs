@@ -1,8 +1,14 @@
 //! One process beside the workers: takes commands, tells how the server is. It serves none of its requests.
 //!
 //! What is asked here never waits behind an app, and what happens here reaches no worker.
+//!
+//! - `http`: the few resources; `caller`: who asks, and whether they may command; `site`: what answers are made of.
+//! - `status`, `metrics`, `requests`: what is told.
+//! - `desk`: commands are passed on to the master, and wait there for their verdict; `inquiries`: what is asked about single requests.
+//! - `keys`: key sets are fetched here, for all workers.
 #![forbid(unsafe_code)]
 
+mod caller;
 mod desk;
 mod http;
 mod inquiries;
@@ -10,6 +16,7 @@ mod inquiries;
 mod keys;
 mod metrics;
 mod requests;
+mod site;
 mod status;
 
 #[cfg(feature = "jwt")]
@@ -20,8 +27,9 @@ use crate::contract::exit::ExitReason;
 use crate::contract::scoreboard::Scoreboard;
 use crate::sys::control_socket::ControlPlace;
 use crate::sys::{privileges, unix_socket};
+use caller::Caller;
 use desk::Desk;
-use http::{Caller, Site};
+use site::Site;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener as StdUnixListener;

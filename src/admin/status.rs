@@ -1,6 +1,6 @@
 //! The state of the server as JSON.
 
-use super::http::Site;
+use super::site::Site;
 use crate::contract::control::{MoldState, Stage, State, Unity};
 use crate::contract::figures::Figure;
 use crate::contract::scoreboard::{Record, Scoreboard, WorkerState};
