@@ -104,13 +104,13 @@ impl Supervisor {
         supervisor.molds.add(generation, pool.preload);
         let seat = Seat { generation, respawn: Respawn::default() };
         supervisor.seats = written.seats.iter().map(|slot| (Slot(*slot), seat.clone())).collect();
-        for left in &written.workers {
-            supervisor.crew.workers.insert(Pid(left.pid), left.worker(now));
+        for worker in &written.workers {
+            supervisor.crew.workers.insert(Pid(worker.pid), worker.worker(now));
         }
         let serving = supervisor.crew.workers.values().filter(|worker| worker.life.serves());
         supervisor.served = serving.map(|worker| worker.slot).collect();
-        let proven = written.workers.iter().filter(|left| left.generation == written.generation);
-        let proven = proven.map(|left| Slot(left.slot)).collect();
+        let proven = written.workers.iter().filter(|worker| worker.generation == written.generation);
+        let proven = proven.map(|worker| Slot(worker.slot)).collect();
         supervisor.reload = Some(Reload::begun(now, generation, pool, proven));
         supervisor.upgrade.adopted();
         let tickets = |numbers: &[u64]| numbers.iter().copied().map(Ticket).collect();
