@@ -105,7 +105,7 @@ impl Supervisor {
         let seat = Seat { generation, respawn: Respawn::default() };
         supervisor.seats = written.seats.iter().map(|slot| (Slot(*slot), seat.clone())).collect();
         for worker in &written.workers {
-            supervisor.crew.workers.insert(Pid(worker.pid), worker.worker(now));
+            supervisor.crew.workers.insert(Pid(worker.pid), worker.read(now));
         }
         let serving = supervisor.crew.workers.values().filter(|worker| worker.life.serves());
         supervisor.served = serving.map(|worker| worker.slot).collect();
@@ -149,7 +149,7 @@ impl WrittenWorker {
         Self { pid: pid.0, slot: worker.slot.0, generation: worker.generation.0, stage, time }
     }
 
-    fn worker(&self, now: Instant) -> Worker {
+    fn read(&self, now: Instant) -> Worker {
         let deadline = now + self.time;
         // The clock may be younger than the worker: that of a process does not go back before its boot.
         let since = now.checked_sub(self.time).unwrap_or(now);

@@ -269,6 +269,6 @@ mod tests {
         }
         bytes[0] = 9;
         let error = Document::decode(&bytes).unwrap_err().to_string();
-        assert!(error.contains("in format 9, this one understands 1: restart"), "{error}");
+        assert!(error.contains(&format!("in format 9, this one understands {FORMAT}: restart")), "{error}");
     }
 }
