@@ -19,13 +19,12 @@ use crate::protocol::flight::{Board, Flight};
 use crate::protocol::forwarded::Forwarding;
 use crate::protocol::{
     Admitted, Answer, Attempt, Exchange, Halt, Handler, LengthRule, Parcel, Patience, Relayed, Request,
-    RequestContext, RequestHead, RequestId, Response, ResponseBody, Target, WantedFields, cancelled_response,
-    failed_response, text_response,
+    RequestContext, RequestHead, RequestId, Response, ResponseBody, Substitute, Target, WantedFields,
 };
-use crate::router::{MountIndex, Purpose, Router};
+use crate::router::{MountIndex, Mounted, Purpose, Router};
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -72,6 +71,8 @@ pub struct Route {
     mount: MountIndex,
     limits: RouteLimits,
     suspect: Option<Suspect>,
+    /// How the page that has asked may read an answer in place of the app's; `None`: no page is told.
+    permit: Option<Permit>,
 }
 
 impl Handler for Pipeline {
@@ -91,21 +92,23 @@ impl Handler for Pipeline {
             (self.count_request)();
             self.forwarding.apply(head, context);
         }
-        let suspect = self.judge(head, context).map_err(|response| self.halt(*response, head))?;
-        if head.target.path() == b"*" {
-            return Err(Halt::Answer(Box::new(answer_for_the_server())));
-        }
+        let is_for_the_server = head.target.path() == b"*";
         let path = head.target.decoded_path();
         let limits = self.routes.find(&head.method, &path);
-        let found = self.router.find(head.host(), &path);
+        let found = self.router.find(head.host(), &path).filter(|_| !is_for_the_server);
         drop(path);
-        let purpose = found.as_ref().map_or(Purpose::Serving, |(_, mounted)| mounted.purpose);
+        let mounted = found.as_ref().map(|(_, mounted)| *mounted);
+        let suspect = self.judge(head, context).map_err(|answer| self.halt(&answer, head, mounted))?;
+        if is_for_the_server {
+            return Err(Halt::Answer(Box::new(answer_for_the_server())));
+        }
+        let purpose = mounted.map_or(Purpose::Serving, |mounted| mounted.purpose);
         self.authenticate(head, context, (attempt, purpose))?;
-        let Some((mount, mounted)) = found else { return Err(self.halt(not_found(), head)) };
+        let Some((mount, mounted)) = found else { return Err(self.halt(&not_found(), head, None)) };
         context.mount = mounted.prefix.clone();
         let length = if limits.length_required { LengthRule::Required } else { LengthRule::Any };
         let (noting, on_disconnect, entry) = (mounted.noting, mounted.on_disconnect, mounted.entry);
-        let route = Route { mount, limits, suspect };
+        let route = Route { mount, limits, suspect, permit: self.permit(head) };
         Ok(Admitted { body_limit: limits.body, length, noting, on_disconnect, entry, route })
     }
 
@@ -132,9 +135,9 @@ impl Handler for Pipeline {
         self.board.note_in(flight, &Arrival { target, ..arrival });
     }
 
-    fn refusal(&self, response: Response, fields: Option<&HeaderMap>) -> Response {
-        let permit = self.authenticator.as_ref().zip(fields).and_then(|(auth, fields)| auth.permit(fields));
-        self.own(response, permit.as_ref())
+    fn in_place(&self, answer: &Substitute, route: Option<&Route>) -> Response {
+        let mounted = route.and_then(|route| self.router.mounted(route.mount));
+        self.word(answer, mounted, route.and_then(|route| route.permit.as_ref()))
     }
 
     fn stream_end(&self, context: &RequestContext) -> Option<stream_end::End> {
@@ -142,51 +145,51 @@ impl Handler for Pipeline {
     }
 
     /// Once the content is complete.
-    async fn respond(&self, route: Route, request: Box<Request>, patience: Patience) -> Answer<Route> {
-        let Some(mounted) = self.router.mounted(route.mount) else { return Answer::Response(not_found()) };
+    async fn respond(&self, route: &Route, request: Box<Request>, patience: Patience) -> Answer {
+        let Some(mounted) = self.router.mounted(route.mount) else { return Answer::InPlace(not_found()) };
         let (id, received) = (request.context.id, request.context.received);
         let limits = CallLimits { time: route.limits.time, queue: route.limits.queue, patience };
         let attempt = match (&self.quarantine, route.suspect) {
             (Some(quarantine), Some(suspect)) => match quarantine.attempt(suspect).await {
                 Ok(attempt) => attempt,
-                Err(response) => return Answer::Response(response),
+                Err(answer) => return Answer::InPlace(answer),
             },
             _ => None,
         };
         let identity = request.context.identity.clone();
-        let permit = self.authenticator.as_ref().and_then(|auth| auth.permit(&request.head.fields));
         let began = self.ledger.as_ref().and_then(Ledger::began);
-        let response = match mounted.app.call(request, limits).await {
+        let outcome = match mounted.app.call(request, limits).await {
             Ok(response) => match (&identity, &self.authenticator) {
                 (Some(identity), Some(authenticator)) => {
-                    stream_end::limit(response, || authenticator.stream_end(identity))
+                    Ok(stream_end::limit(response, || authenticator.stream_end(identity)))
                 }
-                (None, _) | (_, None) => response,
+                (None, _) | (_, None) => Ok(response),
             },
-            Err(AppError::Busy(request)) => return Answer::Busy(route, request),
+            Err(AppError::Busy(request)) => return Answer::Busy(request),
             // Neither the app nor a successor that is tried out can do anything for it.
-            Err(AppError::Shed(why, wait)) => return self.shed((why, wait), permit.as_ref()),
+            Err(AppError::Shed(why, wait)) => return self.shed(why, wait),
             Err(AppError::TooSlow(limit)) => {
                 say_too_slow(id, limit, Late::Head, self.board.entry(id.0).as_ref(), None);
-                self.own(too_slow(), permit.as_ref())
+                Err(too_slow())
             }
-            Err(AppError::CutOff(CutOff::TimeLimit)) => self.own(too_slow(), permit.as_ref()),
-            Err(AppError::CutOff(CutOff::Cancelled)) => self.own(cancelled_response(), permit.as_ref()),
+            Err(AppError::CutOff(CutOff::TimeLimit)) => Err(too_slow()),
+            Err(AppError::CutOff(CutOff::Cancelled)) => Err(Substitute::cancelled()),
             Err(AppError::Failed(reason)) => {
                 tracing::error!(request = %id, traceback = reason, "the app failed");
-                self.own(failed_response(), permit.as_ref())
+                Err(Substitute::failed())
             }
         };
+        let status = outcome.as_ref().map_or_else(Substitute::status, Response::status);
         if let Some(times) = &self.times {
-            times.note(response.status(), received.elapsed());
+            times.note(status, received.elapsed());
         }
         if let Some(ledger) = &self.ledger {
-            ledger.answered(began, response.status().is_server_error());
+            ledger.answered(began, status.is_server_error());
         }
         if let Some(attempt) = attempt {
             attempt.succeeded();
         }
-        Answer::Response(response)
+        outcome.map_or_else(Answer::InPlace, Answer::Response)
     }
 
     fn identify(&self) -> RequestId {
@@ -274,29 +277,34 @@ impl Pipeline {
 
 impl Pipeline {
     /// Whether a request has ended workers before.
-    fn judge(&self, head: &RequestHead, context: &RequestContext) -> Result<Option<Suspect>, Box<Response>> {
+    fn judge(&self, head: &RequestHead, context: &RequestContext) -> Result<Option<Suspect>, Substitute> {
         let Some(quarantine) = &self.quarantine else { return Ok(None) };
-        quarantine.judge(head).inspect_err(|response| {
-            self.refusals.note(response.status(), "it has ended workers (workers.quarantine)", context);
+        quarantine.judge(head).inspect_err(|answer| {
+            self.refusals.note(answer.status(), "it has ended workers (workers.quarantine)", context);
         })
     }
 
-    fn shed<R>(&self, (why, wait): (Shed, Duration), permit: Option<&Permit>) -> Answer<R> {
+    fn shed(&self, why: Shed, wait: Duration) -> Answer {
         self.overload.note(why);
         match why {
-            Shed::Full | Shed::Late => Answer::Response(self.own(Overload::response(wait), permit)),
+            Shed::Full | Shed::Late => Answer::InPlace(Overload::answer(wait)),
             Shed::Gone => Answer::Nothing,
         }
     }
 
-    /// The answer to a request that no app gets.
-    fn halt(&self, response: Response, head: &RequestHead) -> Halt {
-        Halt::Answer(Box::new(self.refusal(response, Some(&head.fields))))
+    fn permit(&self, head: &RequestHead) -> Option<Permit> {
+        self.authenticator.as_ref()?.permit(&head.fields)
     }
 
-    /// An answer in place of the app's. Where tokens are checked, the page that has asked may read it, and nobody on the
-    /// way keeps it.
-    fn own(&self, mut response: Response, permit: Option<&Permit>) -> Response {
+    /// The answer to a request that no app gets; `mounted` is the one that would have.
+    fn halt(&self, answer: &Substitute, head: &RequestHead, mounted: Option<&Mounted>) -> Halt {
+        Halt::Answer(Box::new(self.word(answer, mounted, self.permit(head).as_ref())))
+    }
+
+    /// An answer in place of an app's, in that app's words. Where tokens are checked, the page that has asked may read it,
+    /// and nobody on the way keeps it.
+    fn word(&self, answer: &Substitute, mounted: Option<&Mounted>, permit: Option<&Permit>) -> Response {
+        let mut response = mounted.map_or_else(|| answer.plain(), |mounted| mounted.app.word(answer));
         if self.authenticator.is_some() {
             let fields = response.headers_mut();
             fields.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -355,10 +363,10 @@ fn answer_for_the_server() -> Response {
     response
 }
 
-fn too_slow() -> Response {
-    text_response(StatusCode::GATEWAY_TIMEOUT, "The application took too long.\n")
+fn too_slow() -> Substitute {
+    Substitute::new(StatusCode::GATEWAY_TIMEOUT, "The application took too long.")
 }
 
-fn not_found() -> Response {
-    text_response(StatusCode::NOT_FOUND, "Nothing is mounted here.\n")
+fn not_found() -> Substitute {
+    Substitute::new(StatusCode::NOT_FOUND, "Nothing is mounted here.")
 }

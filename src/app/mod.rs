@@ -27,7 +27,7 @@ pub use too_slow::{Late, say_too_slow};
 
 use crate::contract::metrics::Metrics;
 use crate::net::Draining;
-use crate::protocol::{Entry, Noting, OnDisconnect, Patience, Request, Response};
+use crate::protocol::{Entry, Noting, OnDisconnect, Patience, Request, Response, Substitute};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -60,6 +60,11 @@ pub trait App: Send + Sync + 'static {
     /// When it is entered for a request with content; asked once.
     fn entry(&self) -> Entry {
         Entry::Complete
+    }
+
+    /// What the server answers in this app's place, in words that its clients understand.
+    fn word(&self, answer: &Substitute) -> Response {
+        answer.plain()
     }
 
     /// Runs once per worker after its last request.

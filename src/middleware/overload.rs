@@ -1,8 +1,8 @@
 //! Requests that are not served because there are too many: counted, answered, and said without flooding the log.
 
 use crate::app::Shed;
-use crate::protocol::{Response, text_response};
-use http::{HeaderValue, StatusCode, header};
+use crate::protocol::Substitute;
+use http::StatusCode;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,14 +44,11 @@ impl Overload {
     }
 
     /// What its client gets: when there is hope again, judging by how long others have waited.
-    pub fn response(wait: Duration) -> Response {
-        let mut response =
-            text_response(StatusCode::SERVICE_UNAVAILABLE, "The server has more to do than it can.\n");
-        let seconds = wait.as_secs_f64().ceil().clamp(1.0, LONGEST_SECONDS);
-        if let Ok(value) = HeaderValue::try_from(format!("{seconds:.0}")) {
-            response.headers_mut().insert(header::RETRY_AFTER, value);
-        }
-        response
+    pub fn answer(wait: Duration) -> Substitute {
+        let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let seconds = whole.clamp(1, LONGEST_SECONDS);
+        Substitute::new(StatusCode::SERVICE_UNAVAILABLE, "The server has more to do than it can.")
+            .retry_after(seconds)
     }
 }
 
@@ -82,11 +79,12 @@ impl fmt::Debug for Overload {
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Nobody is sent away for longer than this: overload seldom lasts.
-const LONGEST_SECONDS: f64 = 60.0;
+const LONGEST_SECONDS: u64 = 60;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header;
 
     #[test]
     fn the_first_is_said_and_then_how_many_in_each_period() {
@@ -103,7 +101,7 @@ mod tests {
     #[test]
     fn clients_are_told_when_to_come_again() {
         for (wait_ms, expected) in [(0, "1"), (1000, "1"), (1001, "2"), (30_000, "30"), (1_000_000, "60")] {
-            let response = Overload::response(Duration::from_millis(wait_ms));
+            let response = Overload::answer(Duration::from_millis(wait_ms)).plain();
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[header::RETRY_AFTER], expected);
         }

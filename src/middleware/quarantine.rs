@@ -2,8 +2,8 @@
 
 use crate::contract::quarantine::{Standing, Suspect};
 use crate::contract::scoreboard::{RecordIndex, Scoreboard};
-use crate::protocol::{RequestHead, Response, text_response};
-use http::{HeaderValue, StatusCode, header};
+use crate::protocol::{RequestHead, Substitute};
+use http::StatusCode;
 use std::time::Duration;
 
 /// What this worker does about such requests.
@@ -29,20 +29,20 @@ impl Quarantine {
     /// How a request stands; the error is the answer.
     ///
     /// # Errors
-    /// The response for a request that is refused.
-    pub fn judge(&self, head: &RequestHead) -> Result<Option<Suspect>, Box<Response>> {
+    /// The answer to a request that is refused.
+    pub fn judge(&self, head: &RequestHead) -> Result<Option<Suspect>, Substitute> {
         match self.scoreboard.standing(head.method.as_str().as_bytes(), head.target.raw()) {
             Standing::Clear => Ok(None),
             Standing::Suspect(suspect) => Ok(Some(suspect)),
-            Standing::Quarantined(left) => Err(Box::new(refusal(left))),
+            Standing::Quarantined(left) => Err(refusal(left)),
         }
     }
 
     /// Waits until nobody else serves the suspect; `None` when it is none any more.
     ///
     /// # Errors
-    /// The response, when the wait was in vain.
-    pub async fn attempt(&self, suspect: Suspect) -> Result<Option<Attempt<'_>>, Response> {
+    /// The answer, when the wait was in vain.
+    pub async fn attempt(&self, suspect: Suspect) -> Result<Option<Attempt<'_>>, Substitute> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             match self.scoreboard.standing_of(suspect) {
@@ -74,12 +74,9 @@ impl Drop for Attempt<'_> {
     }
 }
 
-fn refusal(left: Duration) -> Response {
-    let mut response =
-        text_response(StatusCode::SERVICE_UNAVAILABLE, "This request is not answered at present.\n");
-    let seconds = HeaderValue::from(left.as_secs().saturating_add(1));
-    response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    response
+fn refusal(left: Duration) -> Substitute {
+    Substitute::new(StatusCode::SERVICE_UNAVAILABLE, "This request is not answered at present.")
+        .retry_after(left.as_secs().saturating_add(1))
 }
 
 /// How long a request waits for another one like it.

@@ -10,6 +10,7 @@ mod piece_queue;
 mod prefix;
 pub mod rejection;
 mod request;
+mod substitute;
 mod target;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod target_laws;
@@ -25,8 +26,9 @@ pub use prefix::Prefix;
 pub use rejection::Rejection;
 pub use request::{
     Client, Content, Forwarded, Identity, Local, Peer, Reason, Request, RequestContext, RequestHead,
-    RequestId, Response, ResponseBody, Scheme, StreamEnd, cancelled_response, failed_response, text_response,
+    RequestId, Response, ResponseBody, Scheme, StreamEnd, text_response,
 };
+pub use substitute::Substitute;
 pub use target::{Target, is_below};
 pub use upgrade::{NotUpgraded, OnUpgrade, Upgraded};
 pub use upload::{More, Taken, Upload};
@@ -44,7 +46,7 @@ use std::time::Instant;
 /// What a connection asks of the layers above it, in the order it asks.
 pub trait Handler: Send + Sync + 'static {
     /// What [`admit`](Self::admit) found out and [`respond`](Self::respond) needs.
-    type Route: Send;
+    type Route: Send + Sync;
 
     /// Judges a head before its content is read.
     ///
@@ -64,10 +66,10 @@ pub trait Handler: Send + Sync + 'static {
     /// Notes a request there by what is known of its line: its head has not arrived, or is no longer at hand.
     fn enlist_raw(&self, _flight: &mut Flight, _arrival: Arrival<'_>) {}
 
-    /// The refusal of a request that is not understood or does not arrive as it should, as its sender gets it. `fields` are
-    /// its fields, if they could be read.
-    fn refusal(&self, response: Response, _fields: Option<&http::HeaderMap>) -> Response {
-        response
+    /// An answer in place of an app's as the sender of the request gets it. `route` is the request's, if its head could be
+    /// understood.
+    fn in_place(&self, answer: &Substitute, _route: Option<&Self::Route>) -> Response {
+        answer.plain()
     }
 
     /// What ends a connection that this request turns into one of another protocol; `None`: nothing does.
@@ -78,10 +80,10 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers a complete request.
     fn respond(
         &self,
-        route: Self::Route,
+        route: &Self::Route,
         request: Box<Request>,
         patience: Patience,
-    ) -> impl Future<Output = Answer<Self::Route>> + Send;
+    ) -> impl Future<Output = Answer> + Send;
 
     /// A name for the next request.
     fn identify(&self) -> RequestId;
@@ -137,7 +139,7 @@ impl fmt::Debug for Halt {
 /// A request that may go on, with the limits that hold for it.
 #[derive(Debug)]
 pub struct Admitted<R> {
-    /// For [`Handler::respond`].
+    /// For [`Handler::respond`] and [`Handler::in_place`].
     pub route: R,
     /// Longest content taken, in bytes.
     pub body_limit: u64,
@@ -200,11 +202,13 @@ pub enum Patience {
 
 /// What became of a request.
 #[derive(Debug)]
-pub enum Answer<R> {
+pub enum Answer {
     /// It was answered.
     Response(Response),
+    /// No app has answered; this is said in its place.
+    InPlace(Substitute),
     /// Nobody here is free; the request, untouched.
-    Busy(R, Box<Request>),
+    Busy(Box<Request>),
     /// Nobody waits for the answer any more.
     Nothing,
 }

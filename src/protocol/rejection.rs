@@ -1,6 +1,6 @@
 //! Every refusal the server makes on its own, with its status code (RFC 9110 15.5, 15.6).
 
-use super::request::{Response, text_response};
+use super::substitute::Substitute;
 use http::StatusCode;
 
 /// Why a request was refused.
@@ -98,7 +98,7 @@ impl Rejection {
     }
 
     /// The answer: the status code and one line that says why, without repeating client bytes.
-    pub fn response(self) -> Response {
-        text_response(self.status(), format!("{self}\n"))
+    pub fn answer(self) -> Substitute {
+        Substitute::new(self.status(), self.to_string())
     }
 }

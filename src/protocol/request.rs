@@ -270,16 +270,6 @@ pub fn text_response(status: StatusCode, text: impl Into<Bytes>) -> Response {
     response
 }
 
-/// The answer in place of an app that has failed: no more than that, the error log has the rest.
-pub fn failed_response() -> Response {
-    text_response(StatusCode::INTERNAL_SERVER_ERROR, "The application failed to answer.\n")
-}
-
-/// The answer to a request that an operator has told to end.
-pub fn cancelled_response() -> Response {
-    text_response(StatusCode::SERVICE_UNAVAILABLE, "The request was cancelled by the operator.\n")
-}
-
 #[cfg(any(test, fuzzing))]
 impl Request {
     /// A GET request without fields, on a UNIX socket.

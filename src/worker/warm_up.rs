@@ -87,7 +87,7 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
     };
     let request =
         Request { head, content: Content::Empty, upload: None, context, upgrade: None, interim: None };
-    match pipeline.respond(admitted.route, Box::new(request), Patience::Wait).await {
+    match pipeline.respond(&admitted.route, Box::new(request), Patience::Wait).await {
         Answer::Response(response) => {
             let (parts, body) = response.into_parts();
             if let ResponseBody::Stream(stream) = body {
@@ -95,8 +95,9 @@ async fn answer(pipeline: &Pipeline, config: &Config, wanted: &WarmUp) -> Result
             }
             Ok(parts.status)
         }
+        Answer::InPlace(answer) => Ok(answer.status()),
         // Not reached: a request that waits is answered.
-        Answer::Busy(..) | Answer::Nothing => Err("found no thread".into()),
+        Answer::Busy(_) | Answer::Nothing => Err("found no thread".into()),
     }
 }
 

@@ -77,6 +77,29 @@ fn a_cancelled_request_of_a_rust_app_is_dropped_and_answered() {
 }
 
 #[test]
+fn a_page_of_an_allowed_origin_reads_that_its_request_was_cancelled() {
+    let folder = Folder::new();
+    folder.write(
+        "ferricorn.toml",
+        "[auth]\ncors.allowed_origins = [\"https://app.example\"]\n[[auth.provider]]\nname = \"local\"\n\
+         [[auth.provider.key]]\nalg = \"HS256\"\nsecret = \"a secret of more than thirty-two bytes\"\n\
+         [[auth.route]]\nprefix = \"/\"\nrequire = \"none\"\n",
+    );
+    let server = waiting_in(folder, "-c ferricorn.toml -w 1");
+    let mut client = server.address().connect().unwrap();
+    let origin = "Host: a\r\nOrigin: https://app.example\r\n";
+    client.send(format!("GET /waits HTTP/1.1\r\n{origin}\r\n").as_bytes()).unwrap();
+    succeed(&server, &["cancel", &id(&server, "in app")]);
+    let in_app = client.answer().unwrap();
+    client.send(format!("POST /waits HTTP/1.1\r\n{origin}Content-Length: 5\r\n\r\nhel").as_bytes()).unwrap();
+    succeed(&server, &["cancel", &id(&server, "reading")]);
+    for answer in [in_app, client.answer().unwrap()] {
+        assert_eq!((answer.status, answer.field("cache-control")), (503, Some("no-store")));
+        assert_eq!(answer.field("access-control-allow-origin"), Some("https://app.example"));
+    }
+}
+
+#[test]
 fn a_response_that_has_begun_is_cut() {
     let server = waiting("-w 1");
     let mut client = asked(&server, "/streams");

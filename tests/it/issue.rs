@@ -241,7 +241,15 @@ fn pages_of_allowed_origins_read_every_answer_and_others_none() {
             (status == 413).then_some(ours),
             "what is not understood has no origin: {request}"
         );
+        if status == 413 {
+            assert_eq!(answer.field("content-type"), Some("application/json"));
+            assert_eq!(member(&answer, "detail"), "content too large");
+        }
     }
+    let chunked = "POST /api/token/ HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n";
+    let answer = server.ask(chunked);
+    assert_eq!((answer.status, answer.field("content-type")), (400, Some("application/json")));
+    assert_eq!(answer.field("access-control-allow-origin"), Some(ours));
     let wanted = "OPTIONS /api/token/sessions/ HTTP/1.1\r\nAccess-Control-Request-Method: DELETE\r\n\
                   Access-Control-Request-Headers: authorization";
     let preflight = ask(ours, wanted, "");

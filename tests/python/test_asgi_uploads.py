@@ -7,6 +7,19 @@ import pytest
 from support.client import Client, ask
 from support.server import DEADLINE
 
+# Pages of this origin may read what the server answers in place of an app.
+PAGES = """
+[auth]
+cors.allowed_origins = ["https://app.example"]
+[[auth.provider]]
+name = "local"
+[[auth.provider.key]]
+alg = "HS256"
+secret = "a secret of more than thirty-two bytes"
+[[auth.route]]
+prefix = "/"
+require = "none"
+"""
 CHUNKED = b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -99,13 +112,16 @@ def test_answer_before_the_end_of_the_content_ends_the_connection(server):
     [(b"zz\r\n", 400), (b"40\r\n" + bytes(64) + b"\r\n", 413)],
     ids=["malformed", "too-large"],
 )
-@pytest.mark.parametrize("server", ['[limits]\nbody = "32 B"\n'], indirect=True, ids=["short"])
-def test_what_turns_out_to_be_no_content_is_refused(server, gates, rest, status):
+@pytest.mark.parametrize("server", [f'{PAGES}[limits]\nbody = "32 B"\n'], indirect=True, ids=["short"])
+def test_what_turns_out_to_be_no_content_is_refused_and_its_page_reads_why(server, gates, rest, status):
     with server.connect() as connection:
-        connection.sendall(b"POST /listens_to_upload HTTP/1.1\r\n" + CHUNKED + b"4\r\nsome\r\n")
+        connection.sendall(b"POST /listens_to_upload HTTP/1.1\r\nOrigin: https://app.example\r\n" + CHUNKED + b"4\r\nsome\r\n")
         gates.expect("some")
         connection.sendall(rest)
-        assert read_until(connection, b"\r\n\r\n").startswith(f"HTTP/1.1 {status} ".encode())
+        head = read_until(connection, b"\r\n\r\n").lower()
+        assert head.startswith(f"http/1.1 {status} ".encode())
+        assert b"\r\naccess-control-allow-origin: https://app.example\r\n" in head
+        assert b"\r\ncache-control: no-store\r\n" in head
     gates.expect("http.disconnect")
 
 

@@ -5,7 +5,7 @@ use super::status_of;
 use crate::auth::issue::Refusal;
 use crate::auth::{Reason, RefusalKind};
 use crate::config::{Auth, Preset};
-use crate::protocol::{Response, ResponseBody};
+use crate::protocol::{Response, ResponseBody, Substitute};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -137,6 +137,11 @@ impl Answers {
     pub(super) fn not_allowed(&self, method: &Method) -> Response {
         let text = format!("Method \"{method}\" not allowed.");
         self.problem(StatusCode::METHOD_NOT_ALLOWED, &text, None)
+    }
+
+    /// What the server answers before a request is here, or when it takes too long.
+    pub(super) fn in_place(&self, answer: &Substitute) -> Response {
+        answer.complete(self.problem(answer.status(), answer.text(), None))
     }
 
     pub(super) fn options(&self) -> Response {

@@ -17,7 +17,7 @@ use crate::auth::cors::Cors;
 use crate::auth::issue::{Bearer, Issuer, Refusal};
 use crate::auth::store::SessionId;
 use crate::config::{Auth, Preset, TrustProxy, UserKind};
-use crate::protocol::{Noting, Peer, Request, RequestHead, Response};
+use crate::protocol::{Noting, Peer, Request, RequestHead, Response, Substitute};
 use answer::Answers;
 use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
@@ -315,6 +315,10 @@ impl Endpoint {
 impl App for Tokens {
     fn call(&self, request: Box<Request>, _limits: CallLimits) -> BoxFuture<'_, Result<Response, AppError>> {
         Box::pin(async move { Ok(self.answer(request).await) })
+    }
+
+    fn word(&self, answer: &Substitute) -> Response {
+        self.answers.in_place(answer)
     }
 }
 

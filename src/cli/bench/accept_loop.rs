@@ -10,7 +10,7 @@ use crate::net::{Connection, Drain, Local, Peer, Stream};
 use crate::protocol::h1::{self, Settings};
 use crate::protocol::{
     Admitted, Answer, Attempt, Entry, Exchange, Halt, Handler, LengthRule, Noting, OnDisconnect, Opening,
-    Parcel, Patience, Relayed, Request, RequestContext, RequestHead, RequestId, text_response,
+    Parcel, Patience, Relayed, Request, RequestContext, RequestHead, RequestId, Substitute,
 };
 use http::StatusCode;
 use std::io;
@@ -83,17 +83,17 @@ impl Handler for Alone {
         })
     }
 
-    async fn respond(&self, (): (), request: Box<Request>, patience: Patience) -> Answer<()> {
+    async fn respond(&self, (): &(), request: Box<Request>, patience: Patience) -> Answer {
         let limits = CallLimits { time: Duration::ZERO, queue: Duration::ZERO, patience };
         match self.app.call(request, limits).await {
             Ok(response) => Answer::Response(response),
-            Err(AppError::Busy(request)) => Answer::Busy((), request),
+            Err(AppError::Busy(request)) => Answer::Busy(request),
             Err(
                 error @ (AppError::Failed(_)
                 | AppError::TooSlow(_)
                 | AppError::CutOff(_)
                 | AppError::Shed(..)),
-            ) => Answer::Response(text_response(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+            ) => Answer::InPlace(Substitute::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
         }
     }
 

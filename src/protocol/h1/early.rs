@@ -6,9 +6,9 @@ use super::serve::{Next, Turn, gather};
 use super::session::Session;
 use super::write::Asked;
 use crate::protocol::flight::Flight;
-use crate::protocol::{Exchange, Handler, Record, Rejection, Response, cancelled_response, field_values};
+use crate::protocol::{Exchange, Handler, Record, Rejection, Response, Substitute, field_values};
 use bytes::BytesMut;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 /// Answers without an app, before the content is read.
 pub(super) async fn answer_early<H: Handler>(
@@ -53,11 +53,12 @@ fn may_discard(turn: Turn, buffer: &BytesMut) -> bool {
         }
 }
 
-/// Says why, to a request of these fields if they could be read, and closes: what follows on this connection can no longer be told apart.
+/// Says why, to a request of this route if it could be understood, and closes: what follows on this connection can no longer be
+/// told apart.
 pub(super) async fn refuse<H: Handler>(
     session: &mut Session<'_>,
     rejection: Rejection,
-    (record, fields): (&Record, Option<&HeaderMap>),
+    (record, route): (&Record, Option<&H::Route>),
     handler: &H,
 ) -> Next {
     let get = Method::GET;
@@ -65,7 +66,7 @@ pub(super) async fn refuse<H: Handler>(
         Some((method, _, version)) => (method, *version),
         None => (&get, Version::HTTP_11),
     };
-    let response = handler.refusal(rejection.response(), fields);
+    let response = handler.in_place(&rejection.answer(), route);
     let status: StatusCode = response.status();
     let asked = Asked { method, version, flight: &record.context.flight };
     let written = session.write_response(response, asked, Persistence::Close).await;
@@ -80,7 +81,7 @@ pub(super) async fn answer_cancelled<H: Handler>(
     record: &Record,
     handler: &H,
 ) -> Next {
-    let response = cancelled_response();
+    let response = handler.in_place(&Substitute::cancelled(), None);
     let status = response.status();
     let asked = Asked { method: &Method::GET, version: Version::HTTP_11, flight: &Flight::unnoted() };
     let written = session.write_response(response, asked, Persistence::Close).await;

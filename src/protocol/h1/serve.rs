@@ -13,8 +13,7 @@ use crate::contract::entry::Stage;
 use crate::net::{Connection, Drain, Occupation, Occupied};
 use crate::protocol::{
     Admitted, Answer, Attempt, Begun, Content, Entry, Exchange, Halt, Handler, LengthRule, Noting, Opening,
-    Parcel, Patience, Record, Rejection, Relayed, Request, Response, Upload, cancelled_response,
-    failed_response, field_values, upgrade,
+    Parcel, Patience, Record, Rejection, Relayed, Request, Substitute, Upload, field_values, upgrade,
 };
 use crate::sys::clock;
 use bytes::Bytes;
@@ -171,23 +170,23 @@ async fn exchange<H: Handler>(
                         // A client that takes its time does not wait for the app.
                         context.waits_since = Some(clock::monotonic_ns());
                     }
-                    let protocols = upgrade::offer(&head);
-                    let (handover, upgrade) = protocols.unzip();
+                    let (handover, upgrade) = upgrade::offer(&head).unzip();
                     session.handover = handover.map(|handover| handover.until(handler.stream_end(&context)));
                     session.on_disconnect = admitted.on_disconnect;
                     // RFC 9110 15.2: a client of HTTP/1.0 knows no 1xx.
                     let interim = (head.version == Version::HTTP_11).then(|| session.interim.clone());
                     let request = Box::new(Request { head, content, upload, context, upgrade, interim });
-                    answer(session, turn, admitted.route, request, handler).await
+                    answer(session, turn, &admitted.route, request, handler).await
                 }
                 Err(Stop::Refuse(rejection)) => {
                     let record = record(&context, Some(&head), handler);
-                    refuse(session, rejection, (&record, Some(&head.fields)), handler).await
+                    refuse(session, rejection, (&record, Some(&admitted.route)), handler).await
                 }
                 Err(Stop::Cancelled) => {
                     let record = record(&context, Some(&head), handler);
                     let turn = Turn { persistence: Persistence::Close, ..turn };
-                    answer_early(session, turn, cancelled_response(), &record, handler).await
+                    let response = handler.in_place(&Substitute::cancelled(), Some(&admitted.route));
+                    answer_early(session, turn, response, &record, handler).await
                 }
                 Err(Stop::Gone) => Next::Close,
             }
@@ -257,7 +256,7 @@ pub(super) async fn gather(session: &mut Session<'_>, reader: &mut ContentReader
 async fn answer<H: Handler>(
     session: &mut Session<'_>,
     turn: Turn,
-    route: H::Route,
+    route: &H::Route,
     request: Box<Request>,
     handler: &H,
 ) -> Next {
@@ -276,16 +275,13 @@ async fn answer<H: Handler>(
     };
     session.bell = bell;
     // What the app has done so far is all that will be.
-    let answered = match answered {
-        Some(None) => return gone(session, record.as_ref(), handler).await,
-        Some(Some(answer)) => Some(answer),
-        None => None,
-    };
     let mut response = match answered {
-        None => cancelled_response(),
-        Some(Answer::Response(response)) => response,
-        Some(Answer::Nothing) => return Next::Close,
-        Some(Answer::Busy(route, request)) => {
+        None => handler.in_place(&Substitute::cancelled(), Some(route)),
+        Some(None) => return gone(session, (record.as_ref(), route), handler).await,
+        Some(Some(Answer::Response(response))) => response,
+        Some(Some(Answer::InPlace(answer))) => handler.in_place(&answer, Some(route)),
+        Some(Some(Answer::Nothing)) => return Next::Close,
+        Some(Some(Answer::Busy(request))) => {
             let parcel = Parcel::Request(&request, &session.buffer);
             if handler.relay(session.stream.as_fd(), parcel) == Relayed::Gone {
                 return Next::Close;
@@ -298,16 +294,19 @@ async fn answer<H: Handler>(
             };
             session.bell = bell;
             match waited {
-                None => cancelled_response(),
-                Some(None) => return gone(session, record.as_ref(), handler).await,
+                None => handler.in_place(&Substitute::cancelled(), Some(route)),
+                Some(None) => return gone(session, (record.as_ref(), route), handler).await,
                 Some(Some(Answer::Response(response))) => response,
+                Some(Some(Answer::InPlace(answer))) => handler.in_place(&answer, Some(route)),
                 // Not reached: a request that waits is answered. Closing is the safe reading.
-                Some(Some(Answer::Busy(..) | Answer::Nothing)) => return Next::Close,
+                Some(Some(Answer::Busy(_) | Answer::Nothing)) => return Next::Close,
             }
         }
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS && session.handover.is_none() {
-        response = refuse_switch(Asker { flight: &flight, unnoted: unnoted.as_ref() });
+        // A client that did not ask for another protocol would take what follows for its answer (RFC 9110 15.2.2).
+        Asker { flight: &flight, unnoted: unnoted.as_ref() }.tell_switch();
+        response = handler.in_place(&Substitute::failed(), Some(route));
     }
     let status = response.status();
     // Who waits for the connection learns it at once.
@@ -345,20 +344,18 @@ fn after(session: &Session<'_>, turn: Turn, told: Persistence) -> Next {
 
 /// The client has left before there was an answer, for which the log has nginx's number; or its content has turned out to
 /// be none, which it is told.
-async fn gone<H: Handler>(session: &mut Session<'_>, record: Option<&Record>, handler: &H) -> Next {
+async fn gone<H: Handler>(
+    session: &mut Session<'_>,
+    (record, route): (Option<&Record>, &H::Route),
+    handler: &H,
+) -> Next {
     if let (Some(rejection), Some(record)) = (session.refused.take(), record)
         && rejection != Rejection::ContentEnd
     {
-        return refuse(session, rejection, (record, None), handler).await;
+        return refuse(session, rejection, (record, Some(route)), handler).await;
     }
     if let (Some(record), Ok(status)) = (record, StatusCode::from_u16(CLIENT_CLOSED_REQUEST)) {
         handler.finish(&Exchange { record, status, sent: 0, fields: Vec::new(), refused: None });
     }
     Next::Close
-}
-
-/// A client that did not ask for another protocol would take what follows a 101 for its answer (RFC 9110 15.2.2).
-fn refuse_switch(asker: Asker<'_>) -> Response {
-    asker.tell_switch();
-    failed_response()
 }
