@@ -193,6 +193,8 @@ pub struct Identity {
     pub expires: SystemTime,
     /// When what is still open must end; `None` where it may go on (`auth.stream_expiry`).
     pub stream_end: Option<StreamEnd>,
+    /// What the other tokens say that came with it, where the route asks for one of each of several providers.
+    pub beside: Vec<Arc<Self>>,
 }
 
 /// When a WebSocket or an event stream must end that a token has opened.

@@ -71,6 +71,7 @@ impl Verifier {
             remote_user: None,
             expires: system_time(verified.expires),
             stream_end: None,
+            beside: Vec::new(),
         })))
     }
 }

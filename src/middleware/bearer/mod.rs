@@ -40,6 +40,7 @@ use keyring::{Keys, Session};
 use policy::{Policy, Requirement, Rule};
 use proof::{Proof, Stop};
 use settings::{Credential, Preflight, Settings};
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -255,15 +256,33 @@ impl Authenticator {
         Some(Box::pin(async move {
             while let Ok(left) = at.duration_since(SystemTime::now()) {
                 // Nobody tells of a revocation: it is looked for.
-                let pause = if authenticator.standings.is_some() { left.min(LOOK) } else { left };
+                let pause = if authenticator.standings.is_some() { left.min(STREAM_LOOK) } else { left };
                 tokio::time::sleep(pause.max(Duration::from_millis(1))).await;
-                if let Err(Stop::Refuse(reason)) = authenticator.judge_standing(&identity)
-                    && reason.kind() != RefusalKind::Unavailable
-                {
+                if authenticator.is_revoked(&identity).await {
                     return;
                 }
             }
         }))
+    }
+
+    /// Whether one of the tokens of this identity would be refused by now. While that cannot be known, none is.
+    async fn is_revoked(&self, identity: &Identity) -> bool {
+        for one in iter::once(identity).chain(identity.beside.iter().map(|other| &**other)) {
+            let standing = match self.judge_standing(one) {
+                // Perhaps nobody but this stream asks.
+                Err(Stop::Wait(look_up, _)) => {
+                    look_up.await;
+                    self.judge_standing(one)
+                }
+                judged => judged,
+            };
+            if let Err(Stop::Refuse(reason)) = standing
+                && reason.kind() != RefusalKind::Unavailable
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// Adds the fields that are made from the claims, and removes our credential if so configured.
@@ -315,8 +334,8 @@ impl Authenticator {
                 // One of each, and none beside them; the app is told of the one that the rule names first.
                 let all =
                     wanted.iter().map(of).collect::<Option<Vec<&Session>>>().ok_or(Reason::NoCredential)?;
-                let first = all.first().ok_or(Reason::NoCredential)?;
-                Ok(Arc::clone(&first.identity))
+                let all: Vec<&Arc<Identity>> = all.into_iter().map(|session| &session.identity).collect();
+                together(&all).ok_or(Reason::NoCredential.into())
             }
             Requirement::Nothing | Requirement::Optional | Requirement::Try => {
                 any(tokens.only()?, None).map(|session| session.identity)
@@ -341,10 +360,24 @@ impl Authenticator {
     }
 }
 
+/// The first of several tokens, and the others beside it. What they have opened ends with whichever ends first.
+fn together(all: &[&Arc<Identity>]) -> Option<Arc<Identity>> {
+    let (first, others) = all.split_first()?;
+    if others.is_empty() {
+        return Some(Arc::clone(first));
+    }
+    let beside = others.iter().map(|other| Arc::clone(other)).collect();
+    let stream_end = all.iter().filter_map(|one| one.stream_end).min_by_key(|end| end.at);
+    Some(Arc::new(Identity { beside, stream_end, ..Identity::clone(first) }))
+}
+
 /// The app must be able to answer it.
 fn is_preflight(asked: &Asked<'_>) -> bool {
     *asked.method == http::Method::OPTIONS && cors::is_preflight(asked.fields)
 }
+
+/// How soon a stream ends after its token was revoked: as soon as every worker has heard of it, and so refuses requests.
+const STREAM_LOOK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 #[path = "more_tests.rs"]
@@ -352,5 +385,8 @@ mod more_tests;
 #[cfg(test)]
 #[path = "places_tests.rs"]
 mod places_tests;
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod stream_tests;
 #[cfg(test)]
 pub(super) mod tests;

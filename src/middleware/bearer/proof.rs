@@ -126,6 +126,7 @@ impl Proof<'_> {
                 at: system_time(verified.expires + provider.rules.leeway),
                 close_code,
             }),
+            beside: Vec::new(),
         })
     }
 }
