@@ -239,6 +239,11 @@ impl Provider {
         self.given.sign(claims, now)
     }
 
+    /// Whether a key is for signing now.
+    pub fn can_sign(&self, now: f64) -> bool {
+        self.given.can_sign(now)
+    }
+
     /// A secret of whoever signs these tokens, for this purpose alone; `None` where nobody does.
     pub fn derive(&self, purpose: &str) -> Option<[u8; 16]> {
         self.given.derive(purpose)

@@ -10,6 +10,7 @@ mod limits;
 mod login;
 mod open_users;
 mod outcome;
+mod pen;
 pub mod preview;
 mod setup;
 mod standing;
@@ -33,7 +34,7 @@ use super::users::{Lookup, User, Users};
 use super::{Provider, Reason, Verified, unix_seconds, verify};
 use crate::config::Reuse;
 use arc_swap::ArcSwap;
-use claims::{Names, Presented, Token, TokenType, carried};
+use claims::{Names, Presented, carried};
 use hashing::Hashing;
 use limits::Limits;
 use login::{Credentials, Rehash, Unsaid};
@@ -118,6 +119,7 @@ impl Issuer {
     pub async fn refresh(&self, token: &str) -> Result<Pair, Refusal> {
         let now = SystemTime::now();
         let presented = self.presented(token, now)?;
+        let pen = self.pen(now)?;
         let now = whole_seconds(now);
         let Some(user) = self.user_of(&presented, now).await? else {
             return Err(Refusal::NoAccountForToken);
@@ -155,7 +157,7 @@ impl Issuer {
             return Err(Refusal::PasswordChanged);
         }
         let more = carried(presented.more, &user);
-        self.pair(&session, (now, &more), successor)
+        self.pair(&pen, &session, (now, &more), successor)
     }
 
     /// Judges a token of either kind.
@@ -248,53 +250,15 @@ impl Issuer {
     }
 
     async fn begin(&self, user: &User) -> Result<Pair, Refusal> {
-        let now = whole_seconds(SystemTime::now());
+        let now = SystemTime::now();
+        let pen = self.pen(now)?;
+        let now = whole_seconds(now);
         let session = self.new_session(user.id.clone(), Some(user.credential()), now)?;
         let expires = (now + self.rules.refresh).min(session.ends);
         let first = Successor { id: TokenId::random()?, issued: now, expires };
         let kept = (session.clone(), RefreshToken { hash: first.id.hash(), expires: first.expires });
         self.store.run(move |store| store.begin(&kept.0, kept.1)).await?;
-        self.pair(&session, (now, &user.extra), Some(first))
-    }
-
-    /// Both tokens; the refresh token only where there is a new one.
-    fn pair(
-        &self,
-        session: &Session,
-        (now, more): (i64, &[(String, Value)]),
-        refresh: Option<Successor>,
-    ) -> Result<Pair, Refusal> {
-        let sign = |token: &Token<'_>| -> Result<Issued, Refusal> {
-            let text = self.names.write(token);
-            let signed = self.judges.load().refresh.sign(&text, unix_seconds(SystemTime::now()));
-            let signed = signed.ok_or_else(|| {
-                tracing::error!("no token can be signed: no key of the provider is for signing now");
-                Refusal::Unavailable
-            })?;
-            Ok(Issued { token: signed, seconds: token.expires - now })
-        };
-        let (user, id) = (session.user.as_str(), TokenId::random()?.to_string());
-        let access = sign(&Token {
-            kind: TokenType::Access,
-            id: &id,
-            issued: now,
-            expires: (now + self.rules.access).min(session.ends),
-            session: Some(session.id).filter(|_| self.rules.revokes_access),
-            user,
-            more,
-        })?;
-        let refresh = refresh.map(|refresh| {
-            sign(&Token {
-                kind: TokenType::Refresh,
-                id: &refresh.id.to_string(),
-                issued: refresh.issued,
-                expires: refresh.expires,
-                session: Some(session.id),
-                user,
-                more,
-            })
-        });
-        Ok(Pair { access, refresh: refresh.transpose()? })
+        self.pair(&pen, &session, (now, &user.extra), Some(first))
     }
 
     fn judge(&self, token: &str, provider: &Provider, now: SystemTime) -> Result<Verified, Refusal> {

@@ -5,7 +5,7 @@ use super::trial::try_out;
 use super::{Issuer, Pair, Refusal};
 use crate::auth::store::SessionId;
 use crate::auth::users::User;
-use crate::auth::{Reason, Standing, Standings};
+use crate::auth::{Provider, Reason, Standing, Standings};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -140,6 +140,27 @@ async fn what_the_store_cannot_say_once_a_token_is_replaced_costs_no_session() {
         let next = refreshed.map_or(begun, token);
         assert_eq!(issuer.refresh(&next).await, Err(Refusal::PasswordChanged), "{grace}");
     }
+}
+
+#[tokio::test]
+async fn a_token_is_not_replaced_where_no_successor_could_be_signed() {
+    let (folder, issuer) = issuer("rotate = true\nreuse_grace = \"0s\"", "");
+    let begun = issuer.obtain("ann".into(), "p\u{e4}ssword 1".into(), None).await.unwrap();
+    let token = begun.refresh.unwrap().token;
+    let key = folder.path().join("key").display().to_string();
+    let dated = auth(format!(
+        "[auth]\n[[auth.provider]]\nname = \"local\"\n[[auth.provider.key]]\nalg = \"HS256\"\nuse = \"sign+verify\"\n\
+         secret_file = \"{key}\"\nsign_from = 2200-01-01T00:00:00Z\n[[auth.route]]\nprefix = \"/\"\nrequire = \"none\"\n"
+    ));
+    let later = Provider::new(&dated.providers[0], &mut Vec::new()).unwrap();
+    let now = issuer.judges.load().refresh.clone();
+    issuer.renewed(&[later]);
+    assert_eq!(issuer.refresh(&token).await, Err(Refusal::Unavailable));
+    let login = issuer.obtain("ann".into(), "p\u{e4}ssword 1".into(), None).await;
+    assert_eq!(login, Err(Refusal::Unavailable));
+    issuer.renewed(&[now]);
+    assert_eq!(issuer.sessions("ann".into()).await.unwrap().len(), 1, "nobody has the tokens of another one");
+    assert!(issuer.refresh(&token).await.is_ok());
 }
 
 #[test]

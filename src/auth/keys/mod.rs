@@ -124,9 +124,18 @@ impl KeySet {
         self.keys.iter()
     }
 
-    /// Signs claims (JSON text) with the key that is for signing now; `None` when there is none, or it failed. Of several it
-    /// is the one whose time has come last, and of those the first.
+    /// Signs claims (JSON text) with the key that is for signing now; `None` when there is none, or it failed.
     pub fn sign(&self, claims: &[u8], now: f64) -> Option<String> {
+        self.signing(now)?.sign(claims)
+    }
+
+    /// Whether a key is for signing now.
+    pub fn can_sign(&self, now: f64) -> bool {
+        self.signing(now).is_some()
+    }
+
+    /// Of several keys it is the one whose time has come last, and of those the first.
+    fn signing(&self, now: f64) -> Option<&VerifyingKey> {
         let begins = |key: &VerifyingKey| key.sign_from.unwrap_or(f64::NEG_INFINITY);
         let signs = |key: &&VerifyingKey| {
             key.pair.as_ref().is_some_and(|pair| pair.signing.is_some())
@@ -134,7 +143,7 @@ impl KeySet {
                 && key.until.is_none_or(|until| now < until)
         };
         let latest = |one, other| if begins(other) > begins(one) { other } else { one };
-        self.keys.iter().filter(signs).reduce(latest)?.sign(claims)
+        self.keys.iter().filter(signs).reduce(latest)
     }
 
     /// A secret for this purpose, the same wherever these keys are: of the first that signs, now or another time; `None`

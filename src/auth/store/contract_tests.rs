@@ -1,6 +1,8 @@
 //! What every engine has to keep, played on each.
 
-use super::rehash::{Announcement, is_same_password};
+use super::rehash::tests::{
+    sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile, sessions_outlive_several_new_hashes,
+};
 use super::*;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 use databases::{Database, Engine};
@@ -34,6 +36,7 @@ const RULES: &[Rule] = &[
         "sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile",
         sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile,
     ),
+    ("sessions_outlive_several_new_hashes", sessions_outlive_several_new_hashes),
     (
         "of_eight_who_exchange_one_token_all_get_one_successor",
         of_eight_who_exchange_one_token_all_get_one_successor,
@@ -106,10 +109,10 @@ fn what_redis_refuses_for_good_is_told_from_what_it_refuses_now() {
     }
 }
 
-const NOW: i64 = 1_800_000_000;
+pub(super) const NOW: i64 = 1_800_000_000;
 const HOUR: i64 = 3600;
 
-fn session(number: u8, user: &str) -> Session {
+pub(super) fn session(number: u8, user: &str) -> Session {
     Session {
         id: SessionId([number; 16]),
         user: user.into(),
@@ -121,7 +124,7 @@ fn session(number: u8, user: &str) -> Session {
     }
 }
 
-fn token(name: &str) -> RefreshToken {
+pub(super) fn token(name: &str) -> RefreshToken {
     RefreshToken { hash: TokenHash::of(name), expires: NOW + HOUR }
 }
 
@@ -312,36 +315,6 @@ fn sessions_go_on_with_a_new_hash_of_their_password(place: &StorePlace) {
     let credentials: Vec<_> =
         store.sessions(None, NOW).unwrap().into_iter().map(|session| session.credential.unwrap()).collect();
     assert_eq!(credentials, [[9; 16], [8; 16], [7; 16]]);
-}
-
-fn sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile(place: &StorePlace) {
-    // Two workers.
-    let (mut one, mut other) = (place.open().unwrap(), place.open().unwrap());
-    one.begin(&session(1, "u"), token("a")).unwrap();
-    let (old, new, changed) = ([7; 16], [9; 16], [5; 16]);
-    let announcement = Announcement { user: "u".into(), from: old, to: new };
-    let is_same = |store: &mut dyn Backend, hashes, later_ms| {
-        is_same_password(store, "u", hashes, NOW * 1000 + later_ms).unwrap()
-    };
-    assert!(!is_same(&mut *other, (old, new), 0), "nobody has announced it");
-    let lasts = Duration::from_secs(30 * 86_400);
-    announcement.make(&mut *one, (lasts, NOW * 1000)).unwrap();
-    // The hash has been written, and the session has not been moved; or it has, and the user was looked up before.
-    for (of_session, of_user, expected) in
-        [(new, old, true), (old, changed, false), (new, changed, false), (changed, new, false)]
-    {
-        assert_eq!(is_same(&mut *other, (of_session, of_user), 1), expected, "{of_session:?} {of_user:?}");
-    }
-    let credential = |store: &mut dyn Backend| store.sessions(Some("u"), NOW).unwrap()[0].credential;
-    assert_eq!(credential(&mut *other), Some(old), "who is behind moves nothing");
-    assert!(is_same(&mut *other, (old, new), 1));
-    assert_eq!(credential(&mut *other), Some(new), "who sees both does what is left to be done");
-    // Sessions that have begun by the old hash meanwhile may be looked at days later.
-    one.sweep(NOW + 29 * 86_400).unwrap();
-    let days = |days: i64| days * 86_400_000;
-    assert!(is_same(&mut *other, (old, new), days(29)));
-    let others = is_same_password(&mut *other, "v", (old, new), NOW * 1000 + 1).unwrap();
-    assert!(!others && !is_same(&mut *other, (old, new), days(30)), "for this user, and as long as it says");
 }
 
 fn of_eight_who_exchange_one_token_all_get_one_successor(place: &StorePlace) {

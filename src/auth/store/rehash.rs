@@ -7,6 +7,7 @@
 //! nobody may have told the store of the new hash, since a worker has died or a login has been slower.
 
 use super::{Attempts, Backend, StoreError, short_hash};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// That a password gets another hash. Hashes are named by their fingerprints.
@@ -23,10 +24,23 @@ pub struct Announcement {
 impl Announcement {
     /// To be done once the password has proven right, and before the new hash is written. It holds for so long.
     ///
+    /// Sessions that have missed the change before this one get the hash that the user still has: with two changes between,
+    /// nothing would tell that their password is the same.
+    ///
     /// # Errors
     /// [`StoreError`]; then the hash should stay as it is.
     pub fn make(&self, store: &mut dyn Backend, (lasts, now_ms): (Duration, i64)) -> Result<(), StoreError> {
+        for behind in self.others(store, now_ms)? {
+            is_same_password(store, &self.user, (behind, self.from), now_ms)?;
+        }
         store.failed(&[Attempts { step: lasts, ..self.mark() }], now_ms)
+    }
+
+    /// The hashes by which the user's sessions have begun, but for the two of this change.
+    fn others(&self, store: &mut dyn Backend, now_ms: i64) -> Result<BTreeSet<[u8; 16]>, StoreError> {
+        let sessions = store.sessions(Some(&self.user), now_ms / 1000)?;
+        let hashes = sessions.into_iter().filter_map(|session| session.credential);
+        Ok(hashes.filter(|hash| ![self.from, self.to].contains(hash)).collect())
     }
 
     fn stands(&self, store: &mut dyn Backend, now_ms: i64) -> Result<bool, StoreError> {
@@ -62,3 +76,7 @@ pub fn is_same_password(
     // The user was looked up before the hash was written, and the session after it was moved.
     announced(of_user, of_session).stands(store, now_ms)
 }
+
+#[cfg(test)]
+#[path = "rehash_tests.rs"]
+pub(super) mod tests;
