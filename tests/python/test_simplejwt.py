@@ -30,7 +30,7 @@ def test_a_projects_settings_are_printed_as_a_section_that_works(site, tmp_path)
 
 
 SECTIONS = """
-import io, json, sys
+import datetime, io, json, sys
 import django
 django.setup()
 from django.conf import settings
@@ -40,6 +40,9 @@ from django.test import override_settings
 shown = []
 for changes, arguments in json.load(sys.stdin):
     out = io.StringIO()
+    for name, value in changes.items():
+        if name.endswith("_LIFETIME"):
+            changes[name] = datetime.timedelta(seconds=value)
     with override_settings(SIMPLE_JWT={**settings.SIMPLE_JWT, **changes}):
         try:
             call_command("ferricorn_jwt", *arguments, "--key-file", "unused.key", stdout=out, stderr=io.StringIO())
@@ -62,6 +65,13 @@ def test_what_a_section_cannot_do_or_would_break_is_said(site, tmp_path):
         ({"CHECK_REVOKE_TOKEN": True}, [], ["# CHECK_REVOKE_TOKEN is left out: set it to False"]),
         ({"CHECK_USER_IS_ACTIVE": False}, [], ["# CHECK_USER_IS_ACTIVE is left out"]),
         ({"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": False}, [], ["rotate = true", "# BLACKLIST_AFTER_ROTATION is left out"]),
+        ({"TOKEN_TYPE_CLAIM": "kind"}, verify, ['token_type = ""', 'claims = { "kind" = { in = ["access"] } }']),
+        ({"TOKEN_TYPE_CLAIM": "kind"}, [], ["# TOKEN_TYPE_CLAIM is left out"]),
+        ({"JTI_CLAIM": "id"}, verify, ['require = ["exp", "id"]']),
+        ({"JTI_CLAIM": None, "TOKEN_TYPE_CLAIM": None}, verify, ['require = ["exp"]', 'token_type = ""']),
+        ({"LEEWAY": 900}, verify, ['leeway = "5m"', "# LEEWAY is more than 5m"]),
+        ({"JWK_URL": "https://idp.example/jwks", "ALGORITHM": "RS256"}, verify, ["jwks_url", 'algorithms = ["RS256"]']),
+        ({"REFRESH_TOKEN_LIFETIME": 90 * 86400}, [], ['refresh = "90d"', 'session_max = "90d"']),
         ({"ALGORITHM": "ES512"}, verify, ["refused: the server has no ES512"]),
         ({"ALGORITHM": "HS512", "SIGNING_KEY": "k" * 50}, [], ["refused: SIGNING_KEY is shorter than the 64 bytes"]),
     ]

@@ -15,19 +15,21 @@ from ferricorn.simplejwt import database, duration, seconds, text, users
 # What has no counterpart, its default, and what that means.
 LEFT_OUT = {
     "AUTH_HEADER_NAME": ("HTTP_AUTHORIZATION", "tokens are looked for in Authorization"),
-    "TOKEN_TYPE_CLAIM": ("token_type", "the claim is always called token_type"),
-    "JTI_CLAIM": ("jti", "the claim is always called jti"),
-    "UPDATE_LAST_LOGIN": (False, "the table of users is only read"),
     "JSON_ENCODER": (None, "claims are plain JSON"),
 }
 # The same where the server issues.
 NOT_ISSUED = {
+    "TOKEN_TYPE_CLAIM": ("token_type", "the claim is always called token_type, and tokens without it, as simplejwt has issued them, end here"),
+    "JTI_CLAIM": ("jti", "the claim is always called jti, and tokens without it, as simplejwt has issued them, end here"),
+    "UPDATE_LAST_LOGIN": (False, "the table of users is only read"),
     "CHECK_REVOKE_TOKEN": (
         False,
         "set it to False, since simplejwt would refuse every token that the server issues; sessions end with their passwords by user_state",
     ),
     "CHECK_USER_IS_ACTIVE": (True, "users that are not active get no tokens, and lose those that they have by user_state"),
 }
+# Of the configuration: what leeway may be, and what auth.issue.session_max is.
+LONGEST_LEEWAY, USUAL_SESSION = 300, 30 * 86400
 ALGORITHMS = "HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 EdDSA".split()
 RULES = "rest_framework_simplejwt.authentication.default_user_authentication_rule"
 
@@ -96,17 +98,20 @@ def section(jwt, key_file, verify_only, fetched):
         yield f"audiences = {text([jwt.AUDIENCE] if isinstance(jwt.AUDIENCE, str) else list(jwt.AUDIENCE))}"
     leeway = seconds(jwt.LEEWAY)
     if leeway:
-        yield f"leeway = {text(duration(leeway))}"
+        yield f"leeway = {text(duration(min(leeway, LONGEST_LEEWAY)))}"
     if jwt.USER_ID_CLAIM != "user_id":
         yield f"subject_claim = {text(jwt.USER_ID_CLAIM)}"
     types = token_types(jwt)
-    if verify_only and types != ["access"]:
-        yield f"token_type = {text(types[0] if len(types) == 1 else '')}"
+    renamed = jwt.TOKEN_TYPE_CLAIM != "token_type"
+    if verify_only and (renamed or types != ["access"]):
+        yield f"token_type = {text('' if renamed or len(types) > 1 else types[0])}"
+    if verify_only and jwt.JTI_CLAIM != "jti":
+        yield f"require = {text(['exp', *filter(None, [jwt.JTI_CLAIM])])}"
     longest = seconds(jwt.SLIDING_TOKEN_LIFETIME if "sliding" in types else jwt.ACCESS_TOKEN_LIFETIME)
     if longest > 30 * 86400:
         yield f"max_lifetime = {text(duration(longest))}"
     if fetched:
-        yield f"jwks_url = {text(fetched)}"
+        yield from (f"jwks_url = {text(fetched)}", f"algorithms = {text([jwt.ALGORITHM])}")
     else:
         source = "secret_file" if jwt.ALGORITHM.startswith("HS") else "pem_file"
         yield from ("", "[[auth.provider.key]]", f"alg = {text(jwt.ALGORITHM)}")
@@ -115,6 +120,8 @@ def section(jwt, key_file, verify_only, fetched):
         yield f"{source} = {text(key_file)}"
     yield from ("", "# Say here which paths need a token: require = \"local\".")
     yield from ("[[auth.route]]", 'prefix = "/"', 'require = "optional"')
+    if verify_only and renamed and jwt.TOKEN_TYPE_CLAIM:
+        yield f"claims = {{ {text(jwt.TOKEN_TYPE_CLAIM)} = {{ in = {text(types)} }} }}"
     for line in left_out(jwt, verify_only):
         yield f"# {line}"
 
@@ -128,7 +135,10 @@ def issuing(jwt):
     """``[auth.issue]`` and ``[auth.users]``."""
     yield from ("", "[auth.issue]", "enabled = true")
     yield f"access = {text(duration(seconds(jwt.ACCESS_TOKEN_LIFETIME)))}"
-    yield f"refresh = {text(duration(seconds(jwt.REFRESH_TOKEN_LIFETIME)))}"
+    refresh = seconds(jwt.REFRESH_TOKEN_LIFETIME)
+    yield f"refresh = {text(duration(refresh))}"
+    if refresh > USUAL_SESSION:
+        yield f"session_max = {text(duration(refresh))}"
     yield f"rotate = {'true' if jwt.ROTATE_REFRESH_TOKENS else 'false'}"
     yield from ("", "[auth.users]", 'kind = "django"')
     url = database()
@@ -150,9 +160,11 @@ def left_out(jwt, verify_only):
     for name, (default, meaning) in (LEFT_OUT if verify_only else {**LEFT_OUT, **NOT_ISSUED}).items():
         if getattr(jwt, name, default) != default:
             yield f"{name} is left out: {meaning}."
+    if seconds(jwt.LEEWAY) > LONGEST_LEEWAY:
+        yield f"LEEWAY is more than {duration(LONGEST_LEEWAY)}, the most that there is here."
     types = token_types(jwt)
     if verify_only:
-        if len(types) > 1:
+        if len(types) > 1 and jwt.TOKEN_TYPE_CLAIM == "token_type":
             yield f"AUTH_TOKEN_CLASSES are several ({', '.join(types)}): token_type is not checked, so refresh tokens pass, too."
         return
     if types != ["access"]:
