@@ -204,7 +204,7 @@ fn workers_that_do_not_get_ready_change_nothing() {
 #[test]
 fn a_program_that_only_runs_is_killed_in_time() {
     let make = |path: &Path| script(path, "sleep 600 & exec sleep 600");
-    check_refused(make, "[timeouts]\nboot = \"1s\"\n", "workers were not ready in time (timeouts.boot)");
+    check_refused(make, "[timeouts]\nboot = \"1s\"\n", "has proven nothing in time (timeouts.boot");
 }
 
 #[test]
