@@ -76,7 +76,7 @@ impl CallQueue {
 }
 
 /// For one mean: so many that chance does not move connections to and fro, so few that a client notices no delay.
-pub(super) const LOOKS: u32 = 32;
+pub(super) const LOOKS: u32 = 16;
 
 /// In hundredths.
 const ONE_CALL: u64 = 100;

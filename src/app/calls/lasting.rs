@@ -4,23 +4,38 @@
 //! call that takes no time. To drive the runtime in its place would need a processor, too, and to give its calls away would
 //! pile all connections up on whichever worker has not been left waiting last.
 
-use crate::sys::{process, thread_time};
+use crate::sys::{clock, process, thread_time};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The main thread, once it has made a call.
 #[derive(Debug, Default)]
-pub(super) struct Maker(OnceLock<i32>);
+pub(super) struct Maker {
+    thread: OnceLock<i32>,
+    began_ns: AtomicU64,
+}
 
 impl Maker {
     /// It is the thread that calls this.
     pub(super) fn is_here(&self) {
-        self.0.get_or_init(process::thread_id);
+        self.thread.get_or_init(process::thread_id);
+    }
+
+    /// It begins a call, at this time.
+    pub(super) fn begins(&self, began_ns: u64) {
+        self.began_ns.store(began_ns, Ordering::Relaxed);
+    }
+
+    /// How long ago the call began that it has begun last.
+    pub(super) fn age(&self) -> Duration {
+        let now_ns = clock::monotonic_ns();
+        Duration::from_nanos(now_ns.saturating_sub(self.began_ns.load(Ordering::Relaxed)))
     }
 
     /// What it has used up to now.
     pub(super) fn look(&self) -> Look {
-        let thread = self.0.get().copied();
+        let thread = self.thread.get().copied();
         Look { thread, at: Instant::now(), used: thread.and_then(thread_time::processor_time) }
     }
 }

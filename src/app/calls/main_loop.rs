@@ -7,7 +7,6 @@
 
 use super::ticket::Outcome;
 use super::{Answering, CallQueue, Cancelled, Delivery, Driver, MainThread};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -52,14 +51,12 @@ impl CallQueue {
     pub fn leave_runtime(&self) {
         self.maker.is_here();
         self.lock().main = MainThread::Outside;
-        // With a fence: the relief must see this, or be seen to sleep.
-        self.progress.fetch_add(1, Ordering::SeqCst);
-        self.wake_relief();
+        self.leave();
     }
 
     /// The main thread is about to drive the runtime again.
     pub fn return_to_runtime(&self) {
-        self.progress.fetch_add(1, Ordering::Release);
+        self.come_back();
         let mut state = self.lock();
         state.main = MainThread::Inside;
         let hands_back = state.driver == Driver::Relief;

@@ -15,6 +15,7 @@ mod lasting;
 mod main_loop;
 mod moves;
 mod relief;
+mod rhythm;
 mod stay;
 mod ticket;
 mod turns;
@@ -48,7 +49,8 @@ use std::thread::Thread;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long a call may take before the relief steps in: once to twice this.
+/// How long a call may take before the relief steps in: once to twice this, and more after many calls that were short (see
+/// `rhythm.rs`).
 ///
 /// Looking costs the app a little of its processor, and stepping in much more: half of this would be a burden to all apps
 /// whose calls take about a millisecond, and hardly a gain for anybody.
@@ -241,13 +243,12 @@ impl CallQueue {
         self.maker.is_here();
         let (mut ended, mut stay) = (None, Stay::default());
         while let Some(call) = self.next_for_main(ended.take(), stay) {
-            stay.note(call.ticket.began_ns());
-            // With a fence: the relief must see this, or be seen to sleep.
-            self.progress.fetch_add(1, Ordering::SeqCst);
-            self.wake_relief();
+            let began_ns = call.ticket.began_ns();
+            stay.note(began_ns);
+            self.maker.begins(began_ns);
+            self.leave();
             ended = Some(self.make(call));
-            // Nobody else changes it.
-            self.progress.store(self.progress.load(Ordering::Relaxed) + 1, Ordering::Release);
+            self.come_back();
         }
     }
 

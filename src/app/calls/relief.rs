@@ -2,6 +2,7 @@
 
 use super::balance::{Gauge, MeanCalls};
 use super::moves::give_back;
+use super::rhythm::Rhythm;
 use super::stay::Pace;
 use super::{CallQueue, Driver, TICK, deliver};
 use crate::app::AppError;
@@ -19,6 +20,7 @@ impl CallQueue {
         let mut seen = 0;
         let mut quiet = 0;
         let mut gauge = Gauge::default();
+        let mut rhythm = Rhythm::default();
         let mut look = self.maker.look();
         loop {
             if self.lock().closed {
@@ -35,24 +37,28 @@ impl CallQueue {
                 quiet = 0;
                 seen = self.progress.load(Ordering::Acquire);
                 look = self.maker.look();
+                rhythm = Rhythm::default();
             }
-            std::thread::park_timeout(TICK);
+            let pause = rhythm.pause();
+            std::thread::park_timeout(pause);
             let progress = self.progress.load(Ordering::Acquire);
             let in_call = progress % 2 == 1;
             if in_call {
                 // Calls that last are counted by their time, from when the relief steps in.
-                self.siblings.found_busy(TICK);
+                self.siblings.found_busy(pause);
             }
-            let is_same = in_call && progress == seen;
-            if in_call && !is_same {
+            let lasts = in_call && (progress == seen || (pause > TICK && self.maker.age() >= TICK));
+            if in_call && progress != seen && !lasts {
                 look = self.maker.look();
             }
-            if is_same && !look.is_preempted() && self.take_over(progress) {
+            if lasts && !look.is_preempted() && self.take_over(progress) {
                 drive(Box::pin(self.stand_in()));
                 self.hand_over();
-                gauge = Gauge::default();
+                (gauge, rhythm) = (Gauge::default(), Rhythm::default());
             } else {
                 self.even_out(&mut gauge, in_call);
+                // An event loop does not say when its turns begin.
+                rhythm.note(in_call && !lasts && self.main_loop().is_none());
             }
             quiet = if progress == seen && !in_call { quiet + 1 } else { 0 };
             seen = progress;
@@ -70,7 +76,20 @@ impl CallQueue {
         self.attention.load(Ordering::Relaxed) && self.attention.swap(false, Ordering::AcqRel)
     }
 
-    pub(super) fn wake_relief(&self) {
+    /// The main thread leaves the runtime, for a call or for its event loop.
+    pub(super) fn leave(&self) {
+        // With a fence: the relief must see this, or be seen to sleep.
+        self.progress.fetch_add(1, Ordering::SeqCst);
+        self.wake_relief();
+    }
+
+    /// It is out of the call, or of its event loop.
+    pub(super) fn come_back(&self) {
+        // Nobody else changes it.
+        self.progress.store(self.progress.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+
+    fn wake_relief(&self) {
         if self.relief_sleeps.load(Ordering::SeqCst)
             && let Some(relief) = &*self.relief.lock().unwrap_or_else(PoisonError::into_inner)
         {
