@@ -57,8 +57,9 @@ impl CallQueue {
                 (gauge, rhythm) = (Gauge::default(), Rhythm::default());
             } else {
                 self.even_out(&mut gauge, in_call);
+                let are_short = !lasts && (in_call || progress.wrapping_sub(seen) >= MANY);
                 // An event loop does not say when its turns begin.
-                rhythm.note(in_call && !lasts && self.main_loop().is_none());
+                rhythm.note(are_short && self.main_loop().is_none());
             }
             quiet = if progress == seen && !in_call { quiet + 1 } else { 0 };
             seen = progress;
@@ -179,3 +180,6 @@ impl CallQueue {
         self.driver.notify_one();
     }
 }
+
+/// Steps of `progress`, two for each call: with so many from look to look, one call follows another, though none was seen.
+const MANY: u64 = 8;

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The pause before the next look, by what those before have found.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rhythm {
-    /// Looks that found the thread busy with short calls, less those that did not.
+    /// Looks that found one short call after another, less those that did not.
     steady: u32,
 }
 
@@ -20,9 +20,9 @@ impl Rhythm {
         if self.steady >= STEADY { TICK * LONGER } else { TICK }
     }
 
-    /// What a look has found: the thread in another call than before, or not.
-    pub(super) fn note(&mut self, in_another_call: bool) {
-        self.steady = if in_another_call { (self.steady + 1).min(2 * STEADY) } else { self.steady / 2 };
+    /// What a look has found: one short call after another, or not.
+    pub(super) fn note(&mut self, are_short: bool) {
+        self.steady = if are_short { (self.steady + 1).min(2 * STEADY) } else { self.steady / 2 };
     }
 }
 
