@@ -194,6 +194,24 @@ fn tasks_run_on_while_a_call_blocks() {
 }
 
 #[test]
+fn tasks_run_on_while_a_call_blocks_after_thousands_that_did_not() {
+    let worker = Worker::new(1);
+    // For so long that the relief looks less often.
+    let began = Instant::now();
+    while began.elapsed() < TICK * 30 {
+        let answers: Vec<_> = (0..100).map(|_| worker.wait("/a")).collect();
+        assert!(answers.iter().all(|receiver| answer(receiver).unwrap() == "/a"));
+    }
+    let blocked = worker.wait("/gate");
+    worker.entered.recv_timeout(PATIENCE).unwrap();
+    let (sender, receiver) = channel();
+    worker.runtime.spawn(async move { sender.send(()).unwrap() });
+    receiver.recv_timeout(PATIENCE).unwrap();
+    worker.pass.send(()).unwrap();
+    assert_eq!(answer(&blocked).unwrap(), "/gate");
+}
+
+#[test]
 fn a_call_that_may_move_comes_back_while_every_thread_is_busy() {
     let worker = Worker::with(1, RULES, Idle::default());
     let blocked = worker.wait("/gate");
