@@ -20,7 +20,7 @@ import time
 from types import TracebackType
 from typing import Any, Callable, Generic, Iterable, TypeVar
 
-from ._ferricorn import Figure, metrics_check, metrics_page
+from ._ferricorn import Figure, metrics_define, metrics_page
 
 __all__ = [
     "CONTENT_TYPE",
@@ -161,7 +161,7 @@ class _Metric(Generic[_Child]):
             self._bounds.pop()
         self._children: dict[tuple[str, ...], _Child] = {}
         # What is wrong is told here, not at the first request.
-        metrics_check(kind, name, list(self.label_names), self._bounds)
+        metrics_define(kind, name, list(self.label_names), self._bounds)
         shape = (kind, self.label_names, tuple(self._bounds))
         # The same metric may be made again, as by a module that is reloaded.
         if _defined.setdefault(name, shape) != shape:

@@ -210,12 +210,15 @@ def test_a_label_may_have_any_value():
         "Histogram('x', buckets=[2, 1])",
         "Histogram('x', buckets=[])",
         "Histogram('taken', buckets=[2])",
+        "Counter('taken_count')",
+        "Gauge('taken_sum', labels=['of'])",
+        "Histogram('part')",
     ],
 )
 def test_what_cannot_be_is_refused_where_it_is_written(wrong):
     printed = alone(
         "from ferricorn.metrics import *\n"
-        "Histogram('taken', buckets=[1]); Histogram('taken', buckets=[1])\n"
+        "Histogram('taken', buckets=[1]); Histogram('taken', buckets=[1]); Counter('part_bucket', labels=['of'])\n"
         f"try:\n    {wrong}\nexcept ValueError as error:\n    print('refused:', error)\n"
     )
     assert printed.startswith("refused: ")

@@ -75,6 +75,7 @@ impl Figure {
                 error @ (MetricError::Name(_)
                 | MetricError::Label(_)
                 | MetricError::Kind(_)
+                | MetricError::Twice(..)
                 | MetricError::Bounds),
             ) => {
                 return Err(refused(error));
@@ -144,13 +145,13 @@ impl Figure {
     }
 }
 
-/// Refuses what cannot be made, before any value of a label is known.
+/// Says what a name is to be, before any value of a label is known; what cannot be made is refused.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "a list of Python is taken apart into these")]
-pub(super) fn metrics_check(kind: &str, name: &str, labels: Vec<String>, bounds: Vec<f64>) -> PyResult<()> {
+pub(super) fn metrics_define(kind: &str, name: &str, labels: Vec<String>, bounds: Vec<f64>) -> PyResult<()> {
     let labels: Vec<(&str, &str)> = labels.iter().map(|label| (label.as_str(), "")).collect();
     let definition = Definition { kind: parsed(kind)?, name, help: "", labels: &labels, bounds: &bounds };
-    definition.validate().map_err(refused)
+    with_current(|metrics| metrics.define(&definition))?.1.map_err(refused)
 }
 
 /// All figures of the apps in all workers as a page in Prometheus's text format.
@@ -192,7 +193,11 @@ fn say_once(name: &str, error: &MetricError) {
     let said = match error {
         MetricError::Full => &SAID_FULL,
         MetricError::TooLong => &SAID_TOO_LONG,
-        MetricError::Name(_) | MetricError::Label(_) | MetricError::Kind(_) | MetricError::Bounds => return,
+        MetricError::Name(_)
+        | MetricError::Label(_)
+        | MetricError::Kind(_)
+        | MetricError::Twice(..)
+        | MetricError::Bounds => return,
     };
     if !said.swap(true, Ordering::Relaxed) {
         tracing::warn!("a metric of the app is not told: {name}: {error}");

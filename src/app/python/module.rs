@@ -16,7 +16,7 @@ mod extension {
     #[pymodule_export]
     use super::super::interrupt::try_interruptions;
     #[pymodule_export]
-    use super::super::metrics::{Figure, metrics_check, metrics_labels, metrics_page};
+    use super::super::metrics::{Figure, metrics_define, metrics_labels, metrics_page};
     #[cfg(feature = "jwt")]
     #[pymodule_export]
     use super::super::verifier::Verifier;

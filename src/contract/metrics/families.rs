@@ -1,9 +1,10 @@
 //! All figures as they are told: by name, added up over the processes, in Prometheus's text format (version 0.0.4).
 
 use super::kind::{MetricKind, value_of};
+use super::names;
 use super::table::{Entry, MetricTable};
 use super::text::OWN;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// All series of one name.
@@ -62,8 +63,32 @@ impl MetricTable {
             let name = read.entry.text.name_and_labels().0.to_owned();
             names.entry(name).or_default().push(read);
         }
-        names.into_iter().filter_map(|(name, reads)| Some((name, family(&reads)?))).collect()
+        let families = names.into_iter().filter_map(|(name, reads)| {
+            let lives = reads.iter().any(|read| read.lives);
+            Some((name, (family(&reads)?, lives)))
+        });
+        without_twins(families.collect())
     }
+}
+
+/// Leaves out families of which a name would be told twice, which makes a page unreadable as a whole. One process makes no such two;
+/// processes of two generations may. What the living count is told first, then what is told under its own name.
+fn without_twins(families: BTreeMap<String, (Family, bool)>) -> BTreeMap<String, Family> {
+    let kind = |name: &str| families.get(name).map(|(family, _)| family.kind);
+    let mut out = BTreeSet::new();
+    for (name, (family, lives)) in &families {
+        let Some(other) = names::beside(family.kind, name, kind) else { continue };
+        let other_lives = families.get(&other).is_some_and(|(_, lives)| *lives);
+        let is_part = other.len() < name.len();
+        if other_lives && !lives || *lives == other_lives && is_part {
+            out.insert(name.clone());
+        }
+    }
+    families
+        .into_iter()
+        .filter(|(name, _)| !out.contains(name))
+        .map(|(name, (family, _))| (name, family))
+        .collect()
 }
 
 /// An entry with its numbers, added up.

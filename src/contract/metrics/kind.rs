@@ -68,6 +68,15 @@ impl MetricKind {
         }
     }
 
+    /// What stands behind the name in the lines that tell it; none where the name stands alone.
+    pub(super) fn parts(self) -> &'static [&'static str] {
+        match self {
+            Self::Counter | Self::Gauge(_) => &[],
+            Self::Histogram => &["_bucket", "_sum", "_count"],
+            Self::Summary => &["_sum", "_count"],
+        }
+    }
+
     /// As Prometheus calls it.
     pub(super) fn word(self) -> &'static str {
         match self {

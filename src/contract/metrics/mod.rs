@@ -7,6 +7,7 @@
 mod families;
 mod handles;
 mod kind;
+mod names;
 mod table;
 mod text;
 
@@ -18,10 +19,10 @@ pub use handles::{Counter, Gauge, Histogram, Place};
 pub use kind::{Merge, MetricKind};
 pub use table::MetricTable;
 
-use std::collections::BTreeMap;
+use names::Names;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use table::{ENDED, ENTRIES, VALUES};
 use text::{HELP_MAX, KEY_MAX, OWN, Text};
 
@@ -33,11 +34,8 @@ pub struct Metrics {
     /// In a mold: its gauges, until the workers that it forks take them over.
     drafts: Option<MetricTable>,
     /// What this process has said each name to be.
-    names: Arc<Mutex<BTreeMap<String, Shape>>>,
+    names: Arc<Mutex<Names>>,
 }
-
-/// Kind and bounds of a name.
-type Shape = (MetricKind, Vec<f64>);
 
 /// What a series is.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +69,11 @@ pub enum MetricError {
     /// The name stands for another kind, or for other buckets, in this process.
     #[error("{0} exists as another kind of metric, or with other buckets")]
     Kind(String),
+    /// A histogram is told by lines under names of their own, and one of them is another metric's in this process.
+    #[error(
+        "{0} cannot stand beside {1}: a histogram h is told as h_bucket, h_sum and h_count, so that one name would be told twice"
+    )]
+    Twice(String, String),
     /// The bounds of the buckets are none, do not rise, or are too many.
     #[error("a histogram has 1 to {BOUNDS_MAX} finite bounds, each larger than the one before")]
     Bounds,
@@ -91,14 +94,6 @@ impl<'a> Definition<'a> {
 impl Definition<'_> {
     /// Bytes that a help may have; line ends and backslashes count twice.
     pub const HELP_MAX: usize = HELP_MAX;
-
-    /// Whether there can be such a series.
-    ///
-    /// # Errors
-    /// [`MetricError`]: what is said of it is bad.
-    pub fn validate(&self) -> Result<(), MetricError> {
-        self.check().map(drop)
-    }
 
     fn check(&self) -> Result<Text, MetricError> {
         if self.name.starts_with(OWN) {
@@ -181,7 +176,6 @@ impl Metrics {
     ///
     /// # Errors
     /// As for [`own_histogram`](Self::own_histogram).
-    #[cfg(feature = "jwt")]
     pub(crate) fn own_counter(&self, definition: &Definition<'_>) -> Result<Counter, MetricError> {
         self.own(definition).map(Counter)
     }
@@ -200,20 +194,27 @@ impl Metrics {
         Ok(Place { table: self.table.clone(), row: self.row, span, kind: definition.kind })
     }
 
+    /// Says what a name is to be, before any of its series is made.
+    ///
+    /// # Errors
+    /// [`MetricError`]: what is said of it is bad, or the name is another metric's in this process.
+    pub fn define(&self, definition: &Definition<'_>) -> Result<(), MetricError> {
+        definition.check()?;
+        self.names().note(definition)
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The numbers of any series.
     ///
     /// # Errors
     /// [`MetricError`]: what is said of it is bad, or there is no room.
     pub fn place(&self, definition: &Definition<'_>) -> Result<Place, MetricError> {
-        let Definition { kind, bounds, name, .. } = *definition;
+        let Definition { kind, bounds, .. } = *definition;
         let text = definition.check()?;
-        {
-            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = names.entry(name.to_owned()).or_insert_with(|| (kind, bounds.to_vec()));
-            if *known != (kind, bounds.to_vec()) {
-                return Err(MetricError::Kind(name.to_owned()));
-            }
-        }
+        self.names().note(definition)?;
         let (table, row) = match (&self.drafts, kind) {
             (Some(drafts), MetricKind::Gauge(Merge::Sum | Merge::Max | Merge::Min)) => (drafts, ENDED),
             (Some(_) | None, _) => (&self.table, self.row),
@@ -224,6 +225,8 @@ impl Metrics {
 
     /// Takes the gauges of the process that this one was forked from: what they were set to at import is each worker's own.
     pub fn take_over(&self, other: &Self) {
+        let names = other.names().clone();
+        self.names().extend(names);
         let drafts = other.drafts.as_ref().unwrap_or(&other.table);
         for entry in drafts.entries() {
             let value = drafts.value(ENDED, entry.span.start).load(Ordering::Relaxed);
@@ -246,7 +249,9 @@ impl Metrics {
         let own = Self::alone()?;
         own.take_over(self);
         Ok(match self.drafts {
-            Some(_) => Self::new(self.table.clone(), self.row, Some(own.table)),
+            Some(_) => {
+                Self { table: self.table.clone(), row: self.row, drafts: Some(own.table), names: own.names }
+            }
             None => own,
         })
     }

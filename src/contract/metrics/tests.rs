@@ -209,6 +209,31 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
+fn no_name_is_told_twice() {
+    let (table, [one, other]) = two();
+    let metrics = table.of(one);
+    metrics.histogram("h", "", &[], &[1.0]).unwrap().observe(0.5);
+    metrics.counter("before_sum", "", &[]).unwrap();
+    let twice = |name: &str, other: &str| MetricError::Twice(name.into(), other.into());
+    for part in ["h_bucket", "h_sum", "h_count"] {
+        assert_eq!(metrics.counter(part, "", &[("of", "any")]).unwrap_err(), twice(part, "h"));
+    }
+    assert_eq!(metrics.histogram("before", "", &[], &[1.0]).unwrap_err(), twice("before", "before_sum"));
+    assert_eq!(metrics.histogram("h_count", "", &[], &[1.0]).unwrap_err(), twice("h_count", "h"));
+    // What only begins like one, and what a counter leaves free.
+    for fine in ["h_counts", "count", "_count", "before_sum_count"] {
+        metrics.counter(fine, "", &[]).unwrap();
+    }
+    // Another process may have such a name, as in another generation: the page can be read all the same.
+    table.of(other).counter("h_count", "", &[]).unwrap().increment();
+    assert!(told(&table).contains(&"h_count 1".to_owned()));
+    assert_eq!(table.page().matches("TYPE h_count ").count(), 0, "the histogram comes first");
+    table.retire(one);
+    assert_eq!(table.page().matches("TYPE h ").count(), 0, "of the dead one");
+    assert!(table.page().contains("# TYPE h_count counter\nh_count 1\n"));
+}
+
+#[test]
 fn a_full_registry_refuses_what_is_new_and_keeps_what_it_has() {
     for (bounds, room) in [(1, ENTRIES), (100, VALUES / 102)] {
         let (table, [one, _]) = two();
