@@ -67,8 +67,8 @@ pub trait App: Send + Sync + 'static {
         answer.plain()
     }
 
-    /// Runs once per worker after its last request.
-    fn stop(&self) -> BoxFuture<'_, ()> {
+    /// Runs once per worker after its last request. So much later the worker is killed.
+    fn stop(&self, _left: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::sys::wait::{Core, WaitOutcome};
 use std::fmt;
+use std::time::Duration;
 
 /// Why a worker ended, as it says itself by its exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,6 +136,9 @@ impl fmt::Display for Certainty {
         })
     }
 }
+
+/// What a worker that leaves has beyond its limits (`timeouts.graceful` and the like) to end its apps and itself; then it is killed.
+pub const LEAVING: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -103,6 +103,11 @@ impl Drain {
         self.announced.load(Ordering::Acquire) || self.last.load(Ordering::Acquire)
     }
 
+    /// What is left of a time that runs while the worker is leaving.
+    pub fn left_of(&self, time: Duration) -> Duration {
+        self.begun.get().map_or(time, |begun| time.saturating_sub(begun.elapsed()))
+    }
+
     /// Waits until the worker is leaving.
     pub async fn wait_begun(&self) {
         let mut notified = std::pin::pin!(self.beginning.notified());
@@ -207,6 +212,12 @@ impl Draining {
     /// Whether the worker is leaving.
     pub fn has_begun(&self) -> bool {
         self.0.has_begun()
+    }
+
+    /// What is left of a time that runs while the worker is leaving.
+    #[cfg_attr(not(feature = "python"), expect(dead_code, reason = "for what apps leave running"))]
+    pub(crate) fn left_of(&self, time: Duration) -> Duration {
+        self.0.left_of(time)
     }
 
     /// Waits until the worker is leaving.

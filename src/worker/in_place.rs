@@ -7,6 +7,7 @@ use super::ties::Ties;
 use crate::app::calls::{Alone, CallQueue};
 use crate::app::{MakeApps, Status, WorkerInfo};
 use crate::config::Config;
+use crate::contract::exit::LEAVING;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
 use crate::contract::slot::Slot;
@@ -60,7 +61,7 @@ pub async fn serve_in_place(
     }
     tending.abort();
     for app in service.pipeline.router.apps() {
-        app.stop().await;
+        app.stop(LEAVING).await;
     }
     Ok(())
 }

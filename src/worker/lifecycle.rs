@@ -14,7 +14,7 @@ use super::{
 };
 use crate::app::calls::{CallQueue, Overseer, Recycling};
 use crate::app::{BoxError, BoxFuture, MakeApps, OwnApps, Status, WorkerInfo};
-use crate::contract::exit::ExitReason;
+use crate::contract::exit::{ExitReason, LEAVING};
 use crate::contract::handoff::{Handoff, RetireReason};
 use crate::contract::hook::HookEvent;
 use crate::contract::slot::Slot;
@@ -80,9 +80,10 @@ pub(super) fn run(
         runtime.block_on(runtime.spawn(serving))
     };
     hooks::at_exit(handoff);
+    let limit = config.timeouts.longest_drain() + LEAVING;
     runtime.block_on(async {
         for app in pipeline.router.apps() {
-            app.stop().await;
+            app.stop(parts.drain.left_of(limit)).await;
         }
     });
     // An event loop holds it while it waits, and waits no more.

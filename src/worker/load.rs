@@ -260,6 +260,7 @@ fn python(
                 queue: whole(websocket.queue.into()),
             },
             patience: config.timeouts.graceful,
+            longest_drain: config.timeouts.longest_drain(),
         }),
     };
     load(target, &options, Arc::clone(place.calls), place.loaded).map_err(failed)

@@ -4,7 +4,7 @@ use super::acceptors::Acceptors;
 use super::inquiries::Inquiries;
 use super::relay;
 use super::retirement::Retirement;
-use crate::contract::exit::ExitReason;
+use crate::contract::exit::{ExitReason, LEAVING};
 use crate::contract::handoff::{DrainReason, Order, Report, RetireReason};
 use crate::middleware::access_log::AccessLog;
 use crate::net::{Departure, Drain, accept};
@@ -192,6 +192,3 @@ const HANDSHAKE: Duration = Duration::from_millis(300);
 
 /// Pause between two looks into the queues meanwhile.
 const SWEEP_AGAIN: Duration = Duration::from_millis(20);
-
-/// For what is cut off to be gone.
-const LEAVING: Duration = Duration::from_secs(1);

@@ -145,3 +145,34 @@ def test_websockets_pass_through_nginx_as_it_is_documented(serve, nginx, gates):
             client.send(message)
             assert client.recv(DEADLINE) == message
     assert ask(front, "GET", "/no_websocket").status in (404, 500)
+
+
+NEVER_ENDS = """
+import asyncio, atexit
+
+atexit.register(print, "the exit handler has run", flush=True)
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.Event().wait()
+    await send({"type": "http.response.start", "status": 204})
+    await send({"type": "http.response.body"})
+    await asyncio.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_does_not_end_is_left_in_time_for_the_exit_handlers(serve, tmp_path, loop):
+    """A task that goes on after its response, and a lifespan; however short the limits are."""
+    (tmp_path / "never_ends.py").write_text(NEVER_ENDS)
+    environment = {"FERRICORN_PYTHON_LOOP": loop, "FERRICORN_TIMEOUTS_GRACEFUL": "0s"}
+    server = serve("never_ends:app", "-w", "1", environment=environment).ready()
+    assert ask(server, "GET", "/").status == 204
+    assert server.stop() == 0
+    server.log.wait_for("lifespan.shutdown was not answered within 0.5 s")
+    server.log.wait_for("the exit handler has run")
+    assert "killed" not in server.log.text()

@@ -71,6 +71,8 @@ pub struct LoopPlace<'a> {
     pub draining: Draining,
     /// Time that what is left has to end.
     pub patience: Duration,
+    /// From the moment it begins to leave to the moment a worker is past its limits.
+    pub longest_drain: Duration,
 }
 
 /// How the WebSockets of a worker are.

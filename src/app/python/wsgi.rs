@@ -11,6 +11,7 @@ use crate::app::{App, AppError, BoxFuture, CallLimits};
 use crate::protocol::{Content, Request, Response};
 use pyo3::prelude::*;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A WSGI callable, called on the app threads of its worker.
 pub(super) struct Wsgi {
@@ -44,8 +45,8 @@ impl App for Wsgi {
         Box::pin(self.calls.call(app, request, limits))
     }
 
-    fn stop(&self) -> BoxFuture<'_, ()> {
-        ending::end();
+    fn stop(&self, left: Duration) -> BoxFuture<'_, ()> {
+        ending::end(left);
         Box::pin(async {})
     }
 }

@@ -4,6 +4,7 @@ use super::crew::{Life, Worker};
 use super::stop::Phase;
 use super::supervisor::{Start, Supervisor};
 use super::trouble::Blame;
+pub(in crate::master) use crate::contract::exit::LEAVING;
 use crate::contract::exit::{self, ExitReason, Progress};
 use crate::contract::message::{DrainReason, Order, Report};
 use crate::contract::scoreboard::WorkerState;
@@ -149,9 +150,6 @@ impl Supervisor {
         }
     }
 }
-
-/// Time for a worker that leaves at once.
-pub(in crate::master) const LEAVING: Duration = Duration::from_secs(2);
 
 /// Time after which a killed process is reported as still there.
 pub(super) const DYING: Duration = Duration::from_secs(10);

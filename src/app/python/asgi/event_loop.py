@@ -4,6 +4,7 @@ import asyncio
 import collections.abc
 import selectors
 import signal
+import time
 import traceback
 
 # The server's own (docs/signals.md): a worker that did not hear them could not be stopped.
@@ -130,9 +131,17 @@ async def _end(loop, tasks, limit):
             await asyncio.wait(late, timeout=1)
 
 
+# Seconds that each has to end where no time is left.
+_LEAST = 0.5
+
+
 def finish(loop, requests, limit, lifespans):
-    """Waits for what requests have left running, ends the apps, and closes the loop. Returns problems."""
+    """Waits for what requests have left running, ends the apps, and closes the loop, within so many seconds. Returns problems."""
     problems = []
+    due = time.monotonic() + limit
+
+    def left():
+        return max(due - time.monotonic(), _LEAST)
 
     def run_step(step):
         try:
@@ -140,9 +149,9 @@ def finish(loop, requests, limit, lifespans):
         except BaseException as error:
             problems.append(error)
 
-    run_step(_end(loop, requests, limit))
+    run_step(_end(loop, requests, left()))
     for lifespan in lifespans:
-        run_step(lifespan.shut_down(limit))
+        run_step(lifespan.shut_down(left()))
     run_step(_end(loop, [task for task in asyncio.all_tasks(loop)], 0))
     run_step(loop.shutdown_asyncgens())
     if hasattr(loop, "shutdown_default_executor"):

@@ -21,8 +21,9 @@ pub(super) struct EventLoop {
     /// The module that has made it.
     code: Py<PyModule>,
     apps: Mutex<Vec<Living>>,
-    /// Time for what is left to end.
+    /// Time for what is left to end, and when the worker is past its limits.
     patience: Duration,
+    longest_drain: Duration,
 }
 
 /// An app with a life of its own.
@@ -82,6 +83,7 @@ impl EventLoop {
             code: code.clone().unbind(),
             apps: Mutex::default(),
             patience: place.patience,
+            longest_drain: place.longest_drain,
         }))
     }
 
@@ -134,7 +136,8 @@ impl EventLoop {
         let apps = std::mem::take(&mut *self.apps.lock().unwrap_or_else(PoisonError::into_inner));
         let lifespans: Vec<Py<PyAny>> = apps.into_iter().map(|living| living.lifespan).collect();
         let requests = self.ties.tasks(py);
-        let arguments = (&self.ties.event_loop, requests, self.patience.as_secs_f64(), lifespans);
+        let limit = self.ties.draining.left_of(self.longest_drain).min(self.patience);
+        let arguments = (&self.ties.event_loop, requests, limit.as_secs_f64(), lifespans);
         let problems = self.code.bind(py).call_method1("finish", arguments)?.cast_into::<PyList>()?;
         for problem in problems.iter() {
             let traceback = describe(py, &PyErr::from_value(problem));

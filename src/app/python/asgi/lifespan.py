@@ -43,7 +43,7 @@ class Lifespan:
             problem = await asyncio.wait_for(asyncio.shield(self._stopped), limit)
         except asyncio.TimeoutError:
             self._task.cancel()
-            raise TimeoutError(f"lifespan.shutdown was not answered within {limit:g} s") from None
+            raise TimeoutError(f"lifespan.shutdown was not answered within {limit:.3g} s") from None
         if problem is not None:
             raise problem
         # An app answers, and returns.

@@ -44,6 +44,7 @@ use pyo3::types::PyDict;
 use scope::{Kind, Scopes};
 use socket::Socket;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// An ASGI app, in the event loop of its worker.
 pub(super) struct Asgi {
@@ -120,8 +121,8 @@ impl App for Asgi {
         self.entry
     }
 
-    fn stop(&self) -> BoxFuture<'_, ()> {
-        super::ending::end();
+    fn stop(&self, left: Duration) -> BoxFuture<'_, ()> {
+        super::ending::end(left);
         Box::pin(async {})
     }
 }
