@@ -4,6 +4,7 @@ use super::service::begin;
 use super::{AppError, Body, BoxError};
 use crate::protocol::flight::Flight;
 use crate::protocol::{RequestId, Response};
+use crate::telemetry::panics;
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use std::any::Any;
@@ -76,7 +77,7 @@ where
         let mut call = self.project();
         // A panic costs this one request: its client is told, and the connection serves the next one.
         let advanced = catch_unwind(AssertUnwindSafe(|| advance(call.stage.as_mut(), cx)));
-        let outcome = match advanced.map_err(|panic| AppError::Failed(describe(&*panic)))? {
+        let outcome = match advanced.map_err(|panic| AppError::Failed(caught(&*panic)))? {
             Poll::Ready(outcome) => outcome,
             Poll::Pending if call.pace.limit.is_zero() => return Poll::Pending,
             Poll::Pending => {
@@ -110,8 +111,9 @@ fn advance<S: Service<http::Request<Body>>>(
     }
 }
 
-/// What a panic says, where it says something.
-fn describe(panic: &(dyn Any + Send)) -> String {
+/// Counts a panic; what it says, where it says something.
+fn caught(panic: &(dyn Any + Send)) -> String {
+    panics::caught();
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
     format!("the app panicked: {text}")

@@ -21,6 +21,7 @@ mod escape;
 mod journal;
 #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "part of it is the error log's"))]
 mod log_file;
+pub(crate) mod panics;
 
 pub(crate) use clock::Stamp;
 #[cfg(feature = "cli")]

@@ -5,6 +5,7 @@ use crate::contract::scoreboard::{RecordIndex, Scoreboard};
 use crate::net::{Connection, Drain, OpenConnection};
 use crate::pipeline::Pipeline;
 use crate::protocol::h1::{self, Settings};
+use crate::telemetry::panics;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -44,6 +45,9 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            panics::caught();
+        }
         self.scoreboard.record(self.record).connections_open().fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -55,6 +55,7 @@ use crate::contract::handoff::{Handoff, Report};
 use crate::contract::slot::Slot;
 use crate::net::Drain;
 use crate::sys::channel;
+use crate::telemetry::panics;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ use std::sync::Arc;
 pub fn main(mut handoff: Handoff, make: Option<&MakeApps>, mold: &Mold) -> ExitReason {
     setup::take_name(&handoff);
     load::adopt(handoff.metrics.clone());
+    panics::count_in(&handoff.metrics);
     let config = &handoff.config;
     let prepared = match mold.loaded() {
         // Forked by a mold, it is who and where it should be.

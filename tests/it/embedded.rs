@@ -98,19 +98,25 @@ fn axum_under_the_master_keeps_its_data_and_serves_streams_and_sockets() {
     assert_eq!(server.stop(Signal::SIGTERM), Some(0));
 }
 
+/// What `/metrics` of the admin address says of a figure without labels, whenever it is asked.
+fn figure(server: &Server, name: &str) -> impl Fn() -> u64 + use<> {
+    let line = server.wait_for("health, metrics and status at http://");
+    let admin = Address::Tcp(line.rsplit_once("http://").unwrap().1.trim().parse().unwrap());
+    let start = format!("{name} ");
+    move || {
+        let page = admin.ask(&get("/metrics")).unwrap().text();
+        let line = page.lines().find_map(|line| line.strip_prefix(&start));
+        line.unwrap_or_else(|| panic!("{page}")).parse().unwrap()
+    }
+}
+
 #[test]
 fn figures_of_an_app_are_added_up_and_outlive_its_workers() {
     let folder = Folder::new();
     folder.write("ferricorn.toml", "[admin]\naddress = \"127.0.0.1:0\"\n");
     let command = example(&folder, "-b 127.0.0.1:0 -w 3");
     let server = Server::from_command(command, folder);
-    let line = server.wait_for("health, metrics and status at http://");
-    let admin = Address::Tcp(line.rsplit_once("http://").unwrap().1.trim().parse().unwrap());
-    let told = || {
-        let page = admin.ask(&get("/metrics")).unwrap().text();
-        let line = page.lines().find_map(|line| line.strip_prefix("notes_added_total "));
-        line.unwrap_or_else(|| panic!("{page}")).parse::<u64>().unwrap()
-    };
+    let told = figure(&server, "notes_added_total");
     assert_eq!(told(), 0);
     let mut added = 0;
     for round in 1..=3 {
@@ -209,16 +215,20 @@ fn a_constructor_that_fails_in_one_worker_is_tried_again_while_the_others_serve(
 }
 
 #[test]
-fn a_panic_in_a_handler_costs_one_request() {
+fn a_panic_in_a_handler_costs_one_request_and_is_counted() {
     let folder = Folder::new();
+    folder.write("ferricorn.toml", "[admin]\naddress = \"127.0.0.1:0\"\n");
     let command = program("waiting", &folder, "-b 127.0.0.1:0 -w 1");
     let server = Server::from_command(command, folder);
+    let told = figure(&server, "ferricorn_panics_total");
+    assert_eq!(told(), 0);
     let mut client = server.address().connect().unwrap();
     for (path, status) in [("/quick", 200), ("/panics", 500), ("/quick", 200)] {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
         assert_eq!(client.next_answer("GET").unwrap().status, status, "{path}");
     }
     server.wait_for("the app panicked: told to panic");
+    assert_eq!(told(), 1);
 }
 
 #[test]

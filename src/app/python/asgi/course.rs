@@ -5,7 +5,9 @@ use super::ties::Ties;
 use crate::app::calls::{Answering, Cancelled};
 use crate::app::{AppError, CutOff};
 use crate::protocol::Response;
+use crate::telemetry::panics;
 use pyo3::intern;
+use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -127,8 +129,11 @@ pub(super) fn goes_on<T: InTask + 'static>(request: &Arc<T>, task: Py<PyAny>) {
     course.answering.when_abandoned(Box::new(move || its.client_left()));
 }
 
-/// The task has ended.
-pub(super) fn has_ended(request: &dyn InTask) {
+/// The task has ended, and how.
+pub(super) fn has_ended(request: &dyn InTask, py: Python<'_>, ended: &PyResult<()>) {
+    if matches!(ended, Err(error) if error.is_instance_of::<PanicException>(py)) {
+        panics::caught();
+    }
     let course = request.course();
     let (task, ended) = {
         let mut inner = course.lock();

@@ -226,7 +226,7 @@ impl Http {
 
     /// The task has ended: what is missing from the response is said.
     pub(super) fn task_ended(&self, py: Python<'_>, ended: Result<(), PyErr>) {
-        course::has_ended(self);
+        course::has_ended(self, py, &ended);
         let mut state = self.lock();
         let is_ours = state.is_gone || self.answering().is_cut_off();
         let problem = match (&state.phase, ended) {

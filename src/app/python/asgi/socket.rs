@@ -150,7 +150,7 @@ impl Socket {
 
     /// The task has ended: a client that is still there is told.
     pub(super) fn task_ended(&self, py: Python<'_>, ended: Result<(), PyErr>) {
-        course::has_ended(self);
+        course::has_ended(self, py, &ended);
         let mut state = self.lock();
         let is_ours = matches!(state.phase, Phase::Over(_)) || self.course.answering.is_cut_off();
         let is_open = matches!(state.phase, Phase::Open);
