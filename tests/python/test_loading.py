@@ -13,6 +13,7 @@ from support.client import ask
         ("", "site_app:app"),
         ("class Holder: inner = app\nholder = Holder", "site_app:holder.inner"),
         ("def make(): return app", "site_app:make()"),
+        ("class Holder:\n    def make(mode, *, on): return {('a:b', True): app}[mode, on]", "site_app:Holder.make('a:b', on=True)"),
     ],
 )
 def test_app_is_found_by_its_name(serve, tmp_path, source, target):
@@ -35,6 +36,8 @@ def test_app_is_found_by_its_name(serve, tmp_path, source, target):
         ("", "site_app:missing", ["missing"]),
         ("application = 5", "site_app:application", ["callable"]),
         ("def make(): raise ValueError('no app today')", "site_app:make()", ["Traceback", "no app today"]),
+        ("def make(mode): ...", "site_app:make(print('run'))", ["(print('run')) are no arguments: write literals"]),
+        ("def make(mode): ...", "site_app:make() + make()", ["are no arguments: write literals"]),
     ],
 )
 @pytest.mark.parametrize("flags", [["-w", "2"], ["--check-config"]])

@@ -7,12 +7,12 @@ use crate::app::App;
 use crate::app::calls::CallQueue;
 use crate::config::RequestContent;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyDict, PyList, PyTuple};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Loads `module:callable`, `module:factory()` or a bare `module` (`application`, then `app`), unless it is loaded already.
+/// Loads `module:callable`, `module:factory()` (with literals as arguments, if it has any) or a bare `module` (`application`, then `app`), unless it is loaded already.
 ///
 /// # Errors
 /// What the operator should read: the traceback of the import, or what is wrong with the name.
@@ -174,20 +174,31 @@ fn named<'py>(
     module: &Bound<'py, PyAny>,
     attribute: &str,
 ) -> Result<Bound<'py, PyAny>, String> {
-    let (path, is_factory) = match attribute.strip_suffix("()") {
-        Some(path) => (path, true),
-        None => (attribute, false),
-    };
+    let call = attribute.strip_suffix(')').and_then(|call| call.split_once('('));
+    let (path, given) = call.map_or((attribute, None), |(path, given)| (path, Some(given)));
     let mut object = module.clone();
     for name in path.split('.') {
         object = object
             .getattr(name)
             .map_err(|error| format!("cannot find the app: {}{}", error.value(py), others(py, module)))?;
     }
-    if is_factory {
-        object = object.call0().map_err(|error| format!("{attribute} failed:\n{}", describe(py, &error)))?;
+    if let Some(given) = given {
+        object = called(py, &object, given)
+            .map_err(|error| format!("{attribute} failed:\n{}", describe(py, &error)))?;
     }
     Ok(object)
+}
+
+/// What a factory returns that is called with what stands between its parentheses.
+fn called<'py>(py: Python<'py>, factory: &Bound<'py, PyAny>, given: &str) -> PyResult<Bound<'py, PyAny>> {
+    if given.is_empty() {
+        return factory.call0();
+    }
+    let code = pyo3::ffi::c_str!(include_str!("arguments.py"));
+    let code = PyModule::from_code(py, code, c"<ferricorn: arguments.py>", c"ferricorn.arguments")?;
+    let arguments = code.call_method1("arguments", (given,))?;
+    let (positional, named): (Bound<'py, PyTuple>, Bound<'py, PyDict>) = arguments.extract()?;
+    factory.call(positional, Some(&named))
 }
 
 /// The app of a Django project that nobody has named (`config/discover.rs`).

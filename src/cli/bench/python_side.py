@@ -4,6 +4,7 @@
 the standard library's server, one request at a time.
 """
 
+import ast
 import importlib
 import json
 import os
@@ -17,9 +18,14 @@ def load(target):
     if not name:
         name = "application" if hasattr(module, "application") else "app"
     app = module
-    for part in name.replace("()", "").split("."):
+    path, is_call, given = name.partition("(")
+    for part in path.split("."):
         app = getattr(app, part)
-    return (app() if name.endswith("()") else app), f"{module_name}:{name}"
+    if is_call:
+        call = ast.parse(f"app({given}", mode="eval").body
+        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+        app = app(*map(ast.literal_eval, call.args), **named)
+    return app, f"{module_name}:{name}"
 
 
 def describe(target):

@@ -189,7 +189,9 @@ pub(in crate::config) fn app_target(text: &str) -> Result<AppTarget, String> {
         return Ok(AppTarget::Native(text.into()));
     }
     let (module, callable) = text.split_once(':').unwrap_or((text, "application"));
-    let callable = callable.strip_suffix("()").unwrap_or(callable);
+    // What a factory is called with is read where it is called.
+    let callable =
+        callable.strip_suffix(')').and_then(|call| call.split_once('(')).map_or(callable, |(name, _)| name);
     if dotted_name(module) && dotted_name(callable) {
         return Ok(AppTarget::Python(text.into()));
     }
@@ -236,15 +238,28 @@ mod tests {
             ("mysite.wsgi:application", python("mysite.wsgi:application")),
             ("app:create()", python("app:create()")),
             ("app:factory.make()", python("app:factory.make()")),
+            ("app:make('a:b', debug=True)", python("app:make('a:b', debug=True)")),
             ("mysite", python("mysite")),
             ("native:echo", native("echo")),
             ("status", native("status")),
         ] {
             assert_eq!(app_target(text), expected, "{text}");
         }
-        for text in
-            ["", "native:helo", "a b", "app:", ":app", "wsgi.py", "./wsgi.py:app", "1a:app", "a..b", "a:b:c"]
-        {
+        for text in [
+            "",
+            "native:helo",
+            "a b",
+            "app:",
+            ":app",
+            "wsgi.py",
+            "./wsgi.py:app",
+            "1a:app",
+            "a..b",
+            "a:b:c",
+            "a:b(",
+            "a:b)",
+            "a:(b)",
+        ] {
             assert!(app_target(text).is_err(), "{text}");
         }
         assert!(app_target("native:helo").unwrap_err().contains("did you mean \"native:hello\"?"));
