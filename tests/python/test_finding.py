@@ -137,7 +137,7 @@ def test_runferricorn_takes_the_flags_of_serve(project):
         assert arguments(["8001"], app)[-2:] == ["--bind", "127.0.0.1:8001"]
         assert arguments(["[::1]:8001", "-w", "4"], app)[-4:] == ["--bind", "[::1]:8001", "-w", "4"]
         assert arguments(["0.0.0.0:8001"], app)[-2:] == ["--bind", "0.0.0.0:8001"]
-        assert arguments(["-w", "4", "--settings=x", "-v", "2", "--no-color"], app)[-2:] == ["-w", "4"]
+        assert arguments(["-w", "4", "--settings=x", "-v", "2", "--no-color", "--noreload"], app)[-2:] == ["-w", "4"]
         assert arguments(["--pythonpath", "/a,/b", "-w", "1"], app)[2:] == ["--pythonpath", "/a,/b", "-w", "1"]
         assert arguments(["--help"], app) == ["serve", "--help"]
     finally:
@@ -160,6 +160,8 @@ def test_runferricorn_explains_itself(project):
         ({"site_app.py": "import no_such_thing\n", ".venv/pyvenv.cfg": ""}, "site_app", r"virtual environment in .*/\.venv"),
         ({"code/site_app.py": APP}, "site_app:app", r"site_app is in .*/code: start there, or add --chdir code"),
         ({}, "site_app", r"there is no module site_app in .*--chdir or --pythonpath"),
+        ({"mysite/__init__.py": "", "mysite/asgi.py": ""}, "mysite.wsgi", r"the package mysite in .*/mysite has no module wsgi; there is mysite\.asgi"),
+        ({"flask.py": "", "site_app.py": "import flask.views\n"}, "site_app", r"/flask\.py is taken for the package flask: rename it"),
         ({"one.py": "from two import b\na = 1\n", "two.py": "from one import a\nb = 1\n"}, "one", "import each other"),
         ({"site_app.py": "from django.conf import settings\nsettings.DEBUG\n"}, "site_app", "-e DJANGO_SETTINGS_MODULE="),
         ({"site_app.py": APP}, "site_app:missing", "; there is app"),

@@ -1,15 +1,25 @@
 """What to do about an app that could not be imported, beside its traceback."""
 
+import difflib
 import os
+import pathlib
+import pkgutil
 import sys
 
 
 def hint(error, module):
     """A sentence, or None; `module` is what the operator named."""
     root = module.partition(".")[0]
+    if isinstance(error, (ModuleNotFoundError, PermissionError)):
+        # What cannot be looked into looks as if there were nothing.
+        barred = unreadable(error)
+        if barred:
+            return barred
     if isinstance(error, ModuleNotFoundError) and error.name:
         missing = error.name.partition(".")[0]
-        if missing == root and error.name == module:
+        if error.name != missing:
+            return missing_part(error.name)
+        if missing == root:
             return wrong_directory(missing) or (
                 f"there is no module {missing} in {os.getcwd()}, nor anywhere else on sys.path: name the directory of the code by "
                 "--chdir or --pythonpath"
@@ -26,10 +36,63 @@ def hint(error, module):
     return None
 
 
+def unreadable(error):
+    """What of the code the user of this process may not read, and what to do."""
+    named = [error.filename] if isinstance(error, PermissionError) and isinstance(error.filename, str) else []
+    for path in dict.fromkeys([*named, os.getcwd(), *sys.path]):
+        path = os.path.abspath(path)
+        for above in reversed(list(pathlib.Path(path).parents)):
+            if not os.access(above, os.X_OK) and _is_barred(above):
+                return _barred(above, "enter")
+        if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)) and _is_barred(path):
+            return _barred(path, "read")
+    return None
+
+
+def _barred(path, verb):
+    return (
+        f"the user {_user()}, as whom the apps run (server.user), may not {verb} {path}: let that user in, or put the code and its virtual environment "
+        "where everybody may read, such as /srv or /opt"
+    )
+
+
+def _is_barred(path):
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False  # It is not there.
+    return True
+
+
+def _user():
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except (ImportError, KeyError):
+        return str(os.geteuid())
+
+
+def missing_part(name):
+    """Why a package that is there has no such module."""
+    parent, _, child = name.rpartition(".")
+    package = sys.modules.get(parent)
+    if package is None:
+        return None
+    if not hasattr(package, "__path__"):
+        return f"{getattr(package, '__file__', parent)} is taken for the package {parent}: rename it, or name the module that is meant"
+    places = list(package.__path__)
+    near = difflib.get_close_matches(child, [module.name for module in pkgutil.iter_modules(places)], 1)
+    advice = f"; there is {parent}.{near[0]}" if near else ", at least not in the version that is installed here"
+    return f"the package {parent} in {', '.join(places)} has no module {child}{advice}"
+
+
 def wrong_directory(missing):
     """Where the module lies, if that is one directory up or down."""
     here = os.getcwd()
-    below = sorted(entry.name for entry in os.scandir(here) if entry.is_dir() and not entry.name.startswith("."))
+    below = sorted(entry.name for entry in os.scandir(here) if not entry.name.startswith(".") and entry.is_dir())
     for directory in [os.path.dirname(here), *(os.path.join(here, name) for name in below)]:
         module = os.path.join(directory, missing)
         if directory != here and (os.path.isfile(f"{module}.py") or os.path.isfile(os.path.join(module, "__init__.py"))):

@@ -14,9 +14,10 @@ from ferricorn.django_project import target
 
 # As runserver takes it: a port, or an address and a port.
 ADDRESS = re.compile(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:/\s-][^:/\s]*):)?(?P<port>\d{1,5})")
-# Django's own, which have done their work by now; those of the first line have a value.
+# Django's own, which have done their work by now, and what runserver is told not to do, which is not done here anyway; those of
+# the first line have a value.
 DJANGO_VALUES = ("--settings", "-v", "--verbosity")
-DJANGO_FLAGS = ("--no-color", "--force-color", "--skip-checks", "--traceback")
+DJANGO_FLAGS = ("--no-color", "--force-color", "--skip-checks", "--traceback", "--noreload", "--nothreading")
 
 
 class Command(BaseCommand):
