@@ -5,8 +5,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::path::PathBuf;
 
-/// The collected files of the project in this interpreter; `None` without Django, with DEBUG on (Django then
-/// serves them itself, from the apps' own folders) or without STATIC_ROOT.
+/// The collected files of the project in this interpreter; `None` without Django, with DEBUG on (what was collected
+/// may be older than what is in the apps' own folders then) or without STATIC_ROOT.
 pub fn collection() -> Option<Collection> {
     Python::attach(|py| match read(py) {
         Ok(collection) => collection,

@@ -52,7 +52,7 @@ impl Input {
 #[pymethods]
 impl Input {
     /// Reads up to `size` bytes; all of them when it is negative or None.
-    #[pyo3(signature = (size=None, /))]
+    #[pyo3(signature = (size=None))]
     fn read<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let limit = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(u64::MAX);
         let mut source = self.lock();
@@ -70,7 +70,7 @@ impl Input {
     }
 
     /// Reads one line, its end included, of up to `size` bytes.
-    #[pyo3(signature = (size=None, /))]
+    #[pyo3(signature = (size=None))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let mut line = Vec::new();
         let limit = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(u64::MAX);
@@ -79,7 +79,7 @@ impl Input {
     }
 
     /// Reads lines until about `hint` bytes have been read.
-    #[pyo3(signature = (hint=None, /))]
+    #[pyo3(signature = (hint=None))]
     fn readlines<'py>(&self, py: Python<'py>, hint: Option<i64>) -> PyResult<Bound<'py, PyList>> {
         let lines = PyList::empty(py);
         let limit = hint.and_then(|hint| usize::try_from(hint).ok()).filter(|hint| *hint > 0);

@@ -74,7 +74,8 @@ impl StartResponse {
 
 #[pymethods]
 impl StartResponse {
-    #[pyo3(signature = (status, headers, exc_info=None, /))]
+    // PEP 3333 has positions; names are those of wsgiref, which apps use as well.
+    #[pyo3(signature = (status, headers, exc_info=None))]
     fn start_response(
         this: &Bound<'_, Self>,
         status: &Bound<'_, PyString>,

@@ -118,7 +118,7 @@ def replaces_response(environ, start_response):
     try:
         raise ValueError("on purpose")
     except ValueError:
-        start_response("503 Service Unavailable", PLAIN, sys.exc_info())
+        start_response("503 Service Unavailable", PLAIN, exc_info=sys.exc_info())
     return [b"replaced"]
 
 
