@@ -1,5 +1,6 @@
 """The wheel by itself: in a fresh virtual environment, with no compiler within reach, it is complete, typed and serves."""
 
+import ast
 import email
 import os
 import re
@@ -70,6 +71,20 @@ def test_nothing_but_the_standard_library_is_needed(fresh):
         [fresh / "bin/ferricorn", "--version"], env=alone(fresh), capture_output=True, text=True, timeout=DEADLINE, check=True
     )
     assert shown.stdout == f"ferricorn {ran.stdout}"
+
+
+def test_the_package_is_typed_throughout():
+    """As whoever imports it and checks types strictly sees it."""
+    pytest.importorskip("mypy", reason="mypy is not for this Python, or not installed")
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", ROOT / "target" / "mypy", "python/ferricorn"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10 * DEADLINE, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_package_is_written_for_the_oldest_python():
+    for path in (ROOT / "python").rglob("*.py*"):
+        if path.suffix in (".py", ".pyi"):
+            ast.parse(path.read_text(), str(path), feature_version=(3, 9))
 
 
 def test_the_wheel_holds_what_it_should_and_nothing_else(wheel):

@@ -3,8 +3,11 @@
 For projects with djangorestframework-simplejwt and ``"ferricorn"`` in INSTALLED_APPS.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import Any, Iterator
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -39,13 +42,13 @@ class Command(BaseCommand):
 
     help = "Print the [auth] section of ferricorn.toml that does what SIMPLE_JWT says."
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--key-file", default="jwt.key", help="file to write the key to (default: %(default)s)")
         parser.add_argument(
             "--verify-only", action="store_true", help="let Django go on issuing tokens; the server only verifies them"
         )
 
-    def handle(self, *args, key_file, verify_only, **options):
+    def handle(self, *args: Any, key_file: str, verify_only: bool, **options: Any) -> None:
         try:
             from rest_framework_simplejwt.settings import api_settings
         except ImportError:
@@ -69,7 +72,7 @@ class Command(BaseCommand):
             self.stdout.write(line)
 
 
-def write_key(path, key):
+def write_key(path: Path, key: str | bytes) -> None:
     """A file that only its owner reads; one of the same key is left alone."""
     key = key.encode() if isinstance(key, str) else key
     try:
@@ -83,7 +86,7 @@ def write_key(path, key):
         file.write(key)
 
 
-def section(jwt, key_file, verify_only, fetched):
+def section(jwt: Any, key_file: str, verify_only: bool, fetched: str | None) -> Iterator[str]:
     """The lines of the section."""
     yield "[auth]"
     types = list(jwt.AUTH_HEADER_TYPES)
@@ -126,12 +129,12 @@ def section(jwt, key_file, verify_only, fetched):
         yield f"# {line}"
 
 
-def token_types(jwt):
+def token_types(jwt: Any) -> list[str]:
     """What the claim ``token_type`` says in the tokens that views take."""
     return [kind.token_type for kind in jwt.AUTH_TOKEN_CLASSES]
 
 
-def issuing(jwt):
+def issuing(jwt: Any) -> Iterator[str]:
     """``[auth.issue]`` and ``[auth.users]``."""
     yield from ("", "[auth.issue]", "enabled = true")
     yield f"access = {text(duration(seconds(jwt.ACCESS_TOKEN_LIFETIME)))}"
@@ -155,7 +158,7 @@ def issuing(jwt):
             yield f"{name} = {text(value)}"
 
 
-def left_out(jwt, verify_only):
+def left_out(jwt: Any, verify_only: bool) -> Iterator[str]:
     """What the section does not do."""
     for name, (default, meaning) in (LEFT_OUT if verify_only else {**LEFT_OUT, **NOT_ISSUED}).items():
         if getattr(jwt, name, default) != default:
