@@ -26,11 +26,14 @@ def kept(name):
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def write(name, table, data, arguments, plot=None):
+def write(name, table, data, arguments, plot=None, extent=None):
     """Puts the table where the page has it (between two comments of this name), the data and the plot beside the page."""
     DATA.mkdir(exist_ok=True)
     machine = {"processors": os.cpu_count(), "kernel": platform.release(), "date": time.strftime("%Y-%m-%d")}
-    machine |= {"rounds": arguments.rounds, "seconds": arguments.seconds, "connections": arguments.connections}
+    machine["rounds"] = arguments.rounds
+    if not extent:
+        machine |= {"seconds": arguments.seconds, "connections": arguments.connections}
+        extent = f"{arguments.seconds} s"
     (DATA / f"{name}.json").write_text(json.dumps({"machine": machine, **data}, indent=1, ensure_ascii=False) + "\n")
     if plot:
         (DATA / f"{name}.svg").write_text(plot)
@@ -38,7 +41,7 @@ def write(name, table, data, arguments, plot=None):
     rows.insert(1, "|---" + "|---:" * (len(table[0]) - 1) + "|")
     page = DOCS / "measured.md"
     places = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    told = f"{machine['processors']} processors, Linux {machine['kernel'].partition('-')[0]}, {machine['date']}, {arguments.rounds} × {arguments.seconds} s"
+    told = f"{machine['processors']} processors, Linux {machine['kernel'].partition('-')[0]}, {machine['date']}, {arguments.rounds} × {extent}"
     if plot:
         told += f", [CPU per request as a plot](measured/{name}.svg)"
     told += f", [data](measured/{name}.json)"
