@@ -175,3 +175,12 @@ def test_a_failed_import_says_what_to_do(serve, tmp_path, files, target, hint):
     server = serve(target, "-w", "1")
     assert server.wait() == 3
     assert re.search(hint, server.log.text()), server.log.text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_who_may_not_read_the_code_or_its_interpreter_is_named(serve, tmp_path):
+    (tmp_path / "site_app.py").write_text(APP)
+    tmp_path.chmod(0o700)
+    server = serve("site_app:app", "-w", "1", "--user", "nobody")
+    assert server.wait() == 3
+    assert re.search(r"hint: the user nobody, as whom the apps run \(server\.user\), may not (enter|read) /", server.log.text())

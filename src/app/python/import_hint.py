@@ -1,10 +1,9 @@
 """What to do about an app that could not be imported, beside its traceback."""
 
-import difflib
 import os
-import pathlib
-import pkgutil
 import sys
+
+# Nothing else before it is known that the standard library can be read.
 
 
 def hint(error, module):
@@ -41,9 +40,12 @@ def unreadable(error):
     named = [error.filename] if isinstance(error, PermissionError) and isinstance(error.filename, str) else []
     for path in dict.fromkeys([*named, os.getcwd(), *sys.path]):
         path = os.path.abspath(path)
-        for above in reversed(list(pathlib.Path(path).parents)):
-            if not os.access(above, os.X_OK) and _is_barred(above):
-                return _barred(above, "enter")
+        above = [path[:end] or "/" for end, letter in enumerate(path) if letter == "/"]
+        for directory in above:
+            if not os.access(directory, os.X_OK):
+                if _is_barred(directory):
+                    return _barred(directory, "enter")
+                break
         if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)) and _is_barred(path):
             return _barred(path, "read")
     return None
@@ -78,6 +80,9 @@ def _user():
 def missing_part(name):
     """Why a package that is there has no such module."""
     parent, _, child = name.rpartition(".")
+    import difflib
+    import pkgutil
+
     package = sys.modules.get(parent)
     if package is None:
         return None

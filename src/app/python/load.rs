@@ -25,7 +25,7 @@ pub fn load(
     Python::attach(|py| {
         let found = loaded.and_then(|loaded| loaded.find(py, target));
         if found.is_none() {
-            prepare(py, options.path).map_err(|error| describe(py, &error))?;
+            prepare(py, options.path).map_err(|error| explained(py, &error, target))?;
         }
         streams::capture(py, options).map_err(|error| describe(py, &error))?;
         let app = found.map_or_else(|| find(py, target), Ok)?;
@@ -120,10 +120,15 @@ fn extend_path(py: Python<'_>, directories: &[PathBuf]) -> PyResult<()> {
 
 /// The traceback of an import, and what to do about it where that is known.
 fn cannot_import(py: Python<'_>, module: &str, error: &PyErr) -> String {
+    format!("cannot import {module}:\n{}", explained(py, error, module))
+}
+
+/// What has kept an app from being loaded, and what to do about it where that is known.
+fn explained(py: Python<'_>, error: &PyErr, module: &str) -> String {
     let advice = hints(py).and_then(|hints| hints.call_method1("hint", (error.value(py), module))?.extract());
     let advice: Option<String> = advice.unwrap_or_default();
     let advice = advice.map_or_else(String::new, |advice| format!("\nhint: {advice}"));
-    format!("cannot import {module}:\n{}{advice}", describe(py, error))
+    format!("{}{advice}", describe(py, error))
 }
 
 /// What of a module could be meant instead.
