@@ -47,19 +47,24 @@ impl CallQueue {
                 // Calls that last are counted by their time, from when the relief steps in.
                 self.siblings.found_busy(pause);
             }
-            let lasts = in_call && (progress == seen || (pause > TICK && self.maker.age() >= TICK));
-            if in_call && progress != seen && !lasts {
+            let is_same = in_call && progress == seen;
+            if in_call && !is_same {
                 look = self.maker.look();
             }
-            if lasts && !look.is_preempted() && self.take_over(progress) {
+            if is_same && !look.is_preempted() && self.take_over(progress) {
                 drive(Box::pin(self.stand_in()));
                 self.hand_over();
                 (gauge, rhythm) = (Gauge::default(), Rhythm::default());
             } else {
                 self.even_out(&mut gauge, in_call);
-                let are_short = !lasts && (in_call || progress.wrapping_sub(seen) >= MANY);
+                // After a long pause a call may have lasted for a while already: the next look decides, soon.
+                let may_last = in_call && !is_same && pause > TICK && self.maker.age() >= TICK;
+                let are_short = !may_last && !is_same && (in_call || progress.wrapping_sub(seen) >= MANY);
                 // An event loop does not say when its turns begin.
                 rhythm.note(are_short && self.main_loop().is_none());
+                if may_last {
+                    rhythm = Rhythm::default();
+                }
             }
             quiet = if progress == seen && !in_call { quiet + 1 } else { 0 };
             seen = progress;

@@ -26,8 +26,7 @@ impl Rhythm {
     }
 }
 
-/// A call that lasts, after so many that did not, is noticed so many ticks later; it waits for no longer than behind a few
-/// short ones.
+/// What waits behind the first call that lasts waits for so many ticks more: for no longer than behind a few short ones.
 const LONGER: u32 = 4;
 
 /// Looks in a row: requests that come one by one leave pauses between them.
