@@ -150,10 +150,17 @@ impl Handler for Pipeline {
         let (id, received) = (request.context.id, request.context.received);
         let limits = CallLimits { time: route.limits.time, queue: route.limits.queue, patience };
         let attempt = match (&self.quarantine, route.suspect) {
-            (Some(quarantine), Some(suspect)) => match quarantine.attempt(suspect).await {
-                Ok(attempt) => attempt,
-                Err(answer) => return Answer::InPlace(answer),
-            },
+            (Some(quarantine), Some(suspect)) => {
+                // Who waits for another try of the same cannot be to blame for how that ends.
+                request.context.flight.set_stage(Stage::Queued);
+                match quarantine.attempt(suspect).await {
+                    Ok(attempt) => {
+                        request.context.flight.set_stage(Stage::App);
+                        attempt
+                    }
+                    Err(answer) => return Answer::InPlace(answer),
+                }
+            }
             _ => None,
         };
         let identity = request.context.identity.clone();

@@ -147,9 +147,13 @@ impl Scoreboard {
 }
 
 /// The request that has ended a worker, where it is certain which: the only one that was in an app, and known as a whole.
+///
+/// An app that blocks no thread may be at work on an answer that has begun, too.
 pub fn culprit(entries: &[Entry]) -> Option<&Entry> {
     let mut in_app = entries.iter().filter(|entry| entry.stage == Stage::App);
-    in_app.next().filter(|entry| in_app.next().is_none() && !entry.is_cut)
+    let only = in_app.next().filter(|entry| in_app.next().is_none() && !entry.is_cut)?;
+    let may_be_another = || entries.iter().any(|entry| entry.stage == Stage::Writing);
+    (only.thread.is_some() || !may_be_another()).then_some(only)
 }
 
 /// Method and target, query included; never 0.
@@ -281,5 +285,14 @@ mod tests {
         assert_eq!(culprit(&[one, other]), None);
         assert_eq!(culprit(&[cut]), None);
         assert_eq!(culprit(&[]), None);
+    }
+
+    #[test]
+    fn beside_an_answer_that_has_begun_who_blocks_a_thread_alone_is_blamed() {
+        let one = request("GET", "/a");
+        let blocking = Entry { thread: Some(12), ..one.clone() };
+        let writing = Entry { stage: Stage::Writing, ..request("GET", "/b") };
+        assert_eq!(culprit(&[writing.clone(), one]), None);
+        assert_eq!(culprit(&[writing, blocking.clone()]), Some(&blocking));
     }
 }
