@@ -40,4 +40,4 @@ fn time_for_threads(left: Duration) -> Duration {
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// What is kept of the time for exit handlers.
-const FOR_HANDLERS: Duration = Duration::from_millis(500);
+pub(super) const FOR_HANDLERS: Duration = Duration::from_millis(500);

@@ -122,26 +122,33 @@ def run(loop, is_over, report):
             report(error)
 
 
-async def _end(loop, tasks, limit):
+async def _end(tasks, limit, left):
     if tasks:
         _, late = await asyncio.wait(tasks, timeout=limit)
         for task in late:
             task.cancel()
         if late:
-            await asyncio.wait(late, timeout=1)
+            await asyncio.wait(late, timeout=min(1, left()))
 
 
 # Seconds that each has to end where no time is left.
 _LEAST = 0.5
 
 
-def finish(loop, requests, limit, lifespans):
-    """Waits for what requests have left running, ends the apps, and closes the loop, within so many seconds. Returns problems."""
+def finish(loop, requests, limit, at_most, lifespans):
+    """Waits for what requests have left running, ends the apps, and closes the loop, within `limit` seconds.
+
+    Where they are over already each has a moment nonetheless, until `at_most` seconds are over, too. Returns problems.
+    """
     problems = []
-    due = time.monotonic() + limit
+    now = time.monotonic()
+    due, last = now + limit, now + at_most
 
     def left():
-        return max(due - time.monotonic(), _LEAST)
+        return max(last - time.monotonic(), 0)
+
+    def share():
+        return min(max(due - time.monotonic(), _LEAST), left())
 
     def run_step(step):
         try:
@@ -149,10 +156,10 @@ def finish(loop, requests, limit, lifespans):
         except BaseException as error:
             problems.append(error)
 
-    run_step(_end(loop, requests, left()))
+    run_step(_end(requests, share(), left))
     for lifespan in lifespans:
-        run_step(lifespan.shut_down(left()))
-    run_step(_end(loop, [task for task in asyncio.all_tasks(loop)], 0))
+        run_step(lifespan.shut_down(share()))
+    run_step(_end([task for task in asyncio.all_tasks(loop)], 0, left))
     run_step(loop.shutdown_asyncgens())
     if hasattr(loop, "shutdown_default_executor"):
         # Threads of its own: a call that blocks in one is not waited for.

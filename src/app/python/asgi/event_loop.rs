@@ -4,8 +4,10 @@ use super::super::{describe, ffi};
 use super::core::Core;
 use super::ties::Ties;
 use crate::app::calls::{CallQueue, Cancelled, MainLoop};
+use crate::app::python::ending::FOR_HANDLERS;
 use crate::app::python::options::LoopPlace;
 use crate::config::{EventLoopKind, Lifespan};
+use crate::contract::exit::LEAVING;
 use pyo3::exceptions::{PyModuleNotFoundError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -137,7 +139,9 @@ impl EventLoop {
         let lifespans: Vec<Py<PyAny>> = apps.into_iter().map(|living| living.lifespan).collect();
         let requests = self.ties.tasks(py);
         let limit = self.ties.draining.left_of(self.longest_drain).min(self.patience);
-        let arguments = (&self.ties.event_loop, requests, limit.as_secs_f64(), lifespans);
+        let at_most = self.ties.draining.left_of(self.longest_drain + LEAVING).saturating_sub(FOR_HANDLERS);
+        let arguments =
+            (&self.ties.event_loop, requests, limit.as_secs_f64(), at_most.as_secs_f64(), lifespans);
         let problems = self.code.bind(py).call_method1("finish", arguments)?.cast_into::<PyList>()?;
         for problem in problems.iter() {
             let traceback = describe(py, &PyErr::from_value(problem));

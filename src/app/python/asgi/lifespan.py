@@ -39,6 +39,8 @@ class Lifespan:
             return
         self._is_ending = True
         self._messages.put_nowait({"type": "lifespan.shutdown"})
+        loop = asyncio.get_running_loop()
+        due = loop.time() + limit
         try:
             problem = await asyncio.wait_for(asyncio.shield(self._stopped), limit)
         except asyncio.TimeoutError:
@@ -47,7 +49,7 @@ class Lifespan:
         if problem is not None:
             raise problem
         # An app answers, and returns.
-        await asyncio.wait([self._task], timeout=1)
+        await asyncio.wait([self._task], timeout=max(0, min(1, due - loop.time())))
 
     async def _run(self):
         scope = {
