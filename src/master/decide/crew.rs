@@ -7,7 +7,7 @@ use crate::contract::slot::{Generation, Slot};
 use crate::master::event::Who;
 use crate::sys::process::Pid;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A slot in service.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub(super) struct Worker {
     pub(super) slot: Slot,
     pub(super) generation: Generation,
     pub(super) life: Life,
+    /// How long it may drain, by the configuration that it has itself.
+    pub(super) drain: Duration,
 }
 
 /// Where a worker is in its life. Each state that waits holds its deadline.

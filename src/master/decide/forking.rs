@@ -38,8 +38,9 @@ impl Supervisor {
         if wanted || expected == Some(UNWANTED) {
             self.pending.remove(&slot);
         }
-        let life = Life::Starting { deadline: now + self.pool_of(generation).boot };
-        self.crew.workers.insert(pid, Worker { slot, generation, life });
+        let pool = self.pool_of(generation);
+        let (life, drain) = (Life::Starting { deadline: now + pool.boot }, pool.drain);
+        self.crew.workers.insert(pid, Worker { slot, generation, life, drain });
         if !wanted || !self.keeps_pool() {
             self.kill(now, pid, KillReason::NotNeeded);
         }

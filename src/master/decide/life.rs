@@ -109,8 +109,9 @@ impl Supervisor {
     pub(super) fn drain(&mut self, now: Instant, pid: Pid, reason: DrainReason) {
         self.act(Action::Mark { pid, state: WorkerState::Draining });
         self.act(Action::Send { pid, order: Order::Drain(reason) });
-        // Workers keep the limits themselves; this is for one that cannot.
-        self.set_life(pid, Life::Draining { deadline: now + self.pool.drain + LEAVING });
+        // Workers keep the limits themselves, those that they were started with; this is for one that cannot.
+        let drain = self.crew.workers.get(&pid).map_or(self.pool.drain, |worker| worker.drain);
+        self.set_life(pid, Life::Draining { deadline: now + drain + LEAVING });
     }
 
     /// Ends a worker at once.

@@ -170,8 +170,8 @@ impl Supervisor {
             Stage::Idle | Stage::Wanted | Stage::Proven { .. } | Stage::Adopted => return,
         };
         for (pid, slot) in workers {
-            let life = Life::Ready { since: now };
-            self.crew.workers.insert(*pid, Worker { slot: *slot, generation, life });
+            let (life, drain) = (Life::Ready { since: now }, self.pool.drain);
+            self.crew.workers.insert(*pid, Worker { slot: *slot, generation, life, drain });
         }
         if is_awaited && failure.is_none() && self.phase == Phase::Serving {
             self.upgrade.stage = Stage::Proven { generation };

@@ -47,6 +47,7 @@ struct WrittenWorker {
     stage: Stage,
     /// Since or until when, seen from the writing.
     time: Duration,
+    drain: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +147,14 @@ impl WrittenWorker {
             Life::Failed { deadline } => (Stage::Failed, deadline.saturating_duration_since(now)),
             Life::Killed { deadline } => (Stage::Killed, deadline.saturating_duration_since(now)),
         };
-        Self { pid: pid.0, slot: worker.slot.0, generation: worker.generation.0, stage, time }
+        Self {
+            pid: pid.0,
+            slot: worker.slot.0,
+            generation: worker.generation.0,
+            stage,
+            time,
+            drain: worker.drain,
+        }
     }
 
     fn read(&self, now: Instant) -> Worker {
@@ -161,6 +169,6 @@ impl WrittenWorker {
             Stage::Failed => Life::Failed { deadline },
             Stage::Killed => Life::Killed { deadline },
         };
-        Worker { slot: Slot(self.slot), generation: Generation(self.generation), life }
+        Worker { slot: Slot(self.slot), generation: Generation(self.generation), life, drain: self.drain }
     }
 }

@@ -18,6 +18,43 @@ fn hup_proves_each_wave_before_the_old_ones_leave() {
 }
 
 #[test]
+fn an_old_worker_drains_for_as_long_as_it_was_started_with() {
+    let brief = Pool { drain: Duration::ZERO, ..pool(1) };
+    check(
+        1,
+        &Ok(brief),
+        // Its successor, started with less, is killed after less.
+        &[
+            (1, ready(101)),
+            (5, RELOAD),
+            (6, ready(102)),
+            (37, Event::Tick),
+            (38, Event::Tick),
+            (38, dies(101)),
+            (50, TERM),
+            (52, Event::Tick),
+            (52, dies(102)),
+        ],
+        &[
+            &ONE[..],
+            &[
+                "say ReloadStarted { generation: Generation(2) }",
+                "fork 102 slot 1 gen 2",
+                "drain 101",
+                "say ReloadDone { generation: Generation(2) }",
+                "kill 101",
+                "say 101 Overdue",
+                "drain 102 for stop",
+                "kill 102",
+                "say 102 Overdue",
+                "exit Ended",
+            ],
+        ]
+        .concat(),
+    );
+}
+
+#[test]
 fn a_reload_that_fails_at_first_leaves_the_old_generation_alone() {
     let started = ["say ReloadStarted { generation: Generation(2) }", "fork 103 slot 1 gen 2"];
     let note = "say ReloadFailed { reason: \"no module x\", serving: Generation(1) }";
