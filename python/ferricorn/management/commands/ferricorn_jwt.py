@@ -124,6 +124,7 @@ def section(jwt: Any, key_file: str, verify_only: bool, fetched: str | None) -> 
     yield from ("", "# Say here which paths need a token: require = \"local\".")
     yield from ("[[auth.route]]", 'prefix = "/"', 'require = "optional"')
     if verify_only and renamed and jwt.TOKEN_TYPE_CLAIM:
+        yield "# In each route that you add, too: without it refresh tokens pass as well."
         yield f"claims = {{ {text(jwt.TOKEN_TYPE_CLAIM)} = {{ in = {text(types)} }} }}"
     for line in left_out(jwt, verify_only):
         yield f"# {line}"
