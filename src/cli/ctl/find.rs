@@ -69,7 +69,8 @@ pub(super) fn find(selection: &Selection) -> Result<Found, String> {
     if let Some(socket) = std::env::var(VARIABLE).ok().filter(|socket| !socket.is_empty()) {
         return Ok(Found::at(ControlPlace::parse(&socket)));
     }
-    if let Some(file) = std::env::var_os(FILE_VARIABLE).filter(|file| !file.is_empty()) {
+    // Of another folder it may be meant, as a relative path.
+    if let Some(file) = std::env::var_os(FILE_VARIABLE).filter(|file| Path::new(file).exists()) {
         return by_config(Path::new(&file));
     }
     chosen(candidates(), &|_| true, "that can be seen from here")
