@@ -3,6 +3,7 @@
 use super::setting::{Setting, mismatch};
 use super::value::Value;
 use std::fmt;
+use std::str::FromStr;
 
 /// A part, written `"90%"`: 1 to 100 hundredths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,15 +21,19 @@ impl Setting for Percent {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        let number =
-            value.text().and_then(|text| text.strip_suffix('%')).filter(|text| !text.starts_with('+'));
-        let percent = number.and_then(|number| number.trim().parse().ok());
-        percent.filter(|percent| (1..=100).contains(percent)).map(Self).ok_or_else(|| mismatch::<Self>(value))
+        let percent = hundredths(value).filter(|percent| (1..=100).contains(percent));
+        percent.map(Self).ok_or_else(|| mismatch::<Self>(value))
     }
 
     fn show(&self) -> toml::Value {
         self.to_string().into()
     }
+}
+
+/// What stands before the `%`, where that is a number.
+pub(in crate::config) fn hundredths<T: FromStr>(value: &Value) -> Option<T> {
+    let number = value.text()?.strip_suffix('%').filter(|text| !text.starts_with('+'))?;
+    number.trim().parse().ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `workers.canary`: one worker of a new generation that serves for a while before the others follow.
 
 use crate::config::Percent;
+use crate::config::percent::hundredths;
 use crate::config::setting::{Setting, mismatch};
 use crate::config::value::Value;
 use std::fmt;
@@ -55,13 +56,8 @@ impl Setting for Ratio {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        let number =
-            value.text().and_then(|text| text.strip_suffix('%')).filter(|text| !text.starts_with('+'));
-        let percent = number.and_then(|number| number.trim().parse().ok());
-        percent
-            .filter(|percent| (101..=10_000).contains(percent))
-            .map(Self)
-            .ok_or_else(|| mismatch::<Self>(value))
+        let percent = hundredths(value).filter(|percent| (101..=10_000).contains(percent));
+        percent.map(Self).ok_or_else(|| mismatch::<Self>(value))
     }
 
     fn show(&self) -> toml::Value {
