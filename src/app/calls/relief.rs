@@ -59,11 +59,12 @@ impl CallQueue {
                 self.even_out(&mut gauge, in_call);
                 // After a long pause a call may have lasted for a while already: the next look decides, soon.
                 let may_last = in_call && !is_same && pause > TICK && self.maker.age() >= TICK;
-                let are_short = !may_last && !is_same && (in_call || progress.wrapping_sub(seen) >= MANY);
-                // An event loop does not say when its turns begin.
-                rhythm.note(are_short && self.main_loop().is_none());
                 if may_last {
                     rhythm = Rhythm::default();
+                } else {
+                    let are_short = !is_same && (in_call || progress.wrapping_sub(seen) >= MANY);
+                    // An event loop does not say when its turns begin.
+                    rhythm.note(are_short && self.main_loop().is_none());
                 }
             }
             quiet = if progress == seen && !in_call { quiet + 1 } else { 0 };
