@@ -4,12 +4,13 @@ use super::stream_end::End;
 use crate::config::Auth;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
-use crate::protocol::{Attempt, Halt, Identity, Response, Scheme, Target};
-use http::Method;
+use crate::protocol::{Attempt, Halt, Identity, Response, Target};
 use http::header::HeaderMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+pub use super::asked::Asked;
 
 /// Nobody: it cannot be made.
 #[derive(Debug)]
@@ -36,21 +37,6 @@ pub fn say(_: Renewal) {}
 
 /// Between two looks that nobody takes.
 pub const LOOK: Duration = Duration::from_secs(3600);
-
-/// What of a request would decide who may pass.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'r> {
-    /// The method.
-    pub method: &'r Method,
-    /// The target, as the app gets it.
-    pub target: &'r Target,
-    /// The host that it is for, as sent.
-    pub host: Option<&'r [u8]>,
-    /// The fields.
-    pub fields: &'r HeaderMap,
-    /// The scheme that the client used.
-    pub scheme: Scheme,
-}
 
 impl Authenticator {
     /// Refuses: what asks for tokens must not be served without their check.

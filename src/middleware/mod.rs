@@ -1,12 +1,13 @@
 //! What happens to every request around the app.
 //!
-//! - Before it: `request_id`, `limits`, `health` (checks that are answered at once), `bearer` (who may pass), `quarantine` (requests that
-//!   have ended workers).
+//! - Before it: `request_id`, `limits`, `health` (checks that are answered at once), `bearer` (who may pass, by what is `asked`),
+//!   `quarantine` (requests that have ended workers).
 //! - In its place: `overload`, `refusals`.
 //! - After it: `access_log`, `times`, `stream_end` (streams end with the token that opened them).
 #![forbid(unsafe_code)]
 
 pub mod access_log;
+mod asked;
 #[cfg(feature = "jwt")]
 pub mod bearer;
 #[cfg(not(feature = "jwt"))]

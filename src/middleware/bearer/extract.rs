@@ -4,26 +4,11 @@ use crate::auth::Reason;
 use crate::auth::cookies::{ACCESS_COOKIE, REFRESH_COOKIE, cookies, pairs, split};
 use crate::auth::sender::{SenderRule, Site};
 use crate::config::Auth;
-use crate::protocol::{Scheme, Target};
-use http::Method;
+use crate::middleware::asked::Asked;
+use crate::protocol::Target;
 use http::header::{
     AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
-
-/// What of a request decides who may pass.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'r> {
-    /// The method.
-    pub method: &'r Method,
-    /// The target, as the app gets it.
-    pub target: &'r Target,
-    /// The host that it is for, as sent.
-    pub host: Option<&'r [u8]>,
-    /// The fields.
-    pub fields: &'r HeaderMap,
-    /// The scheme that the client used.
-    pub scheme: Scheme,
-}
 
 /// Finds tokens.
 #[derive(Debug)]

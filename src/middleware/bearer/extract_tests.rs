@@ -1,5 +1,7 @@
 use super::*;
 use crate::config::Extract;
+use crate::protocol::Scheme;
+use http::Method;
 
 /// A request; its target may have a query.
 struct Sent {

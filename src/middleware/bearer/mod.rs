@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use crate::auth::cors::Permit;
-pub use extract::Asked;
+pub use crate::middleware::asked::Asked;
 pub use keyring::Renewal;
 #[cfg(any(test, fuzzing))]
 pub(crate) use policy::laws as policy_laws;

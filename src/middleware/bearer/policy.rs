@@ -6,7 +6,8 @@
 //! segments, `\` or an encoded slash is refused. So no rule is weaker than any reading, and nobody is refused for an
 //! odd path to a public place.
 
-use super::extract::{Asked, Query};
+use super::Asked;
+use super::extract::Query;
 use super::path_readings::{has_dot_segment, is_plain, readings};
 use super::rights::Rights;
 use crate::auth::{AuthConfigError, Reason};
