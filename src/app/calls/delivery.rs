@@ -3,22 +3,21 @@
 use super::CallQueue;
 use super::ticket::{Outcome, Ticket};
 use super::turns::Submitted;
+use crate::app::AppError;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// What the main thread has for tasks of the runtime.
 pub(super) enum Delivery {
-    Answer(Arc<Ticket>, Outcome),
-    /// The call has ended, and its answer was offered or given.
-    End(Arc<Ticket>),
+    /// There may be an answer for whoever waits.
+    Answer(Arc<Ticket>),
     Wake(Waker),
 }
 
 /// A call that has ended.
 pub(super) struct Ended {
     pub(super) ticket: Arc<Ticket>,
-    /// `None` where the answer has been given already.
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Result<(), AppError>,
 }
 
 impl Ended {
@@ -27,18 +26,17 @@ impl Ended {
     }
 
     pub(super) fn delivery(self) -> Delivery {
-        match self.outcome {
-            Some(outcome) => Delivery::Answer(self.ticket, outcome),
-            None => Delivery::End(self.ticket),
+        if let Err(error) = self.outcome {
+            self.ticket.offer(Err(error));
         }
+        Delivery::Answer(self.ticket)
     }
 }
 
 impl Delivery {
     pub(super) fn make(self) {
         match self {
-            Self::Answer(ticket, outcome) => ticket.settle(outcome),
-            Self::End(ticket) => ticket.tell(),
+            Self::Answer(ticket) => ticket.tell(),
             Self::Wake(waker) => waker.wake(),
         }
     }

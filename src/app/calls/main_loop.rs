@@ -114,7 +114,8 @@ impl CallQueue {
 
     /// Gives the answer of a call that has ended before its request.
     pub fn answer(&self, answering: &Answering, outcome: Outcome) {
-        self.deliver_soon(Delivery::Answer(Arc::clone(&answering.ticket), outcome));
+        answering.ticket.offer(outcome);
+        self.deliver_soon(Delivery::Answer(Arc::clone(&answering.ticket)));
     }
 
     /// Wakes whoever waits for the answer: there is something for its client already.

@@ -361,7 +361,7 @@ impl CallQueue {
         // A panic costs this one request: the thread has others to serve.
         let outcome = catch_unwind(AssertUnwindSafe(|| app.call(request, &answering))).unwrap_or_else(|_| {
             crate::telemetry::panics::caught();
-            Some(Err(AppError::Failed("a bug in the server: the call panicked".to_owned())))
+            Err(AppError::Failed("a bug in the server: the call panicked".to_owned()))
         });
         answering.ticket.flight.leave_app();
         if answering.is_cut_off() {

@@ -148,7 +148,7 @@ impl Ticket {
     }
 
     /// As [`settle`](Self::settle), but the connection is only told when the call has ended, or takes its time.
-    fn offer(&self, outcome: Outcome) {
+    pub(super) fn offer(&self, outcome: Outcome) {
         let mut state = self.lock();
         state.settle(outcome);
         if state.hurries {
@@ -166,7 +166,7 @@ impl Ticket {
         }
     }
 
-    /// The call has ended, and its outcome was offered or given.
+    /// Whoever waits is told, if there is an outcome.
     pub(super) fn tell(&self) {
         let state = self.lock();
         if state.outcome.is_some() {
@@ -225,9 +225,9 @@ impl Answering {
     }
 
     /// Gives the whole answer while the call goes on. It is sent when the call ends, or as soon as that takes its time:
-    /// most calls end at once, and a connection that is told later is told without a system call.
-    pub fn offer(&self, response: Response) {
-        self.ticket.offer(Ok(response));
+    /// most calls end at once, and a connection that is told later is told without a system call. Only the first one counts.
+    pub fn offer(&self, outcome: Result<Response, AppError>) {
+        self.ticket.offer(outcome);
     }
 
     /// Whether an answer has been given.
@@ -367,7 +367,10 @@ mod tests {
             interim.take().len()
         };
         assert_eq!(hinted(&|_| ()), 1);
-        assert_eq!(hinted(&|answering| answering.offer(Response::new(ResponseBody::Full(Bytes::new())))), 0);
+        assert_eq!(
+            hinted(&|answering| answering.offer(Ok(Response::new(ResponseBody::Full(Bytes::new()))))),
+            0
+        );
         assert_eq!(hinted(&|answering| answering.ticket.abandon()), 0);
     }
 }

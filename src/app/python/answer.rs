@@ -14,14 +14,12 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
 
-/// Turns the iterable into a response; `None` when the response has been given already.
-///
-/// The app's own code ends in here.
+/// Turns the iterable into a response, and gives it. The app's own code ends in here.
 pub(super) fn collect(
     iterable: &Bound<'_, PyAny>,
     start_response: &StartResponse,
     inside: Inside<'_, '_>,
-) -> Option<Result<Response, AppError>> {
+) -> Result<(), AppError> {
     let py = iterable.py();
     let answering = inside.call();
     let outcome = respond(iterable, start_response, answering);
@@ -31,10 +29,9 @@ pub(super) fn collect(
     // PEP 3333: close() is called however the iteration ended.
     let closed = close(iterable);
     drop(inside);
-    match (outcome, closed) {
-        (Ok(None), Ok(())) => None,
-        (Ok(Some(response)), Ok(())) => Some(Ok(response)),
-        (Err(error), _) | (Ok(_), Err(error)) => failed(py, &error, answering),
+    match outcome.and(closed) {
+        Ok(()) => Ok(()),
+        Err(error) => failed(py, &error, answering),
     }
 }
 
@@ -44,24 +41,20 @@ pub(super) fn raised(
     error: &PyErr,
     start_response: &StartResponse,
     inside: Inside<'_, '_>,
-) -> Option<Result<Response, AppError>> {
+) -> Result<(), AppError> {
     let answering = inside.call();
     abort(start_response);
     drop(inside);
     failed(py, error, answering)
 }
 
-pub(super) fn failed(
-    py: Python<'_>,
-    error: &PyErr,
-    answering: &Answering,
-) -> Option<Result<Response, AppError>> {
+pub(super) fn failed(py: Python<'_>, error: &PyErr, answering: &Answering) -> Result<(), AppError> {
     if answering.is_cut_off() {
         // Its client is told, and the log.
-        return None;
+        return Ok(());
     }
     if !answering.is_answered() {
-        return Some(Err(refusal(py, error)));
+        return Err(refusal(py, error));
     }
     // The stream has been cut, or was complete; there is nothing else the client can be told.
     let (request, traceback) = (answering.id(), describe(py, error));
@@ -70,7 +63,7 @@ pub(super) fn failed(
     } else {
         tracing::error!(%request, traceback, "the app failed after its response had begun");
     }
-    None
+    Ok(())
 }
 
 /// An exception for the error log.
@@ -85,29 +78,28 @@ fn abort(start_response: &StartResponse) {
     }
 }
 
-/// `None` when the response has been given.
 fn respond(
     iterable: &Bound<'_, PyAny>,
     start_response: &StartResponse,
     answering: &Answering,
-) -> PyResult<Option<Response>> {
+) -> PyResult<()> {
     if let Some(content) = whole(iterable)? {
         let mut said = start_response.lock();
         if said.begun.is_none() {
             let head = said.take_head()?;
             drop(said);
-            return Ok(Some(complete(head, content, answering)));
+            answering.offer(Ok(complete(head, content, answering)));
+            return Ok(());
         }
         // What was given to write() comes first, and only a stream has both.
     } else if !start_response.has_begun()
         && let Some(body) = file(iterable)?
     {
         let head = start_response.lock().take_head()?;
-        answering.offer(response(head, body));
-        return Ok(None);
+        answering.offer(Ok(response(head, body)));
+        return Ok(());
     }
-    stream(iterable, start_response, answering)?;
-    Ok(None)
+    stream(iterable, start_response, answering)
 }
 
 /// The content of an app that returned all of it at once, in something that needs no closing.
@@ -160,7 +152,7 @@ fn stream(
     let mut said = start_response.lock();
     let Some(first) = first else {
         if said.begun.is_none() {
-            answering.offer(response(said.take_head()?, ResponseBody::Full(Bytes::new())));
+            answering.offer(Ok(response(said.take_head()?, ResponseBody::Full(Bytes::new()))));
         }
         return Ok(());
     };
@@ -171,7 +163,7 @@ fn stream(
         let head = said.take_head()?;
         drop(said);
         let declared = head.length;
-        answering.offer(response(head, ResponseBody::Full(content(&first))));
+        answering.offer(Ok(response(head, ResponseBody::Full(content(&first)))));
         if next_content(&mut items)?.is_some() {
             say_longer(answering, declared);
         }

@@ -52,7 +52,7 @@ impl App for Wsgi {
 }
 
 impl BlockingApp for Callable {
-    fn call(&self, mut request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>> {
+    fn call(&self, mut request: Box<Request>, answering: &Answering) -> Result<(), AppError> {
         Python::attach(|py| {
             let way = Way::new(answering, self.response_buffer, &mut request);
             let outcome = self.kits.take(py, way).and_then(|kit| {
@@ -61,20 +61,20 @@ impl BlockingApp for Callable {
                 outcome
             });
             end_if_child();
-            outcome.unwrap_or_else(|error| Some(Err(answer::refusal(py, &error))))
+            outcome.unwrap_or_else(|error| Err(answer::refusal(py, &error)))
         })
     }
 }
 
 impl Callable {
-    /// Calls the app; `None` when its answer has been given already, piece by piece.
+    /// Calls the app, and gives its answer.
     fn enter(
         &self,
         py: Python<'_>,
         kit: &Kit,
         mut request: Box<Request>,
         answering: &Answering,
-    ) -> PyResult<Option<Result<Response, AppError>>> {
+    ) -> PyResult<Result<(), AppError>> {
         let content = std::mem::replace(&mut request.content, Content::Empty);
         let length = content.len();
         kit.input(py).get().fill(content);

@@ -73,7 +73,7 @@ struct Gate {
 }
 
 impl BlockingApp for Gate {
-    fn call(&self, request: Box<Request>, _: &Answering) -> Option<Result<Response, AppError>> {
+    fn call(&self, request: Box<Request>, answering: &Answering) -> Result<(), AppError> {
         match request.head.target.path() {
             b"/gate" => {
                 self.entered.send(()).unwrap();
@@ -88,7 +88,9 @@ impl BlockingApp for Gate {
             b"/panic" => panic!("as asked"),
             _ => {}
         }
-        Some(Ok(Response::new(ResponseBody::Full(request.head.target.path().to_vec().into()))))
+        let content = request.head.target.path().to_vec().into();
+        answering.offer(Ok(Response::new(ResponseBody::Full(content))));
+        Ok(())
     }
 }
 

@@ -46,17 +46,8 @@ struct Inner {
     ended: Option<oneshot::Sender<()>>,
     /// The task is to be cancelled; all else has been done.
     is_unwanted: bool,
-    /// The answer, where it is ready before the first step of the task has ended.
-    early: Early,
-}
-
-/// Whether the task is in its first step.
-#[derive(Default)]
-enum Early {
-    #[default]
-    Possible,
-    Answered(Result<Response, AppError>),
-    Past,
+    /// Whether the first step of the task has ended, and with it the call that it began in.
+    is_past_first_step: bool,
 }
 
 /// Somebody ends the request from outside.
@@ -73,23 +64,18 @@ impl Course {
 
     /// Gives the answer: the head of the response, and its content or the way to it. Only the first one counts.
     pub(super) fn answer(&self, outcome: Result<Response, AppError>) {
-        let mut inner = self.lock();
-        match inner.early {
-            Early::Possible => inner.early = Early::Answered(outcome),
-            Early::Answered(_) => {}
-            Early::Past => {
-                drop(inner);
-                self.ties.calls.answer(&self.answering, outcome);
-            }
+        let inner = self.lock();
+        if !inner.is_past_first_step {
+            // Whoever waits is told when the call ends.
+            return self.answering.offer(outcome);
         }
+        drop(inner);
+        self.ties.calls.answer(&self.answering, outcome);
     }
 
-    /// The first step of the task is over; what it has come to.
-    pub(super) fn end_first_step(&self) -> Option<Result<Response, AppError>> {
-        match std::mem::replace(&mut self.lock().early, Early::Past) {
-            Early::Answered(outcome) => Some(outcome),
-            Early::Possible | Early::Past => None,
-        }
+    /// The first step of the task is over.
+    pub(super) fn end_first_step(&self) {
+        self.lock().is_past_first_step = true;
     }
 
     /// The task that the request is in.

@@ -128,27 +128,25 @@ impl App for Asgi {
 }
 
 impl BlockingApp for Callable {
-    fn call(&self, request: Box<Request>, answering: &Answering) -> Option<Result<Response, AppError>> {
+    fn call(&self, request: Box<Request>, answering: &Answering) -> Result<(), AppError> {
         Python::attach(|py| {
             let outcome = self.enter(py, request, answering);
             end_if_child();
-            outcome.unwrap_or_else(|error| answer::failed(py, &error, answering))
+            outcome.or_else(|error| answer::failed(py, &error, answering))
         })
     }
 }
 
 impl Callable {
-    /// Begins a request; its answer, if it is there already.
-    fn enter(
-        &self,
-        py: Python<'_>,
-        mut request: Box<Request>,
-        answering: &Answering,
-    ) -> PyResult<Option<Result<Response, AppError>>> {
+    /// Begins a request; its answer may be there already when this returns.
+    fn enter(&self, py: Python<'_>, mut request: Box<Request>, answering: &Answering) -> PyResult<()> {
         if let Some(upgrade) = request.upgrade.take() {
             match Handshake::read(&request.head) {
                 Ok(handshake) => return self.enter_socket(py, &request, (handshake, upgrade), answering),
-                Err(NoWebSocket::Refused(response)) => return Ok(Some(Ok(*response))),
+                Err(NoWebSocket::Refused(response)) => {
+                    answering.offer(Ok(*response));
+                    return Ok(());
+                }
                 // RFC 9110 7.8: who asks for another protocol takes this one, too.
                 Err(NoWebSocket::Other) => {}
             }
@@ -168,7 +166,8 @@ impl Callable {
         } else {
             go_on(&http, &task, channel.as_any())?;
         }
-        Ok(http.course().end_first_step())
+        http.course().end_first_step();
+        Ok(())
     }
 
     fn enter_socket(
@@ -177,7 +176,7 @@ impl Callable {
         request: &Request,
         (handshake, upgrade): (Handshake, OnUpgrade),
         answering: &Answering,
-    ) -> PyResult<Option<Result<Response, AppError>>> {
+    ) -> PyResult<()> {
         let scope = self.scopes().make(py, Kind::WebSocket, request)?;
         let ties = Arc::clone(&self.event_loop.ties);
         let identity = request.context.identity.as_ref();
@@ -191,7 +190,8 @@ impl Callable {
         } else {
             go_on(&socket, &task, channel.as_any())?;
         }
-        Ok(socket.course().end_first_step())
+        socket.course().end_first_step();
+        Ok(())
     }
 
     /// Calls the app, and takes the first step of what it gives.
