@@ -196,7 +196,7 @@ impl Handler for Pipeline {
         if let Some(attempt) = attempt {
             attempt.succeeded();
         }
-        outcome.map_or_else(Answer::InPlace, Answer::Response)
+        outcome.map_or_else(Answer::InPlace, |response| Answer::Response(Box::new(response)))
     }
 
     fn identify(&self) -> RequestId {

@@ -113,6 +113,17 @@ impl Stream {
         }
     }
 
+    /// Writes as much as the socket has room for at once.
+    ///
+    /// # Errors
+    /// Those of send(2), `WouldBlock` among them.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
     /// Ready once a read would not wait; an error is for the read to tell.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {

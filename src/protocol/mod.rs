@@ -203,8 +203,8 @@ pub enum Patience {
 /// What became of a request.
 #[derive(Debug)]
 pub enum Answer {
-    /// It was answered.
-    Response(Response),
+    /// It was answered. In a box, since it passes through many hands.
+    Response(Box<Response>),
     /// No app has answered; this is said in its place.
     InPlace(Substitute),
     /// Nobody here is free; the request, untouched.

@@ -86,7 +86,7 @@ impl Handler for Alone {
     async fn respond(&self, (): &(), request: Box<Request>, patience: Patience) -> Answer {
         let limits = CallLimits { time: Duration::ZERO, queue: Duration::ZERO, patience };
         match self.app.call(request, limits).await {
-            Ok(response) => Answer::Response(response),
+            Ok(response) => Answer::Response(Box::new(response)),
             Err(AppError::Busy(request)) => Answer::Busy(request),
             Err(
                 error @ (AppError::Failed(_)

@@ -5,7 +5,7 @@ use super::session::Session;
 use super::write::{Delimiter, put_trailers};
 use crate::net::Occupation;
 use crate::protocol::{BodyStream, ResponseBody};
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -13,6 +13,20 @@ use std::task::Poll;
 
 /// Content from this size on is not copied to what it is sent with.
 const COPY_LIMIT: usize = 16 << 10;
+
+/// Puts content behind its head that is all there and small; of how many bytes. `None`: to send it takes more than that.
+pub(super) fn put_small(out: &mut BytesMut, body: &ResponseBody, delimiter: Delimiter) -> Option<u64> {
+    let content: &[u8] = match (body, delimiter) {
+        (_, Delimiter::Nothing) | (ResponseBody::Empty, Delimiter::Length(0)) => b"",
+        (ResponseBody::Full(bytes), Delimiter::Length(length)) if length == bytes.len() as u64 => bytes,
+        (_, Delimiter::Length(_) | Delimiter::Chunked | Delimiter::Close) => return None,
+    };
+    if content.len() >= COPY_LIMIT {
+        return None;
+    }
+    out.put_slice(content);
+    Some(content.len() as u64)
+}
 
 impl Session<'_> {
     /// Sends the head in `out` and the content behind it; counts what of the content was sent.

@@ -24,7 +24,7 @@ pub(super) async fn answer_early<H: Handler>(
     let keeps = turn.persistence == Persistence::KeepAlive && may_discard(turn, &session.buffer);
     let persistence = if keeps { Persistence::KeepAlive } else { Persistence::Close };
     let asked = Asked { method, version: *version, flight: &record.context.flight };
-    let written = session.write_response(response, asked, persistence).await;
+    let written = session.write_response(Box::new(response), asked, persistence).await;
     handler.finish(&Exchange { record, status, sent: written.sent, fields, refused: None });
     if written.end.is_err() {
         return Next::Close;
@@ -69,7 +69,7 @@ pub(super) async fn refuse<H: Handler>(
     let response = handler.in_place(&rejection.answer(), route);
     let status: StatusCode = response.status();
     let asked = Asked { method, version, flight: &record.context.flight };
-    let written = session.write_response(response, asked, Persistence::Close).await;
+    let written = session.write_response(Box::new(response), asked, Persistence::Close).await;
     let (sent, fields) = (written.sent, Vec::new());
     handler.finish(&Exchange { record, status, sent, fields, refused: Some(rejection) });
     if written.end.is_ok() { Next::Linger } else { Next::Close }
@@ -84,7 +84,7 @@ pub(super) async fn answer_cancelled<H: Handler>(
     let response = handler.in_place(&Substitute::cancelled(), None);
     let status = response.status();
     let asked = Asked { method: &Method::GET, version: Version::HTTP_11, flight: &Flight::unnoted() };
-    let written = session.write_response(response, asked, Persistence::Close).await;
+    let written = session.write_response(Box::new(response), asked, Persistence::Close).await;
     handler.finish(&Exchange { record, status, sent: written.sent, fields: Vec::new(), refused: None });
     if written.end.is_ok() { Next::Linger } else { Next::Close }
 }

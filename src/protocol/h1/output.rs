@@ -2,6 +2,7 @@
 
 use super::session::Session;
 use crate::net::Stream;
+use bytes::Buf;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -26,6 +27,21 @@ impl Session<'_> {
         self.out = out;
         self.out.clear();
         result
+    }
+
+    /// Writes of what `out` holds as much as there is room for at once; whether that was all of it.
+    pub(super) fn flush_at_once(&mut self) -> io::Result<bool> {
+        let written = match self.stream.try_write(&self.out) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            written => written?,
+        };
+        let is_all = written == self.out.len();
+        if is_all {
+            self.out.clear()
+        } else {
+            self.out.advance(written)
+        }
+        Ok(is_all)
     }
 
     /// Writes all bytes.

@@ -13,7 +13,8 @@ use crate::contract::entry::Stage;
 use crate::net::{Connection, Drain, Occupation, Occupied};
 use crate::protocol::{
     Admitted, Answer, Attempt, Begun, Content, Entry, Exchange, Halt, Handler, LengthRule, Noting, Opening,
-    Parcel, Patience, Record, Rejection, Relayed, Request, Substitute, Upload, field_values, upgrade,
+    Parcel, Patience, Record, Rejection, Relayed, Request, RequestContext, RequestHead, Substitute, Upload,
+    field_values, upgrade,
 };
 use crate::sys::clock;
 use bytes::Bytes;
@@ -152,23 +153,20 @@ async fn exchange<H: Handler>(
             if !is_complete || admitted.noting == Noting::Always || !context.flight.is_unnoted() {
                 handler.enlist(&head, &mut context, stage);
             }
-            let bell = std::mem::take(&mut session.bell);
-            let received = {
-                let receiving = pin!(receive(session, turn, &admitted, received));
-                context.flight.unless_cancelled(&bell, receiving).await
+            let received = match received {
+                None if turn.framing == Framing::None => Ok((Content::Empty, None)),
+                received => {
+                    let bell = std::mem::take(&mut session.bell);
+                    let receiving = receive(session, turn, &admitted, received);
+                    let received = context.flight.unless_cancelled(&bell, pin!(receiving)).await;
+                    session.bell = bell;
+                    received.unwrap_or(Err(Stop::Cancelled))
+                }
             };
-            session.bell = bell;
-            match received.unwrap_or(Err(Stop::Cancelled)) {
+            match received {
                 Ok((content, upload)) => {
                     if stage == Stage::Reading {
-                        if context.flight.is_unnoted() {
-                            // There was no room for those that arrive.
-                            handler.enlist(&head, &mut context, Stage::App);
-                        } else {
-                            context.flight.set_stage(Stage::App);
-                        }
-                        // A client that takes its time does not wait for the app.
-                        context.waits_since = Some(clock::monotonic_ns());
+                        has_arrived(&head, &mut context, handler);
                     }
                     let (handover, upgrade) = upgrade::offer(&head).unzip();
                     session.handover = handover.map(|handover| handover.until(handler.stream_end(&context)));
@@ -192,6 +190,18 @@ async fn exchange<H: Handler>(
             }
         }
     }
+}
+
+/// A request whose content had to be waited for is the app's from now on.
+fn has_arrived<H: Handler>(head: &RequestHead, context: &mut RequestContext, handler: &H) {
+    if context.flight.is_unnoted() {
+        // There was no room for those that arrive.
+        handler.enlist(head, context, Stage::App);
+    } else {
+        context.flight.set_stage(Stage::App);
+    }
+    // A client that takes its time does not wait for the app.
+    context.waits_since = Some(clock::monotonic_ns());
 }
 
 /// What a head says of its own exchange.
@@ -223,9 +233,6 @@ async fn receive<R>(
         }
         Some(content) => return Ok((content, None)),
         None => {}
-    }
-    if turn.framing == Framing::None {
-        return Ok((Content::Empty, None));
     }
     if turn.framing == Framing::Chunked && admitted.length == LengthRule::Required {
         return Err(Stop::Refuse(Rejection::LengthRequired));
@@ -274,12 +281,13 @@ async fn answer<H: Handler>(
         flight.unless_cancelled(&bell, responding).await
     };
     session.bell = bell;
+    let in_place = |answer: Substitute| Box::new(handler.in_place(&answer, Some(route)));
     // What the app has done so far is all that will be.
     let mut response = match answered {
-        None => handler.in_place(&Substitute::cancelled(), Some(route)),
+        None => in_place(Substitute::cancelled()),
         Some(None) => return gone(session, (record.as_ref(), route), handler).await,
         Some(Some(Answer::Response(response))) => response,
-        Some(Some(Answer::InPlace(answer))) => handler.in_place(&answer, Some(route)),
+        Some(Some(Answer::InPlace(answer))) => in_place(answer),
         Some(Some(Answer::Nothing)) => return Next::Close,
         Some(Some(Answer::Busy(request))) => {
             let parcel = Parcel::Request(&request, &session.buffer);
@@ -294,10 +302,10 @@ async fn answer<H: Handler>(
             };
             session.bell = bell;
             match waited {
-                None => handler.in_place(&Substitute::cancelled(), Some(route)),
+                None => in_place(Substitute::cancelled()),
                 Some(None) => return gone(session, (record.as_ref(), route), handler).await,
                 Some(Some(Answer::Response(response))) => response,
-                Some(Some(Answer::InPlace(answer))) => handler.in_place(&answer, Some(route)),
+                Some(Some(Answer::InPlace(answer))) => in_place(answer),
                 // Not reached: a request that waits is answered. Closing is the safe reading.
                 Some(Some(Answer::Busy(_) | Answer::Nothing)) => return Next::Close,
             }
@@ -306,7 +314,7 @@ async fn answer<H: Handler>(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS && session.handover.is_none() {
         // A client that did not ask for another protocol would take what follows for its answer (RFC 9110 15.2.2).
         Asker { flight: &flight, unnoted: unnoted.as_ref() }.tell_switch();
-        response = handler.in_place(&Substitute::failed(), Some(route));
+        response = in_place(Substitute::failed());
     }
     let status = response.status();
     // Who waits for the connection learns it at once.

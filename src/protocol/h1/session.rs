@@ -1,6 +1,7 @@
 //! A connection's bytes: reading with deadlines, writing responses, ending without a reset.
 
 use super::Settings;
+use super::body::put_small;
 use super::deadline::Deadline;
 use super::head::Persistence;
 use super::upload::Uploading;
@@ -90,6 +91,11 @@ pub(super) enum Wait {
     Content,
 }
 
+/// Its client sees that something is missing.
+fn cancelled() -> io::Result<()> {
+    Err(io::Error::other("the request was cancelled"))
+}
+
 impl<'a> Session<'a> {
     pub(super) fn new(
         stream: Stream,
@@ -148,7 +154,7 @@ impl<'a> Session<'a> {
     /// Writes a response; says "close" where the connection must not go on.
     pub(super) async fn write_response(
         &mut self,
-        response: Response,
+        response: Box<Response>,
         asked: Asked<'_>,
         mut persistence: Persistence,
     ) -> Written {
@@ -165,6 +171,19 @@ impl<'a> Session<'a> {
             // the end of this process.
             self.stream.reset_when_closed();
         }
+        if let Some(sent) = put_small(&mut self.out, response.body(), delimiter) {
+            // Which nearly every socket has room for; there is nothing to wait for, and to be told meanwhile.
+            let end = match self.flush_at_once() {
+                Ok(false) => {
+                    let bell = std::mem::take(&mut self.bell);
+                    let end = asked.flight.unless_cancelled(&bell, pin!(self.flush_out())).await;
+                    self.bell = bell;
+                    end.unwrap_or_else(cancelled)
+                }
+                at_once => at_once.map(drop),
+            };
+            return Written { sent: if end.is_ok() { sent } else { 0 }, end: end.map(|()| persistence) };
+        }
         let mut sent = 0;
         let bell = std::mem::take(&mut self.bell);
         let end = {
@@ -172,8 +191,7 @@ impl<'a> Session<'a> {
             asked.flight.unless_cancelled(&bell, writing).await
         };
         self.bell = bell;
-        // Its client sees that something is missing.
-        let end = end.unwrap_or_else(|| Err(io::Error::other("the request was cancelled")));
+        let end = end.unwrap_or_else(cancelled);
         if end.is_ok() && delimiter == Delimiter::Close {
             self.stream.end_when_closed();
         }
