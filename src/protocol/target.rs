@@ -132,10 +132,8 @@ fn absolute_form_authority(raw: &[u8]) -> Option<Range<usize>> {
 
 /// Whether `path` is `prefix` or lies below it, on a segment boundary.
 pub fn is_below(path: &[u8], prefix: &[u8]) -> bool {
-    match path.strip_prefix(prefix) {
-        Some(rest) => prefix.is_empty() || rest.is_empty() || rest[0] == b'/',
-        None => false,
-    }
+    let is_end = |rest: &[u8]| rest.first().is_none_or(|byte| *byte == b'/');
+    prefix.is_empty() || path.strip_prefix(prefix).is_some_and(is_end)
 }
 
 /// RFC 3986 2: neither reserved nor unreserved. All of them have the same meaning when they are encoded.

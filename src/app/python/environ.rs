@@ -90,9 +90,9 @@ impl Environs {
         put_request_line(py, &environ, request)?;
         put_client(py, &environ, request, &mut known.clients)?;
         put_forwarded(py, &environ, request)?;
-        put_fields(py, &environ, &request.head, &mut known.keys)?;
+        let was_coded = put_fields(py, &environ, &request.head, &mut known.keys)?;
         drop(known);
-        if request.head.fields.contains_key(TRANSFER_ENCODING) {
+        if was_coded {
             // Decoded here: apps read CONTENT_LENGTH bytes, and would read none without it.
             environ.set_item(intern!(py, "CONTENT_LENGTH"), length.to_string())?;
         }
@@ -146,9 +146,11 @@ fn make_room(template: &Bound<'_, PyDict>) -> PyResult<()> {
 fn put_request_line(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
     let Request { head, context: RequestContext { mount, scheme, .. }, .. } = request;
     let path = head.target.decoded_path();
-    let path_info = path.strip_prefix(mount.as_bytes()).unwrap_or(&path);
+    let path_info =
+        if mount.is_empty() { &path } else { path.strip_prefix(mount.as_bytes()).unwrap_or(&path) };
     let raw = native_string(py, head.target.raw())?;
-    if path_info == head.target.raw() {
+    // A path that nothing had to be decoded in, and with nothing around it, is the target itself.
+    if std::ptr::eq(path_info, head.target.raw()) {
         environ.set_item(intern!(py, "PATH_INFO"), &raw)?;
     } else {
         environ.set_item(intern!(py, "PATH_INFO"), native_string(py, path_info)?)?;
@@ -202,12 +204,14 @@ fn put_forwarded(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request)
     }
 }
 
+/// The fields; whether the content had a transfer coding.
 fn put_fields(
     py: Python<'_>,
     environ: &Bound<'_, PyDict>,
     head: &RequestHead,
     keys: &mut HashMap<HeaderName, Py<PyString>>,
-) -> PyResult<()> {
+) -> PyResult<bool> {
+    let mut was_coded = false;
     let mut fields = head.fields.iter().peekable();
     while let Some((name, value)) = fields.next() {
         let mut value = native_string(py, value.as_bytes())?;
@@ -218,6 +222,7 @@ fn put_fields(
         }
         // Framing is the server's; what an app may know of it is CONTENT_LENGTH.
         if *name == TRANSFER_ENCODING {
+            was_coded = true;
             continue;
         }
         if let Some(key) = keys.get(name) {
@@ -230,7 +235,7 @@ fn put_fields(
             keys.insert(name.clone(), key.unbind());
         }
     }
-    Ok(())
+    Ok(was_coded)
 }
 
 /// Values of a repeated field in one: lists by comma, cookies by semicolon (RFC 9110 5.3, RFC 6265 5.4).

@@ -4,6 +4,7 @@ use super::head::HeadScanner;
 use super::session::{Fill, Session, Wait};
 use crate::net::Occupation;
 use crate::protocol::{Rejection, RequestContext};
+use crate::sys::clock;
 use bytes::Bytes;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -132,7 +133,7 @@ impl Session<'_> {
         } else {
             timeouts.keep_alive
         };
-        self.deadline.set(Instant::now(), limit);
+        self.deadline.set(clock::about_now(), limit);
     }
 
     fn is_offered_again(&self) -> bool {
