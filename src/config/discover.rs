@@ -3,7 +3,7 @@
 //! The text of the files alone is looked at, as none of it may run in this process.
 
 use super::{AppTarget, Mount};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a directory holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(super) enum Discovery {
     Found { mount: Box<Mount>, what: String },
     /// Files of which each could be meant, each with its app.
     Several(Vec<String>),
+    /// None, but directories of Django projects.
+    Below(Vec<PathBuf>),
     /// Nothing.
     Nothing,
 }
@@ -33,7 +35,18 @@ pub(super) fn discover(directory: &Path, is_set: impl Fn(&str) -> bool) -> Disco
         let mount = Mount { target: AppTarget::Python(first.clone()), ..Mount::blank() };
         return Discovery::Found { what: format!("the app {first} of {name}"), mount: Box::new(mount) };
     }
-    Discovery::Nothing
+    let below = projects_below(directory);
+    if below.is_empty() { Discovery::Nothing } else { Discovery::Below(below) }
+}
+
+/// Directories of this one that hold a Django project, as where a repository has the code in `src`.
+fn projects_below(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let is_project = |path: &PathBuf| read(path, "manage.py").is_some_and(|text| text.contains(SETTINGS));
+    let mut found: Vec<PathBuf> =
+        entries.take(LOOKED_AT).flatten().map(|entry| entry.path()).filter(is_project).collect();
+    found.sort();
+    found
 }
 
 fn django(manage: &str, is_set: impl Fn(&str) -> bool) -> Discovery {
@@ -49,17 +62,35 @@ fn django(manage: &str, is_set: impl Fn(&str) -> bool) -> Discovery {
     Discovery::Found { mount: Box::new(mount), what }
 }
 
-/// What `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")` says.
+/// What `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")` says, on one line or on several, as formatters break it;
+/// or an assignment. `None` where it is computed, or where there are several to choose from.
 fn settings_of(manage: &str) -> Option<&str> {
-    let line = manage
-        .lines()
-        .map(str::trim)
-        .find(|line| line.contains(SETTINGS) && line.contains("setdefault") && !line.starts_with('#'))?;
-    let behind = line.split_once(SETTINGS)?.1.split_once(',')?.1.trim_start();
-    let quote = behind.chars().next().filter(|first| matches!(first, '"' | '\''))?;
-    let name = behind[1..].split_once(quote)?.0;
+    let mut named = manage.match_indices(SETTINGS).filter_map(|(at, _)| {
+        let (before, behind) = (&manage[..at], &manage[at + SETTINGS.len()..]);
+        let is_comment = before.rsplit('\n').next()?.trim_start().starts_with('#');
+        let before = before.strip_suffix(['"', '\''])?.trim_end();
+        let behind = behind.strip_prefix(['"', '\''])?.trim_start();
+        let value = if before.ends_with("setdefault(") {
+            behind.strip_prefix(',')
+        } else if before.ends_with("environ[") {
+            behind.strip_prefix(']')?.trim_start().strip_prefix('=').filter(|value| !value.starts_with('='))
+        } else {
+            None
+        }?;
+        (!is_comment).then(|| literal(value.trim_start()))
+    });
+    let first = named.next()??;
+    named.all(|other| other == Some(first)).then_some(first)
+}
+
+/// The name of a module that stands in quotes, and alone.
+fn literal(text: &str) -> Option<&str> {
+    let quote = text.chars().next().filter(|first| matches!(first, '"' | '\''))?;
+    let (name, behind) = text[1..].split_once(quote)?;
     let is_module = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
-    is_module.then_some(name)
+    // Not the beginning of a longer expression.
+    let is_whole = behind.trim_start_matches([' ', '\t', ',']).starts_with([')', '\n', '\r', '#', ';']);
+    (is_module && (is_whole || behind.is_empty())).then_some(name)
 }
 
 /// What a module calls its app, as far as its text tells: a name that it assigns or imports, or a factory.
@@ -107,6 +138,8 @@ const DJANGO: &str = "ferricorn.django_project:application()";
 const SETTINGS: &str = "DJANGO_SETTINGS_MODULE";
 /// Modules that say what the app is are short.
 const LONGEST: u64 = 1 << 20;
+/// Entries of a directory that are looked at for projects: a repository has fewer at its top.
+const LOOKED_AT: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -118,7 +151,9 @@ mod tests {
             std::env::temp_dir().join(format!("ferricorn-discover-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         for (file, text) in files {
-            std::fs::write(directory.join(file), text).unwrap();
+            let path = directory.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
         }
         let found = discover(&directory, |variable| variable == SETTINGS && name.contains("set"));
         std::fs::remove_dir_all(&directory).unwrap();
@@ -128,6 +163,10 @@ mod tests {
                 AppTarget::Native(_) | AppTarget::Static(_) => panic!("no Python app"),
             },
             Discovery::Several(targets) => format!("several: {}", targets.join(", ")),
+            Discovery::Below(places) => {
+                let names = places.iter().filter_map(|place| place.strip_prefix(&directory).ok()?.to_str());
+                format!("below: {}", names.collect::<Vec<_>>().join(", "))
+            }
             Discovery::Nothing => "nothing".into(),
         }
     }
@@ -142,6 +181,22 @@ mod tests {
         assert_eq!(play("django-set", &[("manage.py", MANAGE)]), format!("{django} []"));
         let with_app = [("manage.py", MANAGE), ("app.py", "app = 1\n")];
         assert_eq!(play("django-and-app", &with_app), format!("{django} [\"my_site.settings\"]"));
+        for (number, (manage, settings)) in [
+            ("os.environ.setdefault(\n    'DJANGO_SETTINGS_MODULE',\n    'a.b',\n)\n", "[\"a.b\"]"),
+            ("os.environ['DJANGO_SETTINGS_MODULE'] = 'a.b'  # as ever\n", "[\"a.b\"]"),
+            ("# os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'old')\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'new')", "[\"new\"]"),
+            // Computed, or one of several: for the environment to say.
+            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'a.' + name)\n", "[]"),
+            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', f'a.{name}')\n", "[]"),
+            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', name)\n", "[]"),
+            ("s('DJANGO_SETTINGS_MODULE')\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'a.b')\n", "[\"a.b\"]"),
+            ("x.setdefault('DJANGO_SETTINGS_MODULE', 'a')\nx.setdefault('DJANGO_SETTINGS_MODULE', 'b')\n", "[]"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(play(&format!("django-{number}"), &[("manage.py", manage)]), format!("{django} {settings}"), "{manage}");
+        }
         let other = [("manage.py", "print('not Django')\n"), ("app.py", "app = 1\n")];
         assert_eq!(play("flask-manage", &other), "app:app []");
     }
@@ -174,5 +229,12 @@ mod tests {
         assert_eq!(play("rank", &both), "wsgi:app []");
         assert_eq!(play("several", &both[1..]), "several: app:app, main:app");
         assert_eq!(play("nothing", &[]), "nothing");
+        let below = [
+            ("b/manage.py", MANAGE),
+            ("a/manage.py", MANAGE),
+            ("c/manage.py", ""),
+            ("d/e/manage.py", MANAGE),
+        ];
+        assert_eq!(play("below", &below), "below: a, b");
     }
 }

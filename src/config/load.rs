@@ -263,7 +263,8 @@ impl Reloader {
     fn find_app(&self, loaded: &mut Loaded) -> Option<Problem> {
         let demo = loaded.config.apps.first_mut()?;
         let is_set = |name: &str| self.environment.contains_key(name) || demo.env.contains_key(name);
-        match discover(loaded.config.server.chdir.as_deref().unwrap_or(&self.directory), is_set) {
+        let directory = loaded.config.server.chdir.as_deref().unwrap_or(&self.directory);
+        match discover(directory, is_set) {
             Discovery::Found { mut mount, what } => {
                 // The variables of --env.
                 mount.env.append(&mut demo.env);
@@ -276,6 +277,18 @@ impl Reloader {
                     "no app is named, and {} could be meant; name one: ferricorn serve {}",
                     targets.join(" and "),
                     targets.first().map_or("", String::as_str)
+                );
+                Some(Problem::new(&Origin::Default, "", message))
+            }
+            Discovery::Below(places) => {
+                let names: Vec<_> = places
+                    .iter()
+                    .map(|place| place.strip_prefix(&self.directory).unwrap_or(place).display().to_string())
+                    .collect();
+                let message = format!(
+                    "no app is named, and none is here, but a Django project in {}; serve it by: ferricorn serve --chdir {}",
+                    names.join(" and in "),
+                    names.first().map_or("", String::as_str)
                 );
                 Some(Problem::new(&Origin::Default, "", message))
             }

@@ -78,6 +78,15 @@ def test_several_apps_that_could_be_meant_are_all_named(serve, tmp_path):
     assert "no app is named, and app:app and main:app could be meant; name one: ferricorn serve app:app" in server.log.text()
 
 
+def test_a_django_project_in_a_directory_below_is_named(serve, tmp_path):
+    for name in ("backend", "src"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manage.py").write_text('os.environ.setdefault(\n    "DJANGO_SETTINGS_MODULE", "mysite.settings"\n)\n')
+    server = serve("-w", "1")
+    assert server.wait() == 2
+    assert "a Django project in backend and in src; serve it by: ferricorn serve --chdir backend" in server.log.text()
+
+
 def test_serve_alone_where_there_is_no_app_serves_the_demo(serve):
     assert ask(serve("-w", "1").ready(), "GET", "/").status == 200
 
@@ -144,12 +153,22 @@ def test_runferricorn_takes_the_flags_of_serve(project):
         sys.path.remove(str(project))
 
 
-def test_runferricorn_explains_itself(project):
+@pytest.mark.parametrize("words", [["runferricorn", "--help"], ["help", "runferricorn"]], ids=" ".join)
+def test_runferricorn_explains_itself(project, words):
     shown = subprocess.run(
-        [sys.executable, "manage.py", "runferricorn", "--help"],
+        [sys.executable, "manage.py", *words],
         cwd=project, env=clean_environment(), capture_output=True, text=True, timeout=DEADLINE, check=True,
     )
     assert "--workers" in shown.stdout
+
+
+def test_runferricorn_is_no_command_to_be_called_from_code(project):
+    code = "import django; django.setup(); from django.core.management import call_command; call_command('runferricorn')"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, env=clean_environment(DJANGO_SETTINGS_MODULE="mysite.settings"),
+        capture_output=True, text=True, timeout=DEADLINE, check=False,
+    )
+    assert ran.returncode == 1 and "CommandError: the server takes the place of its process: run `manage.py" in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -159,7 +178,13 @@ def test_runferricorn_explains_itself(project):
         ({"site_app.py": "import no_such_thing\n", "requirements.txt": ""}, "site_app", r"pip install -r requirements\.txt"),
         ({"site_app.py": "import no_such_thing\n", ".venv/pyvenv.cfg": ""}, "site_app", r"virtual environment in .*/\.venv"),
         ({"code/site_app.py": APP}, "site_app:app", r"site_app is in .*/code: start there, or add --chdir code"),
+        ({"code/part.py": "", "site_app.py": "import part\n"}, "site_app", r"part is in .*/code: start there, or add --pythonpath code"),
         ({}, "site_app", r"there is no module site_app in .*--chdir or --pythonpath"),
+        ({"site_app.py": APP}, "site_ap:app", r"there is no module site_ap in .*: there is site_app; or name"),
+        ({"mysite/__init__.py": "", "mysite/wsgi.py": ""}, "mysite", r"neither application nor app.*; there is mysite\.wsgi"),
+        ({"mysite/wsgi.py": WSGI}, "mysite.wsgi.application", r"application is in the module mysite\.wsgi: write mysite\.wsgi:application"),
+        ({"site_app.py": "def make(): import no_such_thing\n"}, "site_app:make()", r"make\(\) failed:\n(.*\n)+.*no_such_thing is not installed for"),
+        ({"site_app.py": "import sys\nsys.exit()\n"}, "site_app", r"the module ends its process when it is imported"),
         ({"mysite/__init__.py": "", "mysite/asgi.py": ""}, "mysite.wsgi", r"the package mysite in .*/mysite has no module wsgi; there is mysite\.asgi"),
         ({"flask.py": "", "site_app.py": "import flask.views\n"}, "site_app", r"/flask\.py is taken for the package flask: rename it"),
         ({"one.py": "from two import b\na = 1\n", "two.py": "from one import a\nb = 1\n"}, "one", "import each other"),

@@ -37,6 +37,8 @@ def test_app_is_found_by_its_name(serve, tmp_path, source, target):
         ("application = 5", "site_app:application", ["callable"]),
         ("def make(): raise ValueError('no app today')", "site_app:make()", ["Traceback", "no app today"]),
         ("def make(mode): ...", "site_app:make(print('run'))", ["(print('run')) are no arguments: write literals"]),
+        ("def application(config=None): ...", "site_app", ["as a WSGI app", "if it makes the app, write site_app:application()"]),
+        ("async def app(environ, start_response): ...", "site_app:app", ["as an ASGI app, with (scope, receive, send): it takes (environ"]),
         ("def make(mode): ...", "site_app:make() + make()", ["are no arguments: write literals"]),
     ],
 )

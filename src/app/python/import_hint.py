@@ -19,15 +19,15 @@ def hint(error, module):
         if error.name != missing:
             return missing_part(error.name)
         if missing == root:
-            return wrong_directory(missing) or (
-                f"there is no module {missing} in {os.getcwd()}, nor anywhere else on sys.path: name the directory of the code by "
-                "--chdir or --pythonpath"
-            )
-        return wrong_directory(missing) or not_installed(missing)
+            return wrong_directory(missing, "--chdir") or not_there(missing)
+        # The app itself is found from here.
+        return wrong_directory(missing, "--pythonpath") or not_installed(missing)
     text = str(error)
     if isinstance(error, (ImportError, AttributeError)) and "partially initialized module" in text:
         return "two modules import each other: move one of the imports into the function that needs it"
     name = type(error).__name__
+    if isinstance(error, SystemExit):
+        return "the module ends its process when it is imported: what is to run only as a program belongs under if __name__ == \"__main__\":"
     if name == "ImproperlyConfigured" and "settings are not configured" in text:
         return "name the project's settings: -e DJANGO_SETTINGS_MODULE=mysite.settings"
     if name == "AppRegistryNotReady":
@@ -87,6 +87,8 @@ def missing_part(name):
     if package is None:
         return None
     if not hasattr(package, "__path__"):
+        if hasattr(package, child):
+            return f"{child} is in the module {parent}: write {parent}:{child}"
         return f"{getattr(package, '__file__', parent)} is taken for the package {parent}: rename it, or name the module that is meant"
     places = list(package.__path__)
     near = difflib.get_close_matches(child, [module.name for module in pkgutil.iter_modules(places)], 1)
@@ -94,14 +96,24 @@ def missing_part(name):
     return f"the package {parent} in {', '.join(places)} has no module {child}{advice}"
 
 
-def wrong_directory(missing):
+def not_there(missing):
+    """That nothing is called so, and what is called nearly so."""
+    import difflib
+    import pkgutil
+
+    near = difflib.get_close_matches(missing, [module.name for module in pkgutil.iter_modules([os.getcwd()])], 1)
+    advice = f"there is {near[0]}; or name" if near else "name"
+    return f"there is no module {missing} in {os.getcwd()}, nor anywhere else on sys.path: {advice} the directory of the code by --chdir or --pythonpath"
+
+
+def wrong_directory(missing, flag):
     """Where the module lies, if that is one directory up or down."""
     here = os.getcwd()
     below = sorted(entry.name for entry in os.scandir(here) if not entry.name.startswith(".") and entry.is_dir())
     for directory in [os.path.dirname(here), *(os.path.join(here, name) for name in below)]:
         module = os.path.join(directory, missing)
         if directory != here and (os.path.isfile(f"{module}.py") or os.path.isfile(os.path.join(module, "__init__.py"))):
-            return f"{missing} is in {directory}: start there, or add --chdir {os.path.relpath(directory)}"
+            return f"{missing} is in {directory}: start there, or add {flag} {os.path.relpath(directory)}"
     return None
 
 
@@ -120,4 +132,31 @@ def not_installed(missing):
 def callables(module):
     """What a module has that could be meant, as the operator would write it."""
     known = [name for name in ("application", "app", "create_app", "make_app", "wsgi", "asgi") if callable(getattr(module, name, None))]
+    if not known and hasattr(module, "__path__"):
+        import pkgutil
+
+        known = [f"{module.__name__}.{found.name}" for found in pkgutil.iter_modules(module.__path__) if found.name in ("app", "asgi", "main", "wsgi")]
     return [f"{name}()" if name.startswith(("create_", "make_")) else name for name in known]
+
+
+def misfit(app, target, arguments):
+    """Why a function is no app: it cannot be called with these arguments. None where it can, and for all that is no plain function."""
+    import inspect
+
+    if not inspect.isfunction(app):
+        return None
+    try:
+        signature = inspect.signature(app, follow_wrapped=False)
+        signature.bind(*arguments)
+        return None
+    except ValueError:
+        return None
+    except TypeError:
+        pass
+    name = target if ":" in target else f"{target}:{app.__name__}"
+    wrong = f"{name} cannot be called as {'an ASGI' if 'scope' in arguments else 'a WSGI'} app, with ({', '.join(arguments)})"
+    try:
+        signature.bind()
+    except TypeError:
+        return f"{wrong}: it takes {signature}"
+    return f"{wrong}; if it makes the app, write {name}()"

@@ -32,7 +32,11 @@ pub fn load(
         if target == DJANGO_PROJECT && options.slot == FIRST_SLOT {
             say_what_is_served(py).map_err(|error| describe(py, &error))?;
         }
-        match detect(app, options.interface).map_err(|error| describe(py, &error))? {
+        let detected = detect(app, options.interface).map_err(|error| describe(py, &error))?;
+        if let Some(misfit) = misfit(py, target, &detected) {
+            return Err(misfit);
+        }
+        match detected {
             Detected::Wsgi(_) if options.content == RequestContent::Stream => Err(format!(
                 "{target} is a WSGI app, and app.request_content = \"stream\" is for ASGI apps; remove it there"
             )),
@@ -138,6 +142,16 @@ fn others(py: Python<'_>, module: &Bound<'_, PyAny>) -> String {
     if found.is_empty() { String::new() } else { format!("; there is {}", found.join(", ")) }
 }
 
+/// Why a function can be no app: it cannot be called as its interface calls apps, as where a factory is named in their place.
+fn misfit(py: Python<'_>, target: &str, detected: &Detected<'_>) -> Option<String> {
+    let (app, arguments) = match detected {
+        Detected::Wsgi(app) => (app, ["environ", "start_response"].as_slice()),
+        Detected::Asgi(app) => (app, ["scope", "receive", "send"].as_slice()),
+    };
+    let found = hints(py).and_then(|hints| hints.call_method1("misfit", (app, target, arguments)));
+    found.and_then(|found| found.extract()).unwrap_or_default()
+}
+
 fn hints(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     let code = pyo3::ffi::c_str!(include_str!("import_hint.py"));
     PyModule::from_code(py, code, c"<ferricorn: import_hint.py>", c"ferricorn.import_hint")
@@ -157,7 +171,7 @@ fn import<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, Strin
     };
     let module = py.import(module_name).map_err(|error| cannot_import(py, module_name, &error))?;
     let app = match attribute {
-        Some(attribute) => named(py, module.as_any(), attribute)?,
+        Some(attribute) => named(py, (module_name, module.as_any()), attribute)?,
         None => ["application", "app"].into_iter().find_map(|name| module.getattr(name).ok()).ok_or_else(
             || {
                 format!(
@@ -176,7 +190,7 @@ fn import<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, Strin
 
 fn named<'py>(
     py: Python<'py>,
-    module: &Bound<'py, PyAny>,
+    (module_name, module): (&str, &Bound<'py, PyAny>),
     attribute: &str,
 ) -> Result<Bound<'py, PyAny>, String> {
     let call = attribute.strip_suffix(')').and_then(|call| call.split_once('('));
@@ -189,7 +203,7 @@ fn named<'py>(
     }
     if let Some(given) = given {
         object = called(py, &object, given)
-            .map_err(|error| format!("{attribute} failed:\n{}", describe(py, &error)))?;
+            .map_err(|error| format!("{attribute} failed:\n{}", explained(py, &error, module_name)))?;
     }
     Ok(object)
 }

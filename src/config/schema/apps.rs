@@ -192,13 +192,22 @@ pub(in crate::config) fn app_target(text: &str) -> Result<AppTarget, String> {
     // What a factory is called with is read where it is called.
     let callable =
         callable.strip_suffix(')').and_then(|call| call.split_once('(')).map_or(callable, |(name, _)| name);
-    if dotted_name(module) && dotted_name(callable) {
+    if module_name(module) && dotted_name(callable) {
         return Ok(AppTarget::Python(text.into()));
     }
     if module.ends_with(".py") || module.contains('/') {
-        return Err(format!("{text:?} is a file; name the module: \"package.module:callable\""));
+        let path = module.trim_start_matches("./").trim_end_matches('/');
+        let meant = path.strip_suffix(".py").unwrap_or(path).replace('/', ".");
+        let meant = if module_name(&meant) { meant } else { "package.module".into() };
+        let callable = text.split_once(':').map_or_else(String::new, |(_, callable)| format!(":{callable}"));
+        return Err(format!("{text:?} is a file; name the module: \"{meant}{callable}\""));
     }
     Err(format!("{text:?} is no app; write \"module:callable\", \"module:factory()\" or \"native:hello\""))
+}
+
+/// As [`dotted_name`]; and a file may have a name that no `import` statement can write, and be imported all the same.
+fn module_name(text: &str) -> bool {
+    dotted_name(&text.replace('-', "_"))
 }
 
 /// Python identifiers (which may be of any script) joined by dots.
@@ -240,6 +249,7 @@ mod tests {
             ("app:factory.make()", python("app:factory.make()")),
             ("app:make('a:b', debug=True)", python("app:make('a:b', debug=True)")),
             ("mysite", python("mysite")),
+            ("my-site.wsgi:app", python("my-site.wsgi:app")),
             ("native:echo", native("echo")),
             ("status", native("status")),
         ] {
@@ -261,6 +271,13 @@ mod tests {
             "a:(b)",
         ] {
             assert!(app_target(text).is_err(), "{text}");
+        }
+        for (text, meant) in [
+            ("mysite/wsgi.py", "\"mysite.wsgi\""),
+            ("./wsgi.py:make()", "\"wsgi:make()\""),
+            ("/srv/wsgi.py", "\"package.module\""),
+        ] {
+            assert!(app_target(text).unwrap_err().ends_with(meant), "{text}");
         }
         assert!(app_target("native:helo").unwrap_err().contains("did you mean \"native:hello\"?"));
     }

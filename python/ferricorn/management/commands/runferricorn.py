@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from ferricorn.django_project import target
 
@@ -31,6 +31,14 @@ class Command(BaseCommand):
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(sys.executable, [sys.executable, "-m", "ferricorn", *words])
+
+    def print_help(self, prog_name: str, subcommand: str) -> NoReturn:
+        """For ``manage.py help runferricorn``: the flags are the server's to explain."""
+        self.run_from_argv([prog_name, subcommand, "--help"])
+
+    def handle(self, *args: Any, **options: Any) -> NoReturn:
+        """For ``call_command``, whose process goes on afterwards."""
+        raise CommandError("the server takes the place of its process: run `manage.py runferricorn`, or `ferricorn serve` as a process of its own")
 
 
 def arguments(flags: list[str], app: str) -> list[str]:
