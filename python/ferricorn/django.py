@@ -17,6 +17,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
@@ -29,7 +30,10 @@ _DEFAULTS = {"CONFIG": None, "USER_ID_CLAIM": "user_id", "USER_ID_FIELD": "id"}
 
 def option(name: str) -> Any:
     """A setting of ``FERRICORN``, or its default."""
-    return getattr(settings, "FERRICORN", {}).get(name, _DEFAULTS[name])
+    given = getattr(settings, "FERRICORN", {})
+    if not isinstance(given, dict) or not given.keys() <= _DEFAULTS.keys():
+        raise ImproperlyConfigured(f"FERRICORN is a dict of {', '.join(_DEFAULTS)}, and not {given!r}")
+    return given.get(name, _DEFAULTS[name])
 
 
 def token_of(request: HttpRequest) -> Optional[Token]:
@@ -53,7 +57,8 @@ def user_of(token: Token) -> Any:
         return None
     try:
         user = get_user_model()._default_manager.get(**{name: value})
-    except (get_user_model().DoesNotExist, TypeError, ValueError):
+    # What is no value of the field, such as text for a UUID, names nobody either.
+    except (get_user_model().DoesNotExist, TypeError, ValueError, OverflowError, ValidationError):
         return None
     return user if user.is_active else None
 

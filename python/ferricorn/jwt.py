@@ -32,6 +32,7 @@ Token = Mapping[str, Any]
 #: Names the configuration file where the code does not; without it ``ferricorn.toml`` is read.
 CONFIG_VARIABLE = "FERRICORN_CONFIG"
 
+_BLANKS = " \r\n\f"
 _KEY = "ferricorn.jwt"
 _SERVER = "ferricorn"
 _verifiers: dict[str, Verifier] = {}
@@ -71,12 +72,14 @@ def bearer_token(authorization: Optional[str], schemes: "list[str] | tuple[str, 
     Raises:
         InvalidToken: There is one, but not in the form ``Bearer TOKEN``.
     """
-    words = (authorization or "").split(" ")
-    if words[0].lower() not in [scheme.lower() for scheme in schemes]:
+    # As the server splits them (`middleware/bearer/extract.rs`): by as many blanks as there are, and a comma makes two of one.
+    scheme, _, token = (authorization or "").replace("\t", " ").strip(_BLANKS).partition(" ")
+    token = token.strip(_BLANKS)
+    if scheme.lower() not in [known.lower() for known in schemes]:
         return None
-    if len(words) != 2 or not words[1]:
+    if not token or " " in token or "," in token:
         raise InvalidToken("credential_malformed", "Authorization header must contain two space-delimited values")
-    return words[1]
+    return token
 
 
 def verify(authorization: Optional[str], config: Union[str, "os.PathLike[str]", None] = None) -> Optional[Token]:

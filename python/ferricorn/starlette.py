@@ -16,7 +16,7 @@
 
 # No "from __future__ import annotations": FastAPI reads the annotations of an object's __call__ as they are.
 import os
-from typing import Iterable, Optional, Union
+from typing import TYPE_CHECKING, Iterable, Optional, Union
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
@@ -25,8 +25,17 @@ from ferricorn.jwt import InvalidToken, Token, from_scope, is_scope_served, veri
 
 __all__ = ["Bearer"]
 
+_Scheme = object
+if not TYPE_CHECKING:
+    try:
+        # By its class FastAPI knows what belongs into the schema of an API.
+        from fastapi.openapi.models import HTTPBearer as _Model
+        from fastapi.security.base import SecurityBase as _Scheme
+    except ImportError:
+        _Model = None
 
-class Bearer:
+
+class Bearer(_Scheme):
     """Gives what the connection's token says; answers 401 without a good one, and 403 without the scopes.
 
     Args:
@@ -46,6 +55,8 @@ class Bearer:
         self.scopes = frozenset(scopes)
         self.required = required
         self.config = config
+        if not TYPE_CHECKING and _Model:
+            self.model, self.scheme_name = _Model(), "Bearer"
 
     async def __call__(self, connection: HTTPConnection) -> Optional[Token]:
         """Called by FastAPI, or by an endpoint: ``token = await signed_in(request)``."""
@@ -55,7 +66,9 @@ class Bearer:
                 # Two fields are no credential, as in WSGI, where they are one value.
                 token = verify(",".join(connection.headers.getlist("authorization")), self.config)
             except InvalidToken as error:
-                raise self._refusal(401, "invalid_token", error.args[1]) from None
+                # RFC 6750 3.1.
+                word = "invalid_request" if error.args[0] == "credential_malformed" else "invalid_token"
+                raise self._refusal(401, word, error.args[1]) from None
         if token is None:
             if self.required:
                 raise self._refusal(401, "", "Authentication credentials were not provided.")

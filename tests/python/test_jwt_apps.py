@@ -1,8 +1,11 @@
 """The package's own ways to a verified token: Django, DRF, Starlette and FastAPI; under the server and without it."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import pytest
@@ -177,6 +180,10 @@ def fastapi_app(dependency):
     def show(token: Annotated[dict, Depends(dependency)]):
         return token and dict(token["claims"])
 
+    @app.get("/whole")
+    def whole(token: Annotated[dict, Depends(dependency)]) -> dict:
+        return token
+
     return app
 
 
@@ -184,10 +191,13 @@ def fastapi_app(dependency):
 def test_a_dependency_verifies_where_no_server_does(in_site, sign, make):
     client = TestClient(make(Bearer()))
     assert client.get("/", headers=bearer(sign(7))).json()["user_id"] == 7
+    if make is fastapi_app:
+        assert client.get("/whole", headers=bearer(sign(7))).json()["claims"]["user_id"] == 7
     for token, error in ((None, ""), (sign(7) + "x", "invalid_token")):
         answer = client.get("/", headers=bearer(token) if token else {})
         assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith('Bearer realm="api"')
         assert error in answer.headers["www-authenticate"]
+    assert 'error="invalid_request"' in client.get("/", headers=bearer("a b")).headers["www-authenticate"]
     twice = [("authorization", bearer(sign(7))["Authorization"])] * 2
     assert client.get("/", headers=twice).status_code == 401
     optional = TestClient(make(Bearer(required=False)))
@@ -197,6 +207,12 @@ def test_a_dependency_verifies_where_no_server_does(in_site, sign, make):
     assert scoped.get("/", headers=bearer(sign(7, "scope=read"))).status_code == 403
     assert 'scope="read write"' in scoped.get("/", headers=bearer(sign(7))).headers["www-authenticate"]
     assert scoped.get("/", headers=bearer(sign(7, "scope=write read more"))).status_code == 200
+
+
+def test_the_schema_of_an_api_says_that_a_token_is_asked_for():
+    schema = fastapi_app(Bearer(["read"])).openapi()
+    assert schema["components"]["securitySchemes"] == {"Bearer": {"type": "http", "scheme": "bearer"}}
+    assert schema["paths"]["/"]["get"]["security"] == [{"Bearer": []}]
 
 
 @pytest.mark.parametrize("make", [starlette_app, fastapi_app])
@@ -227,17 +243,50 @@ def test_a_verifier_says_what_the_server_would(site, sign):
     assert from_environ({"HTTP_FERRICORN_JWT": "{}"}) is None
 
 
+def test_what_a_token_says_is_a_mapping_that_can_be_copied(site, sign):
+    token = Verifier(site / "ferricorn.toml").verify(sign(7))
+    assert isinstance(token, Mapping) and {**token} == token
+    for copied in (copy.copy(token), copy.deepcopy(token), pickle.loads(pickle.dumps(token))):
+        assert type(copied) is dict and copied == token and copied is not token
+
+
+def test_a_claim_that_is_no_value_of_the_users_field_names_nobody(site):
+    code = (
+        "import jwt_site\nfrom django.test import override_settings\nfrom ferricorn.django import user_of\n"
+        "for field, value in (('id', 7), ('id', 'seven'), ('id', 10**30), ('id', [7]), ('date_joined', 'seven')):\n"
+        "    with override_settings(FERRICORN={'USER_ID_FIELD': field}):\n"
+        "        print(user_of({'claims': {'user_id': value}}))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=site, env=environment(site), capture_output=True, text=True, check=True, timeout=2 * DEADLINE
+    )
+    assert ran.stdout.split() == ["seven", "None", "None", "None", "None"]
+
+
+@pytest.mark.parametrize("settings", [{"USER_ID_CLIAM": "sub"}, ["CONFIG"]])
+def test_settings_that_mean_nothing_are_refused(site, settings):
+    code = (
+        "import jwt_site\nfrom django.test import override_settings\nfrom ferricorn.django import option\n"
+        f"with override_settings(FERRICORN={settings!r}): option('CONFIG')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=site, env=environment(site), capture_output=True, text=True, timeout=2 * DEADLINE)
+    assert "ImproperlyConfigured: FERRICORN is a dict of CONFIG, USER_ID_CLAIM, USER_ID_FIELD, and not" in ran.stderr
+
+
 def test_a_verifier_without_keys_says_what_is_missing(tmp_path):
     """Its files are looked for beside the configuration, wherever the process is."""
     for text, problem in (("", r"there is no \[auth\]"), (CONFIG, "jwt.key")):
         (tmp_path / "ferricorn.toml").write_text(text)
         with pytest.raises(ValueError, match=problem):
             Verifier(tmp_path / "ferricorn.toml")
+    with pytest.raises(ValueError, match=r"nowhere\.toml: cannot be read: .*; FERRICORN_CONFIG, or the setting"):
+        Verifier(tmp_path / "nowhere.toml")
 
 
 def test_the_form_of_a_credential_is_the_servers():
-    assert bearer_token("Bearer abc") == "abc" and bearer_token("bEARER abc") == "abc"
+    for good in ("Bearer abc", "bEARER abc", "Bearer  abc", "Bearer\tabc", " Bearer abc "):
+        assert bearer_token(good) == "abc", good
     assert bearer_token(None) is None and bearer_token("") is None and bearer_token("Token abc") is None
-    for wrong in ("Bearer", "Bearer ", "Bearer a b", "Bearer  a"):
+    for wrong in ("Bearer", "Bearer ", "Bearer a b", "Bearer a\tb", "Bearer a,b", "Bearer a,"):
         with pytest.raises(InvalidToken):
             bearer_token(wrong)

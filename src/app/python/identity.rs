@@ -3,7 +3,7 @@
 use crate::protocol::Identity;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyType};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -36,6 +36,12 @@ impl Jwt {
     }
 }
 
+/// Has `isinstance(token, collections.abc.Mapping)` say what is so.
+pub(super) fn register_as_mapping(py: Python<'_>) -> PyResult<()> {
+    let mapping = py.import("collections.abc")?.getattr("Mapping")?;
+    mapping.call_method1("register", (py.get_type::<Jwt>(),)).map(drop)
+}
+
 #[pymethods]
 impl Jwt {
     fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
@@ -60,6 +66,12 @@ impl Jwt {
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
         self.dict(py)?.eq(other)
+    }
+
+    /// What `copy` and `pickle` make: a dict of the same content, since only the server's own word is of this class.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyType>, (Bound<'py, PyDict>,))> {
+        let dict = self.dict(py)?;
+        Ok((dict.get_type(), (dict.copy()?,)))
     }
 
     /// `get`, `keys`, `items`, `values`: as dict has them.

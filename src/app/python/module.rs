@@ -25,8 +25,9 @@ mod extension {
     use pyo3::prelude::*;
 
     #[pymodule_init]
-    fn add_exceptions(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    fn complete(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        super::super::identity::register_as_mapping(py)?;
         module.add("ClientGone", py.get_type::<super::super::outgoing::ClientGone>())?;
         module.add("RequestInterrupted", py.get_type::<super::super::interrupt::RequestInterrupted>())?;
         #[cfg(feature = "jwt")]

@@ -36,6 +36,13 @@ impl Verifier {
     fn new(config: PathBuf) -> PyResult<Self> {
         let wrong = |problem: String| PyValueError::new_err(problem);
         let file = std::path::absolute(config)?;
+        if let Err(error) = std::fs::read(&file) {
+            return Err(wrong(format!(
+                "{}: cannot be read: {error}; FERRICORN_CONFIG, or the setting of your framework, names the file whose [auth] verifies \
+                 tokens where the server does not",
+                file.display()
+            )));
+        }
         let directory = file.parent().unwrap_or(Path::new("/")).to_owned();
         let loaded = Reloader::for_file(Some(file.clone()), BTreeMap::new(), directory.clone()).load();
         let loaded = loaded.map_err(|errors| wrong(errors.to_string()))?;
