@@ -16,6 +16,7 @@ Without the server (tests, ``manage.py runserver``) they count for their process
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from types import TracebackType
 from typing import Any, Callable, Generic, Iterable, TypeVar
@@ -108,7 +109,7 @@ class HistogramSeries(_Series):
         self._figure.observe(value)
 
     def time(self) -> Timer:
-        """Observe the seconds that a ``with`` block, or each call of a decorated function, takes."""
+        """Observe the seconds that a ``with`` block, or each call of a decorated function (``async`` or not), takes."""
         return Timer(self)
 
     def count(self) -> int:
@@ -139,13 +140,18 @@ class Timer:
     def __call__(self, function: _Function) -> _Function:
         series = self._series
 
+        # One timer for each call: several threads or tasks may be in the function.
         @functools.wraps(function)
         def timed(*arguments: Any, **options: Any) -> Any:
-            # One for each call: several threads may be in the function.
             with Timer(series):
                 return function(*arguments, **options)
 
-        return timed  # type: ignore[return-value]
+        @functools.wraps(function)
+        async def timed_task(*arguments: Any, **options: Any) -> Any:
+            with Timer(series):
+                return await function(*arguments, **options)
+
+        return timed_task if inspect.iscoroutinefunction(function) else timed  # type: ignore[return-value]
 
 
 class _Metric(Generic[_Child]):
@@ -277,7 +283,7 @@ class Histogram(_Metric[HistogramSeries]):
         self._only().observe(value)
 
     def time(self) -> Timer:
-        """Observe the seconds that a ``with`` block, or each call of a decorated function, takes."""
+        """Observe the seconds that a ``with`` block, or each call of a decorated function (``async`` or not), takes."""
         return self._only().time()
 
     def count(self) -> int:

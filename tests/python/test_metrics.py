@@ -173,6 +173,21 @@ def test_without_a_server_they_count_for_the_process():
     )
 
 
+def test_a_task_is_timed_until_it_is_done():
+    assert alone(
+        "import asyncio, inspect\n"
+        "from ferricorn.metrics import Histogram\n"
+        "times = Histogram('times', buckets=[1])\n"
+        "@times.time()\nasync def wait(started, go):\n    started.set()\n    await go.wait()\n    return times.count()\n"
+        "async def main():\n"
+        "    started, go = asyncio.Event(), asyncio.Event()\n"
+        "    task = asyncio.create_task(wait(started, go))\n"
+        "    await started.wait(); before = times.count(); go.set()\n"
+        "    print(inspect.iscoroutinefunction(wait), before, await task, times.count())\n"
+        "asyncio.run(main())\n"
+    ) == "True 0 0 1\n"
+
+
 def test_a_label_may_have_any_value():
     told = [
         'c_total{of=""} 1',
