@@ -117,6 +117,10 @@
 //! ones. *proof*: a child in which the next program shows that its workers get ready.
 //! *field*, *content*, *target*: as in RFC 9110.
 
+// First of all that a compiler on another system complains about.
+#[cfg(not(target_os = "linux"))]
+compile_error!("Ferricorn runs on Linux alone; elsewhere, use a Linux container or virtual machine");
+
 #[cfg(feature = "admin")]
 pub mod admin;
 pub mod app;
