@@ -5,12 +5,14 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from support.client import ask
 from support.server import DEADLINE, Server, clean_environment
 
+ROOT = Path(__file__).resolve().parents[2]
 APP = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [__name__.encode()]\n"
 
 
@@ -209,3 +211,31 @@ def test_a_user_who_may_not_read_the_code_or_its_interpreter_is_named(serve, tmp
     server = serve("site_app:app", "-w", "1", "--user", "nobody")
     assert server.wait() == 3
     assert re.search(r"hint: the user nobody, as whom the apps run \(server\.user\), may not (enter|read) /", server.log.text())
+
+
+# As a worker that has become another user explains a missing module.
+EXPLAINING = """
+import os, pwd, site, sys
+source = sys.stdin.read()
+sys.path[:] = ["/", site.getusersitepackages()]
+os.setuid(65534)
+os.chdir("/")
+space = {}
+exec(source, space)
+try:
+    import no_such_thing
+except ImportError as error:
+    print(space["hint"](error, "site_app"))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_packages_of_another_users_home_are_not_taken_for_the_cause(tmp_path):
+    """Whoever starts the server as root has them on the path, and workers may not read them."""
+    tmp_path.chmod(0o700)
+    source = (ROOT / "src" / "app" / "python" / "import_hint.py").read_text()
+    environment = clean_environment(PYTHONUSERBASE=str(tmp_path))
+    told = subprocess.run(
+        [sys.executable, "-c", EXPLAINING], input=source, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=True
+    ).stdout
+    assert "no_such_thing is not installed for" in told and "was not looked into, where the user nobody" in told

@@ -15,13 +15,9 @@ def hint(error, module):
         if barred:
             return barred
     if isinstance(error, ModuleNotFoundError) and error.name:
-        missing = error.name.partition(".")[0]
-        if error.name != missing:
+        if "." in error.name:
             return missing_part(error.name)
-        if missing == root:
-            return wrong_directory(missing, "--chdir") or not_there(missing)
-        # The app itself is found from here.
-        return wrong_directory(missing, "--pythonpath") or not_installed(missing)
+        return missing_module(error.name, root) + not_looked_into()
     text = str(error)
     if isinstance(error, (ImportError, AttributeError)) and "partially initialized module" in text:
         return "two modules import each other: move one of the imports into the function that needs it"
@@ -38,24 +34,42 @@ def hint(error, module):
 def unreadable(error):
     """What of the code the user of this process may not read, and what to do."""
     named = [error.filename] if isinstance(error, PermissionError) and isinstance(error.filename, str) else []
-    for path in dict.fromkeys([*named, os.getcwd(), *sys.path]):
-        path = os.path.abspath(path)
-        above = [path[:end] or "/" for end, letter in enumerate(path) if letter == "/"]
-        for directory in above:
-            if not os.access(directory, os.X_OK):
-                if _is_barred(directory):
-                    return _barred(directory, "enter")
-                break
-        if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)) and _is_barred(path):
-            return _barred(path, "read")
+    # The one of the user who has started the server stands there by itself, and need not be meant.
+    at_home = _home_packages()
+    places = [path for path in sys.path if path != at_home]
+    for barred in map(_barrier, dict.fromkeys([*named, os.getcwd(), *places])):
+        if barred:
+            path, verb = barred
+            return (
+                f"the user {_user()}, as whom the apps run (server.user), may not {verb} {path}: let that user in, or put the code and its virtual "
+                "environment where everybody may read, such as /srv or /opt"
+            )
     return None
 
 
-def _barred(path, verb):
-    return (
-        f"the user {_user()}, as whom the apps run (server.user), may not {verb} {path}: let that user in, or put the code and its virtual environment "
-        "where everybody may read, such as /srv or /opt"
-    )
+def not_looked_into():
+    """Where else a module could be, as the end of a sentence."""
+    at_home = _home_packages()
+    if at_home in sys.path and _barrier(at_home):
+        return f"; {at_home} was not looked into, where the user {_user()} (server.user) may not read"
+    return ""
+
+
+def _home_packages():
+    """The directory of `pip install --user`; None for an interpreter without one."""
+    site = sys.modules.get("site")
+    return site.getusersitepackages() if site else None
+
+
+def _barrier(path):
+    """The first directory on the way to what this process may not enter or read, and which of both; None where it may."""
+    path = os.path.abspath(path)
+    for directory in [path[:end] or "/" for end, letter in enumerate(path) if letter == "/"]:
+        if not os.access(directory, os.X_OK):
+            return (directory, "enter") if _is_barred(directory) else None
+    if os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)) or not _is_barred(path):
+        return None
+    return path, "read"
 
 
 def _is_barred(path):
@@ -75,6 +89,14 @@ def _user():
         return pwd.getpwuid(os.geteuid()).pw_name
     except (ImportError, KeyError):
         return str(os.geteuid())
+
+
+def missing_module(missing, root):
+    """Where a module is that was not found, or what to do where nobody knows; `root` is the app's own."""
+    if missing == root:
+        return wrong_directory(missing, "--chdir") or not_there(missing)
+    # The app itself is found from here.
+    return wrong_directory(missing, "--pythonpath") or not_installed(missing)
 
 
 def missing_part(name):
