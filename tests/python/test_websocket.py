@@ -122,6 +122,17 @@ def test_subprotocol_fields_and_close_code_are_the_apps(server):
         assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4001, "as asked")
 
 
+@pytest.mark.parametrize(
+    ("offered", "agreed"), [(["one", "two"], "two"), (["one"], None), (["Two"], None), (None, None)]
+)
+def test_subprotocol_that_is_not_offered_is_not_agreed_on(server, offered, agreed):
+    """RFC 6455 4.2.2; the client here ends a connection whose answer names another."""
+    with join(server, "chooses?two", subprotocols=offered) as client:
+        assert client.subprotocol == agreed and client.recv(DEADLINE) == "welcome"
+    if not agreed:
+        server.log.wait_for("WARN.* a subprotocol that its client has not offered.*two")
+
+
 @in_each_loop
 def test_app_learns_how_the_client_left(server, gates):
     with join(server, "echo") as client:

@@ -16,6 +16,8 @@ use sha1::{Digest, Sha1};
 pub struct Handshake {
     accept: HeaderValue,
     can_inflate: bool,
+    /// The fields that offer subprotocols.
+    offered: Vec<HeaderValue>,
 }
 
 /// Why a request that asks for another protocol gets no WebSocket.
@@ -70,7 +72,13 @@ impl Handshake {
             .get_all(SEC_WEBSOCKET_EXTENSIONS)
             .iter()
             .any(|value| value.to_str().is_ok_and(|offers| offers.split(',').any(fits)));
-        Ok(Self { accept, can_inflate })
+        let offered = head.fields.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
+        Ok(Self { accept, can_inflate, offered })
+    }
+
+    /// Whether the client has offered this subprotocol, without which it cannot be agreed on (RFC 6455 4.2.2).
+    pub fn offers(&self, subprotocol: &HeaderValue) -> bool {
+        self.offered.iter().flat_map(subprotocols).any(|offered| offered == subprotocol.as_bytes())
     }
 
     /// Accepts, with a subprotocol if one was chosen and the app's own fields.
@@ -91,6 +99,12 @@ impl Handshake {
         }
         Accepted { response, deflate }
     }
+}
+
+/// The subprotocols that a field offers (RFC 6455 4.1), in the order of preference.
+pub fn subprotocols(offer: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let names = offer.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    names.filter(|name| !name.is_empty())
 }
 
 /// RFC 6455 4.2.2.

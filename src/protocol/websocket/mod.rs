@@ -14,7 +14,7 @@ mod reader;
 
 pub use connection::{Ended, Outgoing, Port, serve};
 pub use deflate::Deflate;
-pub use handshake::{Accepted, Handshake, NoWebSocket};
+pub use handshake::{Accepted, Handshake, NoWebSocket, subprotocols};
 
 use bytes::Bytes;
 use std::time::Duration;

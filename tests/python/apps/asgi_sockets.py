@@ -37,6 +37,12 @@ async def on_protocols(scope, receive, send):
     await send({"type": "websocket.close", "code": 4001, "reason": "as asked"})
 
 
+async def on_chooses(scope, receive, send):
+    """The subprotocol that the query names, whatever the client offers."""
+    await send({"type": "websocket.accept", "subprotocol": scope["query_string"].decode()})
+    await send({"type": "websocket.send", "text": "welcome"})
+
+
 async def on_silent(scope, receive, send):
     """Takes messages only when the test lets it."""
     await send({"type": "websocket.accept"})

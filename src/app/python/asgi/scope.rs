@@ -5,7 +5,7 @@
 
 use super::super::ffi::native_string;
 use super::super::identity::Jwt;
-use crate::protocol::{Client, Identity, Local, Request, RequestContext, RequestHead, Scheme};
+use crate::protocol::{Client, Identity, Local, Request, RequestContext, RequestHead, Scheme, websocket};
 use http::header::{HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use http::{Method, Version};
 use pyo3::intern;
@@ -232,15 +232,12 @@ fn put_ends(py: Python<'_>, scope: &Bound<'_, PyDict>, context: &RequestContext)
     )
 }
 
-/// RFC 6455 4.1: a list, in the order of preference.
+/// What the client offers, in the order of its preference.
 fn subprotocols<'py>(py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for value in head.fields.get_all(SEC_WEBSOCKET_PROTOCOL) {
-        for name in value.as_bytes().split(|byte| *byte == b',') {
-            let name = name.trim_ascii();
-            if !name.is_empty() {
-                list.append(native_string(py, name)?)?;
-            }
+        for name in websocket::subprotocols(value) {
+            list.append(native_string(py, name)?)?;
         }
     }
     Ok(list)

@@ -59,11 +59,26 @@ fn accept(socket: &Arc<Socket>, message: &Bound<'_, PyDict>) -> PyResult<()> {
         }
     }
     drop(state);
+    let subprotocol = subprotocol.filter(|chosen| is_offered(socket, chosen));
     let mut rules = socket.course.ties.websocket.rules;
     let accepted = socket.handshake.accept(subprotocol, fields, rules.deflate);
     rules.deflate = accepted.deflate;
     socket.open(accepted.response, rules);
     Ok(())
+}
+
+/// RFC 6455 4.1: a browser ends a connection whose answer names a subprotocol that it has not offered. Without the name both kinds of
+/// clients are served: those that would end it, and those that speak it unasked.
+fn is_offered(socket: &Socket, chosen: &HeaderValue) -> bool {
+    let is_offered = socket.handshake.offers(chosen);
+    if !is_offered {
+        tracing::warn!(
+            request = %socket.course.answering.id(),
+            subprotocol = ?chosen,
+            "the app accepts a WebSocket with a subprotocol that its client has not offered; the answer names none"
+        );
+    }
+    is_offered
 }
 
 fn send_message(
