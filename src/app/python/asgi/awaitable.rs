@@ -3,10 +3,12 @@
 //! A coroutine would have to be made, and a future would have to go round the event loop. This is neither, and costs
 //! next to nothing; it still passes for a coroutine, since apps also give it to `asyncio.create_task`.
 
+use super::http::Http;
+use super::socket::Socket;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Something to be awaited.
 #[pyclass(frozen, name = "Awaitable", module = "ferricorn")]
@@ -17,6 +19,8 @@ pub(super) struct Awaitable {
 enum State {
     /// There is nothing to wait for, and nothing to be had; as often as one likes.
     Nothing,
+    /// A message is taken once it is awaited: a task that is cancelled before its first step must not take one with it.
+    Asked(Source),
     /// Its value is there.
     Ready(Py<PyAny>),
     /// There is no value, and this is why: a coroutine would say so when it is awaited, not before.
@@ -29,7 +33,17 @@ enum State {
     Over,
 }
 
+/// Where messages come from.
+pub(super) enum Source {
+    Http(Arc<Http>),
+    Socket(Arc<Socket>),
+}
+
 impl Awaitable {
+    pub(super) fn asked(source: Source) -> Self {
+        Self { state: Mutex::new(State::Asked(source)) }
+    }
+
     pub(super) fn nothing() -> Self {
         Self { state: Mutex::new(State::Nothing) }
     }
@@ -51,9 +65,12 @@ impl Awaitable {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match *state {
             State::Nothing => State::Nothing,
-            State::Ready(_) | State::Failed(_) | State::Future(_) | State::Waiting(_) | State::Over => {
-                std::mem::replace(&mut *state, State::Over)
-            }
+            State::Asked(_)
+            | State::Ready(_)
+            | State::Failed(_)
+            | State::Future(_)
+            | State::Waiting(_)
+            | State::Over => std::mem::replace(&mut *state, State::Over),
         }
     }
 
@@ -87,6 +104,10 @@ impl Awaitable {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let iterator = match self.take() {
             State::Nothing => return Ok(None),
+            State::Asked(source) => {
+                self.put(source.receive(py)?.take());
+                return self.__next__(py);
+            }
             State::Ready(value) => return Err(PyStopIteration::new_err((value,))),
             State::Failed(error) => return Err(error),
             State::Future(future) => future.bind(py).call_method0(intern!(py, "__await__"))?,
@@ -107,7 +128,12 @@ impl Awaitable {
             State::Waiting(iterator) => self.step(iterator.into_bound(py), |iterator| {
                 iterator.call_method1(intern!(py, "throw"), exception.clone())
             }),
-            State::Nothing | State::Ready(_) | State::Failed(_) | State::Future(_) | State::Over => {
+            State::Nothing
+            | State::Asked(_)
+            | State::Ready(_)
+            | State::Failed(_)
+            | State::Future(_)
+            | State::Over => {
                 let exception = exception.get_item(0)?;
                 let exception = if exception.is_callable() { exception.call0()? } else { exception };
                 Err(PyErr::from_value(exception))
@@ -119,7 +145,21 @@ impl Awaitable {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         match self.take() {
             State::Waiting(iterator) => iterator.bind(py).call_method0(intern!(py, "close")).map(drop),
-            State::Nothing | State::Ready(_) | State::Failed(_) | State::Future(_) | State::Over => Ok(()),
+            State::Nothing
+            | State::Asked(_)
+            | State::Ready(_)
+            | State::Failed(_)
+            | State::Future(_)
+            | State::Over => Ok(()),
+        }
+    }
+}
+
+impl Source {
+    fn receive(&self, py: Python<'_>) -> PyResult<Awaitable> {
+        match self {
+            Self::Http(http) => http.receive(py),
+            Self::Socket(socket) => socket.receive(py),
         }
     }
 }

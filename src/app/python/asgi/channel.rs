@@ -1,6 +1,6 @@
 //! `receive` and `send`, as the app gets them.
 
-use super::awaitable::Awaitable;
+use super::awaitable::{Awaitable, Source};
 use super::http::Http;
 use super::socket::Socket;
 use super::{send, socket_send};
@@ -25,8 +25,8 @@ impl Channel {
 
 #[pymethods]
 impl Channel {
-    fn receive(&self, py: Python<'_>) -> Awaitable {
-        self.http.receive(py).unwrap_or_else(Awaitable::failed)
+    fn receive(&self) -> Awaitable {
+        Awaitable::asked(Source::Http(Arc::clone(&self.http)))
     }
 
     #[pyo3(signature = (message, /))]
@@ -62,8 +62,8 @@ impl SocketChannel {
 
 #[pymethods]
 impl SocketChannel {
-    fn receive(&self, py: Python<'_>) -> Awaitable {
-        self.socket.receive(py).unwrap_or_else(Awaitable::failed)
+    fn receive(&self) -> Awaitable {
+        Awaitable::asked(Source::Socket(Arc::clone(&self.socket)))
     }
 
     #[pyo3(signature = (message, /))]
