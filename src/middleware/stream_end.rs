@@ -47,6 +47,10 @@ impl Pieces for Until {
         }
         self.stream.poll_next(cx)
     }
+
+    fn suffices(mut self: Pin<&mut Self>) {
+        self.stream.suffices();
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,10 @@ pub trait Pieces: Send {
     fn trailers(self: Pin<&mut Self>) -> HeaderMap {
         HeaderMap::new()
     }
+
+    /// Told that the client has had all that it gets, by the declared length or since it has asked for the head alone: no
+    /// further piece is asked for, and that is not because the client has left.
+    fn suffices(self: Pin<&mut Self>) {}
 }
 
 impl BodyStream {
@@ -61,6 +65,14 @@ impl BodyStream {
         match &mut self.0 {
             Source::Queue(_) => HeaderMap::new(),
             Source::Asked(pieces) => pieces.as_mut().trailers(),
+        }
+    }
+
+    /// The client has had all that it gets; whoever makes pieces may go on for himself.
+    pub(crate) fn suffices(&mut self) {
+        match &mut self.0 {
+            Source::Queue(_) => {}
+            Source::Asked(pieces) => pieces.as_mut().suffices(),
         }
     }
 }

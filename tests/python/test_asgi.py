@@ -238,6 +238,23 @@ def test_what_follows_the_response_goes_on(server, gates):
     gates.expect("http.disconnect")
 
 
+@in_each_loop
+def test_a_message_is_taken_by_who_awaits_it(server):
+    assert ask(server, "POST", "/receives_again", b"content").content == b"content"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@in_each_loop
+def test_an_app_may_end_a_response_that_its_client_has_in_whole(server, gates, method):
+    """The client has not left: it has all that was declared, and asks for something else."""
+    client = Client(server)
+    assert client.ask(method, "/ends_late").fields["Content-Length"] == "8"
+    assert client.ask("GET", "/plain").content == b"plain"
+    gates.release()
+    gates.expect("ended")
+    client.close()
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_request_past_its_limit_is_cancelled(serve, gates, loop):
     server = serve("asgi_responses:app", "-w", "1", "-t", "300ms", environment={**gates.environment, "FERRICORN_PYTHON_LOOP": loop}).ready()
@@ -273,6 +290,9 @@ def test_trailers_and_files_and_hints(server, gates, tmp_path):
     assert raw.endswith(b"7\r\ncontent\r\n0\r\nx-sum: 1\r\nx-end: 2\r\n\r\n")
     (tmp_path / "file").write_bytes(b"of a file" * 9999)
     assert ask(server, "GET", f"/path?{tmp_path / 'file'}").content == b"of a file" * 9999
+    target = f"/path_and_trailers?{tmp_path / 'file'}"
+    assert ask(server, "GET", target).content == b"of a file" * 9999
+    assert exchange(server, f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()).endswith(b"\r\n0\r\nx-sum: 1\r\n\r\n")
     with server.connect() as connection:
         connection.sendall(b"GET /hint HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         hints = connection.recv(65536)

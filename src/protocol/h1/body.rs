@@ -37,7 +37,13 @@ impl Session<'_> {
         sent: &mut u64,
     ) -> io::Result<()> {
         let length = match delimiter {
-            Delimiter::Nothing => return self.flush_out().await,
+            Delimiter::Nothing => {
+                self.flush_out().await?;
+                if let ResponseBody::Stream(mut stream) = body {
+                    stream.suffices();
+                }
+                return Ok(());
+            }
             Delimiter::Length(length) => length,
             Delimiter::Chunked | Delimiter::Close => u64::MAX,
         };
@@ -111,7 +117,11 @@ impl Session<'_> {
             self.out.put_slice(b"0\r\n");
             put_trailers(&mut self.out, &stream.trailers());
         }
-        self.flush_out().await
+        self.flush_out().await?;
+        if *sent >= length {
+            stream.suffices();
+        }
+        Ok(())
     }
 
     /// A small piece is sent with those behind it, unless it has to wait for them.

@@ -256,6 +256,35 @@ async def answer_trailers(scope, receive, send):
     await send({"type": "http.response.trailers", "headers": [(b"x-end", b"2")]})
 
 
+async def answer_ends_late(scope, receive, send):
+    """All that was declared, and the end of the response only when the test lets it, as middleware may send it."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"8")]})
+    await send({"type": "http.response.body", "body": b"declared", "more_body": True})
+    await asyncio.to_thread(gates.wait)
+    await send({"type": "http.response.body"})
+    gates.say("ended")
+
+
+async def answer_receives_again(scope, receive, send):
+    """Who gives up before the first step has taken nothing."""
+    task = asyncio.create_task(receive())
+    task.cancel()
+    await asyncio.wait([task])
+    receive()
+    try:
+        await asyncio.wait_for(receive(), 0)
+    except asyncio.TimeoutError:
+        await reply(send, (await receive())["body"])
+
+
+async def answer_path_and_trailers(scope, receive, send):
+    path = scope["query_string"].decode()
+    await send({"type": "http.response.start", "status": 200, "headers": PLAIN, "trailers": True})
+    await send({"type": "http.response.pathsend", "path": path})
+    await asyncio.sleep(0)
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]})
+
+
 async def answer_hint(scope, receive, send):
     await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
     await asyncio.to_thread(gates.wait)

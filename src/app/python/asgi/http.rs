@@ -14,11 +14,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// Content from a file is given to the app in pieces of this size.
+/// Content from a file is read in pieces of this size.
 const PIECE: u64 = 64 << 10;
 
 /// One request.
@@ -48,6 +48,7 @@ pub(super) struct State {
     /// The connection waits for a piece.
     pub(super) reader: Option<Waker>,
     pub(super) end: End,
+    pub(super) to_come: ToCome,
     /// Trailers follow the content.
     pub(super) has_trailers: bool,
     /// Those that have been sent.
@@ -73,6 +74,17 @@ pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) fields: HeaderMap,
     pub(super) has_trailers: bool,
+}
+
+/// How much of its content the app has yet to send.
+#[derive(Clone, Copy)]
+pub(super) enum ToCome {
+    /// It has not declared a length.
+    Unknown,
+    /// So many bytes.
+    Bytes(u64),
+    /// At most so many, of which the client has no use: it has had all that it gets, and the app has not ended the response yet.
+    ForNobody(u64),
 }
 
 /// How the pieces of a response end.
@@ -104,6 +116,7 @@ impl Http {
                 held: 0,
                 reader: None,
                 end: End::Open,
+                to_come: ToCome::Unknown,
                 has_trailers: false,
                 trailers: HeaderMap::new(),
             }),
@@ -136,7 +149,7 @@ impl Http {
                 return Ok(Awaitable::ready(request_message(py, &bytes, false)?));
             }
             Some(Content::File { mut file, length: left }) => {
-                let piece = read_piece(&mut file, left.min(PIECE))?;
+                let piece = read_piece(&mut file, left)?;
                 let left = left.saturating_sub(piece.len() as u64);
                 // A file that is shorter than it was ends.
                 let has_more = left > 0 && !piece.is_empty();
@@ -312,7 +325,8 @@ impl InTask for Http {
 
     fn client_left(self: Arc<Self>) {
         let mut state = self.lock();
-        if state.is_gone || matches!(state.phase, Phase::Complete) {
+        let has_all = matches!(state.to_come, ToCome::ForNobody(_));
+        if state.is_gone || has_all || matches!(state.phase, Phase::Complete) {
             return;
         }
         state.is_gone = true;
@@ -353,9 +367,10 @@ impl State {
     }
 }
 
-fn read_piece(file: &mut File, length: u64) -> PyResult<Vec<u8>> {
+/// The next piece of a file of which so many bytes are left; an empty one where it has become shorter.
+pub(super) fn read_piece(file: &mut File, left: u64) -> io::Result<Vec<u8>> {
     let mut piece = Vec::new();
-    file.take(length).read_to_end(&mut piece)?;
+    file.take(left.min(PIECE)).read_to_end(&mut piece)?;
     Ok(piece)
 }
 

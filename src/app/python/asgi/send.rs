@@ -1,13 +1,13 @@
 //! `send` of an HTTP request (ASGI 3): messages become a response.
 
 use super::awaitable::Awaitable;
-use super::http::{End, Head, Http, Phase, State};
+use super::http::{End, Head, Http, Phase, State, ToCome};
 use super::message;
 use super::stream::Stream;
 use crate::protocol::{BodyStream, Response, ResponseBody};
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{HeaderValue, LINK};
+use http::header::{CONTENT_LENGTH, HeaderValue, LINK};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -61,16 +61,26 @@ fn body(http: &Arc<Http>, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResu
         }
         Phase::Begun(head) => {
             state.has_trailers = head.has_trailers;
+            state.to_come = declared(&head.fields);
             push(&mut state, content);
             if !has_more {
                 state.phase = Phase::Trailing;
             }
-            let stream = BodyStream::asked(Stream(Arc::clone(http)));
-            http.answer(state, Ok(response(head, ResponseBody::Stream(stream))));
+            let stream = BodyStream::asked(Stream::of_pieces(http));
             http.answering().resume();
+            http.answer(state, Ok(response(head, ResponseBody::Stream(stream))));
             Ok(None)
         }
         Phase::Streaming => {
+            if let ToCome::ForNobody(left) = state.to_come {
+                // More than was declared is refused: nothing goes on for ever for nobody.
+                let left = left.checked_sub(content.len() as u64).ok_or_else(Http::nobody)?;
+                state.to_come = ToCome::ForNobody(left);
+                if !has_more {
+                    end(http, &mut state, HeaderMap::new());
+                }
+                return Ok(None);
+            }
             push(&mut state, content);
             if has_more {
                 // The time limit is one from piece to piece.
@@ -128,6 +138,14 @@ fn path(http: &Arc<Http>, message: &Bound<'_, PyDict>) -> PyResult<()> {
     let length = file.metadata()?.len();
     let mut state = open(http)?;
     match std::mem::replace(&mut state.phase, Phase::Streaming) {
+        Phase::Begun(head) if head.has_trailers => {
+            state.phase = Phase::Trailing;
+            // What trailers follow is sent in pieces.
+            let stream = BodyStream::asked(Stream::of_file(http, file, length));
+            http.answering().resume();
+            http.answer(state, Ok(response(head, ResponseBody::Stream(stream))));
+            Ok(())
+        }
         Phase::Begun(head) => {
             http.complete(&mut state);
             state.end = End::Whole(HeaderMap::new());
@@ -196,9 +214,18 @@ fn end(http: &Arc<Http>, state: &mut State, trailers: HeaderMap) {
     }
 }
 
+/// How long the content is, where the app has said so.
+fn declared(fields: &HeaderMap) -> ToCome {
+    let length = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.map_or(ToCome::Unknown, ToCome::Bytes)
+}
+
 fn push(state: &mut State, content: Bytes) {
     if !content.is_empty() {
         state.held += content.len();
+        if let ToCome::Bytes(left) = &mut state.to_come {
+            *left = left.saturating_sub(content.len() as u64);
+        }
         state.pieces.push_back(content);
     }
 }

@@ -1,25 +1,64 @@
 //! Content that an ASGI app sends piece by piece, at the pace of its client.
 
 use super::course::InTask;
-use super::http::{End, Http};
+use super::http::{End, Http, Phase, ToCome, read_piece};
 use crate::protocol::{Piece, Pieces, StreamAborted};
 use http::HeaderMap;
+use std::fs::File;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// The connection's side of a response that goes on.
-pub(super) struct Stream(pub(super) Arc<Http>);
+pub(super) struct Stream {
+    http: Arc<Http>,
+    /// A file that is the content, and what is left of it.
+    file: Option<(File, u64)>,
+}
+
+impl Stream {
+    /// What the app sends.
+    pub(super) fn of_pieces(http: &Arc<Http>) -> Self {
+        Self { http: Arc::clone(http), file: None }
+    }
+
+    /// A file, and what the app sends behind it.
+    pub(super) fn of_file(http: &Arc<Http>, file: File, length: u64) -> Self {
+        Self { http: Arc::clone(http), file: Some((file, length)) }
+    }
+
+    /// The next piece of the file; `None` when all of it has been sent.
+    fn next_of_file(&mut self) -> Option<Piece> {
+        let (file, left) = self.file.as_mut().filter(|(_, left)| *left > 0)?;
+        match read_piece(file, *left) {
+            Ok(piece) if !piece.is_empty() => {
+                *left -= piece.len() as u64;
+                Some(Ok(piece.into()))
+            }
+            outcome => {
+                let (request, error) = (self.http.answering().id(), outcome.err());
+                tracing::warn!(%request, ?error, "a file became shorter while it was sent; replace files by renaming new ones over them");
+                Some(Err(StreamAborted))
+            }
+        }
+    }
+}
 
 impl Pieces for Stream {
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
-        let mut state = self.0.lock();
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        if self.file.is_some()
+            && !matches!(self.http.lock().end, End::Broken)
+            && let Some(piece) = self.next_of_file()
+        {
+            return Poll::Ready(Some(piece));
+        }
+        let mut state = self.http.lock();
         if let Some(piece) = state.pieces.pop_front() {
             state.held -= piece.len();
-            let has_room = !state.senders.is_empty() && state.held < self.0.ties().response_buffer / 2;
+            let has_room = !state.senders.is_empty() && state.held < self.http.ties().response_buffer / 2;
             drop(state);
             if has_room {
-                self.0.ties().ask_to_attend(Arc::clone(&self.0) as Arc<dyn InTask>);
+                self.http.ties().ask_to_attend(Arc::clone(&self.http) as Arc<dyn InTask>);
             }
             return Poll::Ready(Some(Ok(piece)));
         }
@@ -36,9 +75,28 @@ impl Pieces for Stream {
     }
 
     fn trailers(self: Pin<&mut Self>) -> HeaderMap {
-        match &mut self.0.lock().end {
+        match &mut self.http.lock().end {
             End::Whole(trailers) => std::mem::take(trailers),
             End::Open | End::Broken => HeaderMap::new(),
+        }
+    }
+
+    /// An app that has declared a length is soon done, and finishes what it is at; one that has not might go on for ever, for nobody.
+    fn suffices(self: Pin<&mut Self>) {
+        let mut state = self.http.lock();
+        let ToCome::Bytes(left) = state.to_come else { return };
+        if state.is_gone || matches!(state.phase, Phase::Complete) {
+            return;
+        }
+        state.to_come = ToCome::ForNobody(left);
+        state.pieces.clear();
+        state.held = 0;
+        let has_senders = !state.senders.is_empty();
+        drop(state);
+        // As behind a complete response.
+        self.http.answering().pause();
+        if has_senders {
+            self.http.ties().ask_to_attend(Arc::clone(&self.http) as Arc<dyn InTask>);
         }
     }
 }
@@ -46,6 +104,6 @@ impl Pieces for Stream {
 impl Drop for Stream {
     /// Also at the end of a response: then there is nobody left to tell.
     fn drop(&mut self) {
-        Arc::clone(&self.0).client_left();
+        Arc::clone(&self.http).client_left();
     }
 }
