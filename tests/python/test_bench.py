@@ -4,11 +4,14 @@ No figure of time is judged here.
 """
 
 import json
+import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 import uuid
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -201,3 +204,13 @@ def test_interruption_ends_python_servers_too(bench):
     code, output, errors = run.end()
     assert (code, output) == (1, "")
     assert "interrupted" in errors
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="what is pinned is the newest, which this interpreter cannot run")
+def test_what_is_measured_beside_it_runs_the_same_packages():
+    """A newer version of what an app needs would be taken for a quicker server."""
+    pins = Path(__file__).parents[2].joinpath("benches", "peers.txt").read_text(encoding="utf-8")
+    wanted = dict(re.findall(r"^([\w.-]+)(?:\[\w+\])?==(\S+)$", pins, re.MULTILINE))
+    installed = {name: metadata.version(name) for name in wanted if any(metadata.Distribution.discover(name=name))}
+    assert {"Django", "asgiref", "uvloop"} <= installed.keys()
+    assert installed == {name: wanted[name] for name in installed}
