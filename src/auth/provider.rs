@@ -1,7 +1,7 @@
 //! A provider: whose tokens are taken, proven by which keys, saying what.
 
 use super::jwt::{Audiences, ClaimRules, Jws, judge, parse_object};
-use super::keys::{self, KeyProblem, KeySet, load_fetched};
+use super::keys::{self, KeyProblem, KeySet, VerifyingKey, load_fetched};
 use super::{Algorithm, Family, Reason};
 use crate::config::AuthProvider;
 use bytes::Bytes;
@@ -89,6 +89,8 @@ pub struct Verified {
     pub algorithm: Algorithm,
     /// The key that proved it.
     pub kid: Option<Arc<str>>,
+    /// Its [mark](keys::VerifyingKey::mark).
+    pub key: u64,
     /// From then on that key proves nothing.
     pub key_until: Option<f64>,
     /// The header as signed.
@@ -194,6 +196,13 @@ impl Provider {
         same_set && self.given.is_same(&other.given)
     }
 
+    /// Whether the key of this [mark](keys::VerifyingKey::mark) has been taken out. While the fetched keys are not there nobody
+    /// knows, and it has not.
+    pub fn has_dropped(&self, key: u64) -> bool {
+        let is_there = || self.sets().iter().any(|set| set.iter().any(|one| one.mark() == key));
+        !matches!(self.fetched, Fetched::Awaited) && !is_there()
+    }
+
     /// Whether tokens of keys with a public half are taken.
     pub fn is_asymmetric(&self) -> bool {
         let mut given = self.given.iter();
@@ -255,16 +264,14 @@ impl Provider {
     }
 
     /// Header, then signature, and nothing of the payload before both are good.
-    fn prove(&self, jws: &Jws<'_>, now: f64) -> Result<(Option<Arc<str>>, Option<f64>), Reason> {
+    fn prove(&self, jws: &Jws<'_>, now: f64) -> Result<&VerifyingKey, Reason> {
         self.takes(jws.algorithm)?;
         // RFC 8725 3.11: an ID token or a logout token of the same issuer is no access token.
         if jws.typ.as_ref().is_some_and(|typ| !self.typ.contains(&bare_type(typ))) {
             return Err(Reason::HeaderType);
         }
-        let key = jws
-            .verify(&self.sets(), now)
-            .map_err(|reason| if reason == Reason::UnknownKey { self.lack() } else { reason })?;
-        Ok((key.kid.clone(), key.until))
+        jws.verify(&self.sets(), now)
+            .map_err(|reason| if reason == Reason::UnknownKey { self.lack() } else { reason })
     }
 }
 
@@ -285,7 +292,7 @@ pub fn verify(token: &str, max_bytes: usize, providers: &[&Provider], now: f64) 
         }
     };
     let judge_of = providers[provider];
-    let (kid, key_until) = judge_of.prove(&jws, now).map_err(|reason| Refusal {
+    let key = judge_of.prove(&jws, now).map_err(|reason| Refusal {
         reason,
         lacking: matches!(reason, Reason::UnknownKey | Reason::NoKeys).then_some(provider),
     })?;
@@ -297,8 +304,9 @@ pub fn verify(token: &str, max_bytes: usize, providers: &[&Provider], now: f64) 
     Ok(Verified {
         provider,
         algorithm: jws.algorithm,
-        kid,
-        key_until,
+        kid: key.kid.clone(),
+        key: key.mark(),
+        key_until: key.until,
         header_json: jws.header_json.into(),
         claims_json: claims_json.into(),
         claims,

@@ -185,6 +185,8 @@ pub struct Identity {
     pub provider: Arc<str>,
     /// The key that verified it.
     pub kid: Option<Arc<str>>,
+    /// That key, as a number that means nothing to another process.
+    pub key: u64,
     /// The value of the provider's subject claim.
     pub subject: Option<String>,
     /// What the app gets as REMOTE_USER, if configured.

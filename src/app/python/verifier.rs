@@ -74,6 +74,7 @@ impl Verifier {
             header_json: verified.header_json,
             provider: Arc::clone(&self.providers[verified.provider].name),
             kid: verified.kid,
+            key: verified.key,
             subject: verified.subject,
             remote_user: None,
             expires: system_time(verified.expires),

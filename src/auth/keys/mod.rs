@@ -26,7 +26,8 @@ use crate::auth::jwt::encode_base64url;
 use prover::Prover;
 use serde_json::{Map, Value};
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
 
 /// A key that proves tokens of exactly one algorithm.
 pub struct VerifyingKey {
@@ -38,8 +39,8 @@ pub struct VerifyingKey {
     pub until: Option<f64>,
     /// From then on it signs.
     pub(super) sign_from: Option<f64>,
-    /// Of the material: tells keys apart without showing them.
-    digest: [u8; 32],
+    /// Tells keys apart without showing them, in this process.
+    mark: u64,
     /// Its halves, where it is one of the configuration's own: for signing, and for being published.
     pub(super) pair: Option<KeyPair>,
     prover: Prover,
@@ -53,7 +54,12 @@ impl VerifyingKey {
     pub fn new(kid: Option<Arc<str>>, algorithm: Algorithm, key: &PublicKey) -> Result<Self, KeyProblem> {
         check_fit(algorithm, key)?;
         let prover = Prover::new(algorithm, key)?;
-        Ok(Self { kid, algorithm, until: None, sign_from: None, digest: key.digest(), pair: None, prover })
+        Ok(Self { kid, algorithm, until: None, sign_from: None, mark: mark(key), pair: None, prover })
+    }
+
+    /// The same number for the same key, whenever and from wherever it was read; in another process another one.
+    pub fn mark(&self) -> u64 {
+        self.mark
     }
 
     /// Whether `signature` over `message` was made by this key's owner.
@@ -111,7 +117,7 @@ impl KeySet {
                     key.kid.clone(),
                     key.algorithm,
                     [key.until, key.sign_from].map(|time| time.map(f64::to_bits)),
-                    key.digest,
+                    key.mark,
                 )
             };
             of(one) == of(other)
@@ -182,6 +188,12 @@ impl KeySet {
             })
             .take(limit)
     }
+}
+
+/// Whoever reads a mark, in a log or a dump, learns nothing of the key: not even whether a guess at a secret is right.
+fn mark(key: &PublicKey) -> u64 {
+    static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    STATE.hash_one(key.digest())
 }
 
 const ATTEMPTS_WITHOUT_KID: usize = 4;

@@ -44,6 +44,8 @@ pub enum Renewal {
 pub(super) struct Keys {
     /// A request sees the old keys or the new ones, and takes no lock.
     ring: ArcSwap<Keyring>,
+    /// Told whenever they are others.
+    changes: watch::Sender<()>,
     config: Auth,
     files: Mutex<KeyFiles>,
     /// Whether files could not be used when they were read last.
@@ -80,6 +82,7 @@ impl Keys {
     pub(super) fn new(config: &Auth, providers: Vec<Provider>) -> Self {
         Self {
             ring: ArcSwap::from_pointee(Keyring::new(config, providers)),
+            changes: watch::Sender::new(()),
             config: config.clone(),
             files: Mutex::new(KeyFiles::of(config)),
             outdated: AtomicBool::new(false),
@@ -90,6 +93,16 @@ impl Keys {
     /// The keys to judge one request by.
     pub(super) fn load(&self) -> Guard<Arc<Keyring>> {
         self.ring.load()
+    }
+
+    /// Tells from now on when the keys have changed.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    fn replace(&self, providers: Vec<Provider>) {
+        self.ring.store(Arc::new(Keyring::new(&self.config, providers)));
+        self.changes.send_replace(());
     }
 
     /// Takes key sets from this table, where some are to be fetched; `wake` tells who fetches that there is a wish.
@@ -163,7 +176,7 @@ impl Keys {
             return Renewal::Same;
         }
         let changed = Renewal::Changed(format!("the files of {}", changed.join(", ")));
-        self.ring.store(Arc::new(Keyring::new(&self.config, providers)));
+        self.replace(providers);
         changed
     }
 
@@ -195,7 +208,7 @@ impl Keys {
             *provider = with_set;
         }
         if !changed.is_empty() {
-            self.ring.store(Arc::new(Keyring::new(&self.config, providers)));
+            self.replace(providers);
         }
         // Whoever waits looks whether it was this.
         fetching.news.send_replace(());

@@ -171,6 +171,31 @@ fn without_a_set_the_answer_is_not_that_the_token_is_bad() {
 }
 
 #[test]
+fn a_key_has_been_taken_out_once_there_is_a_set_without_it() {
+    let (authenticator, table, index, _) = fetching(&[]);
+    let [one, other] = [Algorithm::Es256; 2].map(|algorithm| SigningKey::generate(algorithm).unwrap());
+    let both = set(&[("b", &other, Algorithm::Es256), ("a", &one, Algorithm::Es256)]);
+    let mut mark = None;
+    for (text, expected) in [
+        (set(&[("a", &one, Algorithm::Es256)]), false),
+        (both, false),
+        // It has become too old: nobody knows.
+        (Vec::new(), false),
+        (set(&[("b", &other, Algorithm::Es256)]), true),
+    ] {
+        table.publish(index, &text);
+        authenticator.take_sets();
+        let ring = authenticator.keys.load();
+        let mark = *mark.get_or_insert_with(|| {
+            let token = named(&one, Algorithm::Es256, "a");
+            let token = token.strip_prefix("Bearer ").unwrap();
+            crate::auth::verify(token, 8192, &[&ring.providers[0]], 1_800_000_000.0).unwrap().key
+        });
+        assert_eq!(ring.providers[0].has_dropped(mark), expected, "{}", String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
 fn fetched_secret_proves_nothing() {
     let (authenticator, table, index, _) = fetching(&[]);
     let good = SigningKey::generate(Algorithm::EdDsa).unwrap();

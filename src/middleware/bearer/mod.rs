@@ -5,6 +5,7 @@
 //!   good token must allow.
 //! - `proof`: the token is verified, by the keys of `keyring`, which reads `key_files` anew; `tend` looks after them.
 //! - `challenge`: how a refusal is said. `identity_fields`: how apps are told who it is. `decisions`: what is counted.
+//! - `stream`: when what a token has opened must end.
 //! - `layer`: all of it without the server, for any tower stack.
 
 mod challenge;
@@ -20,16 +21,14 @@ mod policy;
 mod proof;
 mod rights;
 mod settings;
+mod stream;
 mod tend;
 
-use crate::auth::{
-    AuthConfigError, Bearer, Provider, Reason, RefusalKind, Standing, Standings, cors, unix_seconds,
-};
+use crate::auth::{AuthConfigError, Bearer, Provider, Reason, Standing, Standings, cors, unix_seconds};
 use crate::config::Auth;
 use crate::contract::key_table::KeyTable;
 use crate::contract::metrics::Metrics;
-use crate::middleware::stream_end::End;
-use crate::protocol::{Attempt, Halt, Identity, Response, StreamEnd, Target};
+use crate::protocol::{Attempt, Halt, Identity, Response, Target};
 use challenge::Challenge;
 use check::check_settings;
 use decisions::Decisions;
@@ -40,10 +39,9 @@ use keyring::{Keys, Session};
 use policy::{Policy, Requirement, Rule};
 use proof::{Proof, Stop};
 use settings::{Credential, Preflight, Settings};
-use std::iter;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 pub use crate::auth::cors::Permit;
 pub use crate::middleware::asked::Asked;
@@ -249,42 +247,6 @@ impl Authenticator {
         self.extractor.referer_without_tokens(referer)
     }
 
-    /// Ready when what this identity has opened must end: its token has, or was revoked. `None`: nothing ends it.
-    pub fn stream_end(self: &Arc<Self>, identity: &Arc<Identity>) -> Option<End> {
-        let StreamEnd { at, .. } = identity.stream_end?;
-        let (authenticator, identity) = (Arc::clone(self), Arc::clone(identity));
-        Some(Box::pin(async move {
-            while let Ok(left) = at.duration_since(SystemTime::now()) {
-                // Nobody tells of a revocation: it is looked for.
-                let pause = if authenticator.standings.is_some() { left.min(STREAM_LOOK) } else { left };
-                tokio::time::sleep(pause.max(Duration::from_millis(1))).await;
-                if authenticator.is_revoked(&identity).await {
-                    return;
-                }
-            }
-        }))
-    }
-
-    /// Whether one of the tokens of this identity would be refused by now. While that cannot be known, none is.
-    async fn is_revoked(&self, identity: &Identity) -> bool {
-        for one in iter::once(identity).chain(identity.beside.iter().map(|other| &**other)) {
-            let standing = match self.judge_standing(one) {
-                // Perhaps nobody but this stream asks.
-                Err(Stop::Wait(look_up, _)) => {
-                    look_up.await;
-                    self.judge_standing(one)
-                }
-                judged => judged,
-            };
-            if let Err(Stop::Refuse(reason)) = standing
-                && reason.kind() != RefusalKind::Unavailable
-            {
-                return true;
-            }
-        }
-        false
-    }
-
     /// Adds the fields that are made from the claims, and removes our credential if so configured.
     pub fn forward(&self, identity: Option<&Identity>, fields: &mut HeaderMap) {
         if let Some(identity) = identity {
@@ -325,17 +287,18 @@ impl Authenticator {
         match &rule.requirement {
             Requirement::AnyOf(allowed) => any(tokens.only()?, Some(allowed)).map(|session| session.identity),
             Requirement::AllOf(wanted) => {
-                let sessions: Vec<Session> =
+                let mut sessions: Vec<Session> =
                     tokens.iter().map(|token| any(Some(token), Some(wanted))).collect::<Result<_, Stop>>()?;
                 if sessions.len() > wanted.len() {
                     return Err(Reason::CredentialRepeated.into());
                 }
-                let of = |provider: &usize| sessions.iter().find(|session| session.provider == *provider);
                 // One of each, and none beside them; the app is told of the one that the rule names first.
-                let all =
-                    wanted.iter().map(of).collect::<Option<Vec<&Session>>>().ok_or(Reason::NoCredential)?;
-                let all: Vec<&Arc<Identity>> = all.into_iter().map(|session| &session.identity).collect();
-                together(&all).ok_or(Reason::NoCredential.into())
+                sessions.sort_by_key(|session| wanted.iter().position(|wanted| *wanted == session.provider));
+                if !sessions.iter().map(|session| session.provider).eq(wanted.iter().copied()) {
+                    return Err(Reason::NoCredential.into());
+                }
+                let all = sessions.into_iter().map(|session| session.identity).collect();
+                together(all).ok_or(Reason::NoCredential.into())
             }
             Requirement::Nothing | Requirement::Optional | Requirement::Try => {
                 any(tokens.only()?, None).map(|session| session.identity)
@@ -361,14 +324,15 @@ impl Authenticator {
 }
 
 /// The first of several tokens, and the others beside it. What they have opened ends with whichever ends first.
-fn together(all: &[&Arc<Identity>]) -> Option<Arc<Identity>> {
-    let (first, others) = all.split_first()?;
-    if others.is_empty() {
-        return Some(Arc::clone(first));
-    }
-    let beside = others.iter().map(|other| Arc::clone(other)).collect();
+fn together(mut all: Vec<Arc<Identity>>) -> Option<Arc<Identity>> {
     let stream_end = all.iter().filter_map(|one| one.stream_end).min_by_key(|end| end.at);
-    Some(Arc::new(Identity { beside, stream_end, ..Identity::clone(first) }))
+    let beside = all.split_off(all.len().min(1));
+    let first = all.pop()?;
+    if beside.is_empty() {
+        return Some(first);
+    }
+    // Its claims are copied where it is remembered, too, and only there.
+    Some(Arc::new(Identity { beside, stream_end, ..Arc::unwrap_or_clone(first) }))
 }
 
 /// The app must be able to answer it.
@@ -376,17 +340,11 @@ fn is_preflight(asked: &Asked<'_>) -> bool {
     *asked.method == http::Method::OPTIONS && cors::is_preflight(asked.fields)
 }
 
-/// How soon a stream ends after its token was revoked: as soon as every worker has heard of it, and so refuses requests.
-const STREAM_LOOK: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
 #[path = "more_tests.rs"]
 mod more_tests;
 #[cfg(test)]
 #[path = "places_tests.rs"]
 mod places_tests;
-#[cfg(test)]
-#[path = "stream_tests.rs"]
-mod stream_tests;
 #[cfg(test)]
 pub(super) mod tests;

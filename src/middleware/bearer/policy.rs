@@ -202,9 +202,14 @@ impl Rule {
 
 fn positions(names: &[String], providers: &[&str]) -> Result<Vec<usize>, String> {
     let unknown = |name: &str| format!("there is no provider {name:?}; known: {}", providers.join(", "));
-    let position =
-        |name: &String| providers.iter().position(|provider| provider == name).ok_or_else(|| unknown(name));
-    names.iter().map(position).collect()
+    let mut found = Vec::new();
+    for name in names {
+        let position = providers.iter().position(|provider| provider == name).ok_or_else(|| unknown(name))?;
+        if !found.contains(&position) {
+            found.push(position);
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a path has what readers disagree about: given as sent, and decoded once.

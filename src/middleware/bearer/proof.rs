@@ -113,19 +113,22 @@ impl Proof<'_> {
             Some(path) => Some(remote_user(&verified.claims, path).ok_or(Reason::Subject)?),
             None => None,
         };
+        let end = verified.expires + provider.rules.leeway;
+        let end = verified.key_until.map_or(end, |until| end.min(until));
         Ok(Identity {
             claims_json: verified.claims_json,
             claims: verified.claims,
             header_json: verified.header_json,
             provider: Arc::clone(&provider.name),
             kid: verified.kid,
+            key: verified.key,
             subject: verified.subject,
             remote_user,
             expires: system_time(verified.expires),
-            stream_end: self.settings.ws_close_code.map(|close_code| StreamEnd {
-                at: system_time(verified.expires + provider.rules.leeway),
-                close_code,
-            }),
+            stream_end: self
+                .settings
+                .ws_close_code
+                .map(|close_code| StreamEnd { at: system_time(end), close_code }),
             beside: Vec::new(),
         })
     }

@@ -1,9 +1,10 @@
 //! What tokens have opened, and when it ends.
 
-use super::tests::{bearer, head, judge, local, provider, route, site, token};
+use super::super::Renewal;
+use super::super::tests::{bearer, head, judge, local, provider, route, site, token};
 use super::*;
 use crate::auth::keys::SigningKey;
-use crate::auth::{Algorithm, LookUp};
+use crate::auth::{Algorithm, Bearer, LookUp, Reason, Standing, Standings};
 use crate::config::{AuthKey, Hidden, KeySource, KeyUse, Require};
 use http::Method;
 use serde_json::json;
@@ -61,6 +62,57 @@ async fn a_stream_ends_when_its_token_would_be_refused() {
         let register = Register { provider: "local", before, after, looked_up: Mutex::default() };
         let authenticator = site.authenticator.with_standings(Arc::new(register));
         assert_eq!(ends(authenticator, &identity).await, expected, "{before:?} {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_the_key_of_its_token_and_not_with_the_rotation_of_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let [sign, verify] = ["sign", "verify"].map(|name| folder.path().join(name));
+    let secrets = ["first", "second", "third"]
+        .map(|which| format!("the {which} secret, of more than thirty-two bytes"));
+    let write = |signing: &str, before: &str| {
+        std::fs::write(&sign, signing).unwrap();
+        std::fs::write(&verify, before).unwrap();
+    };
+    write(&secrets[0], &secrets[0]);
+    let (site, _) = site(Algorithm::Hs256, |auth| {
+        let key = auth.providers[0].keys[0].clone();
+        let of =
+            |path: &std::path::Path| AuthKey { source: KeySource::SecretFile(path.into()), ..key.clone() };
+        auth.providers[0].keys = vec![of(&sign), of(&verify)];
+    });
+    let key = SigningKey::Secret(secrets[0].clone().into_bytes());
+    let token = bearer(&token(&key, Algorithm::Hs256, json!({ "exp": now() + 3600, "iat": now() })));
+    let request = head(Method::GET, "/", &[("authorization", &token)]);
+    let identity = judge(&site, &request, now()).unwrap().unwrap();
+    let authenticator = Arc::new(site.authenticator);
+    let mut end = authenticator.stream_end(&identity).unwrap();
+    let a_minute = Duration::from_secs(60);
+    for (signing, before, expected) in [(1, 0, false), (1, 1, true)] {
+        write(&secrets[signing], &secrets[before]);
+        assert!(matches!(authenticator.read_files(), Renewal::Changed(_)));
+        let began = tokio::time::Instant::now();
+        let ended = tokio::time::timeout(a_minute, &mut end).await.is_ok();
+        assert_eq!(ended, expected, "{signing} {before}");
+        assert!(!ended || began.elapsed() < Duration::from_secs(1), "it is told of new keys");
+    }
+    // One that begins only now ends at once.
+    let late = authenticator.stream_end(&identity).unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(1), late).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_the_key_of_its_token_retires() {
+    for (until, expected) in [(30, true), (7200, false)] {
+        let (site, key) = site(Algorithm::Hs256, |auth| {
+            auth.providers[0].keys[0].until = Some(SystemTime::now() + Duration::from_secs(until));
+        });
+        let token = bearer(&token(&key, Algorithm::Hs256, json!({ "exp": now() + 3600, "iat": now() })));
+        let request = head(Method::GET, "/", &[("authorization", &token)]);
+        let identity = judge(&site, &request, now()).unwrap().unwrap();
+        let at = identity.stream_end.unwrap().at.duration_since(SystemTime::now()).unwrap();
+        assert_eq!(at < Duration::from_secs(60), expected, "{until}");
     }
 }
 
