@@ -86,9 +86,9 @@ impl Schedule {
     }
 }
 
-/// When a set must no longer be used of which only this is known: that it is there now.
-pub(super) fn stale_at_the_latest(now: u64, source: &Source) -> u64 {
-    stale_after(now, source.refresh, source)
+/// When a set must no longer be used of which only this is known: that it was there then.
+pub(super) fn stale_at_the_latest(then: u64, source: &Source) -> u64 {
+    stale_after(then, source.refresh, source)
 }
 
 fn stale_after(now: u64, lasts: Duration, source: &Source) -> u64 {

@@ -141,7 +141,14 @@ impl Upkeep {
 
     /// Goes on with what the one before this process has published, if there was one: a set becomes no younger by that.
     fn keeper(&self, (index, description): (SourceIndex, Vec<u8>), source: Source, now: u64) -> Keeper {
-        let published = self.table.read(index).text;
+        let mut published = self.table.read(index).text;
+        if published.is_empty()
+            && let Some((text, age)) = self.by_other_rules(&source, now)
+        {
+            self.table.publish(index, &text);
+            self.table.note_age(index, age);
+            published = text;
+        }
         let (schedule, notes) = if published.is_empty() {
             (Schedule::new(now), Notes::default())
         } else {
@@ -159,6 +166,19 @@ impl Upkeep {
             published,
             notes,
         }
+    }
+
+    /// What was fetched from the same place by other rules: a reload that changes them needs no provider that answers.
+    fn by_other_rules(&self, source: &Source, now: u64) -> Option<(Vec<u8>, Age)> {
+        self.table.sources().into_iter().find_map(|(index, description)| {
+            let other = Source::read(&description)?;
+            let is_same = other.place == source.place && other.ca_file == source.ca_file;
+            let fetched_ms = self.table.age(index).filter(|_| is_same)?.fetched_ms;
+            let stale_ms = stale_at_the_latest(fetched_ms, source);
+            let text = self.table.read(index).text;
+            let is_good = now < stale_ms && text.len() <= source.max_bytes && usable_in(&text, source) > 0;
+            is_good.then_some((text, Age { fetched_ms, stale_ms }))
+        })
     }
 
     fn take_orders(&self, keepers: &mut BTreeMap<SourceIndex, Keeper>, orders: &mut Vec<Order>, now: u64) {

@@ -127,3 +127,39 @@ async fn set_of_a_process_before_is_used_for_as_long_as_it_may_be() {
     assert_eq!((report.keys, table.read(index).text), (1, SET.as_bytes().to_vec()));
     assert_eq!(table.age(index), Some(age), "it becomes no younger by failures");
 }
+
+#[tokio::test]
+async fn set_that_was_fetched_by_other_rules_is_used_until_there_is_another() {
+    let (origin, _) = provider(|_, _| String::new()).await;
+    let before = source(Place::Set(format!("{origin}/set")));
+    let changed = |change: fn(&mut Source)| {
+        let mut source = before.clone();
+        change(&mut source);
+        source
+    };
+    for (source, expected) in [
+        (changed(|source| source.min_refetch = Duration::from_secs(7)), SET),
+        (changed(|source| source.max_bytes = 10), ""),
+        (changed(|source| source.ca_file = Some("/other.pem".into())), ""),
+        (changed(|source| source.place = Place::Set("http://127.0.0.1:1/other".into())), ""),
+        // Fetched half a minute ago, it is too old by these.
+        (
+            changed(|source| {
+                (source.refresh, source.stale_if_error) = (Duration::from_secs(9), Duration::from_secs(9))
+            }),
+            "",
+        ),
+    ] {
+        let table = KeyTable::new().unwrap();
+        let index = table.claim(&before.describe()).unwrap();
+        table.publish(index, SET.as_bytes());
+        let fetched_ms = now_ms().saturating_sub(30_000);
+        table.note_age(index, Age { fetched_ms, stale_ms: now_ms() + 3_600_000 });
+        let (_upkeep, mut told) = kept(&table);
+        let index = table.claim(&source.describe()).unwrap();
+        // Both have been asked for in vain.
+        told.wait_for(|count| *count >= 2).await.unwrap();
+        assert_eq!(table.read(index).text, expected.as_bytes(), "{source:?}");
+        assert_eq!(table.age(index).map(|age| age.fetched_ms), (expected == SET).then_some(fetched_ms));
+    }
+}
