@@ -3,7 +3,7 @@
 use super::{Failure, Outcome, source, usage};
 use crate::auth::jwt::{Jws, parse_object};
 use crate::auth::keys::{
-    KeySet, PublicKey, VerifyingKey, parse_jwk, parse_pem, read_limited, without_line_end,
+    KeyProblem, KeySet, PublicKey, VerifyingKey, parse_jwk, parse_pem, read_limited, without_line_end,
 };
 use crate::auth::{Algorithm, Family};
 use clap::Args;
@@ -32,19 +32,23 @@ impl VerifyJws {
             "-" => None,
             name => Some(source::algorithm(name).map_err(usage)?),
         };
-        let keys = keys(&self.key, asked)?;
+        // By a key that cannot be used nothing is proven; why, is said when all lines have their answer.
+        let (keys, problem) = match keys(content(&self.key)?, asked) {
+            Ok(keys) => (keys, None),
+            Err(problem) => (KeySet::default(), Some(problem)),
+        };
         let mut lines = std::io::BufReader::new(input);
         let mut line = Vec::new();
         loop {
             line.clear();
             let read = (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line).map_err(usage)?;
             if read == 0 {
-                return Ok(String::new());
+                return problem.map_or_else(|| Ok(String::new()), |problem| Err(usage(problem)));
             }
             let is_whole = line.last() == Some(&b'\n') || (read as u64) < MAX_LINE;
             // Whoever reads the answers counts them: one for each line, whatever it is.
             let verdict = if is_whole {
-                self.judge(line.trim_ascii(), &keys)
+                self.judge(without_end(&line), &keys)
             } else {
                 lines.skip_until(b'\n').map_err(usage)?;
                 "invalid".into()
@@ -72,6 +76,12 @@ impl VerifyJws {
     }
 }
 
+/// A line without what ends it. Blanks around a token are no part of any (RFC 7515 7.1).
+fn without_end(line: &[u8]) -> &[u8] {
+    let Some(text) = line.strip_suffix(b"\n") else { return line };
+    text.strip_suffix(b"\r").unwrap_or(text)
+}
+
 /// On one line, whatever it is.
 fn shown(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
@@ -91,32 +101,46 @@ fn shown(payload: &[u8]) -> String {
     escaped
 }
 
-/// The keys of a text: each is bound to its algorithm, as in the server.
-fn keys(text: &str, asked: Option<Algorithm>) -> Result<KeySet, Failure> {
-    let is_json = text.trim_start().starts_with('{');
-    let content =
-        if is_json { text.as_bytes().to_vec() } else { read_limited(Path::new(text)).map_err(usage)? };
+/// What the text that names the key holds: itself, or the content of the file of that name.
+fn content(text: &str) -> Result<Vec<u8>, Failure> {
+    if text.trim_start().starts_with('{') {
+        return Ok(text.as_bytes().to_vec());
+    }
+    read_limited(Path::new(text)).map_err(usage)
+}
+
+/// The keys in it: each is bound to its algorithm, as in the server.
+fn keys(content: Vec<u8>, asked: Option<Algorithm>) -> Result<KeySet, KeyProblem> {
     let mut set = KeySet::default();
     if !content.trim_ascii_start().starts_with(b"{") {
         let secret = asked.filter(|asked| asked.family() == Family::Hmac);
         let key = match secret {
             // What is no secret, such as a public key, is refused as one below.
             Some(_) => PublicKey::Secret(without_line_end(content)),
-            None => parse_pem(&content).map_err(usage)?.public,
+            None => parse_pem(&content)?.public,
         };
         add(&mut set, None, (None, asked), &key)?;
         return Ok(set);
     }
-    let members = parse_object(&content).map_err(|error| usage(format!("the key is no JWK: {error}")))?;
+    let members =
+        parse_object(&content).map_err(|error| KeyProblem::Jwk(format!("the key is no JWK: {error}")))?;
     let Some(many) = members.get("keys").and_then(Value::as_array) else {
-        let jwk = parse_jwk(&content).map_err(usage)?;
+        let jwk = parse_jwk(&content)?;
         add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public)?;
         return Ok(set);
     };
+    let is_secret = |key: &&Value| key.get("kty").is_some_and(|kind| kind == "oct");
+    if !matches!(many.iter().filter(is_secret).count(), secrets if secrets == 0 || secrets == many.len()) {
+        return Err(KeyProblem::Jwk(
+            "the set holds secrets beside public keys: which of the two it is, nobody knows".into(),
+        ));
+    }
     for key in many {
         // Sets commonly hold keys for something else.
-        if let Ok(jwk) = parse_jwk(key.to_string().as_bytes()) {
-            let _unfit = add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public);
+        let Ok(jwk) = parse_jwk(key.to_string().as_bytes()) else { continue };
+        let added = add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public);
+        if let Err(problem @ KeyProblem::Jwk(_)) = added {
+            return Err(problem);
         }
     }
     Ok(set)
@@ -127,7 +151,7 @@ fn add(
     kid: Option<String>,
     (own, asked): (Option<Algorithm>, Option<Algorithm>),
     key: &PublicKey,
-) -> Result<(), Failure> {
+) -> Result<(), KeyProblem> {
     let kid: Option<Arc<str>> = kid.map(Arc::from);
     let (family, _) = key.family();
     let fitting = |algorithm: &Algorithm| match (own, asked) {
@@ -139,13 +163,21 @@ fn add(
     let before = set.iter().count();
     for algorithm in Algorithm::ALL.into_iter().filter(fitting) {
         match VerifyingKey::new(kid.clone(), algorithm, key) {
-            Ok(key) => drop(set.add(key)),
+            Ok(key) => {
+                let is_twin = |other: &VerifyingKey| {
+                    other.kid == key.kid && other.algorithm == algorithm && other.mark() != key.mark()
+                };
+                if let Some(kid) = kid.as_ref().filter(|_| set.iter().any(is_twin)) {
+                    return Err(KeyProblem::Jwk(format!("two keys of the set have the kid {kid:?}")));
+                }
+                set.add(key);
+            }
             Err(why) => problem = Some(why),
         }
     }
     match problem {
         // A secret may be long enough for some of its algorithms.
-        Some(why) if set.iter().count() == before => Err(usage(why)),
+        Some(why) if set.iter().count() == before => Err(why),
         Some(_) | None => Ok(()),
     }
 }

@@ -10,6 +10,8 @@ mod source;
 mod token;
 
 #[cfg(test)]
+mod jws_tests;
+#[cfg(test)]
 mod tests;
 
 use clap::{Args, Subcommand};

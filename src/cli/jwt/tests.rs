@@ -2,19 +2,17 @@
 
 use super::*;
 use clap::Parser;
-use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 #[derive(Debug, Parser)]
-struct Program {
+pub(super) struct Program {
     #[command(flatten)]
-    arguments: Arguments,
+    pub(super) arguments: Arguments,
 }
 
 /// Runs `ferricorn jwt` with these words, of which `@name` is a file in the folder.
-fn jwt(folder: &Path, words: &str, input: &str) -> Result<String, (u8, String)> {
+pub(super) fn jwt(folder: &Path, words: &str, input: &str) -> Result<String, (u8, String)> {
     let words = words.split_whitespace().map(|word| match word.split_once('@') {
         Some(("", name)) => folder.join(name).into_os_string().into_string().unwrap(),
         Some(_) | None => word.to_owned(),
@@ -236,55 +234,6 @@ fn unfit_keys_are_usage_errors() {
     ] {
         assert_eq!(jwt(folder, words, "").unwrap_err().0, 2, "{words}");
     }
-}
-
-#[test]
-fn lines_of_tokens_are_judged_one_by_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    jwt(folder, "keygen --alg ES256 --format jwk --kid k --out @key --jwks-out @set", "").unwrap();
-    let good = jwt(folder, "sign --jwk @key --claims {\"exp\":1,\"iat\":1,\"jti\":\"é\"}", "").unwrap();
-    let bad = format!("{}A\n", good.trim_end());
-    let lines = format!("{good}{bad}\nx.y.z\n{}", good.trim_end());
-    for arguments in ["--key @key --alg ES256", "--key @key --alg -", "--key @set --alg -"] {
-        let judged = jwt(folder, &format!("verify-jws {arguments}"), &lines).unwrap();
-        assert_eq!(judged, "valid\ninvalid\ninvalid\ninvalid\nvalid\n", "{arguments}");
-    }
-    let inline = std::fs::read_to_string(folder.join("key")).unwrap().replace(char::is_whitespace, "");
-    let judged = jwt(folder, &format!("verify-jws --payload --alg - --key {inline}"), &good).unwrap();
-    assert_eq!(judged, "valid {\"exp\":1,\"iat\":1,\"jti\":\"é\"}\n");
-    let long = format!("{}\n{}{good}", "x".repeat(3 << 20), "y".repeat(1 << 20));
-    let judged = jwt(folder, "verify-jws --key @key --alg -", &long).unwrap();
-    assert_eq!(judged, "invalid\ninvalid\n", "one answer for each line, however long");
-    let claims = r#"{"exp":1,"iat":1,"jti":"\u0085\u009b\u2028"}"#;
-    let odd = jwt(folder, &format!("sign --jwk @key --claims {claims}"), "").unwrap();
-    let judged = jwt(folder, "verify-jws --payload --key @key --alg -", &odd).unwrap();
-    assert_eq!(judged, "valid \"{\\\"exp\\\":1,\\\"iat\\\":1,\\\"jti\\\":\\\"\\u0085\\u009b\\u2028\\\"}\"\n");
-    assert_eq!(jwt(folder, "verify-jws --key @key --alg ES384", &good).unwrap(), "invalid\n");
-    assert_eq!(jwt(folder, "verify-jws --key @none --alg -", "").unwrap_err().0, 2);
-    assert_eq!(jwt(folder, "verify-jws --key @key --alg none", "").unwrap_err().0, 2);
-    let unsigned = "eyJhbGciOiJub25lIn0.e30.";
-    assert_eq!(jwt(folder, "verify-jws --key @key --alg -", unsigned).unwrap(), "invalid\n");
-    jwt(folder, "keygen --alg HS256 --out @secret", "").unwrap();
-    jwt(folder, "keygen --alg EdDSA --out @pem", "").unwrap();
-    let good = jwt(folder, "sign --secret-file @secret", "").unwrap();
-    assert_eq!(jwt(folder, "verify-jws --key @secret --alg HS256", &good).unwrap(), "valid\n");
-    // As the shell's <(…) and /dev/stdin: what has been read there is gone.
-    let (reader, mut writer) = io::pipe().unwrap();
-    writer.write_all(&std::fs::read(folder.join("secret")).unwrap()).unwrap();
-    drop(writer);
-    let words = format!("verify-jws --key /proc/self/fd/{} --alg HS256", reader.as_raw_fd());
-    assert_eq!(jwt(folder, &words, &good).unwrap(), "valid\n");
-    assert_eq!(
-        jwt(folder, "verify-jws --key @secret --alg -", &good).unwrap_err().0,
-        2,
-        "it may be anything"
-    );
-    assert_eq!(
-        jwt(folder, "verify-jws --key @pem --alg HS256", &good).unwrap_err().0,
-        2,
-        "that is no secret"
-    );
 }
 
 #[test]
