@@ -92,10 +92,12 @@ impl Extractor {
         }
         if !self.cookies.is_empty() {
             let mut found = cookies(asked.fields).filter(|(name, _)| self.is_cookie(name));
-            if let Some((_, value)) = found.next() {
-                if found.next().is_some() {
-                    return Err(Reason::CredentialRepeated);
-                }
+            let (first, second) = (found.next(), found.next());
+            if second.is_some() {
+                return Err(Reason::CredentialRepeated);
+            }
+            // An empty one is what some sites leave behind at a logout.
+            if let Some((_, value)) = first.filter(|(_, value)| !value.is_empty()) {
                 tokens.add(text(value)?);
                 let site = Site { host: asked.host, scheme: asked.scheme.as_str() };
                 self.senders.judge_cookie(asked.method, asked.fields, site)?;
@@ -165,14 +167,27 @@ impl Extractor {
     }
 
     fn query_without_tokens(&self, query: &[u8]) -> Option<Vec<u8>> {
-        if self.query.is_empty() || !parameters(query).any(|(name, _)| self.is_parameter(name)) {
+        // Some apps and clients part them by ";", too.
+        let parts = || query.split_inclusive(|byte| matches!(byte, b'&' | b';'));
+        let named = |part: &[u8]| {
+            let equals = memchr::memchr(b'=', part)?;
+            self.is_parameter(&part[..equals]).then_some(equals)
+        };
+        if self.query.is_empty() || parts().all(|part| named(part).is_none()) {
             return None;
         }
-        let shown = parameters(query).map(|(name, value)| {
-            let value = if self.is_parameter(name) { b"***" } else { value };
-            [name, b"=", value].concat()
-        });
-        Some(shown.collect::<Vec<_>>().join(&b"&"[..]))
+        let mut shown = Vec::with_capacity(query.len());
+        for part in parts() {
+            match named(part) {
+                Some(equals) => {
+                    shown.extend_from_slice(&part[..=equals]);
+                    shown.extend_from_slice(b"***");
+                    shown.extend(part.last().filter(|last| matches!(last, b'&' | b';')));
+                }
+                None => shown.extend_from_slice(part),
+            }
+        }
+        Some(shown)
     }
 
     /// RFC 9110 11.1: schemes have no case.

@@ -80,12 +80,15 @@ fn repeated_and_malformed_credentials_are_refused_in_every_place() {
             sent("GET", "/", &[("cookie", "__Host-access=a"), ("cookie", "__Host-access=a")]),
             Reason::CredentialRepeated,
         ),
-        (sent("GET", "/", &[("cookie", "__Host-access=")]), Reason::CredentialMalformed),
+        (sent("GET", "/", &[("cookie", "__Host-access=; __Host-access=a")]), Reason::CredentialRepeated),
+        (sent("GET", "/", &[("cookie", "__Host-access=a b")]), Reason::CredentialMalformed),
         (sent("GET", "/?access_token", &[]), Reason::CredentialMalformed),
         (sent("GET", "/", &[("authorization", "Bearer a b")]), Reason::CredentialMalformed),
     ] {
         assert_eq!(found(&sent, Query::Taken), Err(reason), "{} {:?}", sent.target_text(), sent.fields);
     }
+    let emptied = sent("POST", "/", &[("cookie", "__Host-access=\"\"")]);
+    assert!(found(&emptied, Query::Taken).unwrap().is_empty(), "as after a logout");
     let both = sent("GET", "/?access_token=a&access_token=b", &[]);
     assert_eq!(
         found(&both, Query::Taken).unwrap().len(),
@@ -171,7 +174,8 @@ fn places_that_are_not_configured_are_left_alone() {
 #[test]
 fn tokens_in_the_query_are_not_shown() {
     for (target, shown) in [
-        ("/a?b=c&access_token=t.o.k&d", Some("/a?b=c&access_token=***&d=")),
+        ("/a?b=c&access_token=t.o.k&d", Some("/a?b=c&access_token=***&d")),
+        ("/a?b;access_token=t.o.k;c=d&", Some("/a?b;access_token=***;c=d&")),
         ("/a?access%5Ftoken=t", Some("/a?access%5Ftoken=***")),
         ("/a?b=access_token", None),
         ("/a", None),

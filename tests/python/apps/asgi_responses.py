@@ -310,7 +310,9 @@ async def answer_spins(scope, receive, send):
 
 
 async def answer_claims(scope, receive, send):
-    await reply(send, json.dumps({name: scope["extensions"]["ferricorn.jwt"][name] for name in ("provider", "claims")}, default=dict).encode())
+    said = scope["extensions"]["ferricorn.jwt"]
+    assert scope["state"]["jwt"] is said
+    await reply(send, json.dumps({name: said[name] for name in ("provider", "claims")}, default=dict).encode())
 
 
 # ---- content that is still arriving ----

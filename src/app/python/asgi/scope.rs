@@ -244,9 +244,16 @@ fn subprotocols<'py>(py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py,
 }
 
 fn put_identity(py: Python<'_>, scope: &Bound<'_, PyDict>, identity: &Arc<Identity>) -> PyResult<()> {
-    let jwt = Jwt::new(Arc::clone(identity));
-    match scope.get_item(intern!(py, "extensions"))? {
-        Some(extensions) => extensions.set_item(intern!(py, "ferricorn.jwt"), jwt.into_pyobject(py)?),
-        None => Ok(()),
+    let jwt = Jwt::new(Arc::clone(identity)).into_pyobject(py)?;
+    if let Some(extensions) = scope.get_item(intern!(py, "extensions"))? {
+        extensions.set_item(intern!(py, "ferricorn.jwt"), &jwt)?;
     }
+    // Starlette's `request.state`. What the app itself has put there under this name stays.
+    if let Some(state) = scope.get_item(intern!(py, "state"))?
+        && let Ok(state) = state.cast_into::<PyDict>()
+        && !state.contains(intern!(py, "jwt"))?
+    {
+        state.set_item(intern!(py, "jwt"), &jwt)?;
+    }
+    Ok(())
 }
