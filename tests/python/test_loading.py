@@ -13,6 +13,8 @@ from support.client import ask
         ("", "site_app:app"),
         ("class Holder: inner = app\nholder = Holder", "site_app:holder.inner"),
         ("def make(): return app", "site_app:make()"),
+        # A decorator that says something else of what it takes.
+        ("import inspect\ndef told(*call): return app(*call)\ntold.__signature__ = inspect.signature(lambda: 0)", "site_app:told"),
         ("class Holder:\n    def make(mode, *, on): return {('a:b', True): app}[mode, on]", "site_app:Holder.make('a:b', on=True)"),
     ],
 )
