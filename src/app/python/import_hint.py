@@ -22,7 +22,8 @@ def hint(error, module):
     if isinstance(error, (ImportError, AttributeError)) and "partially initialized module" in text:
         return "two modules import each other: move one of the imports into the function that needs it"
     name = type(error).__name__
-    if isinstance(error, SystemExit):
+    # One that says why needs no guess.
+    if isinstance(error, SystemExit) and not isinstance(error.code, str):
         return "the module ends its process when it is imported: what is to run only as a program belongs under if __name__ == \"__main__\":"
     if name == "ImproperlyConfigured" and "settings are not configured" in text:
         return "name the project's settings: -e DJANGO_SETTINGS_MODULE=mysite.settings"
