@@ -1,6 +1,6 @@
 //! How a worker hears of sessions that have ended: it asks the store, a thread of its own, twice a second.
 
-use super::{Backend, StoreError, StorePlace};
+use super::{Backend, SWEEP, StoreError, StorePlace};
 use crate::auth::revocations::Revocations;
 use std::io;
 use std::sync::{Arc, Weak};
@@ -88,9 +88,12 @@ impl Feed {
         }
         if Instant::now() >= self.next_sweep {
             self.next_sweep = Instant::now() + SWEEPS;
-            // What is not swept now is swept later.
-            if let Err(error) = open.sweep(now - LEEWAY) {
-                tracing::debug!("the store of sessions cannot be swept: {error}");
+            match open.sweep(now - LEEWAY) {
+                // There is more: tokens that are exchanged may expire faster than one sweep each minute takes them away.
+                Ok(swept) if swept >= SWEEP as usize => self.next_sweep = Instant::now(),
+                Ok(_) => {}
+                // What is not swept now is swept later.
+                Err(error) => tracing::debug!("the store of sessions cannot be swept: {error}"),
             }
         }
     }
@@ -117,4 +120,49 @@ pub fn now_ms() -> i64 {
 /// From 0 to 1, differently in each worker.
 fn fraction() -> f64 {
     f64::from(std::process::id() % 64) / 64.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RefreshToken, Session, SessionId, TokenHash};
+    use super::*;
+    use crate::auth::revocations::Silence;
+    use crate::config::DatabaseUrl;
+
+    #[test]
+    fn what_has_expired_is_swept_as_fast_as_it_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = StorePlace::at(DatabaseUrl::Sqlite(folder.path().join("auth.db")));
+        let mut store = place.open().unwrap();
+        let session = Session {
+            id: SessionId([1; 16]),
+            user: "u".into(),
+            created: 0,
+            used: 0,
+            ends: i64::MAX,
+            access_until: 0,
+            credential: None,
+        };
+        store.begin(&session, RefreshToken { hash: TokenHash::of("0"), expires: 1 }).unwrap();
+        let connection = rusqlite::Connection::open(folder.path().join("auth.db")).unwrap();
+        let many = format!(
+            "WITH RECURSIVE number (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM number WHERE n < {}) \
+             INSERT INTO token (hash, session, expires) SELECT n, x'01', 1 FROM number",
+            3 * SWEEP
+        );
+        connection.execute_batch(&many).unwrap();
+        let revocations = Arc::new(Revocations::new(Silence::ChangesNothing));
+        let mut feed = Feed {
+            revocations: Arc::downgrade(&revocations),
+            place,
+            last: 0,
+            complained: false,
+            next_sweep: Instant::now(),
+        };
+        let mut store = Some(store);
+        (0..4).for_each(|_| feed.round(&mut store));
+        let left: u32 = connection.query_row("SELECT count(*) FROM token", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0);
+        assert!(feed.next_sweep > Instant::now(), "nothing is left, and there is time until the next one");
+    }
 }
