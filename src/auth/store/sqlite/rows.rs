@@ -1,5 +1,6 @@
 //! The rows of the store, read and written one by one.
 
+use crate::auth::store::feed::now_ms;
 use crate::auth::store::{
     EndReason, Found, RefreshToken, Session, SessionId, StoreError, Successor, TokenHash, TokenId, UserRow,
 };
@@ -99,11 +100,16 @@ pub(super) fn end_session(
     transaction
         .prepare_cached("UPDATE session SET ended = ?, reason = ? WHERE id = ? AND ended IS NULL")?
         .execute(params![now, reason.word(), session.id.0])?;
+    // Whoever reads the events goes on after the last number. Numbers follow the clock, so that they go on rising when an
+    // older state of the file is restored.
+    let clock = now_ms().saturating_mul(1000);
     transaction
         .prepare_cached(
-            "INSERT INTO event (session, until) SELECT id, access_until FROM session WHERE id = ?",
+            "INSERT INTO event (number, session, until) \
+             SELECT max(?1, 1 + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)), id, access_until \
+             FROM session WHERE id = ?2",
         )?
-        .execute(params![session.id.0])?;
+        .execute(params![clock, session.id.0])?;
     Ok(())
 }
 

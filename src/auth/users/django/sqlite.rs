@@ -136,7 +136,9 @@ impl Table {
         let extra = self.claims.iter().enumerate().map(|(number, claim)| {
             Ok((claim.clone(), self.forms[number + 1].value(row.get_ref(number + 3)?)))
         });
-        Ok(User { id, password: row.get(1)?, active, extra: extra.collect::<rusqlite::Result<_>>()? })
+        // Nobody logs in without a password.
+        let password = row.get::<_, Option<String>>(1)?.unwrap_or_default();
+        Ok(User { id, password, active, extra: extra.collect::<rusqlite::Result<_>>()? })
     }
 }
 
@@ -234,6 +236,7 @@ mod tests {
         assert_eq!(table.samples().unwrap(), [""; 0], "none has a hash of a known form");
         let add = "INSERT INTO auth_user (password, username) VALUES ('a$1', 'c'), ('!', 'd'), (NULL, 'e'), ('a$2', 'f')";
         Connection::open(&path).unwrap().execute_batch(add).unwrap();
+        assert_eq!(table.find(&Lookup::Name("e".into())).unwrap().unwrap().password, "");
         assert_eq!(
             table.samples().unwrap(),
             ["a$1", "a$2", "a$2", "a$1"],
