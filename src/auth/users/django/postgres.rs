@@ -16,8 +16,9 @@ pub struct Table {
     connection: Connection,
     by_name: String,
     by_id: String,
-    /// The type of the ids, as PostgreSQL calls it.
+    /// The types of ids and names, as PostgreSQL calls them.
     id_type: String,
+    name_type: String,
     update: String,
     samples: [String; 2],
     claims: Vec<String>,
@@ -40,7 +41,7 @@ impl Table {
         }
         let kind = |key, name| column(&columns, &users.table, (key, name));
         let id_type = kind("users.id_column", &users.id_column)?.to_owned();
-        let name_type = kind("users.username_column", &users.username_column)?;
+        let name_type = kind("users.username_column", &users.username_column)?.to_owned();
         kind("users.password_column", &users.password_column)?;
         users.active_column.iter().try_for_each(|name| kind("users.active_column", name).map(drop))?;
         extra_claims.values().try_for_each(|name| kind("issue.extra_claims", name).map(drop))?;
@@ -68,6 +69,7 @@ impl Table {
                 "UPDATE {table} SET {password} = $1 WHERE {id} = $2::text::{id_type} AND {password} = $3"
             ),
             id_type,
+            name_type,
             samples: samples(&table, &id, &format!("{password}::text")),
             claims: extra_claims.keys().cloned().collect(),
             blacklist,
@@ -76,9 +78,10 @@ impl Table {
 
     pub(super) fn find(&mut self, lookup: &Lookup) -> Result<Option<User>, StoreError> {
         let (text, value) = match lookup {
-            Lookup::Name(name) => (&self.by_name, name),
             // PostgreSQL would take the question for a mistake.
+            Lookup::Name(name) if !may_be(name, &self.name_type) => return Ok(None),
             Lookup::Id(id) if !may_be(id, &self.id_type) => return Ok(None),
+            Lookup::Name(name) => (&self.by_name, name),
             Lookup::Id(id) => (&self.by_id, id),
         };
         let rows = self
@@ -132,8 +135,9 @@ impl Table {
 
 /// Names and types.
 fn columns(connection: &mut Connection, table: &str) -> Result<BTreeMap<String, String>, StoreError> {
-    let text = "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
-                WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
+    // A text that is made "character" has one letter.
+    let text = "SELECT attname::text, CASE atttypid WHEN 'bpchar'::regtype THEN 'bpchar' ELSE format_type(atttypid, NULL) END \
+                FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
     let rows =
         connection.run(async |client| Ok(client.query_typed(text, &[(&table, Type::TEXT)]).await?))?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
@@ -182,8 +186,8 @@ mod tests {
         INSERT INTO token_blacklist_outstandingtoken VALUES (1, 'good'), (2, 'bad');
         INSERT INTO token_blacklist_blacklistedtoken VALUES (1, 2);
         CREATE SCHEMA people;
-        CREATE TABLE people.person (uid uuid PRIMARY KEY, password text, email varchar(254));
-        INSERT INTO people.person VALUES ('00112233-4455-6677-8899-aabbccddeeff', 'pw', 'a@b.example');";
+        CREATE TABLE people.person (uid uuid PRIMARY KEY, password text, email varchar(254), code char(9), phone bigint);
+        INSERT INTO people.person VALUES ('00112233-4455-6677-8899-aabbccddeeff', 'pw', 'a@b.example', 'c 1', 4912345);";
 
     #[test]
     fn users_are_found_in_postgresql_as_django_wrote_them() {
@@ -228,6 +232,14 @@ mod tests {
         let user = table.find(&Lookup::Name("a@b.example".into())).unwrap().unwrap();
         assert_eq!((user.id.as_str(), user.active), ("00112233-4455-6677-8899-aabbccddeeff", true));
         assert!(table.find(&Lookup::Id(user.id)).unwrap().is_some());
+        for (column, name, is_there) in
+            [("code", "c 1", true), ("code", "c", false), ("phone", "4912345", true), ("phone", "a@b", false)]
+        {
+            let by_column = AuthUsers { username_column: column.into(), ..people.clone() };
+            let mut table = Table::open(&url, &by_column, &BTreeMap::new()).unwrap();
+            let found = table.find(&Lookup::Name(name.into())).unwrap();
+            assert_eq!(found.is_some(), is_there, "{column} {name}");
+        }
         let wrong = AuthUsers { username_column: "login".into(), ..AuthUsers::default() };
         let refused = Table::open(&url, &wrong, &BTreeMap::new()).unwrap_err().to_string();
         assert!(refused.contains("auth.users.username_column"), "{refused}");
