@@ -313,7 +313,10 @@ async fn exchange_found(
 
 async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     let transaction = writing(client).await?;
-    let exists = "SELECT to_regclass('ferricorn_version') IS NOT NULL";
+    // Not by to_regclass(): within a transaction PostgreSQL remembers that there was no such name, also after waiting for
+    // whoever has made it.
+    let exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class \
+                  WHERE relname = 'ferricorn_version' AND pg_catalog.pg_table_is_visible(oid))";
     let mut is_there: bool = transaction.query_typed_one(exists, &[]).await?.try_get(0)?;
     if !is_there {
         lock(&transaction, TABLES).await?;
@@ -346,3 +349,28 @@ const VERSION: i64 = 1;
 
 /// Who makes the tables. Locks are numbered for the whole database: "ferrita".
 const TABLES: i64 = 0x0066_6572_7269_7461;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::store::databases::{Database, Engine};
+    use std::sync::Barrier;
+    use std::thread;
+
+    #[test]
+    fn tables_are_made_by_all_who_want_them_at_once() {
+        let Some(database) = Database::start(Engine::Postgres) else { return };
+        for number in 0..5 {
+            let (url, together) = (database.url(number), Barrier::new(8));
+            thread::scope(|threads| {
+                for _ in 0..8 {
+                    threads.spawn(|| {
+                        let mut connection = Connection::open(&url, DURABLE).unwrap();
+                        together.wait();
+                        connection.run(migrate).unwrap();
+                    });
+                }
+            });
+        }
+    }
+}
