@@ -27,8 +27,8 @@ pub use setup::IssueError;
 use super::revocations::Revocations;
 use super::store::pool::Pool;
 use super::store::{
-    Backend, EndReason, Exchange, Exchanged, RefreshToken, Session, SessionId, Successor, TokenHash, TokenId,
-    TokenState,
+    Backend, EndReason, Exchange, Exchanged, RefreshToken, Session, SessionId, StoreError, Successor,
+    TokenHash, TokenId, TokenState,
 };
 use super::users::{Lookup, User, Users};
 use super::{Provider, Reason, Verified, unix_seconds, verify};
@@ -43,7 +43,7 @@ use serde_json::{Map, Value};
 use standing::TypeRule;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use user_watch::UserWatch;
 
 /// Issues tokens in one worker.
@@ -138,7 +138,7 @@ impl Issuer {
             reuse: self.rules.reuse,
             adopt: self.adoption(&presented, &user, now).await?,
         };
-        let (session, successor) = match self.store.run(move |store| store.exchange(&exchange)).await? {
+        let (session, successor) = match self.exchange(exchange).await? {
             Exchanged::Good(session, successor) => (session, successor),
             Exchanged::Again(session, successor) => (session, Some(successor)),
             Exchanged::Reused(session) => {
@@ -158,6 +158,17 @@ impl Issuer {
         }
         let more = carried(presented.more, &user);
         self.pair(&pen, &session, (now, &more), successor)
+    }
+
+    /// Where the connection to the store breaks, nobody knows whether it was done: then it is asked for once more.
+    async fn exchange(&self, exchange: Exchange) -> Result<Exchanged, StoreError> {
+        let (again, begun) = (exchange.clone(), Instant::now());
+        match self.store.run(move |store| store.exchange(&exchange)).await {
+            Err(StoreError::Unavailable(_)) if begun.elapsed() < SOON => {
+                self.store.run(move |store| store.exchange(&again)).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// Judges a token of either kind.
@@ -350,6 +361,9 @@ impl Issuer {
         }
     }
 }
+
+/// When a connection broke by then, there is time to ask again before a client is told to come later.
+const SOON: Duration = Duration::from_millis(500);
 
 fn whole_seconds(time: SystemTime) -> i64 {
     // Seconds since 1970 fit for longer than there are clocks.

@@ -174,9 +174,11 @@ fn a_token_is_replaced_once_and_its_reuse_ends_the_session(place: &StorePlace) {
     assert_eq!(ended(store.as_mut()), [(SessionId([1; 16]), NOW + 315)]);
     // Without a grace also in the same second.
     store.begin(&session(2, "u"), token("b")).unwrap();
-    let strict = Exchange { grace: Duration::ZERO, ..exchange("b", NOW, 21) };
-    assert!(matches!(store.exchange(&strict).unwrap(), Exchanged::Good(..)));
-    assert!(matches!(store.exchange(&strict).unwrap(), Exchanged::Reused(_)));
+    let strict = |next| Exchange { grace: Duration::ZERO, ..exchange("b", NOW, next) };
+    assert!(matches!(store.exchange(&strict(21)).unwrap(), Exchanged::Good(..)));
+    let again = store.exchange(&strict(21)).unwrap();
+    assert!(matches!(again, Exchanged::Again(..)), "one whose answer was lost is done once: {again:?}");
+    assert!(matches!(store.exchange(&strict(22)).unwrap(), Exchanged::Reused(_)));
 }
 
 fn a_rule_that_only_refuses_leaves_the_session(place: &StorePlace) {
@@ -350,6 +352,25 @@ fn of_eight_who_exchange_one_token_all_get_one_successor(place: &StorePlace) {
         assert_eq!(taken.len(), 1, "round {round}");
         name = taken.into_iter().next().unwrap();
     }
+}
+
+#[test]
+fn events_go_on_where_an_older_state_of_the_file_is_restored() {
+    let (folder, place) = sqlite();
+    let (path, copy) = (folder.path().join("deep/auth.db"), folder.path().join("copy.db"));
+    let end_one = |number| {
+        let mut store = place.open().unwrap();
+        store.begin(&session(number, "u"), token(user_token(number))).unwrap();
+        store.end("u", None, (EndReason::Logout, NOW)).unwrap();
+        store.events(0, NOW).unwrap().last().unwrap().number
+    };
+    drop(place.open().unwrap());
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute("VACUUM INTO ?", [copy.to_str().unwrap()]).unwrap();
+    drop(reader);
+    let before = end_one(1);
+    std::fs::rename(copy, path).unwrap();
+    assert!(end_one(2) > before, "who has heard the one before hears this one");
 }
 
 #[test]

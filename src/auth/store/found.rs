@@ -41,7 +41,9 @@ impl Found {
         let session = self.session;
         if let Some((at, successor)) = self.replaced {
             let grace = exchange.grace_seconds();
-            return if grace > 0 && exchange.now.saturating_sub(at) <= grace {
+            // By this very exchange, which is asked for once more since its answer was lost.
+            let is_by_us = exchange.successor.is_some_and(|ours| ours.id == successor.id);
+            return if is_by_us || grace > 0 && exchange.now.saturating_sub(at) <= grace {
                 Judged::Again(session, successor)
             } else {
                 Judged::Reused(session)

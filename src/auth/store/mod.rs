@@ -202,7 +202,8 @@ pub trait Backend: Send {
     /// Exchanges a refresh token: of any number at the same time exactly one replaces it.
     ///
     /// # Errors
-    /// [`StoreError`]; whether it was replaced is not known, and asking again within the grace tells.
+    /// [`StoreError`]; whether it was replaced is not known. The same exchange, with the same successor, may be asked for once
+    /// more: it is done once.
     fn exchange(&mut self, exchange: &Exchange) -> Result<Exchanged, StoreError>;
 
     /// What is known of a refresh token.

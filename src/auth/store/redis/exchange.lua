@@ -12,7 +12,9 @@ if is_over(found, now) then return {'ended'} end
 local session = found.session
 if found.replaced then
   local grace = tonumber(ARGV[4])
-  if grace > 0 and now - found.replaced <= grace then
+  -- By this very exchange, which is asked for once more since its answer was lost.
+  local is_by_us = ARGV[6] ~= '' and ARGV[6] == found.next[1]
+  if is_by_us or (grace > 0 and now - found.replaced <= grace) then
     touch(session, now, access_until)
     return {'again', session.row, found.next}
   end
