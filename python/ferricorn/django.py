@@ -4,8 +4,8 @@ Settings, all optional::
 
     FERRICORN = {
         "CONFIG": BASE_DIR / "ferricorn.toml",  # whose [auth] is used where no server has verified the token
-        "USER_ID_CLAIM": "user_id",  # as simplejwt has them; None: request.user is left alone
-        "USER_ID_FIELD": "id",
+        "USER_ID_CLAIM": "user_id",  # default: SIMPLE_JWT's; None: request.user is left alone
+        "USER_ID_FIELD": "id",  # default: SIMPLE_JWT's
     }
 """
 
@@ -29,11 +29,12 @@ _DEFAULTS = {"CONFIG": None, "USER_ID_CLAIM": "user_id", "USER_ID_FIELD": "id"}
 
 
 def option(name: str) -> Any:
-    """A setting of ``FERRICORN``, or its default."""
+    """A setting of ``FERRICORN``, or what simplejwt goes by, or its default."""
     given = getattr(settings, "FERRICORN", {})
     if not isinstance(given, dict) or not given.keys() <= _DEFAULTS.keys():
         raise ImproperlyConfigured(f"FERRICORN is a dict of {', '.join(_DEFAULTS)}, and not {given!r}")
-    return given.get(name, _DEFAULTS[name])
+    simplejwt = getattr(settings, "SIMPLE_JWT", None) or {}
+    return given.get(name, simplejwt.get(name, _DEFAULTS[name]))
 
 
 def token_of(request: HttpRequest) -> Optional[Token]:

@@ -17,14 +17,17 @@ def differences(given: str) -> list[str]:
     if not settings.configured:
         return []
     ours = json.loads(given)
-    lines, id_field = [], "pk"
+    lines: list[str] = []
+    id_field = None
     if getattr(settings, "SIMPLE_JWT", None) is not None:
         from rest_framework_simplejwt.settings import api_settings
 
         lines += _tokens(ours, api_settings)
         id_field = api_settings.USER_ID_FIELD
     if ours["users"] is not None:
-        lines += _users(ours["users"], id_field)
+        lines += _users(ours["users"], id_field or "pk")
+    if ours["users_asked"] is not None:
+        lines += _users_asked(ours["users_asked"], id_field or ours["users_asked"]["id_column"])
     return lines
 
 
@@ -97,6 +100,23 @@ def _users(ours: dict[str, Any], id_field: str) -> list[str]:
     if database_of_theirs is not None and _place(database_of_theirs) != _place(ours["url"]):
         lines.append(f"auth.users.url is {ours['url']}, and the project's DATABASES[\"default\"] is {database_of_theirs}")
     return lines
+
+
+def _users_asked(ours: dict[str, Any], id_field: str) -> list[str]:
+    """What is said of users who are asked of the project itself: names of fields."""
+    from django.contrib.auth import get_user_model
+
+    model = get_user_model()
+    names = {"id": "pk", model._meta.pk.name: "pk"}
+    compared = [
+        ("id_column", id_field, 'SIMPLE_JWT["USER_ID_FIELD"]', names.get(ours["id_column"], ours["id_column"]) == names.get(id_field, id_field)),
+        ("username_column", model.USERNAME_FIELD, f"{model.__name__}.USERNAME_FIELD", ours["username_column"] == model.USERNAME_FIELD),
+    ]
+    return [
+        f"auth.users.{key} is {_shown(key, ours[key])}, and the project's {name} is {_shown(key, theirs)}"
+        for key, theirs, name, agree in compared
+        if not agree
+    ]
 
 
 def _shown(key: str, value: Any) -> str:

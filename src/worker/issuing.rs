@@ -60,7 +60,7 @@ fn app_users(auth: &Auth) -> Result<Option<Arc<dyn AppUsers>>, BootFailure> {
     if auth.users.kind != UserKind::Python {
         return Ok(None);
     }
-    let users = crate::app::python::users(&auth.issue.extra_claims);
+    let users = crate::app::python::users(auth);
     users.map(Some).map_err(|error| failed(format!("[auth.users] kind = \"python\": {error}")))
 }
 

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 
+import jwt
 import pytest
 from support.client import ask, post_json
 
@@ -27,6 +29,10 @@ class Directory:
         from django.contrib.auth.models import User
         if password == "raise":
             raise OSError("the directory is away")
+        if password == "wait":
+            import gates
+            gates.say("asked")
+            gates.wait()
         if password != "from " + request.META["REMOTE_ADDR"]:
             return None
         return User.objects.get_or_create(username=username, defaults={"email": username + "@a.example"})[0]
@@ -59,17 +65,20 @@ asgi = get_asgi_application()
 """
 CONFIG = """
 [workers]
+count = 1
 preload = PRELOAD
 [[app]]
 target = "own_users:APP"
 [auth.issue]
 enabled = true
 rotate = true
+hash_threads = 1
 extra_claims = { mail = "email" }
 [auth.store]
 url = "sqlite:///auth.db"
 [auth.users]
 kind = "python"
+id_column = "ID_FIELD"
 [[auth.provider]]
 name = "local"
 [[auth.provider.key]]
@@ -82,13 +91,13 @@ require = "local"
 """
 
 
-@pytest.mark.parametrize(("app", "preload"), [("application", "false"), ("asgi", "true")])
-def test_the_projects_own_backend_says_who_logs_in(serve, tmp_path, app, preload):
+@pytest.mark.parametrize(("app", "preload", "field", "ann"), [("application", "false", "id", "1"), ("asgi", "true", "username", "ann")])
+def test_the_projects_own_backend_says_who_logs_in(serve, gates, tmp_path, app, preload, field, ann):
     (tmp_path / "own_users.py").write_text(PROJECT)
-    (tmp_path / "ferricorn.toml").write_text(CONFIG.replace("APP", app).replace("PRELOAD", preload))
+    (tmp_path / "ferricorn.toml").write_text(CONFIG.replace("APP", app).replace("PRELOAD", preload).replace("ID_FIELD", field))
     migrate = "import own_users; from django.core.management import call_command as c; c('migrate', verbosity=0)"
     subprocess.run([sys.executable, "-c", migrate], cwd=tmp_path, check=True, timeout=60)
-    server = serve("-c", "ferricorn.toml", environment={"TOKEN_SECRET": "s" * 40}).ready()
+    server = serve("-c", "ferricorn.toml", environment={"TOKEN_SECRET": "s" * 40, **gates.environment}).ready()
 
     def post(path, **members):
         return post_json(server, "/api/token/" + path, **members)
@@ -98,8 +107,14 @@ def test_the_projects_own_backend_says_who_logs_in(serve, tmp_path, app, preload
     assert post("", username="ann", password="raise")[0] == 503
     status, pair = post("", username="ann", password="from 127.0.0.1")
     assert status == 200
+    assert jwt.decode(pair["access"], options={"verify_signature": False})["user_id"] == ann
+    slow = threading.Thread(target=post, args=("",), kwargs={"username": "bob", "password": "wait"})
+    slow.start()
+    gates.expect("asked")
     status, pair = post("refresh/", refresh=pair["refresh"])
-    assert status == 200
+    assert status == 200, "who has a token does not wait for who has none"
+    gates.release()
+    slow.join()
     closed = ask(server, "GET", "/close", fields={"Authorization": "Bearer " + pair["access"]})
     assert (closed.status, closed.content) == (200, b"ann@a.example")
     status, told = post("refresh/", refresh=pair["refresh"])

@@ -43,6 +43,9 @@ fn said(auth: &Auth, provider: &AuthProvider) -> Value {
         [] => provider.keys.iter().map(|key| key.alg.as_str()).collect(),
         named => named.iter().map(String::as_str).collect(),
     };
+    let asks = auth.issues() && auth.users.kind == UserKind::Python;
+    let asked = asks
+        .then(|| json!({ "id_column": auth.users.id_column, "username_column": auth.users.username_column }));
     let users = (auth.issues() && auth.users.kind == UserKind::Django).then(|| {
         let users = &auth.users;
         json!({
@@ -69,6 +72,7 @@ fn said(auth: &Auth, provider: &AuthProvider) -> Value {
         "auth.issue.rotate": auth.rotates(),
         "issues": auth.issues(),
         "users": users,
+        "users_asked": asked,
     })
 }
 

@@ -28,27 +28,32 @@ def on_this_thread(ask):
     return asked
 
 
-def described(user, attributes):
+def key_of(id_column):
+    """By what tokens name users; "id" stands for the primary key, whatever its name."""
+    return "pk" if id_column == "id" else id_column
+
+
+def described(user, id_column, attributes):
     if user is None:
         return None
     more = json.dumps([getattr(user, name, None) for name in attributes], cls=DjangoJSONEncoder)
-    return str(user.pk), user.password or "", bool(getattr(user, "is_active", True)), more
+    return str(getattr(user, key_of(id_column))), user.password or "", bool(getattr(user, "is_active", True)), more
 
 
 @on_this_thread
-def authenticate(name, password, address, attributes):
+def authenticate(name, password, address, id_column, attributes):
     request = HttpRequest()
     request.method = "POST"
     # Lock-out apps count by it.
     request.META["REMOTE_ADDR"] = address
     user = auth.authenticate(request, **{USERS.USERNAME_FIELD: name, "password": password})
-    return described(user, attributes)
+    return described(user, id_column, attributes)
 
 
 @on_this_thread
-def find(key, attributes):
+def find(key, id_column, attributes):
     try:
-        return described(USERS._default_manager.get(pk=key), attributes)
+        return described(USERS._default_manager.get(**{key_of(id_column): key}), id_column, attributes)
     except (USERS.DoesNotExist, ValueError, OverflowError, ValidationError):
         return None
 

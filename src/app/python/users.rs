@@ -2,9 +2,9 @@
 
 use crate::auth::store::StoreError;
 use crate::auth::users::{AppUsers, User};
+use crate::config::Auth;
 use pyo3::prelude::*;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 struct PythonUsers {
     module: Py<PyModule>,
+    /// The field that tokens name users by.
+    id_column: String,
     /// Claims, and the attributes that they are made of, in one order.
     claims: Vec<String>,
     attributes: Vec<String>,
@@ -21,15 +23,16 @@ struct PythonUsers {
 ///
 /// # Errors
 /// Why there are none.
-pub fn users(extra_claims: &BTreeMap<String, String>) -> Result<Arc<dyn AppUsers>, String> {
+pub fn users(auth: &Auth) -> Result<Arc<dyn AppUsers>, String> {
     let code = pyo3::ffi::c_str!(include_str!("users.py"));
     let module = Python::attach(|py| {
         PyModule::from_code(py, code, c"<ferricorn: users.py>", c"ferricorn.users")
             .map(Bound::unbind)
             .map_err(|error| super::describe(py, &error))
     })?;
-    let (claims, attributes) = extra_claims.iter().map(|(claim, name)| (claim.clone(), name.clone())).unzip();
-    Ok(Arc::new(PythonUsers { module, claims, attributes }))
+    let extra = auth.issue.extra_claims.iter();
+    let (claims, attributes) = extra.map(|(claim, name)| (claim.clone(), name.clone())).unzip();
+    Ok(Arc::new(PythonUsers { module, id_column: auth.users.id_column.clone(), claims, attributes }))
 }
 
 /// Id, hash of the password, whether it is active, further attributes as JSON.
@@ -64,14 +67,15 @@ impl AppUsers for PythonUsers {
     ) -> Result<Option<User>, StoreError> {
         let address = from.map(|from| from.to_string()).unwrap_or_default();
         let described: Described = self.ask(|module| {
-            module.call_method1("authenticate", (name, password, address, &self.attributes))?.extract()
+            let arguments = (name, password, address, &self.id_column, &self.attributes);
+            module.call_method1("authenticate", arguments)?.extract()
         })?;
         Ok(self.user(described))
     }
 
     fn find(&self, id: &str) -> Result<Option<User>, StoreError> {
-        let described: Described =
-            self.ask(|module| module.call_method1("find", (id, &self.attributes))?.extract())?;
+        let described: Described = self
+            .ask(|module| module.call_method1("find", (id, &self.id_column, &self.attributes))?.extract())?;
         Ok(self.user(described))
     }
 

@@ -46,7 +46,7 @@ impl Issuer {
             let place = self.hashing.enter().await?;
             // Of those who were let in before, some have failed meanwhile.
             self.limits.check(&self.store, attempts).await?;
-            let user = app.run(move |app| app.authenticate(&name, &password, from)).await?;
+            let user = app.logins.run(move |app| app.authenticate(&name, &password, from)).await?;
             drop(place);
             return Ok(user.filter(|user| user.active));
         }

@@ -8,7 +8,7 @@ use crate::auth::store::{Backend, StoreError};
 use crate::auth::users::django::Table;
 use crate::auth::users::file::UserFile;
 use crate::auth::users::password::{PasswordHash, own_decoy};
-use crate::auth::users::{AppUsers, Users};
+use crate::auth::users::{AppPools, AppUsers, Users};
 use crate::config::{Auth, DatabaseUrl, UserKind};
 use std::path::Path;
 use std::sync::Arc;
@@ -64,9 +64,12 @@ fn by_app(auth: &Auth, app: Option<Arc<dyn AppUsers>>) -> Result<Users, IssueErr
         wrong("users.kind", problem)
     })?;
     let open: Open<Arc<dyn AppUsers>> = Arc::new(move || Ok(Arc::clone(&app)));
+    let threads = usize::from(auth.issue.hash_threads);
     let queue = usize::try_from(auth.issue.hash_queue).unwrap_or(QUEUE);
-    let bounds = Bounds { threads: usize::from(auth.issue.hash_threads), queue, limit: APP_LIMIT };
-    Ok(Users::App(Pool::new(THREADS, bounds, &open)?))
+    Ok(Users::App(AppPools {
+        logins: Pool::new("ferricorn-logins", Bounds { threads, queue, limit: APP_LIMIT }, &open)?,
+        looks: Pool::new(THREADS, Bounds { threads, queue: QUEUE, limit: LIMIT }, &open)?,
+    }))
 }
 
 /// Likewise.

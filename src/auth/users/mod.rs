@@ -37,7 +37,16 @@ pub enum Users {
     /// In a file.
     File(Pool<UserFile>),
     /// Where the app looks.
-    App(Pool<Arc<dyn AppUsers>>),
+    App(AppPools),
+}
+
+/// Threads that ask an app. Its logins may take as long as a directory elsewhere takes; who has a token waits for none of them.
+#[derive(Debug)]
+pub struct AppPools {
+    /// Who logs in.
+    pub logins: Pool<Arc<dyn AppUsers>>,
+    /// Who comes with a token.
+    pub looks: Pool<Arc<dyn AppUsers>>,
 }
 
 /// The users of an app, as the app itself knows them. It blocks: threads of a pool call it.
@@ -89,7 +98,7 @@ impl Users {
             Self::Django(table) => table.run(move |table| table.find(&lookup)).await,
             Self::File(file) => file.run(move |file| Ok(file.find(&lookup))).await,
             Self::App(app) => match lookup {
-                Lookup::Id(id) => app.run(move |app| app.find(&id)).await,
+                Lookup::Id(id) => app.looks.run(move |app| app.find(&id)).await,
                 // Who logs in is the app's to say.
                 Lookup::Name(_) => Ok(None),
             },
@@ -136,7 +145,7 @@ impl Users {
         match self {
             Self::Own(_) | Self::File(_) => Ok(false),
             Self::Django(table) => table.run(move |table| table.is_blacklisted(&jti)).await,
-            Self::App(app) => app.run(move |app| app.is_blacklisted(&jti)).await,
+            Self::App(app) => app.looks.run(move |app| app.is_blacklisted(&jti)).await,
         }
     }
 }
