@@ -197,7 +197,8 @@ fn check_password(password: &str, preset: Preset) -> Result<(), &'static str> {
     if password.is_empty() {
         return Err("the password is empty");
     }
-    if preset == Preset::SimpleJwt && password.trim() != password {
+    let is_blank = |letter: char| letter.is_whitespace() || letter.is_control();
+    if preset == Preset::SimpleJwt && password.trim_matches(is_blank) != password {
         return Err("the password has blanks around it, which logins take away");
     }
     if password.contains('\0') {

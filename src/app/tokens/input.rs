@@ -82,7 +82,7 @@ impl Fields {
             Some(Value::String(text)) => text.clone(),
         };
         let text = match trim {
-            Trim::Blanks => text.trim().to_owned(),
+            Trim::Blanks => text.trim_matches(is_blank).to_owned(),
             Trim::Nothing => text,
         };
         if text.is_empty() {
@@ -90,6 +90,11 @@ impl Fields {
         }
         if text.contains('\0') { Err(FieldProblem::Nul) } else { Ok(text) }
     }
+}
+
+/// As Python counts blanks: the separators of ASCII are some, too.
+fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&letter)
 }
 
 /// A text of limited length.

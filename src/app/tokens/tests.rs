@@ -22,6 +22,7 @@ fn members_are_texts_as_the_framework_makes_them() {
         (r#"{"a":"x"}"#, Trim::Blanks, Ok("x")),
         (r#"{"a":" x\t"}"#, Trim::Blanks, Ok("x")),
         (r#"{"a":" x\t"}"#, Trim::Nothing, Ok(" x\t")),
+        ("{\"a\":\"\u{a0}\\u001fx\u{3000}\"}", Trim::Blanks, Ok("x")),
         (r#"{"a":17}"#, Trim::Blanks, Ok("17")),
         (r#"{"a":1.5}"#, Trim::Blanks, Ok("1.5")),
         (r#"{"b":"x"}"#, Trim::Blanks, Err(FieldProblem::Missing)),
