@@ -17,6 +17,8 @@ const COPY_LIMIT: usize = 16 << 10;
 /// Puts content behind its head that is all there and small; of how many bytes. `None`: to send it takes more than that.
 pub(super) fn put_small(out: &mut BytesMut, body: &ResponseBody, delimiter: Delimiter) -> Option<u64> {
     let content: &[u8] = match (body, delimiter) {
+        // Who makes the pieces is told that none are asked for.
+        (ResponseBody::Stream(_), _) => return None,
         (_, Delimiter::Nothing) | (ResponseBody::Empty, Delimiter::Length(0)) => b"",
         (ResponseBody::Full(bytes), Delimiter::Length(length)) if length == bytes.len() as u64 => bytes,
         (_, Delimiter::Length(_) | Delimiter::Chunked | Delimiter::Close) => return None,
