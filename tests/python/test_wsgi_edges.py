@@ -72,6 +72,11 @@ def test_write_and_then_an_exception_never_looks_complete(server):
     assert ask(server, "GET", "/plain").status == 200
 
 
+def test_whoever_looks_an_exception_up_may_write(server):
+    assert b"looked up" in exchange(server, b"GET /write_in_exc_info HTTP/1.1\r\nHost: a\r\n\r\n")
+    server.log.wait_for("fails on purpose in exc_info")
+
+
 def test_a_thread_of_the_app_may_write(server):
     assert ask(server, "GET", "/write_in_thread").content == b"0123456789"
 

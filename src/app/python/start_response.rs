@@ -88,9 +88,9 @@ impl StartResponse {
         match exc_info.filter(|exc_info| !exc_info.is_none()) {
             // PEP 3333: once the head has been sent, the app's exception is raised again.
             Some(exc_info) if said.is_final => {
-                let exception = exc_info.get_item(1)?;
+                // Looking it up may be the app's own code, which may write.
                 drop(said);
-                return Err(PyErr::from_value(exception));
+                return Err(PyErr::from_value(exc_info.get_item(1)?));
             }
             None if said.head.is_some() || said.is_final => {
                 return Err(PyAssertionError::new_err(

@@ -87,6 +87,19 @@ def write_then_raise(environ, start_response):
     raise RuntimeError("fails on purpose after write()")
 
 
+def write_in_exc_info(environ, start_response):
+    """The exception is looked up by code of the app's."""
+    write = start_response("200 OK", PLAIN)
+    write(b"begun")
+
+    class Info:
+        def __getitem__(self, index):
+            write(b"looked up")
+            return RuntimeError("fails on purpose in exc_info")
+
+    start_response("500 Failed", PLAIN, Info())
+
+
 def write_in_thread(environ, start_response):
     """Content may come from a thread of the app's."""
     write = start_response("200 OK", PLAIN)
