@@ -5,7 +5,7 @@ use crate::sys::fork::{ForkHooks, OtherThreads};
 use crate::sys::libuv::{Guest, Left, Waited};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyBytes, PyString, PyType};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
@@ -45,6 +45,17 @@ pub(super) fn native_string<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Boun
     // SAFETY: the function gives a new reference or sets an exception.
     let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
     // SAFETY: a successful call gives a str.
+    Ok(unsafe { object.cast_into_unchecked() })
+}
+
+/// Content as an object of Python, which can be too long for the memory there is: the app's `MemoryError`, not a panic.
+pub(super) fn bytes<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let length = ffi::Py_ssize_t::try_from(content.len())?;
+    // SAFETY: the pointer is valid for `length` bytes, which are copied, and the interpreter's lock is held (`py`).
+    let object = unsafe { ffi::PyBytes_FromStringAndSize(content.as_ptr().cast(), length) };
+    // SAFETY: the function gives a new reference or sets an exception.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: a successful call gives bytes.
     Ok(unsafe { object.cast_into_unchecked() })
 }
 

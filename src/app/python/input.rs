@@ -1,5 +1,6 @@
 //! `wsgi.input` (PEP 3333): the content, which is complete.
 
+use super::ffi;
 use crate::protocol::Content;
 use bytes::Bytes;
 use pyo3::prelude::*;
@@ -60,13 +61,13 @@ impl Input {
             // Copied once, into the object itself.
             let rest = cursor.fill_buf()?;
             let rest = &rest[..rest.len().min(usize::try_from(limit).unwrap_or(usize::MAX))];
-            let (bytes, length) = (PyBytes::new(py, rest), rest.len());
+            let (bytes, length) = (ffi::bytes(py, rest)?, rest.len());
             cursor.consume(length);
             return Ok(bytes);
         }
         let mut bytes = Vec::new();
         (&mut *source).take(limit).read_to_end(&mut bytes)?;
-        Ok(PyBytes::new(py, &bytes))
+        ffi::bytes(py, &bytes)
     }
 
     /// Reads one line, its end included, of up to `size` bytes.
@@ -75,7 +76,7 @@ impl Input {
         let mut line = Vec::new();
         let limit = size.and_then(|size| u64::try_from(size).ok()).unwrap_or(u64::MAX);
         (&mut *self.lock()).take(limit).read_until(b'\n', &mut line)?;
-        Ok(PyBytes::new(py, &line))
+        ffi::bytes(py, &line)
     }
 
     /// Reads lines until about `hint` bytes have been read.

@@ -1,5 +1,6 @@
 //! One HTTP request of an ASGI app, as its task and its connection both know it.
 
+use super::super::ffi;
 use super::awaitable::Awaitable;
 use super::course::{self, Course, InTask, message, resolve};
 use super::ties::Ties;
@@ -11,7 +12,6 @@ use http::{HeaderMap, StatusCode};
 use pyo3::exceptions::PyConnectionResetError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
@@ -376,7 +376,7 @@ pub(super) fn read_piece(file: &mut File, left: u64) -> io::Result<Vec<u8>> {
 
 fn request_message(py: Python<'_>, body: &[u8], has_more: bool) -> PyResult<Py<PyAny>> {
     let message = message(py, intern!(py, "http.request"))?;
-    message.set_item(intern!(py, "body"), PyBytes::new(py, body))?;
+    message.set_item(intern!(py, "body"), ffi::bytes(py, body)?)?;
     message.set_item(intern!(py, "more_body"), has_more)?;
     Ok(message.into_any().unbind())
 }

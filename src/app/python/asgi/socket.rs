@@ -1,5 +1,6 @@
 //! One WebSocket of an ASGI app, as its task and its connection both know it.
 
+use super::super::ffi;
 use super::awaitable::Awaitable;
 use super::course::{self, Course, InTask, message, resolve};
 use super::ties::Ties;
@@ -10,7 +11,7 @@ use crate::protocol::{OnUpgrade, Response, text_response};
 use http::StatusCode;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -229,7 +230,7 @@ impl Event {
                         told.set_item(intern!(py, "text"), PyString::from_bytes(py, &text)?)?;
                     }
                     Message::Binary(bytes) => {
-                        told.set_item(intern!(py, "bytes"), PyBytes::new(py, &bytes))?;
+                        told.set_item(intern!(py, "bytes"), ffi::bytes(py, &bytes)?)?;
                     }
                 }
                 told
