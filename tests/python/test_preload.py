@@ -126,6 +126,13 @@ def test_a_dead_mold_is_replaced_before_a_worker_needs_it(serve, tmp_path):
     assert server.stop() == 0
 
 
+def test_parts_of_django_without_a_project_are_left_alone(serve, tmp_path):
+    """Libraries import them where Django is installed."""
+    write_app(tmp_path, "no project", "import django.conf, django.db")
+    server = serve("site_app", "-w", "1", "--preload").ready()
+    assert {worker["text"] for worker in told(server).values()} == {"no project"}
+
+
 def test_a_start_whose_app_does_not_load_ends_with_its_traceback(serve, tmp_path):
     write_app(tmp_path, "never", "raise RuntimeError('broken on purpose')")
     server = serve("site_app", "-w", "2", "--preload")

@@ -27,7 +27,11 @@ pub(super) fn complete(py: Python<'_>) -> PyResult<()> {
     // Looked up, never imported: an app that does not use Django must not get it.
     let Some(conf) = modules.get_item("django.conf")? else { return Ok(()) };
     let settings = conf.getattr("settings")?;
-    if settings.getattr("configured")?.is_truthy()? && settings.hasattr("ROOT_URLCONF")? {
+    if !settings.getattr("configured")?.is_truthy()? {
+        // Some library has imported parts of Django (sentry_sdk does where it is installed): there is no project.
+        return Ok(());
+    }
+    if settings.hasattr("ROOT_URLCONF")? {
         // django/core/handlers/base.py resolves each request by this very resolver.
         let resolver = py.import("django.urls")?.call_method0("get_resolver")?;
         resolver.getattr("url_patterns")?;
