@@ -229,6 +229,22 @@ def test_a_worker_without_threads_of_its_app_ends_at_once(serve, gates):
     assert "killed" not in server.log.text()
 
 
+def test_a_worker_whose_threading_is_another_ends_at_once(serve, tmp_path):
+    """As eventlet's `monkey_patch()` leaves it."""
+    (tmp_path / "green.py").write_text(
+        "import threading\n"
+        "threading.main_thread = object\n"
+        "threading._shutdown = threading.Event().wait\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'served']\n"
+    )
+    server = serve("green", "-w", "1").ready()
+    assert ask(server, "GET", "/").content == b"served"
+    assert server.stop() == 0
+    assert "threads of its apps that go on" not in server.log.text()
+
+
 def test_an_apps_threads_and_exit_handlers_end_before_the_worker(server, gates):
     told(server, "/exit_handler")
     told(server, "/leaves_threads")
@@ -342,3 +358,11 @@ def test_threads_that_site_begins_run_in_workers(serve, tmp_path, gates, preload
     server.reload()
     assert ask(server, "GET", "/").status == 200
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("app", ["wsgi", "asgi"])
+def test_content_that_memory_does_not_hold_is_an_error_of_memory(serve, tmp_path, app):
+    (tmp_path / "ferricorn.toml").write_text('[limits]\nbody_memory = "16 MiB"\n')
+    server = serve(f"short_of_memory:{app}", "-w", "1").ready()
+    assert ask(server, "POST", "/", bytes(12 << 20)).status == 507
+    assert "panicked" not in server.log.text()

@@ -6,6 +6,9 @@ import threading
 
 def join_threads(limit):
     """Waits for the threads that are no daemons, `limit` seconds at most; the names of those that go on."""
+    if not others():
+        # It would wait for ever where eventlet has put its own threads in place of Python's.
+        return []
     # Up to Python 3.12 the main thread is among those that are waited for, unless it is the one that waits.
     getattr(threading, "_shutdown_locks", set()).discard(getattr(threading.main_thread(), "_tstate_lock", None))
     # It tells thread pools to end, too (concurrent.futures).
@@ -14,8 +17,12 @@ def join_threads(limit):
     waiting.join(limit)
     if not waiting.is_alive():
         return []
-    left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
-    return [thread.name for thread in left]
+    return [thread.name for thread in others()]
+
+
+def others():
+    """The threads that are no daemons, without the main one: eventlet gives that another object, of a class that is called so, too."""
+    return [thread for thread in threading.enumerate() if not thread.daemon and type(thread).__name__ != "_MainThread"]
 
 
 def flush():
