@@ -129,21 +129,30 @@ fn keys(content: Vec<u8>, asked: Option<Algorithm>) -> Result<KeySet, KeyProblem
         add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public)?;
         return Ok(set);
     };
-    let is_secret = |key: &&Value| key.get("kty").is_some_and(|kind| kind == "oct");
-    if !matches!(many.iter().filter(is_secret).count(), secrets if secrets == 0 || secrets == many.len()) {
-        return Err(KeyProblem::Jwk(
-            "the set holds secrets beside public keys: which of the two it is, nobody knows".into(),
-        ));
-    }
+    check_set(many)?;
     for key in many {
         // Sets commonly hold keys for something else.
         let Ok(jwk) = parse_jwk(key.to_string().as_bytes()) else { continue };
-        let added = add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public);
-        if let Err(problem @ KeyProblem::Jwk(_)) = added {
-            return Err(problem);
-        }
+        let _unfit = add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public);
     }
     Ok(set)
+}
+
+/// A set must not leave open which key is meant.
+fn check_set(keys: &[Value]) -> Result<(), KeyProblem> {
+    let secrets = keys.iter().filter(|key| key.get("kty").is_some_and(|kind| kind == "oct")).count();
+    if secrets != 0 && secrets != keys.len() {
+        return Err(KeyProblem::Jwk("the set holds secrets beside public keys".into()));
+    }
+    let named = |key: &Value| ["kid", "kty", "alg", "use"].map(|name| key.get(name).cloned());
+    for (at, key) in keys.iter().enumerate() {
+        if let Some(kid) = key.get("kid")
+            && keys[..at].iter().any(|other| named(other) == named(key))
+        {
+            return Err(KeyProblem::Jwk(format!("two keys of the set have the kid {kid}")));
+        }
+    }
+    Ok(())
 }
 
 fn add(
@@ -163,15 +172,7 @@ fn add(
     let before = set.iter().count();
     for algorithm in Algorithm::ALL.into_iter().filter(fitting) {
         match VerifyingKey::new(kid.clone(), algorithm, key) {
-            Ok(key) => {
-                let is_twin = |other: &VerifyingKey| {
-                    other.kid == key.kid && other.algorithm == algorithm && other.mark() != key.mark()
-                };
-                if let Some(kid) = kid.as_ref().filter(|_| set.iter().any(is_twin)) {
-                    return Err(KeyProblem::Jwk(format!("two keys of the set have the kid {kid:?}")));
-                }
-                set.add(key);
-            }
+            Ok(key) => drop(set.add(key)),
             Err(why) => problem = Some(why),
         }
     }

@@ -78,9 +78,10 @@ fn by_a_key_that_cannot_be_used_no_line_is_valid_and_the_command_fails() {
         (one.replace("\"sig\"", "\"enc\""), "\"use\""),
         (r#"{"kty":"oct","k":"AAAA"}"#.into(), "needs"),
         ("{}".into(), "kty"),
-        (format!(r#"{{"keys":[{one},{one}]}}"#), ""),
+        (format!(r#"{{"keys":[{one},{one}]}}"#), "two keys"),
         (format!(r#"{{"keys":[{one},{two}]}}"#), "beside public keys"),
         (format!(r#"{{"keys":[{one},{other}]}}"#), "two keys"),
+        (format!(r#"{{"keys":[{one},{}]}}"#, other.replace("\"k\": \"", "\"k\": \"!")), "two keys"),
     ] {
         let arguments = ["jwt", "verify-jws", "--alg", "-", "--key", &key];
         let Command::VerifyJws(verify) = Program::try_parse_from(arguments).unwrap().arguments.command else {
