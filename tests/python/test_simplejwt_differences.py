@@ -6,7 +6,7 @@ from support.simplejwt_projects import PROJECTS
 
 
 # The others are variations, which the script runs through (`support/simplejwt.py`).
-@pytest.mark.parametrize("name", ["rotation and blacklist", "no rotation"])
+@pytest.mark.parametrize("name", ["rotation and blacklist", "other names"])
 def test_only_what_is_meant_to_differ_differs(serve, tmp_path, capsys, name):
     project = PROJECTS[name]
     project.prepare(tmp_path)

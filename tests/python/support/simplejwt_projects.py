@@ -103,7 +103,7 @@ from django.db import models
 
 class Person(AbstractBaseUser):
     number = models.CharField(max_length=20, primary_key=True, default="n/1 \\u00e9", db_column="nr")
-    email = models.EmailField(unique=True, db_column="e_mail")
+    email = models.EmailField(unique=True)
     is_active = models.BooleanField(default=True, db_column="active")
     USERNAME_FIELD = "email"
     objects = BaseUserManager()
@@ -205,4 +205,15 @@ PROJECTS = {
         alike=("refresh: no jti", "refresh: a token that was replaced"),
     ),
     "no rotation": Project(BLACKLISTED, alike=("refresh: a token that was replaced", "verify: a token that was replaced")),
+    "other names": Project(
+        BLACKLISTED + "INSTALLED_APPS.append('people')\nOTHER['AUTH_USER_MODEL'] = 'people.Person'\nSIMPLE_JWT.update(\n"
+        "    USER_ID_CLAIM='sub', USER_ID_FIELD='number', AUTH_HEADER_TYPES=('JWT', 'Bearer'), ALGORITHM='RS256',\n"
+        "    AUDIENCE=['site', 'other'], ISSUER='https://site.example', LEEWAY=5,\n)",
+        login="email", name="demo@site.example", away="away@site.example", ids=("n/1 \u00e9", "n/2 \u00e9", "n/77 \u00e9"),
+        alike=(
+            "refresh: user that is a list", "refresh: user as a number", "refresh: another issuer", "refresh: an audience that nobody asked for",
+            "verify: an audience that nobody asked for", "refresh: a token that was replaced", "verify: a token that was replaced",
+        ),
+        user_claim="sub", scheme="JWT", algorithm="RS256", always={"aud": "other", "iss": "https://site.example"},
+    ),
 }

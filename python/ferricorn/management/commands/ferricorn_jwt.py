@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from ferricorn.simplejwt import database, duration, seconds, text, users
+from ferricorn.simplejwt import column, database, duration, seconds, text, users
 
 # What has no counterpart, its default, and what that means.
 LEFT_OUT = {
@@ -177,6 +177,13 @@ def left_out(jwt: Any, verify_only: bool) -> Iterator[str]:
         yield (
             "BLACKLIST_AFTER_ROTATION is left out: a refresh token that was replaced comes to its end here, too; a client that goes on using "
             "it after reuse_grace ends its session."
+        )
+    name = get_user_model().USERNAME_FIELD
+    named = column(get_user_model(), name)
+    if named != name:
+        yield (
+            f"USERNAME_FIELD is left out: requests have to call it {named}, as its column is called; with kind = \"python\" and "
+            f"username_column = {text(name)} it is {name}."
         )
     own = getattr(settings, "SIMPLE_JWT", {})
     if own.get("USER_AUTHENTICATION_RULE", RULES) != RULES:
