@@ -25,7 +25,10 @@ impl Auth {
         }
         let asserted =
             self.forward.headers.iter().map(|(field, claim)| (field.as_str(), Some(claim.as_str())));
-        asserted.chain(self.strip.iter().map(|field| (field.as_str(), None))).collect()
+        // An app that looks for the user among the fields (HTTP_REMOTE_USER) must not find what a client says.
+        let user = self.forward.remote_user.iter().filter(|claim| !claim.is_empty());
+        let user = user.map(|_| ("Remote-User", None));
+        asserted.chain(user).chain(self.strip.iter().map(|field| (field.as_str(), None))).collect()
     }
 }
 

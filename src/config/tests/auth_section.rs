@@ -79,7 +79,8 @@ require = "local"
 fn every_key_is_read() {
     let auth = good(AUTH).auth.unwrap();
     assert!(!auth.preflight && !auth.forward.keep_authorization);
-    assert_eq!(auth.stripped_fields(), [("X-Auth-Subject", Some("user_id")), ("X-User", None)]);
+    let stripped = [("X-Auth-Subject", Some("user_id")), ("Remote-User", None), ("X-User", None)];
+    assert_eq!(auth.stripped_fields(), stripped);
     let [local, idp] = auth.providers.as_slice() else { panic!("{auth:?}") };
     assert_eq!(local.leeway, Duration::from_secs(10));
     assert_eq!(local.require, ["exp"]);

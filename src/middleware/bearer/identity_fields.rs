@@ -8,6 +8,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
+/// What an app that looks for the user among the fields would take for it: it reads HTTP_REMOTE_USER.
+const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
+
 /// The fields that this configuration removes from requests and adds to them.
 #[derive(Debug)]
 pub(super) struct IdentityFields {
@@ -40,6 +43,9 @@ impl IdentityFields {
             .collect();
         let mut stripped: Vec<_> = asserted.iter().map(|(name, _)| name.clone()).collect();
         stripped.extend(config.strip.iter().filter_map(|name| parse("strip", name)));
+        if config.forward.remote_user.as_ref().is_some_and(|claim| !claim.is_empty()) {
+            stripped.push(REMOTE_USER);
+        }
         stripped.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         stripped.dedup();
         let max_bytes = usize::try_from(config.forward.max_bytes.0).unwrap_or(usize::MAX);
