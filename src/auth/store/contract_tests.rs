@@ -128,7 +128,7 @@ pub(super) fn token(name: &str) -> RefreshToken {
     RefreshToken { hash: TokenHash::of(name), expires: NOW + HOUR }
 }
 
-fn exchange(name: &str, now: i64, next: u8) -> Exchange {
+pub(super) fn exchange(name: &str, now: i64, next: u8) -> Exchange {
     Exchange {
         token: TokenHash::of(name),
         now,
@@ -140,7 +140,7 @@ fn exchange(name: &str, now: i64, next: u8) -> Exchange {
     }
 }
 
-fn next(number: u8) -> String {
+pub(super) fn next(number: u8) -> String {
     TokenId([number; 16]).to_string()
 }
 

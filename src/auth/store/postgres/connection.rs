@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, IsolationLevel, Transaction};
 
 /// To one database. It has a runtime of its own, which runs while somebody waits: for threads that may block.
 pub struct Connection {
@@ -46,6 +46,28 @@ impl Connection {
         let outcome = within(&self.runtime, ANSWER, work(&mut self.client))?;
         self.heard = Instant::now();
         Ok(outcome)
+    }
+
+    /// The same in one transaction, in which what is read after a lock is as the lock's last holder has left it.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); then nothing was changed, unless it is [`StoreError::Unavailable`].
+    pub fn transact<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.run(async |client| {
+            let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+            let transaction = builder.read_only(false).start().await?;
+            let outcome = work(&transaction).await;
+            // One that is only dropped would hold its locks until this connection is used again.
+            if outcome.is_ok() {
+                transaction.commit().await?;
+            } else {
+                let _ = transaction.rollback().await;
+            }
+            outcome
+        })
     }
 
     /// Connects anew when the server has closed the connection while nobody used it. Only an idle one is asked: what

@@ -14,12 +14,10 @@ use super::{
     SessionId, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow,
 };
 use crate::config::Reuse;
-use rows::{
-    end_session, find_locked, insert_session, insert_token, lock, session_of, touch, user_of, writing,
-};
+use rows::{end_session, find_locked, insert_session, insert_token, lock, session_of, touch, user_of};
 use std::time::Duration;
+use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Transaction};
 
 /// One connection.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ impl Postgres {
     /// [`StoreError::Unusable`] when they cannot be made or are something else.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         let mut connection = Connection::open(url, DURABLE)?;
-        connection.run(migrate)?;
+        connection.transact(migrate)?;
         Ok(Self { connection })
     }
 }
@@ -49,24 +47,18 @@ pub fn check(url: &str) -> Result<(), StoreError> {
 
 impl Backend for Postgres {
     fn begin(&mut self, session: &Session, token: RefreshToken) -> Result<(), StoreError> {
-        self.connection.run(async |client| {
-            let transaction = writing(client).await?;
-            insert_session(&transaction, session).await?;
-            insert_token(&transaction, session.id, token).await?;
-            Ok(transaction.commit().await?)
+        self.connection.transact(async |transaction| {
+            insert_session(transaction, session).await?;
+            insert_token(transaction, session.id, token).await
         })
     }
 
     fn exchange(&mut self, exchange: &Exchange) -> Result<Exchanged, StoreError> {
-        self.connection.run(async |client| {
-            let transaction = writing(client).await?;
-            let Some(found) = find_or_adopt(&transaction, exchange.token, exchange.adopt.as_ref()).await?
-            else {
-                return Ok(Exchanged::Unknown);
-            };
-            let outcome = exchange_found(&transaction, exchange, found).await?;
-            transaction.commit().await?;
-            Ok(outcome)
+        self.connection.transact(async |transaction| {
+            match find_or_adopt(transaction, exchange.token, exchange.adopt.as_ref()).await? {
+                Some(found) => exchange_found(transaction, exchange, found).await,
+                None => Ok(Exchanged::Unknown),
+            }
         })
     }
 
@@ -84,15 +76,13 @@ impl Backend for Postgres {
         adopt: Option<&(Session, RefreshToken)>,
         now: i64,
     ) -> Result<TokenState, StoreError> {
-        self.connection.run(async |client| {
-            let transaction = writing(client).await?;
-            let Some(found) = find_or_adopt(&transaction, token, adopt).await? else {
+        self.connection.transact(async |transaction| {
+            let Some(found) = find_or_adopt(transaction, token, adopt).await? else {
                 return Ok(TokenState::Unknown);
             };
             let state = found.state(now);
             if state == TokenState::Live {
-                end_session(&transaction, &found.session, (EndReason::Logout, now)).await?;
-                transaction.commit().await?;
+                end_session(transaction, &found.session, (EndReason::Logout, now)).await?;
             }
             Ok(state)
         })
@@ -104,8 +94,7 @@ impl Backend for Postgres {
         which: Option<SessionId>,
         reason: (EndReason, i64),
     ) -> Result<usize, StoreError> {
-        self.connection.run(async |client| {
-            let transaction = writing(client).await?;
+        self.connection.transact(async |transaction| {
             // In one order, so that two who end the same wait for each other and not both.
             let text = format!("{SESSIONS} ORDER BY id FOR UPDATE");
             let parameters: [(&(dyn ToSql + Sync), Type); 2] =
@@ -114,9 +103,8 @@ impl Backend for Postgres {
             let mut sessions = rows.iter().map(session_of).collect::<Result<Vec<_>, _>>()?;
             sessions.retain(|session| which.is_none_or(|which| which == session.id));
             for session in &sessions {
-                end_session(&transaction, session, reason).await?;
+                end_session(transaction, session, reason).await?;
             }
-            transaction.commit().await?;
             Ok(sessions.len())
         })
     }
@@ -311,15 +299,14 @@ async fn exchange_found(
     Ok(Exchanged::Good(session, successor))
 }
 
-async fn migrate(client: &mut Client) -> Result<(), StoreError> {
-    let transaction = writing(client).await?;
+async fn migrate(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     // Not by to_regclass(): within a transaction PostgreSQL remembers that there was no such name, also after waiting for
     // whoever has made it.
     let exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class \
                   WHERE relname = 'ferricorn_version' AND pg_catalog.pg_table_is_visible(oid))";
     let mut is_there: bool = transaction.query_typed_one(exists, &[]).await?.try_get(0)?;
     if !is_there {
-        lock(&transaction, TABLES).await?;
+        lock(transaction, TABLES).await?;
         is_there = transaction.query_typed_one(exists, &[]).await?.try_get(0)?;
     }
     if is_there {
@@ -331,8 +318,7 @@ async fn migrate(client: &mut Client) -> Result<(), StoreError> {
             }
         };
     }
-    transaction.batch_execute(include_str!("schema.sql")).await?;
-    Ok(transaction.commit().await?)
+    Ok(transaction.batch_execute(include_str!("schema.sql")).await?)
 }
 
 const SESSIONS: &str = "SELECT id, username, created, used, ends, access_until, credential FROM ferricorn_session \
@@ -353,6 +339,7 @@ const TABLES: i64 = 0x0066_6572_7269_7461;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::store::contract_tests::{NOW, exchange, next, session, token};
     use crate::auth::store::databases::{Database, Engine};
     use std::sync::Barrier;
     use std::thread;
@@ -367,10 +354,41 @@ mod tests {
                     threads.spawn(|| {
                         let mut connection = Connection::open(&url, DURABLE).unwrap();
                         together.wait();
-                        connection.run(migrate).unwrap();
+                        // On a slow machine the others may wait longer for the first than a transaction may last.
+                        let mut outcome = connection.transact(migrate);
+                        for _ in 0..5 {
+                            if matches!(outcome, Err(StoreError::Unavailable(_))) {
+                                outcome = Postgres::open(&url).map(drop);
+                            }
+                        }
+                        outcome.unwrap();
                     });
                 }
             });
         }
+    }
+
+    #[test]
+    fn a_transaction_that_changes_nothing_holds_nobody_up() {
+        let Some(database) = Database::start(Engine::Postgres) else { return };
+        let url = database.url(0);
+        // The second finds the tables.
+        let [mut one, mut other] = [(); 2].map(|()| Postgres::open(&url).unwrap());
+        one.begin(&session(1, "u"), token("a")).unwrap();
+        let first = exchange("a", NOW, 11);
+        assert!(matches!(one.exchange(&first).unwrap(), Exchanged::Good(..)));
+        // Nothing is done by this connection after that.
+        assert_eq!(one.end_by_token(first.token, None, NOW).unwrap(), TokenState::Ended);
+        let outcome = other.exchange(&exchange(&next(11), NOW, 12));
+        assert!(matches!(outcome, Ok(Exchanged::Good(..))), "{outcome:?}");
+        // Nor where it has failed for good.
+        let twice = one.begin(&session(1, "u"), token("b"));
+        assert!(twice.is_err(), "{twice:?}");
+        let idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+        let count: i64 = other
+            .connection
+            .run(async |client| Ok(client.query_typed_one(idle, &[]).await?.try_get(0)?))
+            .unwrap();
+        assert_eq!(count, 0);
     }
 }

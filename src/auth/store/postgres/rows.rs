@@ -4,13 +4,7 @@ use crate::auth::store::{
     EndReason, Found, RefreshToken, Session, SessionId, StoreError, Successor, TokenHash, TokenId, UserRow,
 };
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
-
-/// A transaction in which what is read after a lock is as the lock's last holder has left it.
-pub(super) async fn writing(client: &mut Client) -> Result<Transaction<'_>, StoreError> {
-    let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
-    Ok(builder.read_only(false).start().await?)
-}
+use tokio_postgres::{Row, Transaction};
 
 /// A token with its session, which nobody else changes until the end of the transaction.
 pub(super) async fn find_locked(
