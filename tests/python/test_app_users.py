@@ -120,3 +120,14 @@ def test_the_projects_own_backend_says_who_logs_in(serve, gates, tmp_path, app, 
     status, told = post("refresh/", refresh=pair["refresh"])
     assert (status, told["detail"]) == (401, "No active account found for the given token.")
     server.log.wait_for("the project cannot say who its users are")
+
+
+def test_a_field_by_which_no_token_can_name_a_user_refuses_the_start(serve, tmp_path):
+    (tmp_path / "own_users.py").write_text(PROJECT)
+    config = CONFIG.replace("APP", "application").replace("PRELOAD", "false")
+    for field, said in [("uid", 'has no field "uid"'), ("email", 'the field "email" of the user model auth.User is not unique')]:
+        (tmp_path / "ferricorn.toml").write_text(config.replace("ID_FIELD", field))
+        server = serve("-c", "ferricorn.toml", environment={"TOKEN_SECRET": "s" * 40})
+        server.log.wait_for(said)
+        server.log.wait_for("name a unique field in auth.users.id_column")
+        assert server.wait() != 0

@@ -4,7 +4,7 @@ import json
 
 from django.apps import apps
 from django.contrib import auth
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import close_old_connections
 from django.http import HttpRequest
@@ -28,16 +28,31 @@ def on_this_thread(ask):
     return asked
 
 
+def problem_of(id_column):
+    """Why tokens cannot name users by this field, or None."""
+    meta = USERS._meta
+    try:
+        field = meta.pk if id_column in ("id", "pk") else meta.get_field(id_column)
+    except FieldDoesNotExist:
+        return f'the user model {meta.label} has no field "{id_column}"'
+    alone = any(tuple(constraint.fields) == (field.name,) for constraint in meta.total_unique_constraints)
+    if not field.concrete or not (field.unique or alone):
+        return f'the field "{id_column}" of the user model {meta.label} is not unique: a token could be another user\'s'
+    return None
+
+
 def key_of(id_column):
     """By what tokens name users; "id" stands for the primary key, whatever its name."""
-    return "pk" if id_column == "id" else id_column
+    return "pk" if id_column in ("id", "pk") else USERS._meta.get_field(id_column).attname
 
 
 def described(user, id_column, attributes):
-    if user is None:
+    key = None if user is None else getattr(user, key_of(id_column))
+    # Whom no token can name is nobody.
+    if key is None or key == "":
         return None
     more = json.dumps([getattr(user, name, None) for name in attributes], cls=DjangoJSONEncoder)
-    return str(getattr(user, key_of(id_column))), user.password or "", bool(getattr(user, "is_active", True)), more
+    return str(key), user.password or "", bool(getattr(user, "is_active", True)), more
 
 
 @on_this_thread

@@ -25,14 +25,23 @@ struct PythonUsers {
 /// Why there are none.
 pub fn users(auth: &Auth) -> Result<Arc<dyn AppUsers>, String> {
     let code = pyo3::ffi::c_str!(include_str!("users.py"));
-    let module = Python::attach(|py| {
-        PyModule::from_code(py, code, c"<ferricorn: users.py>", c"ferricorn.users")
-            .map(Bound::unbind)
-            .map_err(|error| super::describe(py, &error))
+    let id_column = auth.users.id_column.clone();
+    let (module, problem) = Python::attach(|py| {
+        let module = PyModule::from_code(py, code, c"<ferricorn: users.py>", c"ferricorn.users");
+        let asked = module.and_then(|module| {
+            let problem: Option<String> = module.call_method1("problem_of", (&id_column,))?.extract()?;
+            Ok((module.unbind(), problem))
+        });
+        asked.map_err(|error| super::describe(py, &error))
     })?;
+    if let Some(problem) = problem {
+        return Err(format!(
+            "{problem}; name a unique field in auth.users.id_column, or \"id\", the primary key"
+        ));
+    }
     let extra = auth.issue.extra_claims.iter();
     let (claims, attributes) = extra.map(|(claim, name)| (claim.clone(), name.clone())).unzip();
-    Ok(Arc::new(PythonUsers { module, id_column: auth.users.id_column.clone(), claims, attributes }))
+    Ok(Arc::new(PythonUsers { module, id_column, claims, attributes }))
 }
 
 /// Id, hash of the password, whether it is active, further attributes as JSON.

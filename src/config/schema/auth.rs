@@ -100,7 +100,7 @@ keys! {
     "users.url".users.url, Reload, "The database of that table: \"sqlite:////srv/app/db.sqlite3\" or \"postgres://user:password@host/database\". Empty: the store.";
     "users.file".users.file, Reload, "The file of kind = \"file\". What is changed in it is known at the next login; who is taken out of it, a second later.";
     "users.table".users.table, Reload, "Name of Django's table; another one with a custom AUTH_USER_MODEL.";
-    "users.id_column".users.id_column, Reload, "Its column that tokens name users by. With kind \"python\" a field of the user model; \"id\" is the primary key, whatever its name.";
+    "users.id_column".users.id_column, Reload, "Its column that tokens name users by. With kind \"python\" a unique field of the user model; \"id\" is the primary key, whatever its name.";
     "users.username_column".users.username_column, Reload,
         "Its column that users log in by (USERNAME_FIELD); requests have it as the member of that name.";
     "users.password_column".users.password_column, Reload, "Its column with the hash of the password.";
