@@ -8,6 +8,7 @@ use crate::config::AuthUsers;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 /// The table, and the connection it is read by.
@@ -63,7 +64,10 @@ impl Table {
         Ok(Self {
             connection,
             // Compared as the column compares: citext does not tell upper from lower case, and an index is used.
-            by_name: format!("{select} WHERE {name} = $1::text::{name_type}"),
+            by_name: format!(
+                "{select} WHERE {name} = $1::text::{name_type}{}",
+                one_spelling(&name, &name_type)
+            ),
             by_id: format!("{select} WHERE {id} = $1::text::{id_type}"),
             update: format!(
                 "UPDATE {table} SET {password} = $1 WHERE {id} = $2::text::{id_type} AND {password} = $3"
@@ -84,10 +88,13 @@ impl Table {
             Lookup::Name(name) => (&self.by_name, name),
             Lookup::Id(id) => (&self.by_id, id),
         };
-        let rows = self
-            .connection
-            .run(async |client| Ok(client.query_typed(text, &[(value, Type::TEXT)]).await?))?;
-        rows.first().map(|row| self.user(row)).transpose()
+        let rows = self.connection.run(async |client| {
+            match client.query_typed(text, &[(value, Type::TEXT)]).await {
+                Err(error) if error.code().is_some_and(|code| NO_VALUE.contains(code)) => Ok(Vec::new()),
+                outcome => Ok(outcome?),
+            }
+        })?;
+        rows.first().map(|row| self.user(row)).transpose().map(Option::flatten)
     }
 
     pub(super) fn replace_hash(&mut self, id: &str, from: &str, to: &str) -> Result<bool, StoreError> {
@@ -118,18 +125,22 @@ impl Table {
         Ok(!rows.is_empty())
     }
 
-    fn user(&self, row: &Row) -> Result<User, StoreError> {
+    /// `None`: it has no id, and no token could name it.
+    fn user(&self, row: &Row) -> Result<Option<User>, StoreError> {
+        let Some(id) = row.try_get::<_, Option<String>>(0)?.filter(|id| !id.is_empty()) else {
+            return Ok(None);
+        };
         let extra = self.claims.iter().enumerate().map(|(number, claim)| {
             let json: Option<&str> = row.try_get(number + 3)?;
             let value = json.and_then(|json| serde_json::from_str(json).ok());
             Ok((claim.clone(), value.unwrap_or(Value::Null)))
         });
-        Ok(User {
-            id: row.try_get(0)?,
+        Ok(Some(User {
+            id,
             password: row.try_get::<_, Option<String>>(1)?.unwrap_or_default(),
             active: row.try_get(2)?,
             extra: extra.collect::<Result<_, StoreError>>()?,
-        })
+        }))
     }
 }
 
@@ -151,7 +162,19 @@ fn may_update(connection: &mut Connection, table: &str, column: &str) -> Result<
     Ok(row.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
 }
 
-/// Whether a text can be a value of this type.
+/// Whoever tries passwords has one spelling of each name, except for its case, which is not counted by. Numbers, dates and
+/// the like would take others, too. What texts are equal, is the column's own affair.
+fn one_spelling(name: &str, kind: &str) -> String {
+    match kind {
+        "text" | "character varying" | "citext" => String::new(),
+        // Without the blanks that fill it up.
+        "bpchar" => format!(" AND lower({name}::text) = lower($1::text)"),
+        // As it is printed; an address that is cast has a mask.
+        _ => format!(" AND lower(format('%s', {name})) = lower($1::text)"),
+    }
+}
+
+/// Whether a text can be a value of this type, where that is easily told.
 fn may_be(text: &str, kind: &str) -> bool {
     match kind {
         "smallint" => text.parse::<i16>().is_ok(),
@@ -164,6 +187,15 @@ fn may_be(text: &str, kind: &str) -> bool {
         _ => true,
     }
 }
+
+/// A text is no value of its column's type; no text has a NUL.
+const NO_VALUE: &[SqlState] = &[
+    SqlState::INVALID_TEXT_REPRESENTATION,
+    SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+    SqlState::INVALID_DATETIME_FORMAT,
+    SqlState::DATETIME_FIELD_OVERFLOW,
+    SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+];
 
 /// What is not to be written cannot be.
 const READ_ONLY: &str = "SET default_transaction_read_only TO on";
@@ -186,8 +218,10 @@ mod tests {
         INSERT INTO token_blacklist_outstandingtoken VALUES (1, 'good'), (2, 'bad');
         INSERT INTO token_blacklist_blacklistedtoken VALUES (1, 2);
         CREATE SCHEMA people;
-        CREATE TABLE people.person (uid uuid PRIMARY KEY, password text, email varchar(254), code char(9), phone bigint);
-        INSERT INTO people.person VALUES ('00112233-4455-6677-8899-aabbccddeeff', 'pw', 'a@b.example', 'c 1', 4912345);";
+        CREATE TABLE people.person (uid uuid PRIMARY KEY, password text, email varchar(254), code char(9), phone bigint,
+            amount numeric, born date, address inet, none text);
+        INSERT INTO people.person VALUES ('00112233-4455-6677-8899-aabbccddeeff', 'pw', 'a@b.example', 'c 1', 4912345,
+            1.5, '2001-02-03', '10.0.0.1', NULL);";
 
     #[test]
     fn users_are_found_in_postgresql_as_django_wrote_them() {
@@ -232,16 +266,42 @@ mod tests {
         let user = table.find(&Lookup::Name("a@b.example".into())).unwrap().unwrap();
         assert_eq!((user.id.as_str(), user.active), ("00112233-4455-6677-8899-aabbccddeeff", true));
         assert!(table.find(&Lookup::Id(user.id)).unwrap().is_some());
-        for (column, name, is_there) in
-            [("code", "c 1", true), ("code", "c", false), ("phone", "4912345", true), ("phone", "a@b", false)]
-        {
-            let by_column = AuthUsers { username_column: column.into(), ..people.clone() };
-            let mut table = Table::open(&url, &by_column, &BTreeMap::new()).unwrap();
-            let found = table.find(&Lookup::Name(name.into())).unwrap();
-            assert_eq!(found.is_some(), is_there, "{column} {name}");
-        }
+        names_have_one_spelling(&url, &people);
         let wrong = AuthUsers { username_column: "login".into(), ..AuthUsers::default() };
         let refused = Table::open(&url, &wrong, &BTreeMap::new()).unwrap_err().to_string();
         assert!(refused.contains("auth.users.username_column"), "{refused}");
+    }
+
+    fn names_have_one_spelling(url: &str, people: &AuthUsers) {
+        for (column, name, is_there) in [
+            ("code", "c 1", true),
+            ("code", "c 1 ", false),
+            ("code", "c", false),
+            ("phone", "4912345", true),
+            ("phone", "+4912345", false),
+            ("phone", "004912345", false),
+            ("phone", "a@b", false),
+            ("uid", "00112233-4455-6677-8899-aabbccddeeff", true),
+            ("uid", "00112233445566778899aabbccddeeff", false),
+            ("amount", "1.5", true),
+            ("amount", "1.50", false),
+            ("amount", "x", false),
+            ("born", "2001-02-03", true),
+            ("born", "20010203", false),
+            ("born", "2001-02-33", false),
+            ("born", "x", false),
+            ("address", "10.0.0.1", true),
+            ("address", "10.0.0.1/32", false),
+            ("address", "x", false),
+            ("email", "a\0", false),
+        ] {
+            let by_column = AuthUsers { username_column: column.into(), ..people.clone() };
+            let mut table = Table::open(url, &by_column, &BTreeMap::new()).unwrap();
+            let found = table.find(&Lookup::Name(name.into()));
+            assert_eq!(found.as_ref().map(Option::is_some), Ok(is_there), "{column} {name}");
+        }
+        let nobody = AuthUsers { id_column: "none".into(), ..people.clone() };
+        let mut table = Table::open(url, &nobody, &BTreeMap::new()).unwrap();
+        assert_eq!(table.find(&Lookup::Name("a@b.example".into())).unwrap().map(|user| user.id), None);
     }
 }

@@ -68,6 +68,7 @@ impl Table {
         let active = users.active_column.as_deref().map_or_else(|| "1".into(), quoted);
         let extra: String = extra_claims.values().map(|column| format!(", {}", quoted(column))).collect();
         let (table, password) = (quoted(&users.table), quoted(&users.password_column));
+        let name = quoted(&users.username_column);
         let select = format!("SELECT {}, {password}, {active}{extra} FROM {table}", quoted(&users.id_column));
         let blacklist = if self::columns(&connection, "token_blacklist_blacklistedtoken")?.is_empty() {
             Blacklist::Nowhere
@@ -75,7 +76,8 @@ impl Table {
             Blacklist::Here
         };
         Ok(Self {
-            by_name: format!("{select} WHERE {} = ?", quoted(&users.username_column)),
+            // Whoever tries passwords has one spelling of each name: a column of numbers would take others, too.
+            by_name: format!("{select} WHERE {name} = ?1 AND CAST({name} AS TEXT) = ?1 COLLATE NOCASE"),
             by_id: format!("{select} WHERE {} = ?", quoted(&users.id_column)),
             update: format!(
                 "UPDATE {table} SET {password} = ?1 WHERE {} = ?2 AND {password} = ?3",
@@ -95,7 +97,9 @@ impl Table {
             Lookup::Id(id) => (&self.by_id, self.forms[0].stored(id)),
         };
         let mut statement = self.connection.prepare_cached(text)?;
-        Ok(statement.query_row(params![value], |row| self.user(row)).optional()?)
+        // Whom no token can name is nobody.
+        let user = statement.query_row(params![value], |row| self.user(row)).optional()?;
+        Ok(user.filter(|user| !user.id.is_empty()))
     }
 
     pub(super) fn replace_hash(&mut self, id: &str, from: &str, to: &str) -> Result<bool, StoreError> {
@@ -124,8 +128,8 @@ impl Table {
     fn user(&self, row: &Row<'_>) -> rusqlite::Result<User> {
         let id = match self.forms[0].value(row.get_ref(0)?) {
             Value::String(text) => text,
-            other
-            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Value::Null => String::new(),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
                 other.to_string()
             }
         };
@@ -242,6 +246,35 @@ mod tests {
             ["a$1", "a$2", "a$2", "a$1"],
             "the oldest first, then the newest"
         );
+    }
+
+    #[test]
+    fn a_name_has_one_spelling_and_who_has_no_id_is_nobody() {
+        let (_folder, path) = project(
+            "CREATE TABLE person (uid text, password text, phone bigint, nick text COLLATE NOCASE);
+             INSERT INTO person VALUES ('a', 'pw', 4912345, 'Ann'), (NULL, 'pw', 1, 'x'), ('', 'pw', 2, 'y');",
+        );
+        for (column, name, id) in [
+            ("phone", "4912345", Some("a")),
+            ("phone", "+4912345", None),
+            ("phone", "004912345", None),
+            ("phone", " 4912345", None),
+            ("phone", "4912345.0", None),
+            ("nick", "ann", Some("a")),
+            ("nick", "x", None),
+            ("nick", "y", None),
+        ] {
+            let users = AuthUsers {
+                table: "person".into(),
+                id_column: "uid".into(),
+                username_column: column.into(),
+                active_column: None,
+                ..AuthUsers::default()
+            };
+            let mut table = Table::open(&path, &users, &BTreeMap::new()).unwrap();
+            let found = table.find(&Lookup::Name(name.into())).unwrap().map(|user| user.id);
+            assert_eq!(found.as_deref(), id, "{column} {name}");
+        }
     }
 
     #[test]
