@@ -19,6 +19,8 @@ mod user_states;
 mod user_watch;
 
 #[cfg(test)]
+mod lost_answer_tests;
+#[cfg(test)]
 mod tests;
 
 pub use outcome::{Bearer, Issued, Pair, Refusal};
@@ -160,15 +162,17 @@ impl Issuer {
         self.pair(&pen, &session, (now, &more), successor)
     }
 
-    /// Where the connection to the store breaks, nobody knows whether it was done: then it is asked for once more.
+    /// Where the answer of the store is lost, nobody knows whether it was done: then it is asked for once more, while the
+    /// client can still be answered in time.
     async fn exchange(&self, exchange: Exchange) -> Result<Exchanged, StoreError> {
         let (again, begun) = (exchange.clone(), Instant::now());
-        match self.store.run(move |store| store.exchange(&exchange)).await {
-            Err(StoreError::Unavailable(_)) if begun.elapsed() < SOON => {
-                self.store.run(move |store| store.exchange(&again)).await
-            }
-            outcome => outcome,
+        let outcome = self.store.run(move |store| store.exchange(&exchange)).await;
+        let left = setup::LIMIT.saturating_sub(begun.elapsed());
+        if !matches!(outcome, Err(StoreError::Unavailable(_))) || left.is_zero() {
+            return outcome;
         }
+        let repeated = self.store.run(move |store| store.exchange(&again));
+        tokio::time::timeout(left, repeated).await.unwrap_or(Err(StoreError::TooSlow))
     }
 
     /// Judges a token of either kind.
@@ -361,9 +365,6 @@ impl Issuer {
         }
     }
 }
-
-/// When a connection broke by then, there is time to ask again before a client is told to come later.
-const SOON: Duration = Duration::from_millis(500);
 
 fn whole_seconds(time: SystemTime) -> i64 {
     // Seconds since 1970 fit for longer than there are clocks.

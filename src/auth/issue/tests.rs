@@ -68,7 +68,7 @@ fn what_the_provider_would_refuse_is_not_issued() {
 const HASH: &str = "pbkdf2_sha256$2000$fHBr1q7x86zYjF4cNhg4fC$aCYhTf/yfuT2jh8La7cuwt3zQj99F6756JaP5XkArDk=";
 
 /// An issuer whose users are `ann` and one who is locked out; their file goes with the folder.
-fn issuer(issue_line: &str, provider_line: &str) -> (tempfile::TempDir, Issuer) {
+pub(super) fn issuer(issue_line: &str, provider_line: &str) -> (tempfile::TempDir, Issuer) {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(place("users"), format!("ann:{HASH}\nlocked:!{HASH}\n")).unwrap();
