@@ -130,12 +130,18 @@ fn keys(content: Vec<u8>, asked: Option<Algorithm>) -> Result<KeySet, KeyProblem
         return Ok(set);
     };
     check_set(many)?;
-    for key in many {
-        // Sets commonly hold keys for something else.
-        let Ok(jwk) = parse_jwk(key.to_string().as_bytes()) else { continue };
-        let _unfit = add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public);
+    let mut problem = Some(KeyProblem::Jwk("the set holds no key".into()));
+    for (at, key) in many.iter().enumerate() {
+        let added = parse_jwk(key.to_string().as_bytes())
+            .and_then(|jwk| add(&mut set, jwk.kid, (jwk.algorithm, asked), &jwk.key.public));
+        match added {
+            Ok(()) => problem = None,
+            // Sets commonly hold keys for something else, but not only such.
+            Err(why) if at == 0 => problem = Some(why),
+            Err(_) => {}
+        }
     }
-    Ok(set)
+    problem.map_or(Ok(set), Err)
 }
 
 /// A set must not leave open which key is meant.

@@ -69,6 +69,7 @@ fn by_a_key_that_cannot_be_used_no_line_is_valid_and_the_command_fails() {
     jwt(folder, "keygen --alg HS256 --format jwk --kid one --out @one", "").unwrap();
     jwt(folder, "keygen --alg HS256 --format jwk --kid one --out @other", "").unwrap();
     jwt(folder, "keygen --alg ES256 --format jwk --kid two --out @two", "").unwrap();
+    let weak = r#"{"kty":"oct","k":"AAAA"}"#;
     let token = jwt(folder, "sign --jwk @one", "").unwrap();
     let [one, other, two] =
         ["one", "other", "two"].map(|name| std::fs::read_to_string(folder.join(name)).unwrap());
@@ -76,7 +77,12 @@ fn by_a_key_that_cannot_be_used_no_line_is_valid_and_the_command_fails() {
         (one.clone(), ""),
         (one.replace("\"HS256\"", "\"A256GCM\""), "unknown algorithm"),
         (one.replace("\"sig\"", "\"enc\""), "\"use\""),
-        (r#"{"kty":"oct","k":"AAAA"}"#.into(), "needs"),
+        (weak.into(), "needs"),
+        (r#"{"keys":[]}"#.into(), "no key"),
+        (format!(r#"{{"keys":[{weak}]}}"#), "needs"),
+        (format!(r#"{{"keys":[{}]}}"#, one.replace("\"sig\"", "\"enc\"")), "\"use\""),
+        (format!(r#"{{"keys":[{weak},{one}]}}"#), ""),
+        (format!(r#"{{"keys":[{one},{weak}]}}"#), ""),
         ("{}".into(), "kty"),
         (format!(r#"{{"keys":[{one},{one}]}}"#), "two keys"),
         (format!(r#"{{"keys":[{one},{two}]}}"#), "beside public keys"),
