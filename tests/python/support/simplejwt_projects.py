@@ -126,8 +126,10 @@ prefix = "/theirs/"
 require = "none"
 """
 # What the section does not say, since it is another server's, or the place is taken by the project's own.
+# With a long grace the answers do not depend on how long the requests before them have taken.
 OF_THE_SECTION = f"""[auth.issue]
 prefix = "{OURS}"
+reuse_grace = "5m"
 limit = {{ per_account = "1000/1m", per_ip = "1000/1m" }}
 """
 
