@@ -196,10 +196,10 @@ impl Provider {
         same_set && self.given.is_same(&other.given)
     }
 
-    /// Whether the key of this [mark](keys::VerifyingKey::mark) has been taken out. While the fetched keys are not there nobody
+    /// Whether the key of this [mark](keys::VerifyingKey::mark) has been taken out, or renamed. While the fetched keys are not there nobody
     /// knows, and it has not.
     pub fn has_dropped(&self, key: u64) -> bool {
-        let is_there = || self.sets().iter().any(|set| set.iter().any(|one| one.mark() == key));
+        let is_there = || self.sets().iter().any(|set| set.iter().any(|one| one.has_mark(key)));
         !matches!(self.fetched, Fetched::Awaited) && !is_there()
     }
 
@@ -305,7 +305,7 @@ pub fn verify(token: &str, max_bytes: usize, providers: &[&Provider], now: f64) 
         provider,
         algorithm: jws.algorithm,
         kid: key.kid.clone(),
-        key: key.mark(),
+        key: key.mark(jws.kid.as_deref()),
         key_until: key.until,
         header_json: jws.header_json.into(),
         claims_json: claims_json.into(),

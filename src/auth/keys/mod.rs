@@ -57,9 +57,15 @@ impl VerifyingKey {
         Ok(Self { kid, algorithm, until: None, sign_from: None, mark: mark(key), pair: None, prover })
     }
 
-    /// The same number for the same key, whenever and from wherever it was read; in another process another one.
-    pub fn mark(&self) -> u64 {
-        self.mark
+    /// The same number for the same key, whenever and from wherever it was read, as long as it proves tokens of that `kid`;
+    /// in another process another one.
+    pub fn mark(&self, of_token: Option<&str>) -> u64 {
+        STATE.hash_one((self.mark, self.algorithm.name(), of_token))
+    }
+
+    /// Whether a token of this [mark](Self::mark) would be tried with this key.
+    pub fn has_mark(&self, mark: u64) -> bool {
+        self.mark(None) == mark || self.kid.is_some() && self.mark(self.kid.as_deref()) == mark
     }
 
     /// Whether `signature` over `message` was made by this key's owner.
@@ -192,8 +198,9 @@ impl KeySet {
 
 /// Whoever reads a mark, in a log or a dump, learns nothing of the key: not even whether a guess at a secret is right.
 fn mark(key: &PublicKey) -> u64 {
-    static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     STATE.hash_one(key.digest())
 }
+
+static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 const ATTEMPTS_WITHOUT_KID: usize = 4;

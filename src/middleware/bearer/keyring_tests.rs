@@ -182,6 +182,9 @@ fn a_key_has_been_taken_out_once_there_is_a_set_without_it() {
         // It has become too old: nobody knows.
         (Vec::new(), false),
         (set(&[("b", &other, Algorithm::Es256)]), true),
+        // Tokens of the old name would not be let in by it.
+        (set(&[("c", &one, Algorithm::Es256)]), true),
+        (set(&[("a", &one, Algorithm::Es256)]), false),
     ] {
         table.publish(index, &text);
         authenticator.take_sets();
