@@ -143,17 +143,22 @@ impl Ticket {
 
     pub(super) fn settle(&self, outcome: Outcome) {
         let mut state = self.lock();
-        state.settle(outcome);
+        let unwanted = state.settle(outcome);
         wake(state);
+        // Not under the lock: the end of a response can tell others.
+        drop(unwanted);
     }
 
     /// As [`settle`](Self::settle), but the connection is only told when the call has ended, or takes its time.
     pub(super) fn offer(&self, outcome: Outcome) {
         let mut state = self.lock();
-        state.settle(outcome);
+        let unwanted = state.settle(outcome);
         if state.hurries {
             wake(state);
+        } else {
+            drop(state);
         }
+        drop(unwanted);
     }
 
     /// From now on the connection is told of an outcome at once: the thread that drives it is not the one that makes
@@ -178,7 +183,12 @@ impl Ticket {
 impl Ticket {
     /// Nobody waits for the outcome any more.
     pub(super) fn abandon(&self) {
-        let before = std::mem::replace(&mut self.lock().abandoned, Abandoned::Yes);
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.abandoned, Abandoned::Yes);
+        let unread = state.outcome.take();
+        drop(state);
+        // A response that goes on learns by this that nobody reads it.
+        drop(unread);
         if let Abandoned::No(Some(told)) = before {
             told();
         }
@@ -186,14 +196,19 @@ impl Ticket {
 }
 
 impl TicketState {
-    fn settle(&mut self, outcome: Outcome) {
-        if !self.settled {
-            self.settled = true;
-            self.outcome = Some(outcome);
-            // Somebody has waited until now: what was to be run otherwise is forgotten.
-            if let Abandoned::No(told) = &mut self.abandoned {
+    /// Gives back an outcome that nobody waits for, or that is not the first.
+    #[must_use]
+    fn settle(&mut self, outcome: Outcome) -> Option<Outcome> {
+        if std::mem::replace(&mut self.settled, true) {
+            return Some(outcome);
+        }
+        match &mut self.abandoned {
+            Abandoned::No(told) => {
+                // Somebody has waited until now: what was to be run otherwise is forgotten.
                 *told = None;
+                self.outcome.replace(outcome)
             }
+            Abandoned::Yes => Some(outcome),
         }
     }
 }
@@ -353,24 +368,5 @@ const INSIDE: u8 = 1;
 const INTERRUPTED: u8 = 2;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::ResponseBody;
-    use bytes::Bytes;
-
-    #[test]
-    fn a_hint_that_comes_too_late_is_left_out() {
-        let hinted = |before: &dyn Fn(&Answering)| {
-            let (answering, interim) = (Answering::to_nobody(), Interim::default());
-            before(&answering);
-            answering.hint(&interim, HeaderMap::new());
-            interim.take().len()
-        };
-        assert_eq!(hinted(&|_| ()), 1);
-        assert_eq!(
-            hinted(&|answering| answering.offer(Ok(Response::new(ResponseBody::Full(Bytes::new()))))),
-            0
-        );
-        assert_eq!(hinted(&|answering| answering.ticket.abandon()), 0);
-    }
-}
+#[path = "ticket_tests.rs"]
+mod tests;

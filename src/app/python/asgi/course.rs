@@ -64,13 +64,14 @@ impl Course {
 
     /// Gives the answer: the head of the response, and its content or the way to it. Only the first one counts.
     pub(super) fn answer(&self, outcome: Result<Response, AppError>) {
-        let inner = self.lock();
-        if !inner.is_past_first_step {
+        // Steps of a task are taken one after another, by one thread: it stays what it is.
+        let is_past_first_step = self.lock().is_past_first_step;
+        if is_past_first_step {
+            self.ties.calls.answer(&self.answering, outcome);
+        } else {
             // Whoever waits is told when the call ends.
-            return self.answering.offer(outcome);
+            self.answering.offer(outcome);
         }
-        drop(inner);
-        self.ties.calls.answer(&self.answering, outcome);
     }
 
     /// The first step of the task is over.
