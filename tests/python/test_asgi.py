@@ -255,6 +255,33 @@ def test_an_app_may_end_a_response_that_its_client_has_in_whole(server, gates, m
     client.close()
 
 
+@in_each_loop
+def test_who_listens_learns_that_its_client_has_the_whole_response(server, gates):
+    assert ask(server, "GET", "/listens_late").content == b"declared"
+    gates.expect("http.disconnect")
+    gates.expect("ended")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@in_each_loop
+def test_trailers_behind_a_file_of_declared_length_are_no_error(server, gates, tmp_path, method):
+    (tmp_path / "file").write_bytes(b"content")
+    client = Client(server)
+    assert client.ask(method, f"/declared_path_and_trailers?{tmp_path / 'file'}").fields["Content-Length"] == "7"
+    assert client.ask("GET", "/plain").content == b"plain"
+    gates.release()
+    gates.expect("ended")
+    client.close()
+
+
+@in_each_loop
+def test_an_app_sends_all_of_much_content_to_who_asks_for_the_head(server, gates):
+    assert ask(server, "HEAD", "/declares_much").fields["Content-Length"] == str(4 << 20)
+    gates.expect("ended")
+    assert server.stop() == 0
+    assert "ERROR" not in server.log.text()
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_request_past_its_limit_is_cancelled(serve, gates, loop):
     server = serve("asgi_responses:app", "-w", "1", "-t", "300ms", environment={**gates.environment, "FERRICORN_PYTHON_LOOP": loop}).ready()

@@ -265,6 +265,26 @@ async def answer_ends_late(scope, receive, send):
     gates.say("ended")
 
 
+async def answer_listens_late(scope, receive, send):
+    """All that was declared, and the end of the response once the client has it."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"8")]})
+    await send({"type": "http.response.body", "body": b"declared", "more_body": True})
+    gates.say((await receive())["type"])
+    await send({"type": "http.response.body"})
+    gates.say("ended")
+
+
+async def answer_declares_much(scope, receive, send):
+    """More than the buffer holds."""
+    piece = b"x" * (1 << 20)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % (4 << 20))]})
+    for _ in range(4):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body"})
+    gates.say("ended")
+
+
 async def answer_receives_again(scope, receive, send):
     """Who gives up before the first step has taken nothing."""
     task = asyncio.create_task(receive())
@@ -283,6 +303,16 @@ async def answer_path_and_trailers(scope, receive, send):
     await send({"type": "http.response.pathsend", "path": path})
     await asyncio.sleep(0)
     await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]})
+
+
+async def answer_declared_path_and_trailers(scope, receive, send):
+    path = scope["query_string"].decode()
+    length = [(b"content-length", b"%d" % os.path.getsize(path))]
+    await send({"type": "http.response.start", "status": 200, "headers": length, "trailers": True})
+    await send({"type": "http.response.pathsend", "path": path})
+    await asyncio.to_thread(gates.wait)
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]})
+    gates.say("ended")
 
 
 async def answer_hint(scope, receive, send):

@@ -39,7 +39,7 @@ pub(super) struct State {
     /// Somebody in the task has been told so, or the task was cancelled.
     is_told: bool,
     /// Futures that `receive()` has given.
-    receivers: Vec<Py<PyAny>>,
+    pub(super) receivers: Vec<Py<PyAny>>,
     /// Futures that `send()` has given: the client is slow.
     pub(super) senders: Vec<Py<PyAny>>,
     pub(super) pieces: VecDeque<Bytes>,
@@ -160,7 +160,7 @@ impl Http {
                 return Ok(Awaitable::ready(request_message(py, &piece, has_more)?));
             }
         }
-        if state.is_gone || matches!(state.phase, Phase::Complete) {
+        if state.is_over() {
             drop(state);
             return Ok(Awaitable::ready(disconnect(py)?));
         }
@@ -237,6 +237,12 @@ impl Http {
         }
     }
 
+    /// The time of who sends what no client takes: a limit from piece to piece, as with a client, and none once all that was
+    /// declared has come, as behind a complete response.
+    pub(super) fn retime_for_nobody(&self, left: u64) {
+        if left == 0 { self.answering().pause() } else { self.answering().resume() }
+    }
+
     /// The task has ended: what is missing from the response is said.
     pub(super) fn task_ended(&self, py: Python<'_>, ended: Result<(), PyErr>) {
         course::has_ended(self, py, &ended);
@@ -246,6 +252,8 @@ impl Http {
             // Who was told that nobody listens may end as it likes.
             _ if is_ours => None,
             (Phase::Complete, Ok(())) => None,
+            // Its client has all of it.
+            (_, Ok(())) if matches!(state.to_come, ToCome::ForNobody(_)) => None,
             (Phase::Complete | Phase::Streaming | Phase::Trailing, Err(error)) => {
                 drop(state);
                 let traceback = super::super::describe(py, &error);
@@ -286,18 +294,19 @@ impl InTask for Http {
 
     fn attend(self: Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let mut state = self.lock();
-        let is_complete = matches!(state.phase, Phase::Complete);
-        let is_over = state.is_gone || is_complete;
+        let is_over = state.is_over();
         let receivers = if is_over { std::mem::take(&mut state.receivers) } else { Vec::new() };
         let has_room = is_over || state.held < self.ties().response_buffer / 2;
         let senders = if has_room { std::mem::take(&mut state.senders) } else { Vec::new() };
+        let is_complete = matches!(state.phase, Phase::Complete);
         let is_news = state.is_gone && !is_complete && !std::mem::replace(&mut state.is_told, true);
+        let is_timed = !matches!(state.to_come, ToCome::ForNobody(0));
         let hands_pieces = !is_over && state.upload.is_some() && !state.receivers.is_empty();
         drop(state);
         if hands_pieces {
             self.hand_pieces(py)?;
         }
-        if !senders.is_empty() {
+        if !senders.is_empty() && is_timed {
             self.answering().resume();
         }
         for future in &receivers {
@@ -348,6 +357,11 @@ impl Arrived {
 }
 
 impl State {
+    /// Whether the client takes nothing more: it has left, or has had all that it gets.
+    fn is_over(&self) -> bool {
+        self.is_gone || matches!(self.phase, Phase::Complete) || matches!(self.to_come, ToCome::ForNobody(_))
+    }
+
     /// The next piece of content that is still arriving, if it is there. A broken one has none: its client's leaving is told
     /// as any other.
     fn take_piece(&mut self) -> Option<Arrived> {

@@ -76,7 +76,9 @@ fn body(http: &Arc<Http>, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResu
                 // More than was declared is refused: nothing goes on for ever for nobody.
                 let left = left.checked_sub(content.len() as u64).ok_or_else(Http::nobody)?;
                 state.to_come = ToCome::ForNobody(left);
-                if !has_more {
+                if has_more {
+                    http.retime_for_nobody(left);
+                } else {
                     end(http, &mut state, HeaderMap::new());
                 }
                 return Ok(None);
@@ -140,6 +142,7 @@ fn path(http: &Arc<Http>, message: &Bound<'_, PyDict>) -> PyResult<()> {
     match std::mem::replace(&mut state.phase, Phase::Streaming) {
         Phase::Begun(head) if head.has_trailers => {
             state.phase = Phase::Trailing;
+            state.to_come = ToCome::Bytes(0);
             // What trailers follow is sent in pieces.
             let stream = BodyStream::asked(Stream::of_file(http, file, length));
             http.answering().resume();

@@ -91,11 +91,10 @@ impl Pieces for Stream {
         state.to_come = ToCome::ForNobody(left);
         state.pieces.clear();
         state.held = 0;
-        let has_senders = !state.senders.is_empty();
+        let is_waited = !state.senders.is_empty() || !state.receivers.is_empty();
         drop(state);
-        // As behind a complete response.
-        self.http.answering().pause();
-        if has_senders {
+        self.http.retime_for_nobody(left);
+        if is_waited {
             self.http.ties().ask_to_attend(Arc::clone(&self.http) as Arc<dyn InTask>);
         }
     }
