@@ -16,7 +16,7 @@ def hint(error, module):
             return barred
     if isinstance(error, ModuleNotFoundError) and error.name:
         if "." in error.name:
-            return missing_part(error.name)
+            return missing_part(error.name, module)
         return missing_module(error.name, root) + not_looked_into()
     text = str(error)
     if isinstance(error, (ImportError, AttributeError)) and "partially initialized module" in text:
@@ -24,7 +24,7 @@ def hint(error, module):
     name = type(error).__name__
     # One that says why needs no guess.
     if isinstance(error, SystemExit) and not isinstance(error.code, str):
-        return "the module ends its process when it is imported: what is to run only as a program belongs under if __name__ == \"__main__\":"
+        return "the app ends its process while it is loaded: what is to run only as a program belongs under if __name__ == \"__main__\":"
     if name == "ImproperlyConfigured" and "settings are not configured" in text:
         return "name the project's settings: -e DJANGO_SETTINGS_MODULE=mysite.settings"
     if name == "AppRegistryNotReady":
@@ -100,8 +100,8 @@ def missing_module(missing, root):
     return wrong_directory(missing, "--pythonpath") or not_installed(missing)
 
 
-def missing_part(name):
-    """Why a package that is there has no such module."""
+def missing_part(name, module):
+    """Why a package that is there has no such module; `module` is what the operator named."""
     parent, _, child = name.rpartition(".")
     import difflib
     import pkgutil
@@ -111,7 +111,8 @@ def missing_part(name):
         return None
     if not hasattr(package, "__path__"):
         if hasattr(package, child):
-            return f"{child} is in the module {parent}: write {parent}:{child}"
+            written = f"{parent}:{child}" if name == module else f"from {parent} import {child}"
+            return f"{child} is in the module {parent}: write {written}"
         return f"{getattr(package, '__file__', parent)} is taken for the package {parent}: rename it, or name the module that is meant"
     places = list(package.__path__)
     near = difflib.get_close_matches(child, [module.name for module in pkgutil.iter_modules(places)], 1)
