@@ -37,10 +37,24 @@ pub struct Anchor {
     ns: u64,
 }
 
+/// What two readings of a clock take of time where nothing comes between, and much more than that.
+const AT_ONCE: Duration = Duration::from_micros(50);
+/// So often, on a machine without a moment's peace, the clocks are read anew.
+const READINGS_MAX: usize = 64;
+
 impl Anchor {
-    /// Reads both clocks.
+    /// Reads both clocks at one moment: anew where something has come between.
     pub fn now() -> Self {
-        Self { instant: Instant::now(), ns: monotonic_ns() }
+        let readings = || (Self { instant: Instant::now(), ns: monotonic_ns() }, Instant::now());
+        let is_apart = |(read, after): &(Self, Instant)| *after - read.instant > AT_ONCE;
+        let mut read = readings();
+        for _ in 0..READINGS_MAX {
+            if !is_apart(&read) {
+                break;
+            }
+            read = readings();
+        }
+        read.0
     }
 
     /// The nanoseconds of an instant that does not lie before this anchor.

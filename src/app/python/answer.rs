@@ -83,6 +83,8 @@ fn respond(
     start_response: &StartResponse,
     answering: &Answering,
 ) -> PyResult<()> {
+    // A child has nobody to answer.
+    super::end_if_child();
     if let Some(content) = whole(iterable)? {
         let mut said = start_response.lock();
         if said.begun.is_none() {

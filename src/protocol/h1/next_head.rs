@@ -122,10 +122,12 @@ impl Session<'_> {
 
     fn set_idle_deadline(&mut self) {
         let timeouts = &self.settings.timeouts;
-        let limit = if let Some(until) = self.waits_until {
+        if let Some(until) = self.waits_until {
             self.drain_seen = true;
-            until.saturating_duration_since(Instant::now()).min(OFFER_AGAIN)
-        } else if self.drain.has_begun() {
+            let now = Instant::now();
+            return self.deadline.set(now, until.saturating_duration_since(now).min(OFFER_AGAIN));
+        }
+        let limit = if self.drain.has_begun() {
             self.drain_seen = true;
             timeouts.drain_idle
         } else if self.first {

@@ -17,6 +17,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::coop::consume_budget;
 
 /// Room for reading: most heads fit.
 pub(super) const READ_SIZE: usize = 8 << 10;
@@ -182,6 +183,10 @@ impl<'a> Session<'a> {
                 }
                 at_once => at_once.map(drop),
             };
+            if !self.buffer.is_empty() {
+                // Who sends requests in advance leaves others their turn.
+                consume_budget().await;
+            }
             return Written { sent: if end.is_ok() { sent } else { 0 }, end: end.map(|()| persistence) };
         }
         let mut sent = 0;
