@@ -178,12 +178,12 @@ def left_out(jwt: Any, verify_only: bool) -> Iterator[str]:
             "BLACKLIST_AFTER_ROTATION is left out: a refresh token that was replaced comes to its end here, too; a client that goes on using "
             "it after reuse_grace ends its session."
         )
-    name = get_user_model().USERNAME_FIELD
-    named = column(get_user_model(), name)
-    if named != name:
+    username = str(get_user_model().USERNAME_FIELD)
+    named = column(get_user_model(), username)
+    if named != username:
         yield (
             f"USERNAME_FIELD is left out: requests have to call it {named}, as its column is called; with kind = \"python\" and "
-            f"username_column = {text(name)} it is {name}."
+            f"username_column = {text(username)} it is {username}."
         )
     own = getattr(settings, "SIMPLE_JWT", {})
     if own.get("USER_AUTHENTICATION_RULE", RULES) != RULES:
