@@ -256,7 +256,7 @@ def test_an_app_may_end_a_response_that_its_client_has_in_whole(server, gates, m
 
 
 @in_each_loop
-def test_who_listens_learns_that_its_client_has_the_whole_response(server, gates):
+def test_who_asks_for_more_learns_that_its_client_has_the_whole_response(server, gates):
     assert ask(server, "GET", "/listens_late").content == b"declared"
     gates.expect("http.disconnect")
     gates.expect("ended")

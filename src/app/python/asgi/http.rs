@@ -39,7 +39,7 @@ pub(super) struct State {
     /// Somebody in the task has been told so, or the task was cancelled.
     is_told: bool,
     /// Futures that `receive()` has given.
-    pub(super) receivers: Vec<Py<PyAny>>,
+    receivers: Vec<Py<PyAny>>,
     /// Futures that `send()` has given: the client is slow.
     pub(super) senders: Vec<Py<PyAny>>,
     pub(super) pieces: VecDeque<Bytes>,
@@ -294,11 +294,11 @@ impl InTask for Http {
 
     fn attend(self: Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let mut state = self.lock();
-        let is_over = state.is_over();
+        let is_complete = matches!(state.phase, Phase::Complete);
+        let is_over = state.is_gone || is_complete;
         let receivers = if is_over { std::mem::take(&mut state.receivers) } else { Vec::new() };
         let has_room = is_over || state.held < self.ties().response_buffer / 2;
         let senders = if has_room { std::mem::take(&mut state.senders) } else { Vec::new() };
-        let is_complete = matches!(state.phase, Phase::Complete);
         let is_news = state.is_gone && !is_complete && !std::mem::replace(&mut state.is_told, true);
         let is_timed = !matches!(state.to_come, ToCome::ForNobody(0));
         let hands_pieces = !is_over && state.upload.is_some() && !state.receivers.is_empty();
@@ -342,8 +342,7 @@ impl InTask for Http {
         state.pieces.clear();
         state.held = 0;
         drop(state);
-        let course = &self.course;
-        course.ties.ask_to_attend(Arc::clone(&self) as Arc<dyn InTask>);
+        self.ties().ask_to_attend(Arc::clone(&self) as Arc<dyn InTask>);
     }
 }
 
@@ -357,9 +356,10 @@ impl Arrived {
 }
 
 impl State {
-    /// Whether the client takes nothing more: it has left, or has had all that it gets.
+    /// Whether who asks now gets nothing more. Who has waited before learns it with the end: frameworks cancel what goes on then.
     fn is_over(&self) -> bool {
-        self.is_gone || matches!(self.phase, Phase::Complete) || matches!(self.to_come, ToCome::ForNobody(_))
+        let has_all = matches!(self.to_come, ToCome::ForNobody(_) | ToCome::Bytes(0));
+        self.is_gone || matches!(self.phase, Phase::Complete) || has_all && self.upload.is_none()
     }
 
     /// The next piece of content that is still arriving, if it is there. A broken one has none: its client's leaving is told

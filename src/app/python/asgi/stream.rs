@@ -91,10 +91,11 @@ impl Pieces for Stream {
         state.to_come = ToCome::ForNobody(left);
         state.pieces.clear();
         state.held = 0;
-        let is_waited = !state.senders.is_empty() || !state.receivers.is_empty();
-        drop(state);
+        let has_senders = !state.senders.is_empty();
+        // Before the app can end the response.
         self.http.retime_for_nobody(left);
-        if is_waited {
+        drop(state);
+        if has_senders {
             self.http.ties().ask_to_attend(Arc::clone(&self.http) as Arc<dyn InTask>);
         }
     }
