@@ -1,7 +1,7 @@
 """The compiled module."""
 
 from os import PathLike
-from typing import Any, Callable, Iterator, Mapping, Sequence, Union
+from typing import Any, Callable, Sequence, Union
 
 __all__ = [
     "ClientGone",
@@ -33,19 +33,13 @@ class InvalidToken(ValueError):
 
     args: tuple[str, str]
 
-class Token(Mapping[str, Any]):
-    """What a good token says: claims, header, provider, kid, expires."""
-
-    def __getitem__(self, key: str) -> Any: ...
-    def __iter__(self) -> Iterator[str]: ...
-    def __len__(self) -> int: ...
-
 class Verifier:
     """Judges tokens by the providers of a configuration file."""
 
     schemes: list[str]
     def __init__(self, config: Union[str, PathLike[str]], /) -> None: ...
-    def verify(self, token: str, /) -> Token: ...
+    def verify(self, token: str, /) -> dict[str, Any]:
+        """What a good token says: claims, header, provider, kid, expires."""
 
 class Figure:
     def __new__(

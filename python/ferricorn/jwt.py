@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 #: What is in ``environ["ferricorn.jwt"]``: ``claims``, ``header``, ``provider``, ``kid`` and ``expires``.
-Token = Mapping[str, Any]
+Token = dict[str, Any]
 
 #: Names the configuration file where the code does not; without it ``ferricorn.toml`` is read.
 CONFIG_VARIABLE = "FERRICORN_CONFIG"

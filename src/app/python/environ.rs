@@ -6,7 +6,7 @@
 use super::addresses::{ClientTexts, decimal_text};
 use super::ffi::native_string;
 use super::file_wrapper::FileWrapper;
-use super::identity::Jwt;
+use super::identity;
 use super::input::Input;
 use super::options::Options;
 use super::streams;
@@ -255,8 +255,7 @@ fn key_for(name: &HeaderName) -> String {
 }
 
 fn put_identity(py: Python<'_>, environ: &Bound<'_, PyDict>, identity: &Arc<Identity>) -> PyResult<()> {
-    let jwt = Jwt::new(Arc::clone(identity));
-    environ.set_item(intern!(py, "ferricorn.jwt"), jwt.into_pyobject(py)?)?;
+    environ.set_item(intern!(py, "ferricorn.jwt"), identity::token(py, identity)?)?;
     environ.set_item(intern!(py, "AUTH_TYPE"), intern!(py, "Bearer"))?;
     match &identity.remote_user {
         Some(user) => environ.set_item(intern!(py, "REMOTE_USER"), user),

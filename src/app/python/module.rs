@@ -27,7 +27,6 @@ mod extension {
     #[pymodule_init]
     fn complete(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        super::super::identity::register_as_mapping(py)?;
         module.add("ClientGone", py.get_type::<super::super::outgoing::ClientGone>())?;
         module.add("RequestInterrupted", py.get_type::<super::super::interrupt::RequestInterrupted>())?;
         #[cfg(feature = "jwt")]

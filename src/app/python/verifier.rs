@@ -1,11 +1,12 @@
 //! `ferricorn.jwt.Verifier`: tokens judged as the server judges them, for processes that no server stands in front of.
 
-use super::identity::Jwt;
+use super::identity;
 use crate::auth::{Provider, system_time, unix_seconds, verify};
 use crate::config::{AuthProvider, KeySource, Reloader};
 use crate::protocol::Identity;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,13 +63,13 @@ impl Verifier {
 
     /// What a good token says, as `environ["ferricorn.jwt"]` has it.
     #[pyo3(signature = (token, /))]
-    fn verify(&self, py: Python<'_>, token: &str) -> PyResult<Jwt> {
+    fn verify<'py>(&self, py: Python<'py>, token: &str) -> PyResult<Bound<'py, PyDict>> {
         let providers: Vec<&Provider> = self.providers.iter().collect();
         let now = unix_seconds(SystemTime::now());
         let verified = py.detach(|| verify(token, self.longest, &providers, now)).map_err(|refusal| {
             InvalidToken::new_err((refusal.reason.code(), refusal.reason.description()))
         })?;
-        Ok(Jwt::new(Arc::new(Identity {
+        let identity = Identity {
             claims_json: verified.claims_json,
             claims: verified.claims,
             header_json: verified.header_json,
@@ -80,7 +81,8 @@ impl Verifier {
             expires: system_time(verified.expires),
             stream_end: None,
             beside: Vec::new(),
-        })))
+        };
+        identity::token(py, &identity)
     }
 }
 

@@ -342,7 +342,7 @@ async def answer_spins(scope, receive, send):
 async def answer_claims(scope, receive, send):
     said = scope["extensions"]["ferricorn.jwt"]
     assert scope["state"]["jwt"] is said
-    await reply(send, json.dumps({name: said[name] for name in ("provider", "claims")}, default=dict).encode())
+    await reply(send, json.dumps(said).encode())
 
 
 # ---- content that is still arriving ----

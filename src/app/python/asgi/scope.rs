@@ -4,7 +4,7 @@
 //! field name is an object that is made once.
 
 use super::super::ffi::native_string;
-use super::super::identity::Jwt;
+use super::super::identity;
 use crate::protocol::{Client, Identity, Local, Request, RequestContext, RequestHead, Scheme, websocket};
 use http::header::{HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use http::{Method, Version};
@@ -244,7 +244,7 @@ fn subprotocols<'py>(py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py,
 }
 
 fn put_identity(py: Python<'_>, scope: &Bound<'_, PyDict>, identity: &Arc<Identity>) -> PyResult<()> {
-    let jwt = Jwt::new(Arc::clone(identity)).into_pyobject(py)?;
+    let jwt = identity::token(py, identity)?;
     if let Some(extensions) = scope.get_item(intern!(py, "extensions"))? {
         extensions.set_item(intern!(py, "ferricorn.jwt"), &jwt)?;
     }
