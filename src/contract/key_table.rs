@@ -4,6 +4,7 @@
 //! publishes what it has got. There is one who fetches; a worker may die at any moment, and writes nothing but what
 //! every other worker of its configuration would write there, too.
 
+use crate::config::FETCHED_SETS_MAX;
 use crate::sys::clock;
 use crate::sys::shared_memory::SharedWords;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -240,8 +241,8 @@ fn get(words: &[AtomicU64], length: usize) -> Vec<u8> {
 /// After so many seconds without a claim a source is forgotten.
 pub const UNUSED_SECONDS: u64 = 60;
 
-/// More than any site has identity providers; each takes address space, and memory only when it is used.
-const SOURCES: usize = 16;
+/// Of two configurations, for a reload that changes all of them; each takes address space, and memory only when it is used.
+const SOURCES: usize = 2 * FETCHED_SETS_MAX;
 
 const CLAIM: usize = 0;
 const DESCRIBED: usize = 1;

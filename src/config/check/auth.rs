@@ -9,6 +9,7 @@ pub(super) fn contradictions(auth: &Auth, findings: &mut Findings<'_>) {
     general(auth, findings);
     fields(auth, findings);
     providers(auth, findings);
+    jwks::number(&auth.providers, findings);
     for (number, provider) in auth.providers.iter().enumerate() {
         one_provider(&format!("auth.provider[{number}]"), provider, findings);
     }

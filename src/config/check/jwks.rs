@@ -14,6 +14,27 @@ fn has_remote_set(provider: &AuthProvider) -> bool {
     provider.jwks_url.is_some() || provider.discovery
 }
 
+/// Key sets that one configuration may have fetched: more than a site has identity providers.
+pub const FETCHED_SETS_MAX: usize = 32;
+
+/// Whether there are too many sets to be fetched. Providers of the same set and the same rules share it.
+pub(super) fn number(providers: &[AuthProvider], findings: &mut Findings<'_>) {
+    let mut sets = Vec::new();
+    for (number, provider) in providers.iter().enumerate().filter(|(_, provider)| has_remote_set(provider)) {
+        let set = (provider.jwks_url.as_ref().or(provider.issuer.as_ref()), &provider.jwks);
+        if !sets.contains(&set) {
+            sets.push(set);
+        }
+        if sets.len() > FETCHED_SETS_MAX {
+            let message = format!(
+                "one more key set to be fetched than the {FETCHED_SETS_MAX} that a server keeps; put keys that change rarely into \
+                 jwks_file, or run several servers"
+            );
+            return findings.add(&format!("auth.provider[{number}]"), message);
+        }
+    }
+}
+
 /// Whether there are keys, and whether their source makes sense.
 pub(super) fn sources(at: &str, provider: &AuthProvider, findings: &mut Findings<'_>) {
     let path = |key: &str| format!("{at}.{key}");

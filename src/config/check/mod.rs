@@ -4,6 +4,8 @@ mod auth;
 mod issue;
 mod jwks;
 
+pub use jwks::FETCHED_SETS_MAX;
+
 use crate::config::build::Build;
 use crate::config::errors::{Origins, Problem};
 use crate::config::{

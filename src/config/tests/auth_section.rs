@@ -241,6 +241,22 @@ fn sources_of_keys_and_tokens_are_checked() {
     }
 }
 
+#[test]
+fn so_many_key_sets_are_fetched_and_no_more() {
+    let fetched = |number: usize, host: usize| {
+        format!(
+            "[[auth.provider]]\nname = \"p{number}\"\nissuer = \"https://{number}\"\njwks_url = \"https://h{host}/set\"\n"
+        )
+    };
+    let rule = "[[auth.route]]\nprefix = \"/\"\nrequire = \"p0\"\n";
+    let most = crate::config::FETCHED_SETS_MAX;
+    let mut text: String = (0..most).map(|number| fetched(number, number)).collect();
+    text += &fetched(most, 0);
+    assert!(super::play(&format!("{text}{rule}"), &[], &[]).is_ok(), "two providers of one set");
+    text += &fetched(most + 1, most);
+    refused(&format!("{text}{rule}"), &[("x.toml:133: auth.provider[33]", "one more key set")]);
+}
+
 /// With this change the section is refused.
 fn contradicts(old: &str, new: &str, place: &str, part: &str) {
     let text = RIGHT.replacen(old, new, 1);

@@ -118,8 +118,12 @@ impl Keys {
         let source = |provider| {
             let Some(source) = Source::of(provider, directory) else { return Ok(None) };
             let description = source.describe();
-            let full =
-                || AuthConfigError::setting("provider", "there are more than 16 key sets to be fetched");
+            let full = || {
+                AuthConfigError::setting(
+                    "provider",
+                    "there is no room for further key sets to be fetched; those that are not used any more are forgotten after a minute",
+                )
+            };
             let index = table.claim(&description).ok_or_else(full)?;
             Ok(Some(Fetched { description, place: Mutex::new((index, 0)) }))
         };
