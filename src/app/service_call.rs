@@ -114,9 +114,7 @@ fn advance<S: Service<http::Request<Body>>>(
 /// Counts a panic; what it says, where it says something.
 fn caught(panic: &(dyn Any + Send)) -> String {
     panics::caught();
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
-    format!("the app panicked: {text}")
+    format!("the app panicked: {}", panics::text(panic))
 }
 
 pub(super) fn failed(error: impl Into<BoxError>) -> AppError {

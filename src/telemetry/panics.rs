@@ -1,6 +1,7 @@
 //! Panics are counted where they are caught: each has cost the one request, or the one connection, that it happened in.
 
 use crate::contract::metrics::{Counter, Definition, MetricKind, Metrics};
+use std::any::Any;
 use std::sync::OnceLock;
 
 /// From now on panics of this process are among the figures. The first call counts.
@@ -19,6 +20,12 @@ pub(crate) fn caught() {
     if let Some(counter) = COUNTER.get() {
         counter.increment();
     }
+}
+
+/// What it has said.
+pub(crate) fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
 
 /// That of this process: it has to be at hand wherever anything can panic.

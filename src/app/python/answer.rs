@@ -5,6 +5,7 @@ use super::describe;
 use super::file_wrapper::FileWrapper;
 use super::interrupt::Inside;
 use super::outgoing::{ClientGone, Sent, response, say_longer};
+use super::panics::caught;
 use super::start_response::{Head, StartResponse};
 use crate::app::AppError;
 use crate::app::calls::Answering;
@@ -14,20 +15,20 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyTuple};
 
-/// Turns the iterable into a response, and gives it. The app's own code ends in here.
-pub(super) fn collect(
-    iterable: &Bound<'_, PyAny>,
+/// Calls the app, turns its iterable into a response, and gives it. The app's own code ends in here.
+pub(super) fn collect<'py>(
+    call: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
     start_response: &StartResponse,
-    inside: Inside<'_, '_>,
+    inside: Inside<'_, 'py>,
 ) -> Result<(), AppError> {
-    let py = iterable.py();
-    let answering = inside.call();
-    let outcome = respond(iterable, start_response, answering);
+    let (py, answering) = (inside.py(), inside.call());
+    let mut iterable = None;
+    let outcome = caught(|| respond(iterable.insert(call()?), start_response, answering));
     if outcome.is_err() {
         abort(start_response);
     }
     // PEP 3333: close() is called however the iteration ended.
-    let closed = close(iterable);
+    let closed = iterable.as_ref().map_or(Ok(()), close);
     drop(inside);
     match outcome.and(closed) {
         Ok(()) => Ok(()),
@@ -36,18 +37,6 @@ pub(super) fn collect(
 }
 
 /// What an exception of the app comes to: the log has it, and so has the client, unless its answer has begun.
-pub(super) fn raised(
-    py: Python<'_>,
-    error: &PyErr,
-    start_response: &StartResponse,
-    inside: Inside<'_, '_>,
-) -> Result<(), AppError> {
-    let answering = inside.call();
-    abort(start_response);
-    drop(inside);
-    failed(py, error, answering)
-}
-
 pub(super) fn failed(py: Python<'_>, error: &PyErr, answering: &Answering) -> Result<(), AppError> {
     if answering.is_cut_off() {
         // Its client is told, and the log.

@@ -45,7 +45,11 @@ impl<'a, 'py> Inside<'a, 'py> {
     }
 }
 
-impl<'a> Inside<'a, '_> {
+impl<'a, 'py> Inside<'a, 'py> {
+    pub(super) fn py(&self) -> Python<'py> {
+        self.py
+    }
+
     /// The call whose code it is.
     pub(super) fn call(&self) -> &'a Answering {
         self.call

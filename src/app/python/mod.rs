@@ -7,7 +7,7 @@
 //! - A call from outside: `interrupt` looks into it and ends it; `signals` runs the handlers that the app has set.
 //! - The site: `django`, its static files; `users`, its users; `drift`, where its settings of tokens differ; `hooks`; `metrics`;
 //!   `streams` and `log_stream`, what it prints; `verifier`, tokens judged elsewhere.
-//! - The interpreter: `ffi`, the unsafe calls; `ending`, what happens at its end.
+//! - The interpreter: `ffi`, the unsafe calls; `panics`, on their way through it; `ending`, what happens at its end.
 #![deny(unsafe_code)]
 
 mod addresses;
@@ -34,6 +34,7 @@ mod metrics;
 mod module;
 mod options;
 mod outgoing;
+mod panics;
 mod preload;
 mod signals;
 mod start_response;

@@ -83,10 +83,7 @@ impl Callable {
         // The app may take its time, and has no use for it.
         drop(request);
         let inside = Inside::enter(py, answering);
-        let iterable = self.app.bind(py).call1((environ, kit.start_response(py)));
-        Ok(match iterable {
-            Ok(iterable) => answer::collect(&iterable, kit.said(), inside),
-            Err(error) => answer::raised(py, &error, kit.said(), inside),
-        })
+        let call = || self.app.bind(py).call1((environ, kit.start_response(py)));
+        Ok(answer::collect(call, kit.said(), inside))
     }
 }

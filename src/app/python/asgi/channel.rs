@@ -3,7 +3,7 @@
 use super::awaitable::{Awaitable, Source};
 use super::http::Http;
 use super::socket::Socket;
-use super::{send, socket_send};
+use super::{course, send, socket_send};
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl Channel {
     /// Told that the task has ended.
     #[pyo3(signature = (task, /))]
     fn ended(&self, task: &Bound<'_, PyAny>) {
-        self.http.task_ended(task.py(), outcome(task));
+        course::end_in_order(&*self.http, task.py(), || self.http.task_ended(task.py(), outcome(task)));
     }
 }
 
@@ -79,7 +79,7 @@ impl SocketChannel {
     /// Told that the task has ended.
     #[pyo3(signature = (task, /))]
     fn ended(&self, task: &Bound<'_, PyAny>) {
-        self.socket.task_ended(task.py(), outcome(task));
+        course::end_in_order(&*self.socket, task.py(), || self.socket.task_ended(task.py(), outcome(task)));
     }
 }
 

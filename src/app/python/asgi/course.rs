@@ -1,13 +1,12 @@
 //! What all requests in tasks have in common: they are found, looked into, and ended from outside.
 
+use super::super::panics;
 use super::stuck;
 use super::ties::Ties;
 use crate::app::calls::{Answering, Cancelled};
 use crate::app::{AppError, CutOff};
 use crate::protocol::Response;
-use crate::telemetry::panics;
 use pyo3::intern;
-use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -118,8 +117,8 @@ pub(super) fn goes_on<T: InTask + 'static>(request: &Arc<T>, task: Py<PyAny>) {
 
 /// The task has ended, and how.
 pub(super) fn has_ended(request: &dyn InTask, py: Python<'_>, ended: &PyResult<()>) {
-    if matches!(ended, Err(error) if error.is_instance_of::<PanicException>(py)) {
-        panics::caught();
+    if let Err(error) = ended {
+        panics::count(py, error);
     }
     let course = request.course();
     let (task, ended) = {
@@ -154,7 +153,7 @@ pub(super) fn cut_off_now(request: Arc<dyn InTask>, why: CutOff, told: Option<on
 }
 
 /// Does on the loop's thread what others have asked for.
-pub(super) fn attend(request: Arc<dyn InTask>, py: Python<'_>) {
+pub(super) fn attend(request: &Arc<dyn InTask>, py: Python<'_>) {
     let id = request.course().answering.id();
     let (cut, ignores, is_unwanted) = {
         let mut inner = request.course().lock();
@@ -163,14 +162,37 @@ pub(super) fn attend(request: Arc<dyn InTask>, py: Python<'_>) {
     if let Some(ignored) = ignores {
         leave_going(request.course(), py, ignored);
     }
-    let attended = match cut {
-        Some(cut) => cut_task(&request, py, cut),
+    let attended = panics::caught(|| match cut {
+        Some(cut) => cut_task(request, py, cut),
         None if is_unwanted => request.course().cancel_task(py),
-        None => request.attend(py),
-    };
+        None => Arc::clone(request).attend(py),
+    });
     if let Err(error) = attended {
         let traceback = super::super::describe(py, &error);
-        tracing::error!(request = %id, traceback, "a request's task could not be told");
+        tracing::error!(request = %id, traceback, "a request's task could not be told; the request is given up");
+        give_up(&**request, py);
+    }
+}
+
+/// Ends a request whose task has ended. Its client is told also where that panics.
+pub(super) fn end_in_order(request: &dyn InTask, py: Python<'_>, end: impl FnOnce()) {
+    let ended = panics::caught(|| {
+        end();
+        Ok(())
+    });
+    if ended.is_err() {
+        give_up(request, py);
+    }
+}
+
+/// Ends a request whose task may wait for ever for what it was not told.
+fn give_up(request: &dyn InTask, py: Python<'_>) {
+    let course = request.course();
+    let lost = AppError::Failed("a bug in the server, which has lost the task of the request".to_owned());
+    course.ties.calls.answer(&course.answering, Err(lost));
+    request.break_off();
+    if let Err(error) = course.cancel_task(py) {
+        tracing::error!(%error, "its task could not be cancelled");
     }
 }
 

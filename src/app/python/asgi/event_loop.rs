@@ -1,6 +1,6 @@
 //! The event loop of a worker, from before its apps have started until after they have ended.
 
-use super::super::{describe, ffi};
+use super::super::{describe, ffi, panics};
 use super::core::Core;
 use super::ties::Ties;
 use crate::app::calls::{CallQueue, Cancelled, MainLoop};
@@ -169,6 +169,7 @@ impl MainLoop for EventLoop {
             let report = pyo3::types::PyCFunction::new_closure(py, None, None, |arguments, _| {
                 let py = arguments.py();
                 let error = PyErr::from_value(arguments.get_item(0)?);
+                panics::count(py, &error);
                 let traceback = describe(py, &error);
                 tracing::error!(traceback, "an exception left the event loop, which goes on");
                 Ok::<(), PyErr>(())

@@ -102,7 +102,7 @@ impl Ties {
     pub(super) fn attend(&self, py: Python<'_>) {
         let errands = std::mem::take(&mut *self.errands.lock().unwrap_or_else(PoisonError::into_inner));
         for request in errands {
-            course::attend(request, py);
+            course::attend(&request, py);
         }
     }
 

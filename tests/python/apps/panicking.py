@@ -1,0 +1,46 @@
+"""Apps that meet a panic of the server's own code: in Python it is an exception of a class of its own."""
+
+closed = 0
+
+
+def panic():
+    """Raises what a method of the server's raises that has panicked; the server panics on when it gets it."""
+    kind = next(kind for kind in BaseException.__subclasses__() if kind.__name__ == "PanicException")
+    raise kind("told to panic")
+
+
+class Pieces:
+    """Content whose second piece cannot be had."""
+
+    def __iter__(self):
+        yield b"some"
+        panic()
+
+    def close(self):
+        global closed
+        closed += 1
+
+
+def wsgi(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/before":
+        panic()
+    write = start_response("200 OK", [])
+    if path == "/written":
+        write(b"some")
+        panic()
+    return Pieces() if path == "/pieces" else [b"%d closed" % closed]
+
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        await receive()
+        panic()
+    if scope["path"] == "/before":
+        panic()
+    await send({"type": "http.response.start", "status": 200})
+    if scope["path"] == "/pieces":
+        await send({"type": "http.response.body", "body": b"some", "more_body": True})
+        panic()
+    await send({"type": "http.response.body", "body": b"fine"})
