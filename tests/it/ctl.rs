@@ -227,6 +227,32 @@ fn a_server_with_a_socket_of_another_name_is_found() {
 }
 
 #[test]
+fn a_server_is_found_by_the_variable_of_its_socket() {
+    let folder = Folder::new();
+    folder.write(
+        "ferricorn.toml",
+        &config(&folder, Transport::Tcp, 1, "[admin]\nsocket = \"not-this.sock\"\n"),
+    );
+    let socket = folder.path("own.sock");
+    let mut serving = ferricorn(&folder);
+    serving.arg("serve").env("FERRICORN_ADMIN_SOCKET", &socket);
+    let server = Server::from_command(serving, folder);
+    let file = server.folder().path("ferricorn.toml");
+    let elsewhere = Folder::new();
+    let state = |variable: &str| {
+        let mut asking = command(&elsewhere, &["status", "--json"]);
+        asking.env("FERRICORN_ADMIN_SOCKET", variable).env("FERRICORN_CONFIG", &file);
+        let (code, output, errors) = run(asking);
+        (code, serde_json::from_str::<Value>(&output).unwrap_or_else(|_| panic!("{errors}")))
+    };
+    assert_eq!(state(socket.to_str().unwrap()).1["pid"], server.pid());
+    // Of these the file tells more.
+    assert_eq!(state("auto").1["pid"], server.pid());
+    let (code, told) = state("/nowhere/own.sock");
+    assert!(code == Some(1) && told["error"].as_str().unwrap().contains("/nowhere/own.sock"), "{told}");
+}
+
+#[test]
 fn the_admin_address_tells_and_takes_no_command() {
     let server = Server::configured(Transport::Tcp, 2, "[admin]\naddress = \"127.0.0.1:0\"\n");
     let line = server.wait_for("health, metrics and status at http://");

@@ -69,6 +69,10 @@ pub(super) fn find(selection: &Selection) -> Result<Found, String> {
     if let Some(socket) = std::env::var(VARIABLE).ok().filter(|socket| !socket.is_empty()) {
         return Ok(Found::at(ControlPlace::parse(&socket)));
     }
+    // As the server has it: before the file.
+    if let Some(socket) = std::env::var(KEY_VARIABLE).ok().and_then(|socket| path_of(&socket)) {
+        return Ok(Found::at(ControlPlace::File(socket)));
+    }
     // Of another folder it may be meant, as a relative path.
     if let Some(file) = std::env::var_os(FILE_VARIABLE).filter(|file| Path::new(file).exists()) {
         return by_config(Path::new(&file));
@@ -146,7 +150,11 @@ fn by_config(file: &Path) -> Result<Found, String> {
 /// that says so.
 fn named_socket(text: &str) -> Option<PathBuf> {
     let table: toml::Table = text.parse().ok()?;
-    let socket = table.get("admin")?.get("socket")?.as_str()?;
+    path_of(table.get("admin")?.get("socket")?.as_str()?)
+}
+
+/// What `admin.socket` is set to, where it is a path.
+fn path_of(socket: &str) -> Option<PathBuf> {
     (!["auto", "off", ""].contains(&socket)).then(|| socket.into())
 }
 
@@ -252,6 +260,9 @@ fn wait_until(deadline: Option<Instant>, is_so: impl Fn() -> bool) -> bool {
 
 /// Names the control socket where no flag does.
 const VARIABLE: &str = "FERRICORN_CONTROL";
+
+/// Sets the server's `admin.socket`; a container has it for all its processes.
+const KEY_VARIABLE: &str = "FERRICORN_ADMIN_SOCKET";
 
 /// For one server to say who it is.
 const PROMPT: Duration = Duration::from_secs(2);
