@@ -12,10 +12,46 @@ pub(super) enum Discovery {
     Found { mount: Box<Mount>, what: String },
     /// Files of which each could be meant, each with its app.
     Several(Vec<String>),
+    /// A Django project whose manage.py does not settle which settings are meant: those that it names.
+    Unsettled(Vec<String>),
     /// None, but directories of Django projects.
     Below(Vec<PathBuf>),
     /// Nothing.
     Nothing,
+}
+
+impl Discovery {
+    /// Why nothing can be served yet, and what to do, where that is so; paths are told from `directory` on.
+    pub(super) fn problem(&self, directory: &Path) -> Option<String> {
+        let example = |names: &[String]| names.first().cloned().unwrap_or_default();
+        Some(match self {
+            Self::Found { .. } | Self::Nothing => return None,
+            Self::Several(targets) => format!(
+                "no app is named, and {} could be meant; name one: ferricorn serve {}",
+                targets.join(" and "),
+                example(targets)
+            ),
+            Self::Unsettled(names) if names.len() > 1 => format!(
+                "no app is named, and manage.py names several settings, {}; say which: ferricorn serve -e {SETTINGS}={}",
+                names.join(" and "),
+                example(names)
+            ),
+            Self::Unsettled(names) => format!(
+                "no app is named, and manage.py chooses its settings as it runs; say which: ferricorn serve -e {SETTINGS}={}",
+                names.first().map_or("MODULE", String::as_str)
+            ),
+            Self::Below(places) => {
+                let told =
+                    |place: &PathBuf| place.strip_prefix(directory).unwrap_or(place).display().to_string();
+                let names: Vec<String> = places.iter().map(told).collect();
+                format!(
+                    "no app is named, and none is here, but a Django project in {}; serve it by: ferricorn serve --chdir {}",
+                    names.join(" and in "),
+                    example(&names)
+                )
+            }
+        })
+    }
 }
 
 /// Looks for an app. `is_set` says whether a variable is in the environment.
@@ -51,21 +87,24 @@ fn projects_below(directory: &Path) -> Vec<PathBuf> {
 
 fn django(manage: &str, is_set: impl Fn(&str) -> bool) -> Discovery {
     let mut mount = Mount { target: AppTarget::Python(DJANGO.into()), ..Mount::blank() };
-    let what = match settings_of(manage) {
-        // The environment wins, as it does with manage.py.
-        Some(settings) if !is_set(SETTINGS) => {
-            mount.env.insert(SETTINGS.into(), settings.into());
-            format!("the Django project of manage.py, with the settings {settings}")
+    let project = "the Django project of manage.py, with the settings";
+    // The environment wins, as it does with manage.py.
+    if is_set(SETTINGS) {
+        return Discovery::Found { mount: Box::new(mount), what: format!("{project} that {SETTINGS} names") };
+    }
+    match settings_of(manage).as_slice() {
+        [Some(settings)] => {
+            mount.env.insert(SETTINGS.into(), (*settings).into());
+            Discovery::Found { mount: Box::new(mount), what: format!("{project} {settings}") }
         }
-        _ => format!("the Django project of manage.py, with the settings that {SETTINGS} names"),
-    };
-    Discovery::Found { mount: Box::new(mount), what }
+        named => Discovery::Unsettled(named.iter().flatten().map(|name| (*name).to_owned()).collect()),
+    }
 }
 
 /// What `os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")` says, on one line or on several, as formatters break it;
-/// or an assignment. `None` where it is computed, or where there are several to choose from.
-fn settings_of(manage: &str) -> Option<&str> {
-    let mut named = manage.match_indices(SETTINGS).filter_map(|(at, _)| {
+/// or an assignment; each once. `None` where it is computed.
+fn settings_of(manage: &str) -> Vec<Option<&str>> {
+    let named = manage.match_indices(SETTINGS).filter_map(|(at, _)| {
         let (before, behind) = (&manage[..at], &manage[at + SETTINGS.len()..]);
         let is_comment = before.rsplit('\n').next()?.trim_start().starts_with('#');
         let before = before.strip_suffix(['"', '\''])?.trim_end();
@@ -79,8 +118,13 @@ fn settings_of(manage: &str) -> Option<&str> {
         }?;
         (!is_comment).then(|| literal(value.trim_start()))
     });
-    let first = named.next()??;
-    named.all(|other| other == Some(first)).then_some(first)
+    let mut once = Vec::new();
+    for name in named {
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    once
 }
 
 /// The name of a module that stands in quotes, and alone.
@@ -163,6 +207,7 @@ mod tests {
                 AppTarget::Native(_) | AppTarget::Static(_) => panic!("no Python app"),
             },
             Discovery::Several(targets) => format!("several: {}", targets.join(", ")),
+            Discovery::Unsettled(names) => format!("one of {names:?}"),
             Discovery::Below(places) => {
                 let names = places.iter().filter_map(|place| place.strip_prefix(&directory).ok()?.to_str());
                 format!("below: {}", names.collect::<Vec<_>>().join(", "))
@@ -181,21 +226,24 @@ mod tests {
         assert_eq!(play("django-set", &[("manage.py", MANAGE)]), format!("{django} []"));
         let with_app = [("manage.py", MANAGE), ("app.py", "app = 1\n")];
         assert_eq!(play("django-and-app", &with_app), format!("{django} [\"my_site.settings\"]"));
+        let found = |settings: &str| format!("{django} [{settings:?}]");
         for (number, (manage, settings)) in [
-            ("os.environ.setdefault(\n    'DJANGO_SETTINGS_MODULE',\n    'a.b',\n)\n", "[\"a.b\"]"),
-            ("os.environ['DJANGO_SETTINGS_MODULE'] = 'a.b'  # as ever\n", "[\"a.b\"]"),
-            ("# os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'old')\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'new')", "[\"new\"]"),
-            // Computed, or one of several: for the environment to say.
-            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'a.' + name)\n", "[]"),
-            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', f'a.{name}')\n", "[]"),
-            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', name)\n", "[]"),
-            ("s('DJANGO_SETTINGS_MODULE')\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'a.b')\n", "[\"a.b\"]"),
-            ("x.setdefault('DJANGO_SETTINGS_MODULE', 'a')\nx.setdefault('DJANGO_SETTINGS_MODULE', 'b')\n", "[]"),
+            ("os.environ.setdefault(\n    'DJANGO_SETTINGS_MODULE',\n    'a.b',\n)\n", found("a.b")),
+            ("os.environ['DJANGO_SETTINGS_MODULE'] = 'a.b'  # as ever\n", found("a.b")),
+            ("# os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'old')\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'new')", found("new")),
+            // Computed, or one of several: for the operator to say.
+            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'a.' + name)\n", "one of []".into()),
+            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', f'a.{name}')\n", "one of []".into()),
+            ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', name)\n", "one of []".into()),
+            ("s('DJANGO_SETTINGS_MODULE')\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'a.b')\n", found("a.b")),
+            ("x.setdefault('DJANGO_SETTINGS_MODULE', 'a')\nx.setdefault('DJANGO_SETTINGS_MODULE', 'b')\n", "one of [\"a\", \"b\"]".into()),
+            ("x.setdefault('DJANGO_SETTINGS_MODULE', 'a')\nos.environ['DJANGO_SETTINGS_MODULE'] = name\n", "one of [\"a\"]".into()),
+            ("from site_paths import set_up  # sets DJANGO_SETTINGS_MODULE\n", "one of []".into()),
         ]
         .into_iter()
         .enumerate()
         {
-            assert_eq!(play(&format!("django-{number}"), &[("manage.py", manage)]), format!("{django} {settings}"), "{manage}");
+            assert_eq!(play(&format!("django-{number}"), &[("manage.py", manage)]), settings, "{manage}");
         }
         let other = [("manage.py", "print('not Django')\n"), ("app.py", "app = 1\n")];
         assert_eq!(play("flask-manage", &other), "app:app []");

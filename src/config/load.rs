@@ -259,7 +259,7 @@ impl Reloader {
         Ok(loaded)
     }
 
-    /// Serves the app of the working directory, if there is one; what is wrong is that there are several.
+    /// Serves the app of the working directory, if there is one; what is wrong is that it cannot be told which.
     fn find_app(&self, loaded: &mut Loaded) -> Option<Problem> {
         let demo = loaded.config.apps.first_mut()?;
         let is_set = |name: &str| self.environment.contains_key(name) || demo.env.contains_key(name);
@@ -272,27 +272,13 @@ impl Reloader {
                 loaded.found = Some(what);
                 None
             }
-            Discovery::Several(targets) => {
-                let message = format!(
-                    "no app is named, and {} could be meant; name one: ferricorn serve {}",
-                    targets.join(" and "),
-                    targets.first().map_or("", String::as_str)
-                );
+            none @ (Discovery::Several(_)
+            | Discovery::Unsettled(_)
+            | Discovery::Below(_)
+            | Discovery::Nothing) => {
+                let message = none.problem(&self.directory)?;
                 Some(Problem::new(&Origin::Default, "", message))
             }
-            Discovery::Below(places) => {
-                let names: Vec<_> = places
-                    .iter()
-                    .map(|place| place.strip_prefix(&self.directory).unwrap_or(place).display().to_string())
-                    .collect();
-                let message = format!(
-                    "no app is named, and none is here, but a Django project in {}; serve it by: ferricorn serve --chdir {}",
-                    names.join(" and in "),
-                    names.first().map_or("", String::as_str)
-                );
-                Some(Problem::new(&Origin::Default, "", message))
-            }
-            Discovery::Nothing => None,
         }
     }
 

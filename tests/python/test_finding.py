@@ -80,6 +80,23 @@ def test_several_apps_that_could_be_meant_are_all_named(serve, tmp_path):
     assert "no app is named, and app:app and main:app could be meant; name one: ferricorn serve app:app" in server.log.text()
 
 
+@pytest.mark.parametrize(
+    ("manage", "said"),
+    [
+        (["mysite.development", "mysite.production"], "names several settings, mysite.development and mysite.production;"),
+        ([], "chooses its settings as it runs;"),
+    ],
+)
+def test_settings_that_manage_py_does_not_settle_are_asked_for(serve, tmp_path, manage, said):
+    names = [f"'{name}'" for name in manage] or ["f'mysite.{stage}'"]
+    lines = [f'os.environ.setdefault("DJANGO_SETTINGS_MODULE", {name})\n' for name in names]
+    (tmp_path / "manage.py").write_text("".join(lines))
+    server = serve("-w", "1")
+    assert server.wait() == 2
+    example = (manage or ["MODULE"])[0]
+    assert f"manage.py {said} say which: ferricorn serve -e DJANGO_SETTINGS_MODULE={example}" in server.log.text()
+
+
 def test_a_django_project_in_a_directory_below_is_named(serve, tmp_path):
     for name in ("backend", "src"):
         (tmp_path / name).mkdir()
