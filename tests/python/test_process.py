@@ -224,8 +224,10 @@ def test_a_worker_without_threads_of_its_app_ends_at_once(serve, gates):
     environment = {**gates.environment, "FERRICORN_TIMEOUTS_GRACEFUL": "0s"}
     server = serve("process", "-w", "1", environment=environment).ready()
     told(server, "/exit_handler")
+    told(server, "/thread_callbacks")
     assert server.stop() == 0
-    gates.expect("exit handler")
+    for said in ("first", "last", "exit handler"):
+        gates.expect(said)
     assert "killed" not in server.log.text()
 
 

@@ -5,19 +5,37 @@ import threading
 
 
 def join_threads(limit):
-    """Waits for the threads that are no daemons, `limit` seconds at most; the names of those that go on."""
-    if not others():
-        # It would wait for ever where eventlet has put its own threads in place of Python's.
+    """Runs the exit callbacks of `threading`, and waits for the threads that are no daemons, `limit` seconds at most in all.
+
+    Returns the names of those that go on.
+    """
+    if others():
+        # Up to Python 3.12 the main thread is among those that are waited for, unless it is the one that waits.
+        getattr(threading, "_shutdown_locks", set()).discard(getattr(threading.main_thread(), "_tstate_lock", None))
+        # It tells thread pools to end, too: they are among the callbacks (concurrent.futures).
+        end = threading._shutdown
+    elif callbacks():
+        # Alone: the other one would wait for ever where eventlet has put its own threads in place of Python's.
+        end = run_callbacks
+    else:
         return []
-    # Up to Python 3.12 the main thread is among those that are waited for, unless it is the one that waits.
-    getattr(threading, "_shutdown_locks", set()).discard(getattr(threading.main_thread(), "_tstate_lock", None))
-    # It tells thread pools to end, too (concurrent.futures).
-    waiting = threading.Thread(target=threading._shutdown, name="ferricorn: waits for threads", daemon=True)
+    waiting = threading.Thread(target=end, name="exit callbacks of threading", daemon=True)
     waiting.start()
     waiting.join(limit)
     if not waiting.is_alive():
         return []
-    return [thread.name for thread in others()]
+    return [thread.name for thread in others()] or [waiting.name]
+
+
+def callbacks():
+    """What libraries have given to `threading._register_atexit`."""
+    return getattr(threading, "_threading_atexits", [])
+
+
+def run_callbacks():
+    """As `threading._shutdown` does: the last one first."""
+    for callback in reversed(callbacks()):
+        callback()
 
 
 def others():

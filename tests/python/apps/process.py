@@ -150,6 +150,13 @@ def exit_handler(environ, start_response):
     return answer(start_response, os.getpid())
 
 
+def thread_callbacks(environ, start_response):
+    """As concurrent.futures and other libraries have theirs; the last one comes first, and before `atexit`'s."""
+    threading._register_atexit(lambda: gates.say("last"))
+    threading._register_atexit(lambda: gates.say("first"))
+    return answer(start_response, os.getpid())
+
+
 def application(environ, start_response):
     """The function that the path names."""
     return globals()[environ["PATH_INFO"].lstrip("/") or "main"](environ, start_response)
