@@ -9,7 +9,7 @@ use crate::protocol::{Response, ResponseBody, Substitute};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Writes answers in one manner.
@@ -96,21 +96,24 @@ impl Answers {
     }
 
     /// 400: fields that cannot be taken.
-    pub(super) fn invalid(&self, errors: Vec<(&str, FieldProblem)>) -> Response {
-        let errors: Map<String, Value> =
-            errors.into_iter().map(|(name, problem)| (name.into(), json!([problem.to_string()]))).collect();
-        self.field_errors(errors)
+    pub(super) fn invalid(&self, errors: &[(&str, FieldProblem)]) -> Response {
+        let errors: Vec<_> = errors.iter().map(|(name, problem)| (*name, problem.to_string())).collect();
+        self.field_errors(&errors)
     }
 
-    fn field_errors(&self, errors: Map<String, Value>) -> Response {
+    fn field_errors(&self, errors: &[(&str, String)]) -> Response {
+        // By hand: a map would put them into the order of letters.
+        let members: Vec<String> =
+            errors.iter().map(|(name, text)| format!("{}:{}", json!(name), json!([text]))).collect();
+        let errors = format!("{{{}}}", members.join(","));
         match self.preset {
-            Preset::SimpleJwt => respond(StatusCode::BAD_REQUEST, (JSON, Value::Object(errors).to_string())),
+            Preset::SimpleJwt => respond(StatusCode::BAD_REQUEST, (JSON, errors)),
             Preset::Strict => {
-                let problem = json!({
-                    "type": "about:blank", "title": "Bad Request", "status": 400,
-                    "detail": "The request has members that cannot be taken.", "errors": errors,
-                });
-                respond(StatusCode::BAD_REQUEST, (PROBLEM, problem.to_string()))
+                let problem = format!(
+                    "{{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\
+                     \"detail\":\"The request has members that cannot be taken.\",\"errors\":{errors}}}"
+                );
+                respond(StatusCode::BAD_REQUEST, (PROBLEM, problem))
             }
         }
     }
@@ -119,9 +122,7 @@ impl Answers {
     pub(super) fn unreadable(&self, problem: &Unreadable) -> Response {
         let text = problem.to_string();
         match problem {
-            Unreadable::NoObject(_) | Unreadable::Nothing => {
-                self.field_errors(Map::from_iter([("non_field_errors".to_owned(), json!([text]))]))
-            }
+            Unreadable::NoObject(_) | Unreadable::Nothing => self.field_errors(&[("non_field_errors", text)]),
             Unreadable::Malformed(_) | Unreadable::Twice(_) => {
                 self.problem(StatusCode::BAD_REQUEST, &text, None)
             }

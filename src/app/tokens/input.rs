@@ -1,5 +1,6 @@
 //! What was posted: JSON or a form, read as Django REST framework reads it, and strictly where it is lenient.
 
+use super::complaint::complaint;
 use super::form;
 use crate::auth::jwt::parse_object;
 use crate::protocol::Content;
@@ -103,8 +104,10 @@ pub(super) fn at_most(text: String, letters: usize) -> Result<String, FieldProbl
 }
 
 fn json(bytes: &[u8]) -> Result<Map<String, Value>, Unreadable> {
-    let malformed =
-        |error: &dyn std::fmt::Display| Unreadable::Malformed(format!("JSON parse error - {error}"));
+    let malformed = |error: &dyn std::fmt::Display| {
+        let complaint = complaint(bytes).unwrap_or_else(|| error.to_string());
+        Unreadable::Malformed(format!("JSON parse error - {complaint}"))
+    };
     if bytes.trim_ascii_start().first() == Some(&b'{') {
         return parse_object(bytes).map_err(|error| malformed(&error));
     }

@@ -4,6 +4,7 @@
 //! need not notice. [`crate::auth::issue`] decides; here are the shapes.
 
 mod answer;
+mod complaint;
 mod form;
 mod input;
 mod jar;
@@ -125,8 +126,8 @@ impl Tokens {
             (Ok(name), Ok(password)) => (name, password),
             (name, password) => {
                 let errors = [(self.username.as_str(), name.err()), ("password", password.err())];
-                let errors = errors.into_iter().filter_map(|(name, error)| Some((name, error?))).collect();
-                return Err(self.answers.invalid(errors).into());
+                let errors = errors.into_iter().filter_map(|(name, error)| Some((name, error?)));
+                return Err(self.answers.invalid(&errors.collect::<Vec<_>>()).into());
             }
         };
         let pair = self.issuer.obtain(name, password, from).await.map_err(|refusal| self.refuse(refusal))?;
@@ -164,7 +165,7 @@ impl Tokens {
 
     async fn verify(&self, request: Box<Request>) -> Result<Response, Box<Response>> {
         let token = self.fields(request)?.text("token", self.trim);
-        let token = token.map_err(|problem| Box::new(self.answers.invalid(vec![("token", problem)])))?;
+        let token = token.map_err(|problem| Box::new(self.answers.invalid(&[("token", problem)])))?;
         self.issuer.verify(&token).await.map_err(|refusal| self.refuse(refusal))?;
         Ok(self.answers.success("{}".into()))
     }
@@ -240,7 +241,7 @@ impl Tokens {
             (Ok(token), _) => Ok((token, Place::Content)),
             (Err(FieldProblem::Missing), Ok(Some(token))) => Ok((token, Place::Cookie)),
             (Err(FieldProblem::Missing), Err(reason)) => Err(self.answers.refuse_sending(reason).into()),
-            (Err(problem), _) => Err(self.answers.invalid(vec![("refresh", problem)]).into()),
+            (Err(problem), _) => Err(self.answers.invalid(&[("refresh", problem)]).into()),
         }
     }
 

@@ -243,7 +243,7 @@ pub(super) fn variable(document: &File) -> (&'static str, String) {
 const VARIABLE: &str = "FERRICORN_HANDOVER";
 
 /// Counts up whenever a program and the one before could misunderstand each other.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 #[cfg(test)]
 mod tests {
