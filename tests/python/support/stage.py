@@ -16,7 +16,7 @@ from support.server import DEADLINE, MARK, FERRICORN, Log, clean_environment, en
 
 # Commands that go on until they are stopped, and what they print once they serve.
 SERVERS = [
-    (r"(ferricorn( serve\b| -|$)|cargo run\b)(?!.*(--version|--help|--check-config|--print-config))", r"\bready: \d+ worker"),
+    (r"((coverage run -m )?ferricorn( serve\b| -|$)|cargo run\b)(?!.*(--version|--help|--check-config|--print-config))", r"\bready: \d+ worker"),
     (r"gunicorn\b(?!.*(--version|--check-config))", r"Booting worker"),
     (r"uwsgi\b(?!.*--version)", r"spawned uWSGI worker|spawned uWSGI master"),
 ]
