@@ -32,12 +32,12 @@ impl Discovery {
                 example(targets)
             ),
             Self::Unsettled(names) if names.len() > 1 => format!(
-                "no app is named, and manage.py names several settings, {}; say which: ferricorn serve -e {SETTINGS}={}",
+                "no app is named, and manage.py names several settings, {}; say which: ferricorn serve -e DJANGO_SETTINGS_MODULE={}",
                 names.join(" and "),
                 example(names)
             ),
             Self::Unsettled(names) => format!(
-                "no app is named, and manage.py chooses its settings as it runs; say which: ferricorn serve -e {SETTINGS}={}",
+                "no app is named, and manage.py chooses its settings as it runs; say which: ferricorn serve -e DJANGO_SETTINGS_MODULE={}",
                 names.first().map_or("MODULE", String::as_str)
             ),
             Self::Below(places) => {

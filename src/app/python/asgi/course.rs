@@ -191,9 +191,8 @@ fn give_up(request: &dyn InTask, py: Python<'_>) {
     let lost = AppError::Failed("a bug in the server, which has lost the task of the request".to_owned());
     course.ties.calls.answer(&course.answering, Err(lost));
     request.break_off();
-    if let Err(error) = course.cancel_task(py) {
-        tracing::error!(%error, "its task could not be cancelled");
-    }
+    // What has gone wrong first has been told; a task that cannot be cancelled either is left to the garbage collector.
+    let _ = course.cancel_task(py);
 }
 
 fn cut_task(request: &Arc<dyn InTask>, py: Python<'_>, cut: Cut) -> PyResult<()> {
