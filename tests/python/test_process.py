@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,21 @@ def eventually(condition):
     while not condition():
         assert time.monotonic() < limit, "it never came true"
         os.sched_yield()
+
+
+def children(server):
+    """The processes of the master, by their names."""
+    master = server.process.pid
+    pids = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return {name_of(pid): int(pid) for pid in pids}
+
+
+def name_of(pid):
+    """What ps(1) shows; empty for a process that has just been reaped."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def test_a_handler_runs_while_the_worker_is_idle(server, gates):
@@ -312,6 +328,31 @@ def test_hooks_are_called_where_they_belong(serve, tmp_path, gates, preload):
     assert [(int(pid), reason) for _, _, _, pid, reason, _ in exits] == [(first, "killed by SIGKILL"), (second, "exit status 0")]
     # No code of a site runs in the master.
     assert not [entry for entry in seen if int(entry[5]) == server.process.pid]
+
+
+def test_a_hook_that_ends_before_the_admin_process_does_not_hold_up_the_end(serve, tmp_path, gates):
+    written = tmp_path / "hooks.log"
+    (tmp_path / "ferricorn.toml").write_text('[python.hooks]\nchild_exit = "site_hooks:note"\n')
+    server = serve("process", "-w", "1", environment={**gates.environment, "TEST_HOOKS": str(written)}).ready()
+    admin = children(server)["ferricorn-admin"]
+    os.kill(admin, signal.SIGSTOP)
+    server.signal(signal.SIGTERM)
+    eventually(lambda: written.exists() and written.read_text().endswith("\n"))
+    called_in = int(written.read_text().rpartition("in=")[2])
+    eventually(lambda: called_in not in children(server).values())
+    os.kill(admin, signal.SIGCONT)
+    assert server.wait() == 0
+
+
+def test_a_hook_that_hangs_at_the_end_is_ended_by_a_second_signal(serve, tmp_path, gates):
+    (tmp_path / "ferricorn.toml").write_text('[python.hooks]\nchild_exit = "site_hooks:hang"\n')
+    server = serve("process", "-w", "1", environment=gates.environment).ready()
+    server.signal(signal.SIGTERM)
+    server.log.wait_for("^the hook child_exit hangs$")
+    eventually(lambda: list(children(server)) == ["ferricorn-hook"])
+    server.signal(signal.SIGTERM)
+    server.log.wait_for("the hook child_exit is ended: the server was told once more to stop")
+    assert server.wait() == 0
 
 
 def test_a_hook_that_fails_before_the_worker_is_ready_fails_the_start(serve, tmp_path):

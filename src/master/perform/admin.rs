@@ -15,7 +15,8 @@ use crate::sys::channel::{self, Received, Sent};
 use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::{self, Pid};
 use crate::sys::signals::SignalPipe;
-use crate::sys::{inherit, poll, privileges, signals, title, wait};
+use crate::sys::wait::{self, WaitOutcome};
+use crate::sys::{inherit, poll, privileges, signals, title};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -161,16 +162,19 @@ impl AdminProcess {
         self.sockets = AdminSockets::default();
     }
 
-    /// At the end of the server: the process leaves when it has passed on what it was told last.
-    pub(super) fn close(&mut self, signals: &mut SignalPipe) {
+    /// At the end of the server: the process leaves when it has passed on what it was told last. `others` hears of every
+    /// other process that ends before it.
+    pub(super) fn close(&mut self, signals: &mut SignalPipe, mut others: impl FnMut(Pid, &WaitOutcome)) {
         self.channel = None;
         let deadline = Instant::now() + LEAVING;
         while self.pid.is_some() {
             let left = deadline.saturating_duration_since(Instant::now());
             let waited = poll::wait_readable(&[signals.descriptor()], Some(left));
             signals.take();
-            while let Some((pid, _)) = wait::reap() {
-                self.reaped(pid);
+            while let Some((pid, outcome)) = wait::reap() {
+                if !self.reaped(pid) {
+                    others(pid, &outcome);
+                }
             }
             if left.is_zero() || waited.is_err() {
                 self.kill();

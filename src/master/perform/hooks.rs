@@ -3,15 +3,17 @@
 
 use super::Performer;
 use crate::config::Config;
+use crate::contract::control::Command;
 use crate::contract::exit::ExitReason;
 use crate::contract::hook::{HookCall, HookEvent, HookWorker};
 use crate::contract::scoreboard::RecordIndex;
 use crate::contract::slot::Generation;
+use crate::master::decide::signals::command;
 use crate::master::event::Note;
 use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::Pid;
 use crate::sys::wait::{self, WaitOutcome};
-use crate::sys::{limits, poll, title};
+use crate::sys::{limits, poll, signals, title};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,9 +78,34 @@ impl Performer {
         (self.start.hook_main)(config, &self.surroundings.directory, call)
     }
 
+    /// At the server's end: gives hooks that have been called the time they have, unless it is to stop at once.
+    pub(super) fn wait_for_hooks(&mut self) {
+        // Whoever connects from now on must not wait for what nobody will serve.
+        drop(std::mem::take(&mut self.shared.listeners));
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            while let Some((pid, outcome)) = wait::reap() {
+                self.hook_calls.reaped(pid, &outcome);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.hook_calls.0.is_empty() {
+                return;
+            }
+            if poll::wait_readable(&[self.own.signals.descriptor()], Some(left)).is_err() {
+                return;
+            }
+            let mut asked = self.own.signals.take().into_iter().filter_map(command);
+            if asked.any(|command| matches!(command, Command::Stop(_))) {
+                return self.hook_calls.end();
+            }
+        }
+    }
+}
+
+impl HookCalls {
     /// Notes the end of a process; whether it called a hook.
-    pub(super) fn hook_reaped(&mut self, pid: Pid, outcome: &WaitOutcome) -> bool {
-        let Some(event) = self.hook_calls.0.remove(&pid) else { return false };
+    pub(super) fn reaped(&mut self, pid: Pid, outcome: &WaitOutcome) -> bool {
+        let Some(event) = self.0.remove(&pid) else { return false };
         let name = event.name();
         match outcome {
             WaitOutcome::Exited(0) => {}
@@ -92,23 +119,12 @@ impl Performer {
         true
     }
 
-    /// At the server's end: gives hooks that have been called the time they have.
-    pub(super) fn wait_for_hooks(&mut self) {
-        // Whoever connects from now on must not wait for what nobody will serve.
-        drop(std::mem::take(&mut self.shared.listeners));
-        let deadline = Instant::now() + LIMIT;
-        while !self.hook_calls.0.is_empty() {
-            while let Some((pid, outcome)) = wait::reap() {
-                self.hook_reaped(pid, &outcome);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.hook_calls.0.is_empty() {
-                return;
-            }
-            if poll::wait_readable(&[self.own.signals.descriptor()], Some(left)).is_err() {
-                return;
-            }
-            self.own.signals.take();
+    /// Ends all calls that go on.
+    fn end(&self) {
+        for (pid, event) in &self.0 {
+            warn!("the hook {} is ended: the server was told once more to stop", event.name());
+            // It has ended by itself, or cannot be ended by anybody.
+            let _ = signals::kill(*pid);
         }
     }
 }

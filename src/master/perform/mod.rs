@@ -314,7 +314,11 @@ impl Performer {
 
     /// Takes leave of the admin process, as everybody else has gone, and of the paths of sockets.
     pub(super) fn close(mut self) {
-        self.admin.close(&mut self.own.signals);
+        // Hooks that were called last may end meanwhile.
+        let hooks = &mut self.hook_calls;
+        self.admin.close(&mut self.own.signals, |pid, outcome| {
+            hooks.reaped(pid, outcome);
+        });
         if !self.own.fd_store.is_there() {
             self.own.files.remove();
         }

@@ -114,7 +114,7 @@ impl Performer {
                 events.push_back(Event::Checked { generation, outcome: run.end(&outcome) });
                 continue;
             }
-            if self.hook_reaped(pid, &outcome) {
+            if self.hook_calls.reaped(pid, &outcome) {
                 continue;
             }
             let Some(link) = self.links.remove(&pid) else {

@@ -1,6 +1,7 @@
 """Hooks that write down what they were told, and where they ran."""
 
 import os
+import signal
 
 
 def note(told):
@@ -12,3 +13,8 @@ def note(told):
 
 def fail(told):
     raise RuntimeError("fails on purpose in a hook")
+
+
+def hang(told):
+    print(f"the hook {told.hook} hangs", flush=True)
+    signal.pause()
