@@ -363,8 +363,19 @@ def test_what_breaks_a_lifespan_off_is_told(serve, tmp_path, steps, said):
     server.log.wait_for("OSError: no database")
 
 
-@pytest.mark.parametrize("app", ["function", "Object()", "Double", "functools.partial(function)", "decorated"])
-def test_interface_is_told_by_the_looks(serve, tmp_path, app):
+@pytest.mark.parametrize(
+    ("app", "speaks"),
+    [
+        ("function", b"asgi"),
+        ("Object()", b"asgi"),
+        ("Double", b"asgi"),
+        ("functools.partial(function)", b"asgi"),
+        ("decorated", b"asgi"),
+        # What a partial has been given already does not count.
+        ("functools.partial(configured, {})", b"wsgi"),
+    ],
+)
+def test_interface_is_told_by_the_looks(serve, tmp_path, app, speaks):
     (tmp_path / "looks.py").write_text(
         "import functools\n"
         "async def function(scope, receive, send):\n"
@@ -377,10 +388,13 @@ def test_interface_is_told_by_the_looks(serve, tmp_path, app):
         "    def __init__(self, scope): self.scope = scope\n"
         "    async def __call__(self, receive, send): await function(self.scope, receive, send)\n"
         "def decorated(scope, receive, send): return function(scope, receive, send)\n"
+        "def configured(settings, environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'wsgi']\n"
         f"app = {app}\n"
     )
     server = serve("looks:app", "-w", "1").ready()
-    assert ask(server, "GET", "/").content == b"asgi"
+    assert ask(server, "GET", "/").content == speaks
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,16 @@ import inspect
 
 def detect(app):
     """Returns "wsgi", "asgi3" or "asgi2"."""
-    while isinstance(app, functools.partial):
-        app = app.func
-    if inspect.isclass(app):
+    function = app
+    while isinstance(function, functools.partial):
+        function = function.func
+    # What is called says of which kind it is; what is left to be given, only the app itself.
+    if inspect.isclass(function):
         # ASGI 2: made with the scope, called with receive and send. ASGI 3: made with all three, and awaited.
-        if hasattr(app, "__await__"):
+        if hasattr(function, "__await__"):
             return "asgi3"
-        return "asgi2" if _is_async(getattr(app, "__call__", None)) else _by_parameters(app)
-    if _is_async(app) or _is_async(getattr(app, "__call__", None)):
+        return "asgi2" if _is_async(getattr(function, "__call__", None)) else _by_parameters(app)
+    if _is_async(function) or _is_async(getattr(function, "__call__", None)):
         return "asgi3" if _required(app) != 1 else "asgi2"
     return _by_parameters(app)
 
