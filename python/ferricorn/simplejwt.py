@@ -91,9 +91,13 @@ def _users(ours: dict[str, Any], id_field: str) -> list[str]:
     from django.contrib.auth import get_user_model
 
     model = f"AUTH_USER_MODEL ({settings.AUTH_USER_MODEL})"
+    theirs = users(get_user_model(), id_field)
+    if ours["username_column"] != theirs["username_column"]:
+        # Where nothing else is said the field is called as the column.
+        del theirs["username_field"]
     lines = [
         f"auth.users.{key} is {_shown(key, ours[key])}, and the project's {model} has {_shown(key, value)}"
-        for key, value in users(get_user_model(), id_field).items()
+        for key, value in theirs.items()
         if ours[key] != value
     ]
     database_of_theirs = database()
@@ -110,7 +114,7 @@ def _users_asked(ours: dict[str, Any], id_field: str) -> list[str]:
     names = {"id": "pk", model._meta.pk.name: "pk"}
     compared = [
         ("id_column", id_field, 'SIMPLE_JWT["USER_ID_FIELD"]', names.get(ours["id_column"], ours["id_column"]) == names.get(id_field, id_field)),
-        ("username_column", model.USERNAME_FIELD, f"{model.__name__}.USERNAME_FIELD", ours["username_column"] == model.USERNAME_FIELD),
+        ("username_field", model.USERNAME_FIELD, f"{model.__name__}.USERNAME_FIELD", ours["username_field"] == model.USERNAME_FIELD),
     ]
     return [
         f"auth.users.{key} is {_shown(key, ours[key])}, and the project's {name} is {_shown(key, theirs)}"
@@ -134,11 +138,12 @@ def _place(url: str) -> tuple[str, str]:
 
 
 def users(model: Any, id_field: str) -> dict[str, str]:
-    """Table and columns of a user model, by the keys of ``[auth.users]``."""
+    """Table, columns and the name of the name of a user model, by the keys of ``[auth.users]``."""
     return {
         "table": model._meta.db_table,
         "id_column": column(model, id_field),
         "username_column": column(model, model.USERNAME_FIELD),
+        "username_field": str(model.USERNAME_FIELD),
         "password_column": column(model, "password"),
         "active_column": column(model, "is_active"),
     }

@@ -45,7 +45,7 @@ fn said(auth: &Auth, provider: &AuthProvider) -> Value {
     };
     let asks = auth.issues() && auth.users.kind == UserKind::Python;
     let asked = asks
-        .then(|| json!({ "id_column": auth.users.id_column, "username_column": auth.users.username_column }));
+        .then(|| json!({ "id_column": auth.users.id_column, "username_field": auth.users.name_member() }));
     let users = (auth.issues() && auth.users.kind == UserKind::Django).then(|| {
         let users = &auth.users;
         json!({
@@ -53,6 +53,7 @@ fn said(auth: &Auth, provider: &AuthProvider) -> Value {
             "table": users.table,
             "id_column": users.id_column,
             "username_column": users.username_column,
+            "username_field": users.name_member(),
             "password_column": users.password_column,
             "active_column": users.active_column.as_deref().unwrap_or_default(),
         })

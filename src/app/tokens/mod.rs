@@ -17,7 +17,7 @@ use crate::auth::Reason;
 use crate::auth::cors::Cors;
 use crate::auth::issue::{Bearer, Issuer, Refusal};
 use crate::auth::store::SessionId;
-use crate::config::{Auth, Preset, TrustProxy, UserKind};
+use crate::config::{Auth, Preset, TrustProxy};
 use crate::protocol::{Noting, Peer, Request, RequestHead, Response, Substitute};
 use answer::Answers;
 use http::header::AUTHORIZATION;
@@ -66,10 +66,7 @@ enum Endpoint {
 impl Tokens {
     /// The app of this configuration.
     pub fn new(auth: &Auth, issuer: Arc<Issuer>) -> Self {
-        let username = match auth.users.kind {
-            UserKind::Own | UserKind::File => "username".into(),
-            UserKind::Django | UserKind::Python => auth.users.username_column.clone(),
-        };
+        let username = auth.users.name_member().to_owned();
         let trim = match auth.preset {
             Preset::SimpleJwt => Trim::Blanks,
             Preset::Strict => Trim::Nothing,

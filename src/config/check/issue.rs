@@ -200,6 +200,9 @@ fn names_of_columns(auth: &Auth, findings: &mut Findings<'_>) {
         ("auth.users.username_column", &users.username_column),
         ("auth.users.password_column", &users.password_column),
     ];
+    if users.username_field.as_deref() == Some("password") {
+        findings.add("auth.users.username_field", "requests have the password under that name");
+    }
     let more = users.active_column.iter().map(|name| ("auth.users.active_column", name));
     let claims = auth.issue.extra_claims.values().map(|name| ("auth.issue.extra_claims", name));
     for (path, name) in columns.into_iter().chain(more).chain(claims) {

@@ -102,7 +102,9 @@ keys! {
     "users.table".users.table, Reload, "Name of Django's table; another one with a custom AUTH_USER_MODEL.";
     "users.id_column".users.id_column, Reload, "Its column that tokens name users by. With kind \"python\" a unique field of the user model; \"id\" is the primary key, whatever its name.";
     "users.username_column".users.username_column, Reload,
-        "Its column that users log in by (USERNAME_FIELD); requests have it as the member of that name.";
+        "Its column that users log in by; requests have it as the member of that name, unless username_field says otherwise.";
+    "users.username_field".users.username_field, Reload,
+        "What requests call the name that users log in by (USERNAME_FIELD), where it is not called as its column. Empty: as username_column; with kind \"own\" or \"file\" username.";
     "users.password_column".users.password_column, Reload, "Its column with the hash of the password.";
     "users.active_column".users.active_column, Reload, "Its column that says whether a user may log in. Empty: there is none.";
     "users.rehash".users.rehash, Reload,

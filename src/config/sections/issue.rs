@@ -119,6 +119,8 @@ pub struct AuthUsers {
     pub id_column: String,
     /// The column that users log in by. Default: `username`.
     pub username_column: String,
+    /// The member of a request that has the name; `None` = as [`name_member`](Self::name_member) says.
+    pub username_field: Option<String>,
     /// The column with the password's hash. Default: `password`.
     pub password_column: String,
     /// The column that says whether a user may log in; `None` = all may. Default: `is_active`.
@@ -236,9 +238,21 @@ impl Default for AuthUsers {
             table: "auth_user".into(),
             id_column: "id".into(),
             username_column: "username".into(),
+            username_field: None,
             password_column: "password".into(),
             active_column: Some("is_active".into()),
             rehash: false,
+        }
+    }
+}
+
+impl AuthUsers {
+    /// What requests call the name by which users log in.
+    pub fn name_member(&self) -> &str {
+        match (&self.username_field, self.kind) {
+            (Some(field), _) => field,
+            (None, UserKind::Django | UserKind::Python) => &self.username_column,
+            (None, UserKind::Own | UserKind::File) => "username",
         }
     }
 }

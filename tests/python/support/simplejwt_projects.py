@@ -103,7 +103,7 @@ from django.db import models
 
 class Person(AbstractBaseUser):
     number = models.CharField(max_length=20, primary_key=True, default="n/1 \\u00e9", db_column="nr")
-    email = models.EmailField(unique=True)
+    email = models.EmailField(unique=True, db_column="e_mail")
     is_active = models.BooleanField(default=True, db_column="active")
     USERNAME_FIELD = "email"
     objects = BaseUserManager()

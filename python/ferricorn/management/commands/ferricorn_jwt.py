@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from ferricorn.simplejwt import column, database, duration, seconds, text, users
+from ferricorn.simplejwt import database, duration, seconds, text, users
 
 # What has no counterpart, its default, and what that means.
 LEFT_OUT = {
@@ -153,8 +153,10 @@ def issuing(jwt: Any) -> Iterator[str]:
         yield f"url = {text(url)}"
     if settings.DATABASES["default"].get("PASSWORD"):
         yield "# It needs the password: name the whole URL in the environment, as FERRICORN_AUTH_USERS_URL."
+    values = users(get_user_model(), jwt.USER_ID_FIELD)
     usual = {"table": "auth_user", "id_column": "id", "username_column": "username", "password_column": "password", "active_column": "is_active"}
-    for name, value in users(get_user_model(), jwt.USER_ID_FIELD).items():
+    usual["username_field"] = values["username_column"]
+    for name, value in values.items():
         if value != usual[name]:
             yield f"{name} = {text(value)}"
 
@@ -177,13 +179,6 @@ def left_out(jwt: Any, verify_only: bool) -> Iterator[str]:
         yield (
             "BLACKLIST_AFTER_ROTATION is left out: a refresh token that was replaced comes to its end here, too; a client that goes on using "
             "it after reuse_grace ends its session."
-        )
-    username = str(get_user_model().USERNAME_FIELD)
-    named = column(get_user_model(), username)
-    if named != username:
-        yield (
-            f"USERNAME_FIELD is left out: requests have to call it {named}, as its column is called; with kind = \"python\" and "
-            f"username_column = {text(username)} it is {username}."
         )
     own = getattr(settings, "SIMPLE_JWT", {})
     if own.get("USER_AUTHENTICATION_RULE", RULES) != RULES:
