@@ -18,6 +18,7 @@ pub mod postgres;
 pub mod redis;
 pub mod rehash;
 pub mod sqlite;
+mod version;
 
 #[cfg(test)]
 mod contract_tests;

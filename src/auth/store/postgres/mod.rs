@@ -11,7 +11,7 @@ pub use connection::Connection;
 
 use super::{
     Attempts, Backend, EndReason, Event, Exchange, Exchanged, Found, Judged, RefreshToken, SWEEP, Session,
-    SessionId, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow,
+    SessionId, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow, version,
 };
 use crate::config::Reuse;
 use rows::{end_session, find_locked, insert_session, insert_token, lock, session_of, touch, user_of};
@@ -311,12 +311,8 @@ async fn migrate(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     }
     if is_there {
         let row = transaction.query_typed_one("SELECT max(version) FROM ferricorn_version", &[]).await?;
-        return match row.try_get::<_, Option<i64>>(0)? {
-            Some(VERSION) => Ok(()),
-            Some(_) | None => {
-                Err(StoreError::Unusable("the tables ferricorn_… were made by a newer program".into()))
-            }
-        };
+        let kept = row.try_get::<_, Option<i64>>(0)?;
+        return version::check("the tables ferricorn_… are", kept.unwrap_or_default());
     }
     Ok(transaction.batch_execute(include_str!("schema.sql")).await?)
 }
@@ -330,8 +326,6 @@ const USERS: &str = "SELECT id, name, password, active FROM ferricorn_user";
 /// A server that answers before it has written may forget that a token was used.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \
     WHERE current_setting('synchronous_commit') = 'off'";
-
-const VERSION: i64 = 1;
 
 /// Who makes the tables. Locks are numbered for the whole database: "ferrita".
 const TABLES: i64 = 0x0066_6572_7269_7461;

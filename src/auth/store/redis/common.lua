@@ -11,6 +11,7 @@
 -- user_name:ID         the name
 -- users                all names
 -- user_number          the last id
+-- version              of all of this; programs that keep another one leave it alone
 --
 -- Times are Unix seconds where nothing else is said. Whoever calls says what time it is.
 

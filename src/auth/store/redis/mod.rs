@@ -8,7 +8,7 @@ mod scripts;
 
 use super::{
     Attempts, Backend, EndReason, Event, Exchange, Exchanged, RefreshToken, SWEEP, Session, SessionId,
-    StoreError, TokenHash, TokenState, UserChange, UserKey, UserRow,
+    StoreError, TokenHash, TokenState, UserChange, UserKey, UserRow, version,
 };
 use ::redis::{Client, Connection, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, cmd};
 use convert::{Exchanging, Rows, State, hex};
@@ -28,11 +28,14 @@ impl Redis {
     /// Connects.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] when the URL is none or the server wants another name or password.
+    /// [`StoreError::Unusable`] when the URL is none, the server wants another name or password, or keeps what another
+    /// version has written.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         crate::auth::tls::prepare();
         let client = Client::open(url)?;
-        let connection = connect(&client)?;
+        let mut connection = connect(&client)?;
+        let kept = scripts::KEPT_VERSION.run(&mut connection, &[version::VERSION.to_string()])?;
+        version::check("what is kept below {ferricorn}: is", kept)?;
         Ok(Self { client, connection, heard: Instant::now() })
     }
 

@@ -40,4 +40,5 @@ scripts! {
     FAILED = "failed.lua"
     SWEEP = "sweep.lua"
     CHANGE_USER = "change_user.lua"
+    KEPT_VERSION = "version.lua"
 }

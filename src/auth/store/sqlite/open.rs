@@ -2,6 +2,7 @@
 
 use super::BUSY;
 use crate::auth::store::StoreError;
+use crate::auth::store::version::{self, VERSION};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
@@ -63,8 +64,8 @@ fn prepare(connection: &mut Connection) -> Result<(), Problem> {
 
 fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
+    let kept: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    match kept {
         // A file that somebody else keeps other things in is not ours to fill.
         0 if transaction
             .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?
@@ -73,11 +74,11 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
             transaction.execute_batch(SCHEMA)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
         }
-        VERSION => {}
-        _ => {
-            let text = "it was made by another program, or a newer one of these";
+        0 => {
+            let text = "another program keeps its tables in it; name a file of its own in auth.store.url";
             return Err(Problem::Other(StoreError::Unusable(text.into())));
         }
+        kept => version::check("its tables are", kept).map_err(Problem::Other)?,
     }
     Ok(transaction.commit()?)
 }
@@ -117,8 +118,6 @@ impl Problem {
         }
     }
 }
-
-const VERSION: i64 = 1;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
