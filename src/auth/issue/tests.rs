@@ -143,6 +143,21 @@ async fn what_the_store_cannot_say_once_a_token_is_replaced_costs_no_session() {
 }
 
 #[tokio::test]
+async fn a_token_that_another_clock_has_replaced_has_its_grace_with_the_leeway() {
+    for (grace, leeway, expected) in [("5s", "60s", true), ("5s", "0s", false), ("0s", "60s", false)] {
+        let settings = format!("rotate = true\nreuse_grace = \"{grace}\"");
+        let (folder, issuer) = issuer(&settings, &format!("leeway = \"{leeway}\""));
+        let begun = issuer.obtain("ann".into(), "p\u{e4}ssword 1".into(), None).await.unwrap();
+        let token = begun.refresh.unwrap().token;
+        issuer.refresh(&token).await.unwrap();
+        let database = rusqlite::Connection::open(folder.path().join("auth.db")).unwrap();
+        database.execute_batch("UPDATE token SET replaced = replaced - 30").unwrap();
+        let again = issuer.refresh(&token).await;
+        assert_eq!(again.is_ok(), expected, "{grace} {leeway}: {again:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_not_replaced_where_no_successor_could_be_signed() {
     let (folder, issuer) = issuer("rotate = true\nreuse_grace = \"0s\"", "");
     let begun = issuer.obtain("ann".into(), "p\u{e4}ssword 1".into(), None).await.unwrap();
