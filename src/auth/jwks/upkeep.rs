@@ -168,9 +168,9 @@ impl Upkeep {
         }
     }
 
-    /// What was fetched from the same place by other rules: a reload that changes them needs no provider that answers.
+    /// What was fetched last from the same place by other rules: a reload that changes them needs no provider that answers.
     fn by_other_rules(&self, source: &Source, now: u64) -> Option<(Vec<u8>, Age)> {
-        self.table.sources().into_iter().find_map(|(index, description)| {
+        let usable = self.table.sources().into_iter().filter_map(|(index, description)| {
             let other = Source::read(&description)?;
             let is_same = other.place == source.place && other.ca_file == source.ca_file;
             let fetched_ms = self.table.age(index).filter(|_| is_same)?.fetched_ms;
@@ -178,7 +178,8 @@ impl Upkeep {
             let text = self.table.read(index).text;
             let is_good = now < stale_ms && text.len() <= source.max_bytes && usable_in(&text, source) > 0;
             is_good.then_some((text, Age { fetched_ms, stale_ms }))
-        })
+        });
+        usable.max_by_key(|(_, age)| age.fetched_ms)
     }
 
     fn take_orders(&self, keepers: &mut BTreeMap<SourceIndex, Keeper>, orders: &mut Vec<Order>, now: u64) {

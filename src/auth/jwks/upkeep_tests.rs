@@ -163,3 +163,26 @@ async fn set_that_was_fetched_by_other_rules_is_used_until_there_is_another() {
         assert_eq!(table.age(index).map(|age| age.fetched_ms), (expected == SET).then_some(fetched_ms));
     }
 }
+
+#[tokio::test]
+async fn of_sets_that_were_fetched_by_other_rules_the_newest_is_used() {
+    let (origin, _) = provider(|_, _| String::new()).await;
+    let by_rules = |seconds| {
+        let mut source = source(Place::Set(format!("{origin}/set")));
+        source.min_refetch = Duration::from_secs(seconds);
+        source.describe()
+    };
+    let table = KeyTable::new().unwrap();
+    let newest = SET.replace("\"k\"", "\"new\"");
+    for (seconds, set, ago) in [(7, SET, 60_000), (8, newest.as_str(), 20_000), (9, SET, 40_000)] {
+        let index = table.claim(&by_rules(seconds)).unwrap();
+        table.publish(index, set.as_bytes());
+        let now = now_ms();
+        table.note_age(index, Age { fetched_ms: now - ago, stale_ms: now + 3_600_000 });
+    }
+    let index = table.claim(&by_rules(10)).unwrap();
+    let (_upkeep, mut told) = kept(&table);
+    // All have been asked for in vain.
+    told.wait_for(|count| *count >= 4).await.unwrap();
+    assert_eq!(table.read(index).text, newest.as_bytes());
+}
