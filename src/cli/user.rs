@@ -3,6 +3,7 @@
 use crate::auth::store::feed::now_seconds;
 use crate::auth::store::{Backend, EndReason, StorePlace, UserChange, UserKey};
 use crate::auth::users::django::Table;
+use crate::auth::users::typed::{NAME_LONGEST, PASSWORD_LONGEST, is_blank};
 use crate::auth::users::{Lookup, password};
 use crate::config::{Auth, Flags, Preset, Reloader, UserKind};
 use crate::sys::terminal;
@@ -175,8 +176,9 @@ fn end_sessions(store: &mut dyn Backend, id: &str, now: i64) -> Result<usize, Fa
 
 /// A name has to come through a login as it is: blanks around it would not.
 fn check_name(name: &str) -> Result<(), Failure> {
-    if name.is_empty() || name.trim() != name || name.chars().any(char::is_control) || name.len() > 254 {
-        return Err(usage("a name has 1 to 254 bytes, no control characters and no blanks around it"));
+    let is_plain = name.trim_matches(is_blank) == name && !name.chars().any(char::is_control);
+    if name.is_empty() || !is_plain || name.chars().count() > NAME_LONGEST {
+        return Err(usage("a name has 1 to 254 letters, no control characters and no blanks around it"));
     }
     Ok(())
 }
@@ -197,7 +199,6 @@ fn check_password(password: &str, preset: Preset) -> Result<(), &'static str> {
     if password.is_empty() {
         return Err("the password is empty");
     }
-    let is_blank = |letter: char| letter.is_whitespace() || letter.is_control();
     if preset == Preset::SimpleJwt && password.trim_matches(is_blank) != password {
         return Err("the password has blanks around it, which logins take away");
     }
@@ -254,9 +255,6 @@ const NO_USER: &str = "there is no user of that name";
 
 const TOO_LONG: &str = "the password is longer than 4096 letters, which logins refuse";
 
-/// The longest password that a login takes, in letters.
-const PASSWORD_LONGEST: usize = 4096;
-
 /// Bytes of a line: no letter has more than four.
 const LONGEST: usize = 4 * PASSWORD_LONGEST;
 
@@ -272,6 +270,9 @@ mod tests {
             ("", Preset::Strict, false),
             (" x", Preset::SimpleJwt, false),
             (" x", Preset::Strict, true),
+            ("x\u{1f}", Preset::SimpleJwt, false),
+            // A bell is no blank: logins leave it where it is.
+            ("x\u{7}", Preset::SimpleJwt, true),
             ("a\0b", Preset::Strict, false),
             (&letters(PASSWORD_LONGEST), Preset::SimpleJwt, true),
             (&letters(PASSWORD_LONGEST + 1), Preset::SimpleJwt, false),

@@ -3,6 +3,7 @@
 use super::complaint::complaint;
 use super::form;
 use crate::auth::jwt::parse_object;
+use crate::auth::users::typed::is_blank;
 use crate::protocol::Content;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -91,11 +92,6 @@ impl Fields {
         }
         if text.contains('\0') { Err(FieldProblem::Nul) } else { Ok(text) }
     }
-}
-
-/// As Python counts blanks: the separators of ASCII are some, too.
-fn is_blank(letter: char) -> bool {
-    letter.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&letter)
 }
 
 /// A text of limited length.

@@ -17,6 +17,7 @@ use crate::auth::Reason;
 use crate::auth::cors::Cors;
 use crate::auth::issue::{Bearer, Issuer, Refusal};
 use crate::auth::store::SessionId;
+use crate::auth::users::typed::{NAME_LONGEST, PASSWORD_LONGEST};
 use crate::config::{Auth, Preset, TrustProxy};
 use crate::protocol::{Noting, Peer, Request, RequestHead, Response, Substitute};
 use answer::Answers;
@@ -349,12 +350,6 @@ fn bearer_token<'r>(head: &'r RequestHead, schemes: &[String]) -> Option<&'r str
     let (scheme, token) = value.trim().split_once([' ', '\t'])?;
     schemes.iter().any(|ours| ours.eq_ignore_ascii_case(scheme)).then(|| token.trim_start())
 }
-
-/// The longest name of a user: an address of mail (RFC 5321 4.5.3.1).
-const NAME_LONGEST: usize = 254;
-
-/// The longest password: hashing takes time by its length.
-const PASSWORD_LONGEST: usize = 4096;
 
 /// The status that stands for a refusal.
 fn status_of(refusal: Refusal) -> StatusCode {

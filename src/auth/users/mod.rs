@@ -3,6 +3,7 @@
 pub mod django;
 pub mod file;
 pub mod password;
+pub mod typed;
 
 use crate::auth::store::feed::now_seconds;
 use crate::auth::store::pool::Pool;
