@@ -1,6 +1,7 @@
 """ASGI 3: scope, receive and send in every permitted way, and in every wrong one; lifespan; a real loop and task."""
 
 import hashlib
+import http.client
 import json
 import re
 import socket
@@ -243,16 +244,28 @@ def test_a_message_is_taken_by_who_awaits_it(server):
     assert ask(server, "POST", "/receives_again", b"content").content == b"content"
 
 
+@pytest.mark.parametrize("path", ["ends_late", "declared_path_and_trailers"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @in_each_loop
-def test_an_app_may_end_a_response_that_its_client_has_in_whole(server, gates, method):
-    """The client has not left: it has all that was declared, and asks for something else."""
+def test_an_app_may_end_a_response_that_its_client_has_in_whole(server, gates, tmp_path, method, path):
+    """The client has not left: it has all that was declared, be it a file, and asks for something else."""
+    (tmp_path / "file").write_bytes(b"declared")
     client = Client(server)
-    assert client.ask(method, "/ends_late").fields["Content-Length"] == "8"
+    assert client.ask(method, f"/{path}?{tmp_path / 'file'}").fields["Content-Length"] == "8"
     assert client.ask("GET", "/plain").content == b"plain"
     gates.release()
     gates.expect("ended")
     client.close()
+
+
+@pytest.mark.parametrize("messages", [1, 4])
+def test_more_and_less_than_was_declared_is_said(server, messages):
+    assert ask(server, "GET", f"/declares?5&{messages}").content == b"12345"
+    server.log.wait_for("more content than its Content-Length says.*declared=5")
+    with pytest.raises((http.client.HTTPException, OSError)):
+        ask(server, "GET", f"/declares?9&{messages}")
+    server.log.wait_for(f"sent less content than it declared: GET /declares.9&{messages} request=[0-9a-f]{{16}} declared=9 sent=8")
+    assert server.log.text().count("more content") == 1
 
 
 @in_each_loop
@@ -260,18 +273,6 @@ def test_who_asks_for_more_learns_that_its_client_has_the_whole_response(server,
     assert ask(server, "GET", "/listens_late").content == b"declared"
     gates.expect("http.disconnect")
     gates.expect("ended")
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@in_each_loop
-def test_trailers_behind_a_file_of_declared_length_are_no_error(server, gates, tmp_path, method):
-    (tmp_path / "file").write_bytes(b"content")
-    client = Client(server)
-    assert client.ask(method, f"/declared_path_and_trailers?{tmp_path / 'file'}").fields["Content-Length"] == "7"
-    assert client.ask("GET", "/plain").content == b"plain"
-    gates.release()
-    gates.expect("ended")
-    client.close()
 
 
 @in_each_loop

@@ -118,6 +118,15 @@ async def answer_declared(scope, receive, send):
     await send({"type": "http.response.body", "body": memoryview(b"def")})
 
 
+async def answer_declares(scope, receive, send):
+    """Eight bytes in so many messages, of which so many are declared."""
+    length, messages = map(int, scope["query_string"].split(b"&"))
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % length)]})
+    for piece in range(0, 8, 8 // messages):
+        content = b"12345678"[piece:piece + 8 // messages]
+        await send({"type": "http.response.body", "body": content, "more_body": piece + len(content) < 8})
+
+
 async def answer_cookies(scope, receive, send):
     await reply(send, b"", headers=iter([(b"Set-Cookie", b"a=1"), [b"set-cookie", b"b=\xe9"]]))
 

@@ -3,6 +3,7 @@
 use super::super::ffi;
 use super::awaitable::Awaitable;
 use super::course::{self, Course, InTask, message, resolve};
+use super::stream::read_piece;
 use super::ties::Ties;
 use crate::app::AppError;
 use crate::app::calls::Answering;
@@ -13,13 +14,8 @@ use pyo3::exceptions::PyConnectionResetError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-
-/// Content from a file is read in pieces of this size.
-const PIECE: u64 = 64 << 10;
 
 /// One request.
 pub(super) struct Http {
@@ -49,6 +45,8 @@ pub(super) struct State {
     pub(super) reader: Option<Waker>,
     pub(super) end: End,
     pub(super) to_come: ToCome,
+    /// The length that the app has declared, until it is known to send more than that.
+    pub(super) declared: Option<u64>,
     /// Trailers follow the content.
     pub(super) has_trailers: bool,
     /// Those that have been sent.
@@ -117,6 +115,7 @@ impl Http {
                 reader: None,
                 end: End::Open,
                 to_come: ToCome::Unknown,
+                declared: None,
                 has_trailers: false,
                 trailers: HeaderMap::new(),
             }),
@@ -379,13 +378,6 @@ impl State {
             }
         }
     }
-}
-
-/// The next piece of a file of which so many bytes are left; an empty one where it has become shorter.
-pub(super) fn read_piece(file: &mut File, left: u64) -> io::Result<Vec<u8>> {
-    let mut piece = Vec::new();
-    file.take(left.min(PIECE)).read_to_end(&mut piece)?;
-    Ok(piece)
 }
 
 fn request_message(py: Python<'_>, body: &[u8], has_more: bool) -> PyResult<Py<PyAny>> {

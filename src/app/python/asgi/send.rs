@@ -1,5 +1,6 @@
 //! `send` of an HTTP request (ASGI 3): messages become a response.
 
+use super::super::outgoing::say_longer;
 use super::awaitable::Awaitable;
 use super::http::{End, Head, Http, Phase, State, ToCome};
 use super::message;
@@ -54,6 +55,10 @@ fn body(http: &Arc<Http>, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResu
     let mut state = open(http)?;
     match std::mem::replace(&mut state.phase, Phase::Streaming) {
         Phase::Begun(head) if !has_more && !head.has_trailers => {
+            let declared = declared(&head.fields);
+            if declared.is_some_and(|declared| declared < content.len() as u64) {
+                say_longer(http.answering(), declared);
+            }
             http.complete(&mut state);
             state.end = End::Whole(HeaderMap::new());
             http.answer(state, Ok(response(head, ResponseBody::Full(content))));
@@ -61,8 +66,9 @@ fn body(http: &Arc<Http>, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResu
         }
         Phase::Begun(head) => {
             state.has_trailers = head.has_trailers;
-            state.to_come = declared(&head.fields);
-            push(&mut state, content);
+            state.declared = declared(&head.fields);
+            state.to_come = state.declared.map_or(ToCome::Unknown, ToCome::Bytes);
+            push(http, &mut state, content);
             if !has_more {
                 state.phase = Phase::Trailing;
             }
@@ -74,7 +80,10 @@ fn body(http: &Arc<Http>, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResu
         Phase::Streaming => {
             if let ToCome::ForNobody(left) = state.to_come {
                 // More than was declared is refused: nothing goes on for ever for nobody.
-                let left = left.checked_sub(content.len() as u64).ok_or_else(Http::nobody)?;
+                let Some(left) = left.checked_sub(content.len() as u64) else {
+                    say_longer_once(http, &mut state);
+                    return Err(Http::nobody());
+                };
                 state.to_come = ToCome::ForNobody(left);
                 if has_more {
                     http.retime_for_nobody(left);
@@ -83,7 +92,7 @@ fn body(http: &Arc<Http>, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResu
                 }
                 return Ok(None);
             }
-            push(&mut state, content);
+            push(http, &mut state, content);
             if has_more {
                 // The time limit is one from piece to piece.
                 http.answering().resume();
@@ -218,18 +227,29 @@ fn end(http: &Arc<Http>, state: &mut State, trailers: HeaderMap) {
 }
 
 /// How long the content is, where the app has said so.
-fn declared(fields: &HeaderMap) -> ToCome {
-    let length = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    length.map_or(ToCome::Unknown, ToCome::Bytes)
+fn declared(fields: &HeaderMap) -> Option<u64> {
+    fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
 }
 
-fn push(state: &mut State, content: Bytes) {
-    if !content.is_empty() {
-        state.held += content.len();
-        if let ToCome::Bytes(left) = &mut state.to_come {
-            *left = left.saturating_sub(content.len() as u64);
+fn push(http: &Http, state: &mut State, content: Bytes) {
+    if content.is_empty() {
+        return;
+    }
+    state.held += content.len();
+    if let ToCome::Bytes(left) = state.to_come {
+        let rest = left.checked_sub(content.len() as u64);
+        state.to_come = ToCome::Bytes(rest.unwrap_or(0));
+        if rest.is_none() {
+            say_longer_once(http, state);
         }
-        state.pieces.push_back(content);
+    }
+    state.pieces.push_back(content);
+}
+
+/// The app may send much of what is too much.
+fn say_longer_once(http: &Http, state: &mut State) {
+    if let Some(declared) = state.declared.take() {
+        say_longer(http.answering(), Some(declared));
     }
 }
 

@@ -1,10 +1,11 @@
 //! Content that an ASGI app sends piece by piece, at the pace of its client.
 
 use super::course::InTask;
-use super::http::{End, Http, Phase, ToCome, read_piece};
+use super::http::{End, Http, Phase, ToCome};
 use crate::protocol::{Piece, Pieces, StreamAborted};
 use http::HeaderMap;
 use std::fs::File;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -107,3 +108,13 @@ impl Drop for Stream {
         Arc::clone(&self.http).client_left();
     }
 }
+
+/// The next piece of a file of which so many bytes are left; an empty one where it has become shorter.
+pub(super) fn read_piece(file: &mut File, left: u64) -> io::Result<Vec<u8>> {
+    let mut piece = Vec::new();
+    file.take(left.min(PIECE)).read_to_end(&mut piece)?;
+    Ok(piece)
+}
+
+/// Content from a file is read in pieces of this size.
+const PIECE: u64 = 64 << 10;
