@@ -1,7 +1,8 @@
 //! One request in flight as words in shared memory, which processes read that do not write them.
 //!
 //! The sequence number is odd while a cell is written, so that readers never take halves of two requests for one. The
-//! stage is one word and may change at any time. A dying worker may have written anything, so values are checked when
+//! stage, and the thread in the app, may change at any time: they are words of their own, since a connection writes the one while a thread
+//! that is in the app writes the other. A dying worker may have written anything, so values are checked when
 //! read.
 
 use crate::contract::entry::{Client, Entry, Stage};
@@ -11,12 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Words of a cell: four cache lines.
 pub(super) const CELL: usize = 32;
-/// Where the stage is; 0: the cell is empty. The thread in the upper half.
+/// Where the stage is; 0: the cell is empty.
 pub(super) const STAGE: usize = 1;
-/// The part of that word that is the stage alone.
-pub(super) const STAGE_MASK: u64 = u32::MAX as u64;
 /// Where the name of the request is.
 pub(super) const ID: usize = 2;
+/// The thread that is in the app (gettid(2)); 0: none is.
+pub(super) const THREAD: usize = 3;
 
 /// Writes a request into a cell that is this process's; `since_ns` is when it came.
 pub(super) fn write(cell: &[AtomicU64], arrival: &Arrival<'_>, since_ns: u64) {
@@ -26,7 +27,8 @@ pub(super) fn write(cell: &[AtomicU64], arrival: &Arrival<'_>, since_ns: u64) {
     // Whoever sees any of what follows sees the odd number as well.
     fence(Ordering::Release);
     let put = |field: usize, value: u64| cell[field].store(value, Ordering::Relaxed);
-    put(STAGE, stage_word(arrival.stage, 0));
+    put(STAGE, stage_word(arrival.stage));
+    put(THREAD, 0);
     put(ID, arrival.id);
     put(SINCE, since_ns);
     let (high, low, port) = client_words(arrival.client);
@@ -49,7 +51,8 @@ pub(super) fn read(cell: &[AtomicU64]) -> Option<Entry> {
         return None;
     }
     let get = |field: usize| cell[field].load(Ordering::Relaxed);
-    let (stage, thread) = stage_of(get(STAGE))?;
+    let stage = stage_of(get(STAGE))?;
+    let thread = i32::try_from(get(THREAD)).ok().filter(|thread| *thread > 0);
     // While a thread is in the app, that says more than that its response has begun.
     let stage = if thread.is_some() { Stage::App } else { stage };
     let port_and_lengths = get(PORT_AND_LENGTHS);
@@ -73,27 +76,25 @@ pub(super) fn read(cell: &[AtomicU64]) -> Option<Entry> {
     (cell[SEQUENCE].load(Ordering::Relaxed) == before).then_some(entry)
 }
 
-/// The word of a stage, and of the thread that is in the app, if one is.
-pub(super) fn stage_word(stage: Stage, thread: i32) -> u64 {
-    let stage = match stage {
+/// The word of a stage.
+pub(super) fn stage_word(stage: Stage) -> u64 {
+    match stage {
         Stage::Reading => 1,
         Stage::Queued => 2,
         Stage::App => 3,
         Stage::Writing => 4,
-    };
-    u64::from(u32::try_from(thread).unwrap_or(0)) << 32 | stage
+    }
 }
 
 /// What that word says; `None` for an empty cell.
-pub(super) fn stage_of(word: u64) -> Option<(Stage, Option<i32>)> {
-    let stage = match word & STAGE_MASK {
+pub(super) fn stage_of(word: u64) -> Option<Stage> {
+    Some(match word {
         1 => Stage::Reading,
         2 => Stage::Queued,
         3 => Stage::App,
         4 => Stage::Writing,
         _ => return None,
-    };
-    Some((stage, i32::try_from(word >> 32).ok().filter(|thread| *thread > 0)))
+    })
 }
 
 /// The address as an IPv6 one in two words, and the port with its marks.
@@ -137,15 +138,15 @@ fn get_text(words: &[AtomicU64]) -> Vec<u8> {
 
 /// Odd while the cell is written.
 pub(super) const SEQUENCE: usize = 0;
-const SINCE: usize = 3;
-const CLIENT_HIGH: usize = 4;
-const CLIENT_LOW: usize = 5;
+const SINCE: usize = 4;
+const CLIENT_HIGH: usize = 5;
+const CLIENT_LOW: usize = 6;
 /// The length of the whole target in the upper half, and that of the method.
-const PORT_AND_LENGTHS: usize = 6;
-const METHOD: usize = 7;
+const PORT_AND_LENGTHS: usize = 7;
+const METHOD: usize = 8;
 const METHOD_ROOM: usize = (TARGET - METHOD) * size_of::<u64>();
-/// 184 bytes of it.
-const TARGET: usize = 9;
+/// 176 bytes of it.
+const TARGET: usize = 10;
 
 const HAS_PORT: u64 = 1 << 16;
 const HAS_CLIENT: u64 = 1 << 17;

@@ -3,7 +3,7 @@
 //! Each worker has [`CELLS`] cells, and writes into its own alone; `cell` says what is in them. How a worker hands them out to its
 //! requests is its own business: `protocol/flight`.
 
-use crate::contract::cell::{self, CELL, ID, STAGE, STAGE_MASK, read, stage_of, stage_word};
+use crate::contract::cell::{self, CELL, ID, STAGE, THREAD, read, stage_of, stage_word};
 use crate::contract::entry::{Client, Entry, Stage};
 use crate::sys::shared_memory::SharedWords;
 use std::sync::Arc;
@@ -71,19 +71,21 @@ impl OwnCells {
 
     /// Notes where a request is now; the thread that is in the app stays noted.
     pub fn set_stage(&self, index: usize, stage: Stage) {
-        self.change_stage(index, |word| word & !STAGE_MASK | stage_word(stage, 0));
+        self.cell(index)[STAGE].store(stage_word(stage), Ordering::Release);
     }
 
     /// Notes that the app has been entered, on this thread (gettid(2)).
     pub fn enter_app(&self, index: usize, thread: i32) {
-        self.change_stage(index, |_| stage_word(Stage::App, thread));
+        self.cell(index)[THREAD].store(u64::try_from(thread).unwrap_or(0), Ordering::Relaxed);
+        self.set_stage(index, Stage::App);
     }
 
     /// Notes that the thread has come back; the response may still be on its way.
     ///
     /// Whoever writes it may come to it later, after other calls: a worker that dies of one of those was not in this one.
     pub fn leave_app(&self, index: usize) {
-        self.change_stage(index, |_| stage_word(Stage::Writing, 0));
+        self.set_stage(index, Stage::Writing);
+        self.cell(index)[THREAD].store(0, Ordering::Release);
     }
 
     /// Counts a request that found no room.
@@ -114,14 +116,7 @@ impl OwnCells {
 
     /// Whether a cell's request is being answered, be it that a thread is still in the app.
     pub fn is_being_answered(&self, index: usize) -> bool {
-        stage_of(self.cell(index)[STAGE].load(Ordering::Relaxed))
-            .is_some_and(|(stage, _)| stage == Stage::Writing)
-    }
-
-    /// Not one step: where two change it at once one change is lost, and the next one puts that right.
-    fn change_stage(&self, index: usize, change: impl FnOnce(u64) -> u64) {
-        let word = &self.cell(index)[STAGE];
-        word.store(change(word.load(Ordering::Relaxed)), Ordering::Release);
+        stage_of(self.cell(index)[STAGE].load(Ordering::Relaxed)) == Some(Stage::Writing)
     }
 
     fn own_words(&self) -> &[AtomicU64] {

@@ -96,8 +96,8 @@ fn texts_of_every_length_survive_as_far_as_there_is_room() {
         drop(board.note(&arrival("LONGESTMETHODEVER", &[b'z'; 256])));
         let method = std::str::from_utf8(&long[..length % 20 + 1]).unwrap();
         let entry = board.note(&arrival(method, &bytes[..length])).entry().unwrap();
-        let kept = length.min(184);
-        assert_eq!((entry.target.as_slice(), entry.is_cut), (&bytes[..kept], length > 184));
+        let kept = length.min(176);
+        assert_eq!((entry.target.as_slice(), entry.is_cut), (&bytes[..kept], length > 176));
         assert_eq!(entry.method, method.as_bytes()[..method.len().min(16)]);
     }
 }
