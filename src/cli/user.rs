@@ -45,7 +45,7 @@ enum Command {
 
 /// Why it failed.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     /// Wrong arguments or configuration: exit 2.
     #[error("{0}")]
     Usage(String),
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// The store of a configuration, as its server opens it.
-fn open(config: Option<PathBuf>) -> Result<(Auth, Box<dyn Backend>), Failure> {
+pub(super) fn open(config: Option<PathBuf>) -> Result<(Auth, Box<dyn Backend>), Failure> {
     let flags = Flags { config, ..Flags::default() };
     let loaded = Reloader::new(flags).map_err(usage)?.load().map_err(usage)?;
     // The default place of the store, and relative ones, depend on it.
@@ -123,16 +123,20 @@ fn perform(command: &Command, auth: &Auth, store: &mut dyn Backend) -> Result<St
             Ok(format!("enabled {name}\n"))
         }
         Command::Logout { name, id } => {
-            let id = match auth.users.kind {
-                _ if *id => name.clone(),
-                UserKind::Own => id_of(store, name)?,
-                UserKind::Django => id_in_django(auth, name)?,
-                UserKind::Python | UserKind::File => name.clone(),
-            };
-            let ended = end_sessions(store, &id, now)?;
+            let ended = if *id { end_sessions(store, name, now)? } else { log_out(auth, store, name)? };
             Ok(format!("{ended} session(s) ended\n"))
         }
     }
+}
+
+/// Ends all sessions of a user, by the name of logins; how many.
+pub(super) fn log_out(auth: &Auth, store: &mut dyn Backend, name: &str) -> Result<usize, Failure> {
+    let id = match auth.users.kind {
+        UserKind::Own => id_of(store, name)?,
+        UserKind::Django => id_in_django(auth, name)?,
+        UserKind::Python | UserKind::File => name.to_owned(),
+    };
+    end_sessions(store, &id, now_seconds())
 }
 
 fn list(store: &mut dyn Backend) -> Result<String, Failure> {

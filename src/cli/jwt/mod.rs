@@ -1,9 +1,11 @@
-//! `ferricorn jwt`: make keys and replace them, sign tokens, look into them, verify them.
+//! `ferricorn jwt`: make keys and replace them, sign tokens, look into them, verify them, revoke them.
 #![forbid(unsafe_code)]
 
 mod jwks;
 mod jws;
 mod keygen;
+#[cfg(feature = "issue")]
+mod revoke;
 mod rotate;
 mod sign;
 mod source;
@@ -33,6 +35,7 @@ enum Command {
     /// Sign a token.
     Sign(sign::Sign),
     /// Show what a token says, without verifying it.
+    #[command(visible_alias = "inspect")]
     Decode(token::Decode),
     /// Verify a token: exit 0 if it is good, 1 with the reason if not.
     Verify(token::Verify),
@@ -42,6 +45,9 @@ enum Command {
     Jwks(jwks::Jwks),
     /// Put a new key in the place of one, which goes on verifying.
     Rotate(rotate::Rotate),
+    /// End sessions that the server has begun, and with them their tokens.
+    #[cfg(feature = "issue")]
+    Revoke(revoke::Revoke),
 }
 
 /// What the command prints, or why it failed.
@@ -72,6 +78,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::VerifyJws(verify) => verify.run(&mut io::stdin().lock(), &mut io::stdout().lock()),
         Command::Jwks(jwks) => jwks.run(),
         Command::Rotate(rotate) => rotate.run(),
+        #[cfg(feature = "issue")]
+        Command::Revoke(revoke) => revoke.run(),
     };
     let failure = match outcome {
         Ok(text) => return super::print(&coloured(text, output)),

@@ -30,6 +30,8 @@ pub(super) fn jwt(folder: &Path, words: &str, input: &str) -> Result<String, (u8
         }
         Command::Jwks(jwks) => jwks.run(),
         Command::Rotate(rotate) => rotate.run(),
+        #[cfg(feature = "issue")]
+        Command::Revoke(revoke) => revoke.run(),
     };
     outcome.map_err(|failure| match failure {
         Failure::Usage(text) => (2, text),
@@ -166,7 +168,8 @@ fn verify_asks_what_the_server_asks() {
         ("--claim exp=1", "", Some("expired")),
         ("--claim exp=\"1\"", "", Some("claim_form")),
         ("--claim cnf={}", "", Some("bound")),
-        ("--kid k", "", Some("unknown_key")),
+        ("--kid k", "", None),
+        ("--kid k", "--kid l", Some("unknown_key")),
         ("--kid k", "--kid k", None),
     ] {
         let token = jwt(folder, &format!("sign --secret-file @key {claims}"), "").unwrap();

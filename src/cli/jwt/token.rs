@@ -2,7 +2,7 @@
 
 use super::source::{self, KeyArguments, algorithm, seconds};
 use super::{Failure, Outcome, printable, usage};
-use crate::auth::jwt::decode_base64url;
+use crate::auth::jwt::{decode_base64url, is_key_id};
 use crate::auth::{Algorithm, Provider, unix_seconds, verify};
 use crate::cli::enter;
 use crate::config::{AuthKey, AuthProvider, Flags, KeyUse, Reloader};
@@ -41,7 +41,7 @@ pub(super) struct Verify {
     /// Algorithm; default: the key's own or the usual one of its kind
     #[arg(long, value_name = "ALG", value_parser = algorithm)]
     alg: Option<Algorithm>,
-    /// Name of the key, for tokens that carry one
+    /// Name that the token has to call the key by; default: the JWK's, else any
     #[arg(long, value_name = "KID")]
     kid: Option<String>,
     /// The one issuer; default: any
@@ -88,14 +88,14 @@ impl Decode {
 
 impl Verify {
     pub(super) fn run(&self, input: &mut dyn Read) -> Outcome {
+        let token = token(self.token.as_deref(), input)?;
         let (provider, longest) = match &self.config {
             Some(path) => self.configured(path)?,
-            None => (self.provider()?, MAX_TOKEN_BYTES),
+            None => (self.provider(&token)?, MAX_TOKEN_BYTES),
         };
         let mut warnings = Vec::new();
         let provider = Provider::new(&provider, &mut warnings)
             .map_err(|errors| usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
-        let token = token(self.token.as_deref(), input)?;
         let now = unix_seconds(SystemTime::now());
         let verified = verify(&token, longest, &[&provider], now).map_err(|refusal| {
             let reason = refusal.reason;
@@ -120,13 +120,14 @@ impl Verify {
     }
 
     /// The provider that the arguments describe: keys and tokens are judged as by the server.
-    fn provider(&self) -> Result<AuthProvider, Failure> {
+    fn provider(&self, token: &str) -> Result<AuthProvider, Failure> {
         let mut keys = Vec::new();
         match (self.key.source(), &self.jwks) {
             (Some(source), None) => {
                 let found = source::read(&source, self.alg)?;
                 keys.push(AuthKey {
-                    kid: self.kid.clone().or(found.kid),
+                    // A key without a name has been chosen by who typed it, whatever the token calls it.
+                    kid: self.kid.clone().or(found.kid).or_else(|| kid_of(token)),
                     alg: found.algorithm.name().into(),
                     r#use: KeyUse::Verify,
                     source,
@@ -196,6 +197,12 @@ fn token(argument: Option<&str>, input: &mut dyn Read) -> Result<String, Failure
         }
     }
     Ok(text.trim().to_owned())
+}
+
+/// The name of the key in a token's header, where it is one that a key can have.
+fn kid_of(token: &str) -> Option<String> {
+    let header: Value = serde_json::from_slice(&decode_base64url(token.split('.').next()?)?).ok()?;
+    header.get("kid")?.as_str().filter(|kid| is_key_id(kid)).map(str::to_owned)
 }
 
 fn shown(part: &str) -> Option<String> {
