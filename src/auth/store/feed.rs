@@ -13,6 +13,9 @@ pub const INTERVAL: Duration = Duration::from_millis(500);
 /// Between two sweeps of what has expired.
 const SWEEPS: Duration = Duration::from_secs(60);
 
+/// After a sweep that leaves something, the pause is so many times as long as it took, waiting for others included.
+const REST: u32 = 20;
+
 /// A token that is taken with leeway is still known to have been used: more than `leeway` may be.
 const LEEWAY: i64 = 600;
 
@@ -87,13 +90,12 @@ impl Feed {
             }
         }
         if Instant::now() >= self.next_sweep {
-            self.next_sweep = Instant::now() + SWEEPS;
-            match open.sweep(now - LEEWAY) {
-                // There is more: tokens that are exchanged may expire faster than one sweep each minute takes them away.
-                Ok(swept) if swept >= SWEEP as usize => self.next_sweep = Instant::now(),
-                Ok(_) => {}
-                // What is not swept now is swept later.
-                Err(error) => tracing::debug!("the store of sessions cannot be swept: {error}"),
+            let begun = Instant::now();
+            let outcome = open.sweep(now - LEEWAY);
+            self.next_sweep = Instant::now() + pause_after(&outcome, begun.elapsed());
+            // What is not swept now is swept later.
+            if let Err(error) = outcome {
+                tracing::debug!("the store of sessions cannot be swept: {error}");
             }
         }
     }
@@ -102,6 +104,17 @@ impl Feed {
         if !std::mem::replace(&mut self.complained, true) {
             tracing::error!("the store of sessions cannot be used: {error}");
         }
+    }
+}
+
+/// How long not to sweep after a sweep that took so long.
+fn pause_after(outcome: &Result<usize, StoreError>, took: Duration) -> Duration {
+    match outcome {
+        // There is more: tokens that are exchanged may expire faster than one sweep each minute takes them away. All workers
+        // sweep, and together they leave the store to the clients for most of the time.
+        Ok(swept) if *swept >= SWEEP as usize => (took * REST).min(SWEEPS),
+        Err(StoreError::Busy) => (took * REST).min(SWEEPS),
+        Ok(_) | Err(StoreError::Unavailable(_) | StoreError::TooSlow | StoreError::Unusable(_)) => SWEEPS,
     }
 }
 
@@ -160,9 +173,26 @@ mod tests {
             next_sweep: Instant::now(),
         };
         let mut store = Some(store);
-        (0..4).for_each(|_| feed.round(&mut store));
+        for _ in 0..4 {
+            feed.next_sweep = Instant::now();
+            feed.round(&mut store);
+        }
         let left: u32 = connection.query_row("SELECT count(*) FROM token", [], |row| row.get(0)).unwrap();
         assert_eq!(left, 0);
-        assert!(feed.next_sweep > Instant::now(), "nothing is left, and there is time until the next one");
+    }
+
+    #[test]
+    fn a_sweep_that_leaves_something_is_followed_by_another_and_by_more_time_without_one() {
+        let full = Ok(SWEEP as usize);
+        let failed = StoreError::Unavailable(String::new());
+        for (outcome, took, expected) in [
+            (full.clone(), 40, Duration::from_millis(800)),
+            (Err(StoreError::Busy), 100, Duration::from_secs(2)),
+            (full, 10_000, SWEEPS),
+            (Ok(SWEEP as usize - 1), 40, SWEEPS),
+            (Err(failed), 40, SWEEPS),
+        ] {
+            assert_eq!(pause_after(&outcome, Duration::from_millis(took)), expected, "{outcome:?} {took}");
+        }
     }
 }

@@ -268,7 +268,7 @@ pub trait Backend: Send {
     /// Forgets what has expired, at most [`SWEEP`] of each kind.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; [`StoreError::Busy`]: there is something to be forgotten, and others write.
     fn sweep(&mut self, now: i64) -> Result<usize, StoreError>;
 
     /// A user of our own table, by its name or its id.

@@ -5,9 +5,10 @@
 
 mod open;
 mod rows;
+mod sweep;
 
 use super::{
-    Attempts, Backend, EndReason, Event, Exchange, Exchanged, Found, Judged, RefreshToken, SWEEP, Session,
+    Attempts, Backend, EndReason, Event, Exchange, Exchanged, Found, Judged, RefreshToken, Session,
     SessionId, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow,
 };
 use crate::config::Reuse;
@@ -168,24 +169,8 @@ impl Backend for Sqlite {
     }
 
     fn sweep(&mut self, now: i64) -> Result<usize, StoreError> {
-        let transaction = self.writing()?;
-        let mut swept = 0;
-        for (text, limit) in [
-            ("DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE expires <= ?1 LIMIT ?2)", now),
-            (
-                "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE ends <= ?1 AND access_until <= ?1 LIMIT ?2)",
-                now,
-            ),
-            ("DELETE FROM event WHERE number IN (SELECT number FROM event WHERE until <= ?1 LIMIT ?2)", now),
-            (
-                "DELETE FROM attempt WHERE key IN (SELECT key FROM attempt WHERE until_ms <= ?1 LIMIT ?2)",
-                now.saturating_mul(1000),
-            ),
-        ] {
-            swept += transaction.prepare_cached(text)?.execute(params![limit, SWEEP])?;
-        }
-        transaction.commit()?;
-        Ok(swept)
+        self.check_file()?;
+        sweep::sweep(&mut self.connection, now)
     }
 
     fn user(&mut self, by: UserKey<'_>) -> Result<Option<UserRow>, StoreError> {
