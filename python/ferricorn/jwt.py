@@ -18,6 +18,7 @@ __all__ = [
     "InvalidToken",
     "Verifier",
     "bearer_token",
+    "challenge",
     "from_environ",
     "from_scope",
     "is_scope_served",
@@ -80,6 +81,15 @@ def bearer_token(authorization: Optional[str], schemes: "list[str] | tuple[str, 
     if not token or " " in token or "," in token:
         raise InvalidToken("credential_malformed", "Authorization header must contain two space-delimited values")
     return token
+
+
+def challenge(realm: str, refused: Optional[InvalidToken] = None) -> str:
+    """The WWW-Authenticate field of a 401, as the server writes it (RFC 6750 3); without a token no error is named."""
+    if refused is None:
+        return f'Bearer realm="{realm}"'
+    reason, description = refused.args
+    error = "invalid_request" if reason == "credential_malformed" else "invalid_token"
+    return f'Bearer realm="{realm}", error="{error}", error_description="{description}"'
 
 
 def verify(authorization: Optional[str], config: Union[str, "os.PathLike[str]", None] = None) -> Optional[Token]:

@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Iterable, Optional, Union
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from ferricorn.jwt import InvalidToken, Token, from_scope, is_scope_served, verify
+from ferricorn.jwt import InvalidToken, Token, challenge, from_scope, is_scope_served, verify
 
 __all__ = ["Bearer"]
+
+_REALM = "api"
 
 _Scheme = object
 if not TYPE_CHECKING:
@@ -66,22 +68,18 @@ class Bearer(_Scheme):
                 # Two fields are no credential, as in WSGI, where they are one value.
                 token = verify(",".join(connection.headers.getlist("authorization")), self.config)
             except InvalidToken as error:
-                # RFC 6750 3.1.
-                word = "invalid_request" if error.args[0] == "credential_malformed" else "invalid_token"
-                raise self._refusal(401, word, error.args[1]) from None
+                raise HTTPException(401, error.args[1], {"WWW-Authenticate": challenge(_REALM, error)}) from None
         if token is None:
             if self.required:
-                raise self._refusal(401, "", "Authentication credentials were not provided.")
+                missing = "Authentication credentials were not provided."
+                raise HTTPException(401, missing, {"WWW-Authenticate": challenge(_REALM)})
             return None
         scope = token["claims"].get("scope", "")
         if not self.scopes <= set(scope.split() if isinstance(scope, str) else scope):
-            raise self._refusal(403, "insufficient_scope", "The token lacks a scope.")
+            raise self._lacks_scope()
         return token
 
-    def _refusal(self, status: int, error: str, description: str) -> HTTPException:
-        words = ['Bearer realm="api"']
-        if error:
-            words += [f'error="{error}"', f'error_description="{description}"']
-        if self.scopes and error == "insufficient_scope":
-            words.append(f'scope="{" ".join(sorted(self.scopes))}"')
-        return HTTPException(status, description, {"WWW-Authenticate": ", ".join(words)})
+    def _lacks_scope(self) -> HTTPException:
+        description = "The token lacks a scope."
+        words = f'error="insufficient_scope", error_description="{description}", scope="{" ".join(sorted(self.scopes))}"'
+        return HTTPException(403, description, {"WWW-Authenticate": f"{challenge(_REALM)}, {words}"})
