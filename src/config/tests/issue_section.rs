@@ -91,6 +91,12 @@ fn contradictions_are_refused() {
         ("mail = \"email\"", "mail = \"e'mail\"", "auth.issue.extra_claims", "plain name"),
         ("kind = \"django\"\nurl", "kind = \"own\"\n#", "auth.issue.extra_claims", "of this kind"),
         ("[auth.users]", "[auth.users]\nfile = \"users\"", "auth.users.file", "only kind"),
+        (
+            "[auth.users]",
+            "[auth.users]\nusername_field = \"password\"",
+            "auth.users.username_field",
+            "password",
+        ),
         ("\"server's own rule\"", "\"always\"", "auth.issue.limit.trust_proxy", "server"),
         ("\"5/1m\"", "\"5\"", "auth.issue.limit.per_account", "5/1m"),
         ("\"refuse\"", "\"revoke\"", "auth.issue.reuse", "revoke_family"),
@@ -100,6 +106,16 @@ fn contradictions_are_refused() {
         let text = ISSUE.replacen(old, new, 1);
         assert_ne!(text, ISSUE, "{old}");
         refused(&text, key, part);
+    }
+}
+
+#[test]
+fn requests_call_the_name_as_the_field_and_else_as_the_column() {
+    for (line, expected) in
+        [("", "username"), ("username_column = \"e_mail\"", "e_mail"), ("username_field = \"mail\"", "mail")]
+    {
+        let text = ISSUE.replacen("[auth.users]", &format!("[auth.users]\n{line}"), 1);
+        assert_eq!(good(&text).auth.unwrap().users.name_member(), expected, "{line}");
     }
 }
 
