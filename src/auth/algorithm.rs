@@ -64,8 +64,13 @@ impl Algorithm {
     ];
 
     /// The algorithm of that exact name: RFC 7515 4.1.1 has `alg` compared with case.
+    ///
+    /// `Ed25519` is RFC 9864's name for EdDSA on that curve, which is the only one here: one algorithm by two names.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        match name {
+            "Ed25519" => Some(Self::EdDsa),
+            _ => Self::ALL.into_iter().find(|algorithm| algorithm.name() == name),
+        }
     }
 
     /// Its registered name.

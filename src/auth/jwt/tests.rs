@@ -95,6 +95,20 @@ fn every_algorithm_proves_its_own_tokens_and_no_others() {
 }
 
 #[test]
+fn ed25519_is_another_name_of_eddsa_and_of_nothing_else() {
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let set = keys(&key, Algorithm::EdDsa, None);
+    let judged = |name: &str| {
+        let token = token(&format!(r#"{{"alg":"{name}"}}"#), "{}", &key, Algorithm::EdDsa);
+        Jws::parse(&token, 8192)?.verify(&[&set], NOW).map(drop)
+    };
+    assert_eq!(judged("Ed25519"), Ok(()));
+    for other in ["ed25519", "Ed448", "ED25519"] {
+        assert_eq!(judged(other), Err(Reason::Algorithm), "{other}");
+    }
+}
+
+#[test]
 fn token_without_signature_is_refused_in_every_spelling() {
     for name in ["none", "None", "NONE", "nOnE", "", "hs256", "HS256 ", "HS257"] {
         let header = format!(r#"{{"alg":"{name}"}}"#);

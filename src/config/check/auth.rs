@@ -321,10 +321,10 @@ fn one_rule(at: &str, rule: &AuthRoute, names: &[&str], findings: &mut Findings<
     }
 }
 
-/// RFC 7518 3.1 and RFC 8037, less what has no use or no implementation here.
-const ALGORITHMS: [&str; 12] = [
+/// RFC 7518 3.1, RFC 8037 and RFC 9864, less what has no use or no implementation here.
+const ALGORITHMS: [&str; 13] = [
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384",
-    "EdDSA",
+    "EdDSA", "Ed25519",
 ];
 
 /// Fields without which a request has another meaning (RFC 9110 7.6.1, RFC 9112 6).
