@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The ended sessions of which access tokens may be alive.
 #[derive(Debug)]
 pub struct Revocations {
-    /// By session, until when it matters.
+    /// By session, when the last of its access tokens expires.
     ended: RwLock<HashMap<[u8; 16], i64>>,
     /// When the store was last heard, in nanoseconds of the monotonic clock; 0: never.
     heard_ns: AtomicU64,
@@ -50,17 +50,18 @@ impl Revocations {
         if ended.contains_key(&session) { Err(Reason::Revoked) } else { Ok(()) }
     }
 
-    /// A session has ended; until then it matters, in Unix seconds.
+    /// A session has ended, whose last access token expires then, in Unix seconds.
     pub fn add(&self, session: [u8; 16], until: i64) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
         let known = ended.entry(session).or_insert(until);
         *known = until.max(*known);
     }
 
-    /// The store has been heard, everything it said has been added, and it is `now`.
-    pub fn heard(&self, now: i64) {
+    /// The store has been heard, and everything it said has been added. Tokens that expired at `over` are taken nowhere any
+    /// more: with leeway that is later than their end.
+    pub fn heard(&self, over: i64) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        ended.retain(|_, until| *until > now);
+        ended.retain(|_, until| *until > over);
         drop(ended);
         self.heard_ns.store(clock::monotonic_ns().max(1), Ordering::Relaxed);
     }

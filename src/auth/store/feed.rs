@@ -16,7 +16,8 @@ const SWEEPS: Duration = Duration::from_secs(60);
 /// After a sweep that leaves something, the pause is so many times as long as it took, waiting for others included.
 const REST: u32 = 20;
 
-/// A token that is taken with leeway is still known to have been used: more than `leeway` may be.
+/// A token is taken until so long after its end at the most, which is more than `leeway` may be: all that is known of it is
+/// known until then.
 const LEEWAY: i64 = 600;
 
 /// Asks for events and adds them.
@@ -71,14 +72,14 @@ impl Feed {
 
     fn round(&mut self, backend: &mut Option<Box<dyn Backend>>) {
         let (Some(open), Some(revocations)) = (backend.as_mut(), self.revocations.upgrade()) else { return };
-        let now = now_seconds();
-        match open.events(self.last, now) {
+        let over = now_seconds() - LEEWAY;
+        match open.events(self.last, over) {
             Ok(events) => {
                 for event in events {
                     revocations.add(event.session.0, event.until);
                     self.last = self.last.max(event.number);
                 }
-                revocations.heard(now);
+                revocations.heard(over);
                 if std::mem::take(&mut self.complained) {
                     tracing::info!("the store of sessions is there again");
                 }
@@ -91,7 +92,7 @@ impl Feed {
         }
         if Instant::now() >= self.next_sweep {
             let begun = Instant::now();
-            let outcome = open.sweep(now - LEEWAY);
+            let outcome = open.sweep(over);
             self.next_sweep = Instant::now() + pause_after(&outcome, begun.elapsed());
             // What is not swept now is swept later.
             if let Err(error) = outcome {
@@ -137,10 +138,12 @@ fn fraction() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{RefreshToken, Session, SessionId, TokenHash};
+    use super::super::{EndReason, RefreshToken, Session, SessionId, TokenHash};
     use super::*;
+    use crate::auth::Reason;
     use crate::auth::revocations::Silence;
     use crate::config::DatabaseUrl;
+    use serde_json::Map;
 
     #[test]
     fn what_has_expired_is_swept_as_fast_as_it_comes() {
@@ -165,13 +168,7 @@ mod tests {
         );
         connection.execute_batch(&many).unwrap();
         let revocations = Arc::new(Revocations::new(Silence::ChangesNothing));
-        let mut feed = Feed {
-            revocations: Arc::downgrade(&revocations),
-            place,
-            last: 0,
-            complained: false,
-            next_sweep: Instant::now(),
-        };
+        let mut feed = feed(&revocations, place);
         let mut store = Some(store);
         for _ in 0..4 {
             feed.next_sweep = Instant::now();
@@ -179,6 +176,45 @@ mod tests {
         }
         let left: u32 = connection.query_row("SELECT count(*) FROM token", [], |row| row.get(0)).unwrap();
         assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn an_ended_session_is_known_as_long_as_its_tokens_are_taken_with_leeway() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = StorePlace::at(DatabaseUrl::Sqlite(folder.path().join("auth.db")));
+        let mut store = place.open().unwrap();
+        let now = now_seconds();
+        // The longest `leeway` there is, and a moment for the test.
+        let session = Session {
+            id: SessionId([1; 16]),
+            user: "u".into(),
+            created: now - 1000,
+            used: now - 1000,
+            ends: now + 1000,
+            access_until: now - 300 - 60,
+            credential: None,
+        };
+        store.begin(&session, RefreshToken { hash: TokenHash::of("0"), expires: now + 1000 }).unwrap();
+        store.end("u", None, (EndReason::Logout, now)).unwrap();
+        let revocations = Arc::new(Revocations::new(Silence::ChangesNothing));
+        let mut feed = feed(&revocations, place);
+        let claims = Map::from_iter([("sid".to_owned(), session.id.to_string().into())]);
+        let mut store = Some(store);
+        // Read in the first round, and still known after another one that sweeps.
+        for _ in 0..2 {
+            feed.round(&mut store);
+            assert_eq!(revocations.judge(&claims), Err(Reason::Revoked));
+        }
+    }
+
+    fn feed(revocations: &Arc<Revocations>, place: StorePlace) -> Feed {
+        Feed {
+            revocations: Arc::downgrade(revocations),
+            place,
+            last: 0,
+            complained: false,
+            next_sweep: Instant::now(),
+        }
     }
 
     #[test]
