@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The ended sessions of which access tokens may be alive.
 #[derive(Debug)]
 pub struct Revocations {
-    /// By session, when the last of its access tokens expires.
+    /// By session, until when its access tokens are taken.
     ended: RwLock<HashMap<[u8; 16], i64>>,
     /// When the store was last heard, in nanoseconds of the monotonic clock; 0: never.
     heard_ns: AtomicU64,
@@ -50,15 +50,14 @@ impl Revocations {
         if ended.contains_key(&session) { Err(Reason::Revoked) } else { Ok(()) }
     }
 
-    /// A session has ended, whose last access token expires then, in Unix seconds.
+    /// A session has ended, of which access tokens are taken until then, in Unix seconds.
     pub fn add(&self, session: [u8; 16], until: i64) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
         let known = ended.entry(session).or_insert(until);
         *known = until.max(*known);
     }
 
-    /// The store has been heard, and everything it said has been added. Tokens that expired at `over` are taken nowhere any
-    /// more: with leeway that is later than their end.
+    /// The store has been heard, and everything it said has been added. What matters until `over` is forgotten.
     pub fn heard(&self, over: i64) {
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
         ended.retain(|_, until| *until > over);

@@ -81,6 +81,7 @@ struct Judges {
 #[derive(Debug)]
 struct Rules {
     access: i64,
+    leeway: i64,
     refresh: i64,
     session_max: i64,
     rotates: bool,
@@ -134,7 +135,8 @@ impl Issuer {
         let exchange = Exchange {
             token: presented.hash,
             now,
-            access_until: now + self.rules.access,
+            access_expires: now + self.rules.access,
+            leeway: self.rules.leeway,
             successor,
             grace: self.rules.grace,
             reuse: self.rules.reuse,
@@ -322,13 +324,14 @@ impl Issuer {
     }
 
     fn new_session(&self, user: String, credential: Option<[u8; 16]>, now: i64) -> Result<Session, Refusal> {
+        let ends = now + self.rules.session_max;
         Ok(Session {
             id: SessionId::random()?,
             user,
             created: now,
             used: now,
-            ends: now + self.rules.session_max,
-            access_until: now + self.rules.access,
+            ends,
+            access_until: (now + self.rules.access).min(ends) + self.rules.leeway,
             credential,
         })
     }
@@ -348,7 +351,7 @@ impl Issuer {
     /// Here at once what the other workers hear by the feed.
     fn forget(&self, session: Option<SessionId>, now: i64) {
         if let Some(session) = session {
-            self.revocations.add(session.0, now + self.rules.access);
+            self.revocations.add(session.0, now + self.rules.access + self.rules.leeway);
         }
     }
 

@@ -158,6 +158,26 @@ async fn a_token_that_another_clock_has_replaced_has_its_grace_with_the_leeway()
 }
 
 #[tokio::test]
+async fn an_access_token_is_known_for_as_long_as_it_is_taken() {
+    let (folder, issuer) = issuer("rotate = false\naccess = \"100s\"", "leeway = \"60s\"");
+    let begun = issuer.obtain("ann".into(), "p\u{e4}ssword 1".into(), None).await.unwrap();
+    let refresh = begun.refresh.unwrap().token;
+    let database = rusqlite::Connection::open(folder.path().join("auth.db")).unwrap();
+    let kept = |since: &str| -> i64 {
+        let text = format!("SELECT access_until - {since} FROM session");
+        database.query_row(&text, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(kept("created"), 100 + 60);
+    database.execute_batch("UPDATE session SET access_until = 0").unwrap();
+    issuer.refresh(&refresh).await.unwrap();
+    assert_eq!(kept("used"), 100 + 60);
+    // It never outlives its session.
+    database.execute_batch("UPDATE session SET access_until = 0, ends = created + 90").unwrap();
+    issuer.refresh(&refresh).await.unwrap();
+    assert_eq!(kept("ends"), 60);
+}
+
+#[tokio::test]
 async fn a_token_is_not_replaced_where_no_successor_could_be_signed() {
     let (folder, issuer) = issuer("rotate = true\nreuse_grace = \"0s\"", "");
     let begun = issuer.obtain("ann".into(), "p\u{e4}ssword 1".into(), None).await.unwrap();

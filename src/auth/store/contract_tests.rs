@@ -1,5 +1,8 @@
 //! What every engine has to keep, played on each.
 
+use super::expiry_tests::{
+    a_session_goes_on_while_its_access_tokens_are_taken, no_successor_outlives_its_session,
+};
 use super::rehash::tests::{
     sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile, sessions_outlive_several_new_hashes,
 };
@@ -28,6 +31,10 @@ const RULES: &[Rule] = &[
         a_token_of_simplejwt_begins_one_session_and_none_after_a_logout,
     ),
     ("sessions_are_listed_and_ended_by_user", sessions_are_listed_and_ended_by_user),
+    (
+        "a_session_goes_on_while_its_access_tokens_are_taken",
+        a_session_goes_on_while_its_access_tokens_are_taken,
+    ),
     ("what_has_expired_is_swept_and_nothing_else", what_has_expired_is_swept_and_nothing_else),
     ("failures_of_all_connections_add_up", failures_of_all_connections_add_up),
     ("users_of_our_own_are_kept", users_of_our_own_are_kept),
@@ -132,7 +139,8 @@ pub(super) fn exchange(name: &str, now: i64, next: u8) -> Exchange {
     Exchange {
         token: TokenHash::of(name),
         now,
-        access_until: now + 300,
+        access_expires: now + 300,
+        leeway: 0,
         successor: Some(Successor { id: TokenId([next; 16]), issued: now, expires: now + HOUR }),
         grace: Duration::from_secs(10),
         reuse: Reuse::RevokeFamily,
@@ -199,17 +207,6 @@ fn a_token_that_is_not_replaced_stays_good_until_it_expires(place: &StorePlace) 
     }
     assert_eq!(store.exchange(&plain(NOW + HOUR)).unwrap(), Exchanged::Ended);
     assert_eq!(store.exchange(&exchange("unknown", NOW, 1)).unwrap(), Exchanged::Unknown);
-}
-
-fn no_successor_outlives_its_session(place: &StorePlace) {
-    let mut store = place.open().unwrap();
-    let short = Session { ends: NOW + 90, ..session(1, "u") };
-    store.begin(&short, token("a")).unwrap();
-    let Exchanged::Good(_, Some(successor)) = store.exchange(&exchange("a", NOW + 30, 11)).unwrap() else {
-        panic!("it is good")
-    };
-    assert_eq!(successor.expires, NOW + 90);
-    assert_eq!(store.exchange(&exchange(&next(11), NOW + 90, 12)).unwrap(), Exchanged::Ended);
 }
 
 fn a_token_of_simplejwt_begins_one_session_and_none_after_a_logout(place: &StorePlace) {

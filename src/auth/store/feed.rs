@@ -16,8 +16,7 @@ const SWEEPS: Duration = Duration::from_secs(60);
 /// After a sweep that leaves something, the pause is so many times as long as it took, waiting for others included.
 const REST: u32 = 20;
 
-/// A token is taken until so long after its end at the most, which is more than `leeway` may be: all that is known of it is
-/// known until then.
+/// For so long all that is known of a token is known after its end: more than `leeway` may be, also after a reload.
 const LEEWAY: i64 = 600;
 
 /// Asks for events and adds them.

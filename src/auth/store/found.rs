@@ -8,6 +8,11 @@ impl Exchange {
         let whole = self.grace.as_secs() + u64::from(self.grace.subsec_nanos() > 0);
         i64::try_from(whole).unwrap_or(i64::MAX)
     }
+
+    /// Until when the access token is taken that is issued in this session: it never outlives it.
+    pub(super) fn access_until(&self, session: &Session) -> i64 {
+        self.access_expires.min(session.ends).saturating_add(self.leeway)
+    }
 }
 
 /// A refresh token with its session.

@@ -26,6 +26,8 @@ mod contract_tests;
 #[path = "../../../tests/it/support/databases.rs"]
 #[expect(dead_code, reason = "the tests of the whole program need more of it")]
 pub(in crate::auth) mod databases;
+#[cfg(test)]
+mod expiry_tests;
 
 pub use ids::{SessionId, TokenHash, TokenId};
 pub(crate) use ids::{sha256, short_hash};
@@ -50,7 +52,7 @@ pub struct Session {
     pub used: i64,
     /// When it ends, however often it is refreshed.
     pub ends: i64,
-    /// When the last of its access tokens expires.
+    /// Until when its access tokens are taken, with leeway.
     pub access_until: i64,
     /// Fingerprint of the password by which it began.
     pub credential: Option<[u8; 16]>,
@@ -83,8 +85,10 @@ pub struct Exchange {
     pub token: TokenHash,
     /// Now.
     pub now: i64,
-    /// When the access token expires that is issued for it.
-    pub access_until: i64,
+    /// When the access token expires that is issued for it, unless the session ends before.
+    pub access_expires: i64,
+    /// How long access tokens are taken after that.
+    pub leeway: i64,
     /// What takes its place; `None`: it stays good.
     pub successor: Option<Successor>,
     /// How long a replaced one gets its successor once more.
@@ -128,7 +132,7 @@ pub struct Event {
     pub number: i64,
     /// The session.
     pub session: SessionId,
-    /// Until then it matters: access tokens of the session may live so long.
+    /// Until then it matters: access tokens of the session may be taken so long.
     pub until: i64,
 }
 
@@ -235,7 +239,7 @@ pub trait Backend: Send {
         reason: (EndReason, i64),
     ) -> Result<usize, StoreError>;
 
-    /// The sessions of a user, or of everybody, that have not ended.
+    /// The sessions of a user, or of everybody, that have not ended: a refresh token is good, or access tokens are taken.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -266,11 +266,11 @@ async fn exchange_found(
     exchange: &Exchange,
     found: Found,
 ) -> Result<Exchanged, StoreError> {
-    let Exchange { now, access_until, .. } = *exchange;
+    let now = exchange.now;
     let (session, successor) = match found.judge(exchange) {
         Judged::Ended => return Ok(Exchanged::Ended),
         Judged::Again(session, successor) => {
-            touch(transaction, session.id, now, access_until).await?;
+            touch(transaction, session.id, now, exchange.access_until(&session)).await?;
             return Ok(Exchanged::Again(session, successor));
         }
         Judged::Reused(session) => {
@@ -281,7 +281,7 @@ async fn exchange_found(
         }
         Judged::Good(session, successor) => (session, successor),
     };
-    touch(transaction, session.id, now, access_until).await?;
+    touch(transaction, session.id, now, exchange.access_until(&session)).await?;
     if let Some(Successor { id, issued, expires }) = successor {
         let text = "UPDATE ferricorn_token SET replaced = $1, next = $2, next_issued = $3, next_expires = $4 \
                     WHERE hash = $5";
@@ -318,8 +318,8 @@ async fn migrate(transaction: &Transaction<'_>) -> Result<(), StoreError> {
 }
 
 const SESSIONS: &str = "SELECT id, username, created, used, ends, access_until, credential FROM ferricorn_session \
-    WHERE ($1 IS NULL OR username = $1) AND ended IS NULL AND ends > $2 \
-    AND EXISTS (SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id AND t.expires > $2)";
+    WHERE ($1 IS NULL OR username = $1) AND ended IS NULL AND (access_until > $2 OR ends > $2 \
+    AND EXISTS (SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id AND t.expires > $2))";
 
 const USERS: &str = "SELECT id, name, password, active FROM ferricorn_user";
 

@@ -18,6 +18,11 @@
 -- What has expired is kept for this long, for tokens that are taken with leeway.
 local SLACK = 600
 
+-- No token is taken of sessions whose end is before this.
+local function over(now)
+  return string.format('%.0f', tonumber(now) - SLACK)
+end
+
 local function key(...)
   return KEYS[1] .. table.concat({...}, ':')
 end
@@ -51,6 +56,11 @@ local function find(hash)
   }
 end
 
+-- A session has not ended as long as a refresh token is good, or access tokens are taken.
+local function is_alive(session, now)
+  return not session.ended and (session.access_until > now or session.ends > now and session.token_until > now)
+end
+
 local function is_over(found, now)
   return found.session.ended or found.expires <= now or found.session.ends <= now
 end
@@ -66,7 +76,7 @@ local function insert_session(id, user, created, used, ends, access_until, crede
     'access_until', access_until, 'credential', credential)
   expire(name, math.max(tonumber(ends), tonumber(access_until)), created)
   redis.call('ZADD', key('sessions'), ends, id)
-  redis.call('ZREMRANGEBYSCORE', mine, '-inf', created)
+  redis.call('ZREMRANGEBYSCORE', mine, '-inf', over(created))
   redis.call('ZADD', mine, ends, id)
   local last = redis.call('ZRANGE', mine, -1, -1, 'WITHSCORES')
   expire(mine, last[2], created)

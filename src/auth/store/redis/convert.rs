@@ -56,7 +56,8 @@ pub(super) fn exchange(exchange: &Exchange) -> Vec<String> {
     [
         hex(exchange.token.bytes()),
         exchange.now.to_string(),
-        exchange.access_until.to_string(),
+        exchange.access_expires.to_string(),
+        exchange.leeway.to_string(),
         exchange.grace_seconds().to_string(),
         reuse.into(),
     ]

@@ -180,7 +180,8 @@ impl Backend for Redis {
     /// A part at a time: of very many sessions the server has other things to do in between.
     fn sessions(&mut self, user: Option<&str>, now: i64) -> Result<Vec<Session>, StoreError> {
         let index = user.map_or_else(|| "sessions".into(), |user| format!("sessions_of:{user}"));
-        let names: Vec<String> = self.ask("ZRANGEBYSCORE", &index, &[&format!("({now}"), "+inf"])?;
+        let over = now - SLACK;
+        let names: Vec<String> = self.ask("ZRANGEBYSCORE", &index, &[&over.to_string(), "+inf"])?;
         let mut sessions = Vec::new();
         for part in names.chunks(PART) {
             let arguments: Vec<String> =
@@ -259,6 +260,9 @@ const ANSWER: Duration = Duration::from_millis(1500);
 
 /// After that a connection is asked whether it is still one.
 const IDLE: Duration = Duration::from_millis(400);
+
+/// As in `common.lua`.
+const SLACK: i64 = 600;
 
 /// Sessions that are read by one script.
 const PART: usize = 200;

@@ -2,7 +2,7 @@
 local rows, now = {}, tonumber(ARGV[1])
 for number = 2, #ARGV do
   local session = read_session(ARGV[number])
-  if session and not session.ended and session.ends > now and session.token_until > now then
+  if session and is_alive(session, now) then
     rows[#rows + 1] = session.row
   end
 end

@@ -232,11 +232,11 @@ fn exchange_found(
     exchange: &Exchange,
     found: Found,
 ) -> Result<Exchanged, StoreError> {
-    let Exchange { now, access_until, .. } = *exchange;
+    let now = exchange.now;
     let (session, successor) = match found.judge(exchange) {
         Judged::Ended => return Ok(Exchanged::Ended),
         Judged::Again(session, successor) => {
-            touch(transaction, session.id, now, access_until)?;
+            touch(transaction, session.id, now, exchange.access_until(&session))?;
             return Ok(Exchanged::Again(session, successor));
         }
         Judged::Reused(session) => {
@@ -247,7 +247,7 @@ fn exchange_found(
         }
         Judged::Good(session, successor) => (session, successor),
     };
-    touch(transaction, session.id, now, access_until)?;
+    touch(transaction, session.id, now, exchange.access_until(&session))?;
     if let Some(Successor { id, issued, expires }) = successor {
         transaction
             .prepare_cached(

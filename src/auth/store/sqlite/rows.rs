@@ -45,8 +45,8 @@ pub(super) fn sessions(
     now: i64,
 ) -> Result<Vec<Session>, StoreError> {
     let text = "SELECT id, user, created, used, ends, access_until, credential FROM session \
-                WHERE (?1 IS NULL OR user = ?1) AND ended IS NULL AND ends > ?2 \
-                AND EXISTS (SELECT 1 FROM token WHERE session = session.id AND expires > ?2) ORDER BY created, id";
+                WHERE (?1 IS NULL OR user = ?1) AND ended IS NULL AND (access_until > ?2 OR ends > ?2 \
+                AND EXISTS (SELECT 1 FROM token WHERE session = session.id AND expires > ?2)) ORDER BY created, id";
     let mut statement = connection.prepare_cached(text)?;
     Ok(statement.query_map(params![user, now], session_of)?.collect::<Result<_, _>>()?)
 }
