@@ -7,9 +7,11 @@ use super::rehash::tests::{
     sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile, sessions_outlive_several_new_hashes,
 };
 use super::*;
+use crate::config::DatabaseUrl;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 use databases::{Database, Engine};
 use std::collections::HashSet;
+use std::path::Path;
 use std::thread;
 
 type Rule = (&'static str, fn(&StorePlace));

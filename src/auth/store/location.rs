@@ -1,9 +1,107 @@
-//! Where the store lies when nobody says where.
+//! Where the store lies.
 
-use super::sha256;
+#[cfg(feature = "postgres")]
+use super::postgres;
+#[cfg(feature = "redis")]
+use super::redis;
+use super::{Backend, StoreError, sha256, sqlite};
+use crate::config::{Auth, DatabaseUrl};
 use std::ffi::OsString;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Where the store of a configuration is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorePlace(pub(super) DatabaseUrl);
+
+impl StorePlace {
+    /// Of this configuration, for a server that works in this directory.
+    ///
+    /// # Errors
+    /// When no place of its own can be named.
+    pub fn of(auth: &Auth, directory: &Path) -> Result<Self, StoreError> {
+        let url = match &auth.store.url {
+            Some(url) => url.clone(),
+            None => DatabaseUrl::Sqlite(default_file(directory, |name| std::env::var_os(name))),
+        };
+        Ok(Self(url))
+    }
+
+    /// At this URL.
+    pub fn at(url: DatabaseUrl) -> Self {
+        Self(url)
+    }
+
+    /// Whether the URL can be understood; nobody is asked.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        match &self.0 {
+            DatabaseUrl::Sqlite(path) if path.is_dir() => {
+                Err(StoreError::Unusable(format!("{} is a directory; name a file in it", path.display())))
+            }
+            #[cfg(feature = "redis")]
+            DatabaseUrl::Redis(url) => redis::Redis::check(url),
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(url) => postgres::check(url),
+            // The configuration has been refused.
+            #[cfg(not(feature = "redis"))]
+            DatabaseUrl::Redis(_) => Ok(()),
+            #[cfg(not(feature = "postgres"))]
+            DatabaseUrl::Postgres(_) => Ok(()),
+            DatabaseUrl::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Opens a connection, and makes what is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] saying what to do.
+    pub fn open(&self) -> Result<Box<dyn Backend>, StoreError> {
+        match &self.0 {
+            DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::Sqlite::open(path)?)),
+            #[cfg(feature = "redis")]
+            DatabaseUrl::Redis(url) => Ok(Box::new(redis::Redis::open(url)?)),
+            #[cfg(not(feature = "redis"))]
+            DatabaseUrl::Redis(_) => Err(self.is_built_without("redis")),
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(url) => Ok(Box::new(postgres::Postgres::open(url)?)),
+            #[cfg(not(feature = "postgres"))]
+            DatabaseUrl::Postgres(_) => Err(self.is_built_without("postgres")),
+        }
+    }
+
+    #[cfg(not(all(feature = "postgres", feature = "redis")))]
+    fn is_built_without(&self, feature: &str) -> StoreError {
+        let text = format!("this program was built without the feature \"{feature}\", which {self} needs");
+        StoreError::Unusable(text)
+    }
+
+    /// What [`Backend::concerns`] says; nothing when the store is away.
+    pub fn concerns(&self) -> Vec<String> {
+        self.open().map(|mut store| store.concerns()).unwrap_or_default()
+    }
+
+    /// Threads that use it at once, each by a connection of its own.
+    pub fn threads(&self) -> usize {
+        match self.0 {
+            // One writes at a time in any case.
+            DatabaseUrl::Sqlite(_) => 1,
+            DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_) => 4,
+        }
+    }
+}
+
+impl fmt::Display for StorePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            DatabaseUrl::Sqlite(path) => path.display().fmt(f),
+            url @ (DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_)) => url.fmt(f),
+        }
+    }
+}
 
 /// The file of a server that works in this directory, by what its environment says.
 ///

@@ -31,12 +31,11 @@ mod expiry_tests;
 
 pub use ids::{SessionId, TokenHash, TokenId};
 pub(crate) use ids::{sha256, short_hash};
+pub use location::StorePlace;
 pub use own_users::{UserChange, UserKey, UserRow};
 
-use crate::config::{Auth, DatabaseUrl, Reuse};
+use crate::config::Reuse;
 use found::{Found, Judged};
-use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 /// A session as it is kept. Times are Unix seconds.
@@ -296,98 +295,6 @@ pub trait Backend: Send {
 
 /// Rows of each kind that one sweep takes away: others wait for the lock meanwhile.
 pub const SWEEP: u32 = 500;
-
-/// Where the store of a configuration is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StorePlace(DatabaseUrl);
-
-impl StorePlace {
-    /// Of this configuration, for a server that works in this directory.
-    ///
-    /// # Errors
-    /// When no place of its own can be named.
-    pub fn of(auth: &Auth, directory: &Path) -> Result<Self, StoreError> {
-        let url = match &auth.store.url {
-            Some(url) => url.clone(),
-            None => DatabaseUrl::Sqlite(location::default_file(directory, |name| std::env::var_os(name))),
-        };
-        Ok(Self(url))
-    }
-
-    /// At this URL.
-    pub fn at(url: DatabaseUrl) -> Self {
-        Self(url)
-    }
-
-    /// Whether the URL can be understood; nobody is asked.
-    ///
-    /// # Errors
-    /// [`StoreError::Unusable`].
-    pub fn check(&self) -> Result<(), StoreError> {
-        match &self.0 {
-            DatabaseUrl::Sqlite(path) if path.is_dir() => {
-                Err(StoreError::Unusable(format!("{} is a directory; name a file in it", path.display())))
-            }
-            #[cfg(feature = "redis")]
-            DatabaseUrl::Redis(url) => redis::Redis::check(url),
-            #[cfg(feature = "postgres")]
-            DatabaseUrl::Postgres(url) => postgres::check(url),
-            // The configuration has been refused.
-            #[cfg(not(feature = "redis"))]
-            DatabaseUrl::Redis(_) => Ok(()),
-            #[cfg(not(feature = "postgres"))]
-            DatabaseUrl::Postgres(_) => Ok(()),
-            DatabaseUrl::Sqlite(_) => Ok(()),
-        }
-    }
-
-    /// Opens a connection, and makes what is missing.
-    ///
-    /// # Errors
-    /// [`StoreError`] saying what to do.
-    pub fn open(&self) -> Result<Box<dyn Backend>, StoreError> {
-        match &self.0 {
-            DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::Sqlite::open(path)?)),
-            #[cfg(feature = "redis")]
-            DatabaseUrl::Redis(url) => Ok(Box::new(redis::Redis::open(url)?)),
-            #[cfg(not(feature = "redis"))]
-            DatabaseUrl::Redis(_) => Err(self.is_built_without("redis")),
-            #[cfg(feature = "postgres")]
-            DatabaseUrl::Postgres(url) => Ok(Box::new(postgres::Postgres::open(url)?)),
-            #[cfg(not(feature = "postgres"))]
-            DatabaseUrl::Postgres(_) => Err(self.is_built_without("postgres")),
-        }
-    }
-
-    #[cfg(not(all(feature = "postgres", feature = "redis")))]
-    fn is_built_without(&self, feature: &str) -> StoreError {
-        let text = format!("this program was built without the feature \"{feature}\", which {self} needs");
-        StoreError::Unusable(text)
-    }
-
-    /// What [`Backend::concerns`] says; nothing when the store is away.
-    pub fn concerns(&self) -> Vec<String> {
-        self.open().map(|mut store| store.concerns()).unwrap_or_default()
-    }
-
-    /// Threads that use it at once, each by a connection of its own.
-    pub fn threads(&self) -> usize {
-        match self.0 {
-            // One writes at a time in any case.
-            DatabaseUrl::Sqlite(_) => 1,
-            DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_) => 4,
-        }
-    }
-}
-
-impl fmt::Display for StorePlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            DatabaseUrl::Sqlite(path) => path.display().fmt(f),
-            url @ (DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_)) => url.fmt(f),
-        }
-    }
-}
 
 impl EndReason {
     /// One word.
