@@ -37,6 +37,9 @@ class Verifier:
     """Judges tokens by the providers of a configuration file."""
 
     schemes: list[str]
+    realm: str
+    preset: str
+    detail: bool
     def __init__(self, config: Union[str, PathLike[str]], /) -> None: ...
     def verify(self, token: str, /) -> dict[str, Any]:
         """What a good token says: claims, header, provider, kid, expires."""

@@ -23,7 +23,7 @@ from django.utils.functional import SimpleLazyObject
 
 from ferricorn.jwt import InvalidToken, Token, from_environ, from_scope, is_scope_served, is_served, verify
 
-__all__ = ["JWTMiddleware", "option", "token_of", "user_of"]
+__all__ = ["JWTMiddleware", "named_user", "option", "served", "token_of", "user_of"]
 
 _DEFAULTS = {"CONFIG": None, "USER_ID_CLAIM": "user_id", "USER_ID_FIELD": "id"}
 
@@ -37,6 +37,12 @@ def option(name: str) -> Any:
     return given.get(name, simplejwt.get(name, _DEFAULTS[name]))
 
 
+def served(request: HttpRequest) -> bool:
+    """Whether Ferricorn serves this request."""
+    scope = getattr(request, "scope", None)
+    return is_served(request.META) if scope is None else is_scope_served(scope)
+
+
 def token_of(request: HttpRequest) -> Optional[Token]:
     """What the request's token says: by the server's word, or verified here.
 
@@ -45,23 +51,37 @@ def token_of(request: HttpRequest) -> Optional[Token]:
     """
     scope = getattr(request, "scope", None)
     said = from_environ(request.META) if scope is None else from_scope(scope)
-    if said is not None or (is_served(request.META) if scope is None else is_scope_served(scope)):
+    if said is not None or served(request):
         return said
     return verify(request.META.get("HTTP_AUTHORIZATION"), option("CONFIG"))
 
 
-def user_of(token: Token) -> Any:
-    """The active user whom a token names; None where there is no such user."""
+def named_user(token: Token) -> Any:
+    """The active user whom a token names.
+
+    Raises:
+        InvalidToken: There is no such user.
+    """
     name, claim = option("USER_ID_FIELD"), option("USER_ID_CLAIM")
     value = token["claims"].get(claim) if claim else None
     if value is None:
-        return None
+        raise InvalidToken("subject", "Token contained no recognizable user identification")
     try:
         user = get_user_model()._default_manager.get(**{name: value})
     # What is no value of the field, such as text for a UUID, names nobody either.
     except (get_user_model().DoesNotExist, TypeError, ValueError, OverflowError, ValidationError):
+        raise InvalidToken("no_user", "User not found") from None
+    if not user.is_active:
+        raise InvalidToken("inactive", "User is inactive")
+    return user
+
+
+def user_of(token: Token) -> Any:
+    """The active user whom a token names; None where there is no such user."""
+    try:
+        return named_user(token)
+    except InvalidToken:
         return None
-    return user if user.is_active else None
 
 
 class JWTMiddleware:

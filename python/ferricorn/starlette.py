@@ -21,11 +21,9 @@ from typing import TYPE_CHECKING, Iterable, Optional, Union
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from ferricorn.jwt import InvalidToken, Token, challenge, from_scope, is_scope_served, verify
+from ferricorn.jwt import RETRY_SECONDS, InvalidToken, Token, from_scope, is_scope_served, judge_at_hand, refusal, verify
 
 __all__ = ["Bearer"]
-
-_REALM = "api"
 
 _Scheme = object
 if not TYPE_CHECKING:
@@ -63,23 +61,32 @@ class Bearer(_Scheme):
     async def __call__(self, connection: HTTPConnection) -> Optional[Token]:
         """Called by FastAPI, or by an endpoint: ``token = await signed_in(request)``."""
         token = from_scope(connection.scope)
-        if token is None and not is_scope_served(connection.scope):
+        is_served = is_scope_served(connection.scope)
+        if token is None and not is_served:
             try:
                 # Two fields are no credential, as in WSGI, where they are one value.
                 token = verify(",".join(connection.headers.getlist("authorization")), self.config)
             except InvalidToken as error:
-                raise HTTPException(401, error.args[1], {"WWW-Authenticate": challenge(_REALM, error)}) from None
+                raise self._refused(error, is_served) from None
         if token is None:
             if self.required:
-                missing = "Authentication credentials were not provided."
-                raise HTTPException(401, missing, {"WWW-Authenticate": challenge(_REALM)})
+                raise self._refused(None, is_served)
             return None
         scope = token["claims"].get("scope", "")
         if not self.scopes <= set(scope.split() if isinstance(scope, str) else scope):
-            raise self._lacks_scope()
+            raise self._lacks_scope(is_served)
         return token
 
-    def _lacks_scope(self) -> HTTPException:
+    def _refused(self, error: Optional[InvalidToken], is_served: bool) -> HTTPException:
+        judge = None if is_served else judge_at_hand(self.config)
+        status, _, challenge = refusal(error, judge)
+        fields = {"Retry-After": str(RETRY_SECONDS)} if challenge is None else {"WWW-Authenticate": challenge}
+        if error is None:
+            return HTTPException(status, "Authentication credentials were not provided.", fields)
+        return HTTPException(status, error.args[1] if judge is None or judge.detail else None, fields)
+
+    def _lacks_scope(self, is_served: bool) -> HTTPException:
         description = "The token lacks a scope."
         words = f'error="insufficient_scope", error_description="{description}", scope="{" ".join(sorted(self.scopes))}"'
-        return HTTPException(403, description, {"WWW-Authenticate": f"{challenge(_REALM)}, {words}"})
+        challenge = refusal(None, None if is_served else judge_at_hand(self.config)).challenge
+        return HTTPException(403, description, {"WWW-Authenticate": f"{challenge}, {words}"})

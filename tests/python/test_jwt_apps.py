@@ -8,6 +8,7 @@ from typing import Annotated
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -34,6 +35,10 @@ secret_file = "jwt.key"
 prefix = "/"
 require = "optional"
 """
+
+# simplejwt's bodies.
+INACTIVE = {"detail": "User is inactive", "code": "user_inactive"}
+NOT_FOUND = {"detail": "User not found", "code": "user_not_found"}
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +77,18 @@ def sign(site):
     return make
 
 
+@pytest.fixture
+def encode(site):
+    """As `sign`, in this process."""
+    key = (site / "jwt.key").read_text().strip()
+
+    def make(user, **more):
+        claims = {"user_id": user, "jti": "x", "token_type": "access", "exp": int(time.time()) + 60, **more}
+        return jwt.encode(claims, key, "HS256")
+
+    return make
+
+
 def bearer(token):
     return {"Authorization": f"Bearer {token}"}
 
@@ -95,8 +112,9 @@ def test_drf_trusts_what_the_server_has_verified(server, sign):
     assert json.loads(answer.content) == {"user": "seven", "kid": None, "provider": "local"}
     missing = ask(server, "GET", "/protected")
     assert (missing.status, missing.fields["WWW-Authenticate"]) == (401, 'Bearer realm="api"')
-    for user in (8, 9):  # One who is not active, and one who is not there.
-        assert ask(server, "GET", "/protected", fields=bearer(sign(user))).status == 401
+    for user, body in ((8, INACTIVE), (9, NOT_FOUND)):
+        refused = ask(server, "GET", "/protected", fields=bearer(sign(user)))
+        assert (refused.status, json.loads(refused.content)) == (401, body)
 
 
 @pytest.mark.parametrize("target", ["jwt_site", "jwt_site:asgi", "jwt_site:dependency"])
@@ -121,17 +139,27 @@ def test_no_field_of_a_client_passes_for_the_servers_word(server, name):
 WITHOUT = """
 import json, sys
 import jwt_site
-from django.test import Client
+from django.test import Client, override_settings
 client, answers = Client(), []
-for path, token in json.loads(sys.argv[1]):
+for path, token, config in json.loads(sys.argv[1]):
     fields = {"HTTP_AUTHORIZATION": token} if token else {}
-    answer = client.get(path, **fields)
+    with override_settings(FERRICORN={"CONFIG": jwt_site.HERE / config}):
+        answer = client.get(path, **fields)
     answers.append([answer.status_code, json.loads(answer.content), answer.headers.get("WWW-Authenticate")])
 print(json.dumps(answers))
 """
 
 
-def test_without_the_server_django_and_drf_verify_by_themselves(server, site, sign):
+def without(site, asked):
+    """What the Django site answers a test client, by a configuration each: status, body and challenge."""
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT, json.dumps(asked)],
+        cwd=site, env=environment(site), capture_output=True, text=True, check=True, timeout=2 * DEADLINE,
+    )
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def test_without_the_server_django_and_drf_verify_by_themselves(site, sign):
     asked = [
         ["/", None],
         ["/", f"Bearer {sign(7)}"],
@@ -139,27 +167,55 @@ def test_without_the_server_django_and_drf_verify_by_themselves(server, site, si
         ["/protected", None],
         ["/protected", f"Bearer {sign(7)}"],
         ["/protected", f"bearer {sign(7)}"],
-        ["/protected", f"Bearer {sign(8)}"],
-        ["/protected", f"Bearer {sign(7)}x"],
-        ["/protected", "Bearer"],
-        ["/protected", "Bearer a b"],
         ["/protected", "Basic YTpi"],
-        ["/protected", f"Bearer {sign(7, 'exp=1000000000')}"],
+        ["/protected", f"Bearer {sign(8)}"],
+        ["/protected", f"Bearer {sign(9)}"],
     ]
-    ran = subprocess.run(
-        [sys.executable, "-c", WITHOUT, json.dumps(asked)],
-        cwd=site, env=environment(site), capture_output=True, text=True, check=True, timeout=2 * DEADLINE,
-    )
-    answers = json.loads(ran.stdout.splitlines()[-1])
-    assert [answer[0] for answer in answers] == [200, 200, 200, 401, 200, 200, 401, 401, 401, 401, 401, 401]
+    answers = without(site, [[*each, "ferricorn.toml"] for each in asked])
+    assert [answer[0] for answer in answers] == [200, 200, 200, 401, 200, 200, 401, 401, 401]
+    assert [answer[1] for answer in answers[7:]] == [INACTIVE, NOT_FOUND]
+    assert answers[3] == answers[6] == [401, {"detail": "Authentication credentials were not provided."}, 'Bearer realm="api"']
     assert answers[1][1]["user"] == "seven" and answers[1][1]["claims"]["user_id"] == 7
     assert answers[2][1] == {"claims": None, "user": "", "server": False}
     assert answers[4][1] == {"user": "seven", "kid": None, "provider": "local"}
-    assert answers[6][1] == {"detail": "User not found", "code": "user_not_found"}
-    # Clients go by the words of a refusal, whoever it comes from.
-    for (path, token), refusal in list(zip(asked, answers))[7:]:
-        answer = ask(server, "GET", path, fields={"Authorization": token})
-        assert [answer.status, json.loads(answer.content), answer.fields["WWW-Authenticate"]] == refusal
+
+
+MANNERS = {
+    "simplejwt": "",
+    "withheld": '\ndetail = false\nrealm = "site"\n[auth.extract]\nauthorization = ["JWT", "Bearer"]\n',
+    "strict": '\npreset = "strict"\n',
+}
+
+
+def test_without_the_server_drf_refuses_in_its_words(serve, site, encode):
+    """Clients go by the words of a refusal, whoever it comes from."""
+    good = {"aud": "site", "iss": "us"}
+    tokens = [
+        encode(7, **good) + "x",
+        encode(None, **good),
+        encode(7, aud="other", iss="us"),
+        encode(7, aud="site", iss="them"),
+        encode(7, **good, exp=1000000000),
+        encode(7, **good, nbf=4000000000),
+        encode(7, **good | {"token_type": "refresh"}),
+    ]
+    fields = [*(f"Bearer {token}" for token in tokens), "Bearer", "Bearer a b"]
+    for manner, lines in MANNERS.items():
+        claims = 'name = "local"\ntoken_type = "access"\naudiences = ["site"]\nissuer = "us"\n'
+        (site / f"{manner}.toml").write_text(CONFIG.replace("[auth]\n", f"[auth]\n{lines}").replace('name = "local"\n', claims))
+    # Keys that only the server fetches: a 401 would end a session.
+    key = '[[auth.provider.key]]\nalg = "HS256"\nsecret_file = "jwt.key"\n'
+    (site / "fetched.toml").write_text(CONFIG.replace(key, 'jwks_url = "http://127.0.0.1:9/"\nalgorithms = ["ES256"]\n'))
+    foreign = jwt.encode({"user_id": 7}, ec.generate_private_key(ec.SECP256R1()), "ES256")
+    asked = [["/protected", field, f"{manner}.toml"] for manner in MANNERS for field in fields]
+    *answers, unavailable = without(site, [*asked, ["/protected", f"Bearer {foreign}", "fetched.toml"]])
+    assert unavailable == [503, {"detail": "The token cannot be verified at present; try again"}, None]
+    refusals = iter(answers)
+    for manner in MANNERS:
+        server = serve("environ_app", "-w", "1", "-c", f"{manner}.toml", directory=site).ready()
+        for field in fields:
+            answer = ask(server, "GET", "/", fields={"Authorization": field})
+            assert [answer.status, json.loads(answer.content), answer.fields["WWW-Authenticate"]] == next(refusals), (manner, field)
 
 
 @pytest.fixture
@@ -210,6 +266,20 @@ def test_a_dependency_verifies_where_no_server_does(in_site, sign, make):
     assert scoped.get("/", headers=bearer(sign(7, "scope=read"))).status_code == 403
     assert 'scope="read write"' in scoped.get("/", headers=bearer(sign(7))).headers["www-authenticate"]
     assert scoped.get("/", headers=bearer(sign(7, "scope=write read more"))).status_code == 200
+
+
+def test_a_dependency_refuses_as_the_configuration_says(site, encode):
+    manner = 'preset = "strict"\ndetail = false\nrealm = "site"\n[auth.extract]\nauthorization = ["JWT"]\n'
+    (site / "manner.toml").write_text(CONFIG.replace("[auth]\n", f"[auth]\n{manner}"))
+    client = TestClient(starlette_app(Bearer(config=site / "manner.toml")))
+    challenge = 'JWT realm="site"'
+    for field, status, error in (
+        (f"Bearer {encode(7)}", 401, ""),
+        (f"JWT {encode(7)}x", 401, ', error="invalid_token"'),
+        ("JWT a b", 400, ', error="invalid_request"'),
+    ):
+        answer = client.get("/", headers={"Authorization": field})
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (status, challenge + error)
 
 
 def test_the_schema_of_an_api_says_that_a_token_is_asked_for():

@@ -2,7 +2,7 @@
 
 use super::identity;
 use crate::auth::{Provider, system_time, unix_seconds, verify};
-use crate::config::{AuthProvider, KeySource, Reloader};
+use crate::config::{AuthProvider, KeySource, Preset, Reloader};
 use crate::protocol::Identity;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -27,6 +27,13 @@ pub(super) struct Verifier {
     /// Authorization schemes that carry a token.
     #[pyo3(get)]
     schemes: Vec<String>,
+    /// What refusals are made of: these three keys of `[auth]`.
+    #[pyo3(get)]
+    realm: String,
+    #[pyo3(get)]
+    preset: &'static str,
+    #[pyo3(get)]
+    detail: bool,
 }
 
 #[pymethods]
@@ -58,7 +65,12 @@ impl Verifier {
             })?);
         }
         let longest = usize::try_from(auth.max_token_bytes).unwrap_or(usize::MAX);
-        Ok(Self { providers, longest, schemes: auth.extract.authorization })
+        let preset = match auth.preset {
+            Preset::SimpleJwt => "simplejwt",
+            Preset::Strict => "strict",
+        };
+        let schemes = auth.extract.authorization;
+        Ok(Self { providers, longest, schemes, realm: auth.realm, preset, detail: auth.detail })
     }
 
     /// What a good token says, as `environ["ferricorn.jwt"]` has it.
