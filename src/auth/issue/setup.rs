@@ -16,7 +16,7 @@ use crate::auth::store::{Backend, StoreError, StorePlace, feed};
 use crate::auth::users::AppUsers;
 use crate::auth::users::password::Norm;
 use crate::auth::{AuthConfigError, Provider};
-use crate::config::{Auth, AuthProvider, AuthUsers, Issue, OnStoreError, UserKind};
+use crate::config::{Auth, AuthProvider, AuthUsers, OnStoreError, UserKind};
 use arc_swap::ArcSwap;
 use std::fmt::Write;
 use std::io;
@@ -102,17 +102,12 @@ fn rules(auth: &Auth, provider: &AuthProvider) -> Rules {
         session_max: seconds(issue.session_max),
         rotates: auth.rotates(),
         reuse: issue.reuse,
-        grace: grace(issue, provider),
+        grace: auth.reuse_grace(provider),
         revokes_access: issue.revoke_access,
         adopts: issue.legacy_adopt,
         max_token_bytes: usize::try_from(auth.max_token_bytes).unwrap_or(usize::MAX),
         types: TypeRule::of(provider),
     }
-}
-
-/// By the clock of another machine a token was replaced later, or sooner, than by this one's. Where there is no grace there is none.
-fn grace(issue: &Issue, provider: &AuthProvider) -> Duration {
-    if issue.reuse_grace.is_zero() { Duration::ZERO } else { issue.reuse_grace + provider.leeway }
 }
 
 /// How long the state of a user is good for before it is asked again; `None`: it is not asked.

@@ -110,8 +110,13 @@ fn lives(auth: &Auth, findings: &mut Findings<'_>) {
         findings
             .add("auth.issue.refresh", "shorter than auth.issue.access; a refresh token has to live longer");
     }
-    if issue.reuse_grace > Duration::from_secs(300) {
+    let grace = auth.issuing_provider().map(|provider| auth.reuse_grace(provider));
+    if issue.reuse_grace > LONGEST_GRACE {
         findings.add("auth.issue.reuse_grace", "more than 5m; a stolen token would be good for so long");
+    } else if grace.is_some_and(|grace| grace > LONGEST_GRACE) {
+        let message = "more than 5m with the provider's leeway, which is added where several machines share the store; \
+                       a stolen token would be good for so long";
+        findings.add("auth.issue.reuse_grace", message);
     }
     if !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&auth.store.stale_max) {
         findings.add("auth.store.stale_max", "expected a duration from 1s to 1d");
@@ -214,5 +219,7 @@ fn names_of_columns(auth: &Auth, findings: &mut Findings<'_>) {
         }
     }
 }
+
+const LONGEST_GRACE: Duration = Duration::from_secs(300);
 
 const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);

@@ -69,7 +69,7 @@ keys! {
         "What happens when a refresh token that was replaced comes again: \"revoke_family\" ends the session, since one of the \
          two who hold it is a thief; \"refuse\" only refuses it.";
     "issue.reuse_grace".issue.reuse_grace, Reload,
-        "How long a replaced refresh token gets the same successor once more, for clients that refresh twice at once or lose an answer. 0s: it is reuse at once, and a client that loses an answer has to log in again.";
+        "How long a replaced refresh token gets the same successor once more, for clients that refresh twice at once or lose an answer; at most 5m. In Redis and PostgreSQL the provider's leeway is added, and the sum bounded. 0s: it is reuse at once, and a client that loses an answer has to log in again.";
     "issue.revoke_access".issue.revoke_access, Reload,
         "Whether access tokens end with their session, within a second in every worker: they carry its name as the claim sid.";
     "issue.legacy_adopt".issue.legacy_adopt, Reload,

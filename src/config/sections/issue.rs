@@ -2,7 +2,7 @@
 
 use crate::config::units::{parse_duration, show_duration};
 use crate::config::words::words;
-use crate::config::{Auth, AuthRoute, DatabaseUrl, Preset, Require};
+use crate::config::{Auth, AuthProvider, AuthRoute, DatabaseUrl, Preset, Require};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -159,6 +159,20 @@ impl Auth {
             Preset::SimpleJwt => false,
             Preset::Strict => true,
         })
+    }
+
+    /// How long a used refresh token gets its successor once more, by the clock of any machine that has the store: by another's it was
+    /// replaced later, or sooner, by up to the leeway. Where there is no grace there is none.
+    pub fn reuse_grace(&self, provider: &AuthProvider) -> Duration {
+        let clocks_differ_by = match self.store.url {
+            // A file has one machine, which has one clock.
+            Some(DatabaseUrl::Sqlite(_)) | None => Duration::ZERO,
+            Some(DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_)) => provider.leeway,
+        };
+        match self.issue.reuse_grace {
+            Duration::ZERO => Duration::ZERO,
+            grace => grace + clocks_differ_by,
+        }
     }
 
     /// The rules in force: where tokens are issued none can be asked for.

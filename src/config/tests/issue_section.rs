@@ -110,6 +110,31 @@ fn contradictions_are_refused() {
 }
 
 #[test]
+fn other_machines_clocks_prolong_the_grace_within_its_bound() {
+    let with = |store: &str, grace: &str, leeway: &str| {
+        ISSUE
+            .replacen("sqlite:////var/lib/ferricorn/auth.db", store, 1)
+            .replacen("session_max = \"30d\"", &format!("reuse_grace = \"{grace}\""), 1)
+            .replacen("name = \"local\"", &format!("name = \"local\"\nleeway = \"{leeway}\""), 1)
+    };
+    let file = "sqlite:////var/lib/ferricorn/auth.db";
+    let check = |store: &str, more: u64| {
+        for (grace, leeway, expected) in [("5s", "60s", 5 + more), ("0s", "60s", 0), ("5m", "0s", 300)] {
+            let auth = good(&with(store, grace, leeway)).auth.unwrap();
+            let prolonged = auth.reuse_grace(auth.issuing_provider().unwrap());
+            assert_eq!(prolonged.as_secs(), expected, "{store} {grace} {leeway}");
+        }
+    };
+    check(file, 0);
+    good(&with(file, "5m", "1s"));
+    let shared = [("redis://a", cfg!(feature = "redis")), ("postgres://a/b", cfg!(feature = "postgres"))];
+    for (store, _) in shared.into_iter().filter(|(_, is_there)| *is_there) {
+        check(store, 60);
+        refused(&with(store, "5m", "1s"), "auth.issue.reuse_grace", "with the provider's leeway");
+    }
+}
+
+#[test]
 fn requests_call_the_name_as_the_field_and_else_as_the_column() {
     for (line, expected) in
         [("", "username"), ("username_column = \"e_mail\"", "e_mail"), ("username_field = \"mail\"", "mail")]
