@@ -3,7 +3,7 @@
 use super::BUSY;
 use crate::auth::store::StoreError;
 use crate::auth::store::version::{self, VERSION};
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -57,6 +57,11 @@ fn prepare(connection: &mut Connection) -> Result<(), Problem> {
         let text = "it can only be read; give the workers' user the right to write it and its directory";
         return Err(Problem::Other(StoreError::Unavailable(text.into())));
     }
+    // The mode stays with the file: one that is not ours must be refused before.
+    {
+        let glance = connection.transaction()?;
+        kept(&glance)?;
+    }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     migrate(connection)
@@ -64,23 +69,39 @@ fn prepare(connection: &mut Connection) -> Result<(), Problem> {
 
 fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let kept: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match kept {
-        // A file that somebody else keeps other things in is not ours to fill.
-        0 if transaction
-            .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get::<_, i64>(0))?
-            == 0 =>
-        {
+    match kept(&transaction)? {
+        Kept::Nothing => {
             transaction.execute_batch(SCHEMA)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
         }
-        0 => {
-            let text = "another program keeps its tables in it; name a file of its own in auth.store.url";
-            return Err(Problem::Other(StoreError::Unusable(text.into())));
-        }
-        kept => version::check("its tables are", kept).map_err(Problem::Other)?,
+        Kept::Sessions => {}
     }
     Ok(transaction.commit()?)
+}
+
+/// What is in a file that can be used.
+enum Kept {
+    Nothing,
+    /// Ours, of this version.
+    Sessions,
+}
+
+/// A file that somebody else keeps other things in is not ours to fill. Other programs count their versions, too: ours are known by
+/// a column that no other has. It must be one transaction: tables that are just being made are there as a whole, or not at all.
+fn kept(transaction: &Transaction<'_>) -> Result<Kept, Problem> {
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let count = |query: &str| transaction.query_row(query, [], |row| row.get::<_, i64>(0));
+    if version == 0 && count("SELECT count(*) FROM sqlite_master")? == 0 {
+        return Ok(Kept::Nothing);
+    }
+    if version == 0
+        || count("SELECT count(*) FROM pragma_table_info('session') WHERE name = 'access_until'")? == 0
+    {
+        let text = "another program keeps its tables in it; name a file of its own in auth.store.url";
+        return Err(Problem::Other(StoreError::Unusable(text.into())));
+    }
+    version::check("its tables are", version).map_err(Problem::Other)?;
+    Ok(Kept::Sessions)
 }
 
 fn unusable(path: &Path, error: &io::Error) -> StoreError {
@@ -140,6 +161,23 @@ mod tests {
         let problem = prepare(&mut connection).unwrap_err().of(&path).to_string();
         let named = format!("{}: it can only be read; give the workers' user", path.display());
         assert!(problem.starts_with(&named), "{problem}");
+    }
+
+    #[test]
+    fn the_file_of_another_program_stays_as_it_is_whatever_its_version() {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, version) in [0, VERSION, 5].into_iter().enumerate() {
+            let path = folder.path().join(format!("{number}.db"));
+            let tables = format!("CREATE TABLE session (id); PRAGMA user_version = {version}");
+            Connection::open(&path).unwrap().execute_batch(&tables).unwrap();
+            let before = fs::read(&path).unwrap();
+            let refused = open(&path).unwrap_err();
+            assert!(
+                refused.to_string().contains("another program keeps its tables in it"),
+                "{version}: {refused}"
+            );
+            assert!(fs::read(&path).unwrap() == before, "version {version}: the file is another one");
+        }
     }
 
     /// As many processes as threads would be more like workers; connections of one process refuse each other likewise.
