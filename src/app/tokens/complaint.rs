@@ -1,6 +1,6 @@
 //! What Python's `json` says of a text that is no JSON, since that is what clients of simplejwt have been answered.
 //!
-//! The words are those of CPython 3.8 to 3.12; later ones have others for a comma before an end.
+//! The words are those of CPython 3.8 to 3.12; later ones have others for a comma before an end ("Illegal trailing comma …").
 
 use std::str::Utf8Error;
 
