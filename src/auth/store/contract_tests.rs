@@ -1,7 +1,8 @@
 //! What every engine has to keep, played on each.
 
 use super::expiry_tests::{
-    a_session_goes_on_while_its_access_tokens_are_taken, no_successor_outlives_its_session,
+    a_session_goes_on_while_its_access_tokens_are_taken, a_token_that_outlives_its_session_begins_no_other,
+    no_successor_outlives_its_session,
 };
 use super::rehash::tests::{
     sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile, sessions_outlive_several_new_hashes,
@@ -32,6 +33,7 @@ const RULES: &[Rule] = &[
         "a_token_of_simplejwt_begins_one_session_and_none_after_a_logout",
         a_token_of_simplejwt_begins_one_session_and_none_after_a_logout,
     ),
+    ("a_token_that_outlives_its_session_begins_no_other", a_token_that_outlives_its_session_begins_no_other),
     ("sessions_are_listed_and_ended_by_user", sessions_are_listed_and_ended_by_user),
     (
         "a_session_goes_on_while_its_access_tokens_are_taken",

@@ -54,3 +54,36 @@ pub(super) fn a_session_goes_on_while_its_access_tokens_are_taken(place: &StoreP
         assert_eq!((event.session, event.until), (session.id, until));
     }
 }
+
+pub(super) fn a_token_that_outlives_its_session_begins_no_other(place: &StorePlace) {
+    let mut store = place.open().unwrap();
+    let adopted = |number, name| (Session { ends: NOW + 90, ..session(number, "u") }, token(name));
+    let used = |number, now| Exchange { adopt: Some(adopted(number, "used")), ..exchange("used", now, 11) };
+    assert!(matches!(store.exchange(&used(1, NOW)).unwrap(), Exchanged::Good(..)));
+    let logged_out = TokenHash::of("logged out");
+    let end = |store: &mut dyn Backend, number, now| {
+        store.end_by_token(logged_out, Some(&adopted(number, "logged out")), now).unwrap()
+    };
+    assert_eq!(end(store.as_mut(), 2, NOW), TokenState::Live);
+    // All of both has expired, but for the tokens.
+    let late = token("used").expires - 1;
+    store.sweep(late).unwrap();
+    assert_eq!(store.exchange(&used(3, late)).unwrap(), Exchanged::Ended);
+    assert_eq!(end(store.as_mut(), 4, late), TokenState::Ended);
+    // What Redis forgets by itself it forgets later than that.
+    #[cfg(feature = "redis")]
+    if let crate::config::DatabaseUrl::Redis(url) = &place.0 {
+        let url: &str = url;
+        let mut connection = ::redis::Client::open(url).unwrap().get_connection().unwrap();
+        for number in [1, 2] {
+            let name = format!("{{ferricorn}}:session:{}", SessionId([number; 16]));
+            let left: i64 = ::redis::cmd("TTL").arg(name).query(&mut connection).unwrap();
+            assert!(left >= late - NOW, "{left}");
+        }
+    }
+    // And then all is forgotten.
+    for _ in 0..2 {
+        store.sweep(late + 1).unwrap();
+    }
+    store.begin(&session(1, "u"), token("later")).unwrap();
+}

@@ -170,14 +170,20 @@ impl Backend for Postgres {
         })
     }
 
-    /// Rows that somebody uses are left for the next time.
+    /// Rows that somebody uses are left for the next time. A session is known for as long as its tokens: one of simplejwt may
+    /// outlive the session that it has begun, and begins no other.
     fn sweep(&mut self, now: i64) -> Result<usize, StoreError> {
         let now_ms = now.saturating_mul(1000);
         self.connection.run(async |client| {
             let mut swept = 0;
             for (table, key, over, now) in [
                 ("token", "hash", "expires <= $1", now),
-                ("session", "id", "ends <= $1 AND access_until <= $1", now),
+                (
+                    "session",
+                    "id",
+                    &format!("ends <= $1 AND access_until <= $1 AND NOT EXISTS ({TOKENS})"),
+                    now,
+                ),
                 ("event", "number", "until <= $1", now),
                 ("attempt", "key", "until_ms <= $1", now_ms),
             ] {
@@ -320,6 +326,9 @@ async fn migrate(transaction: &Transaction<'_>) -> Result<(), StoreError> {
 const SESSIONS: &str = "SELECT id, username, created, used, ends, access_until, credential FROM ferricorn_session \
     WHERE ($1 IS NULL OR username = $1) AND ended IS NULL AND (access_until > $2 OR ends > $2 \
     AND EXISTS (SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id AND t.expires > $2))";
+
+/// Of the session at hand.
+const TOKENS: &str = "SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id";
 
 const USERS: &str = "SELECT id, name, password, active FROM ferricorn_user";
 

@@ -86,9 +86,14 @@ local function insert_token(hash, session, expires, now)
   local name = key('token', hash)
   redis.call('HSET', name, 'session', session, 'expires', expires)
   expire(name, expires, now)
-  local known = redis.call('HGET', key('session', session), 'token_until')
-  if not known or tonumber(known) < tonumber(expires) then
-    redis.call('HSET', key('session', session), 'token_until', expires)
+  local mine = key('session', session)
+  local known = redis.call('HMGET', mine, 'token_until', 'ends', 'access_until')
+  if not known[1] or tonumber(known[1]) < tonumber(expires) then
+    redis.call('HSET', mine, 'token_until', expires)
+  end
+  -- One of simplejwt may outlive the session that it has begun, and begins no other.
+  if tonumber(known[2]) < tonumber(expires) then
+    expire(mine, math.max(tonumber(expires), tonumber(known[3])), now)
   end
 end
 

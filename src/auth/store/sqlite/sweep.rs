@@ -59,7 +59,12 @@ struct Kind {
 
 const KINDS: [Kind; 4] = [
     Kind { table: "token", key: "hash", over: "expires <= ?1" },
-    Kind { table: "session", key: "id", over: "ends <= ?1 AND access_until <= ?1" },
+    // Known for as long as its tokens: one of simplejwt may outlive the session that it has begun, and begins no other.
+    Kind {
+        table: "session",
+        key: "id",
+        over: "ends <= ?1 AND access_until <= ?1 AND NOT EXISTS (SELECT 1 FROM token WHERE session = session.id)",
+    },
     Kind { table: "event", key: "number", over: "until <= ?1" },
     Kind { table: "attempt", key: "key", over: "until_ms <= ?1 * 1000" },
 ];
