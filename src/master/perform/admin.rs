@@ -2,6 +2,7 @@
 
 use super::Start;
 use super::admin_sockets::AdminSockets;
+use super::hooks::asks_to_stop;
 use super::{Performer, Shared};
 use crate::config::{Auth, Config};
 use crate::contract::admin::{ADMIN, AdminHandoff, Facts};
@@ -163,14 +164,19 @@ impl AdminProcess {
     }
 
     /// At the end of the server: the process leaves when it has passed on what it was told last. `others` hears of every
-    /// other process that ends before it.
-    pub(super) fn close(&mut self, signals: &mut SignalPipe, mut others: impl FnMut(Pid, &WaitOutcome)) {
+    /// other process that ends before it. Says whether the server is told once more to stop meanwhile.
+    pub(super) fn close(
+        &mut self,
+        signals: &mut SignalPipe,
+        mut others: impl FnMut(Pid, &WaitOutcome),
+    ) -> bool {
         self.channel = None;
+        let mut is_urgent = false;
         let deadline = Instant::now() + LEAVING;
         while self.pid.is_some() {
             let left = deadline.saturating_duration_since(Instant::now());
             let waited = poll::wait_readable(&[signals.descriptor()], Some(left));
-            signals.take();
+            is_urgent |= asks_to_stop(signals);
             while let Some((pid, outcome)) = wait::reap() {
                 if !self.reaped(pid) {
                     others(pid, &outcome);
@@ -182,6 +188,7 @@ impl AdminProcess {
             }
         }
         self.sockets.remove();
+        is_urgent
     }
 }
 

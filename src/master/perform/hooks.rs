@@ -12,6 +12,7 @@ use crate::master::decide::signals::command;
 use crate::master::event::Note;
 use crate::sys::fork::{self, fork_worker};
 use crate::sys::process::Pid;
+use crate::sys::signals::SignalPipe;
 use crate::sys::wait::{self, WaitOutcome};
 use crate::sys::{limits, poll, signals, title};
 use std::collections::BTreeMap;
@@ -94,8 +95,7 @@ impl Performer {
             if poll::wait_readable(&[self.own.signals.descriptor()], Some(left)).is_err() {
                 return;
             }
-            let mut asked = self.own.signals.take().into_iter().filter_map(command);
-            if asked.any(|command| matches!(command, Command::Stop(_))) {
+            if asks_to_stop(&mut self.own.signals) {
                 return self.hook_calls.end();
             }
         }
@@ -120,13 +120,19 @@ impl HookCalls {
     }
 
     /// Ends all calls that go on.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         for (pid, event) in &self.0 {
             warn!("the hook {} is ended: the server was told once more to stop", event.name());
             // It has ended by itself, or cannot be ended by anybody.
             let _ = signals::kill(*pid);
         }
     }
+}
+
+/// Whether one of the signals that have come asks the server to stop.
+pub(super) fn asks_to_stop(signals: &mut SignalPipe) -> bool {
+    let mut asked = signals.take().into_iter().filter_map(command);
+    asked.any(|command| matches!(command, Command::Stop(_)))
 }
 
 /// Calls that go on at once: more workers than this hardly ever end together, and each call is a process.

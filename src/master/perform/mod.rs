@@ -316,11 +316,14 @@ impl Performer {
     pub(super) fn close(mut self) {
         // Hooks that were called last may end meanwhile.
         let hooks = &mut self.hook_calls;
-        self.admin.close(&mut self.own.signals, |pid, outcome| {
+        let is_urgent = self.admin.close(&mut self.own.signals, |pid, outcome| {
             hooks.reaped(pid, outcome);
         });
         if !self.own.fd_store.is_there() {
             self.own.files.remove();
+        }
+        if is_urgent {
+            self.hook_calls.end();
         }
         self.wait_for_hooks();
     }
