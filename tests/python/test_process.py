@@ -248,6 +248,15 @@ def test_a_worker_without_threads_of_its_app_ends_at_once(serve, gates):
     assert "killed" not in server.log.text()
 
 
+def test_exit_handlers_run_where_no_thread_can_be_begun(serve, gates):
+    server = serve("process", "-w", "1", environment=gates.environment).ready()
+    told(server, "/no_more_threads")
+    assert server.stop() == 0
+    gates.expect("exit handler")
+    server.log.wait_for("the worker ends without waiting for threads of its apps")
+    server.log.wait_for("can't start new thread")
+
+
 def test_a_worker_whose_threading_is_another_ends_at_once(serve, tmp_path):
     """As eventlet's `monkey_patch()` leaves it."""
     (tmp_path / "green.py").write_text(

@@ -157,6 +157,18 @@ def thread_callbacks(environ, start_response):
     return answer(start_response, os.getpid())
 
 
+def no_more_threads(environ, start_response):
+    """As where a limit of processes is reached."""
+    atexit.register(lambda: gates.say("exit handler"))
+    threading._register_atexit(lambda: None)
+    threading.Thread.start = start_nothing
+    return answer(start_response, os.getpid())
+
+
+def start_nothing(thread):
+    raise RuntimeError("can't start new thread")
+
+
 def application(environ, start_response):
     """The function that the path names."""
     return globals()[environ["PATH_INFO"].lstrip("/") or "main"](environ, start_response)
