@@ -250,6 +250,34 @@ fn a_server_is_found_by_the_variable_of_its_socket() {
     assert_eq!(state("auto").1["pid"], server.pid());
     let (code, told) = state("/nowhere/own.sock");
     assert!(code == Some(1) && told["error"].as_str().unwrap().contains("/nowhere/own.sock"), "{told}");
+    // Where the file names another the server says which file it has.
+    for named in ["not-this.sock", "/nowhere/own.sock"] {
+        let file = server.folder().path("ferricorn.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let written = text.replace("not-this.sock", named);
+        fs::write(&file, written).unwrap();
+        assert_eq!(
+            run(command(&elsewhere, &["-c", file.to_str().unwrap(), "workers"])).0,
+            Some(0),
+            "{named}"
+        );
+    }
+}
+
+#[test]
+fn a_relative_path_in_the_variable_begins_where_the_server_works() {
+    let folder = Folder::new();
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, ""));
+    let mut serving = ferricorn(&folder);
+    serving.arg("serve").env("FERRICORN_ADMIN_SOCKET", "relative.sock");
+    let server = Server::from_command(serving, folder);
+    let elsewhere = Folder::new();
+    for directory in [server.folder(), &elsewhere] {
+        let mut asking = command(directory, &["status", "--json"]);
+        asking.env("FERRICORN_ADMIN_SOCKET", "relative.sock");
+        let state: Value = serde_json::from_str(&run(asking).1).unwrap();
+        assert_eq!(state["pid"], server.pid());
+    }
 }
 
 #[test]

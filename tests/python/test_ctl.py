@@ -135,3 +135,14 @@ def test_start_can_be_watched(serve, tmp_path, gates):
     gates.release()
     server.ready()
     assert json.loads(ctl(server, "status", "--json")[1])["ready"]
+
+
+def test_a_stop_by_the_place_is_waited_for_to_the_end(serve, tmp_path, gates):
+    """The socket goes before the server's last hooks have ended."""
+    (tmp_path / "ferricorn.toml").write_text('[admin]\nsocket = "own.sock"\n[python.hooks]\nchild_exit = "site_hooks:hang"\n')
+    server = serve("process", "-w", "1", environment=gates.environment).ready()
+    stop = [FERRICORN, "ctl", "--socket", str(tmp_path / "own.sock"), "--timeout", "1", "stop"]
+    assert subprocess.run(stop, capture_output=True, timeout=DEADLINE).returncode == 1
+    server.log.wait_for("^the hook child_exit hangs$")
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0

@@ -71,7 +71,7 @@ pub(super) fn find(selection: &Selection) -> Result<Found, String> {
     }
     // As the server has it: before the file.
     if let Some(socket) = std::env::var(KEY_VARIABLE).ok().and_then(|socket| path_of(&socket)) {
-        return Ok(Found::at(ControlPlace::File(socket)));
+        return Ok(by_key(socket));
     }
     // Of another folder it may be meant, as a relative path.
     if let Some(file) = std::env::var_os(FILE_VARIABLE).filter(|file| Path::new(file).exists()) {
@@ -93,6 +93,15 @@ impl Found {
     fn at(place: ControlPlace) -> Self {
         let pid = pid_of(&place);
         Self { place, pid }
+    }
+
+    /// Asks for the master where its number is not known, for as long as it listens: a server takes its socket away before it has ended.
+    pub(super) fn learn_master(&mut self) {
+        self.pid = self.pid.or_else(|| {
+            let stream = self.place.connect().ok()?;
+            // 0: it cannot be seen from here (pid_namespaces(7)).
+            Some(control_socket::peer(stream.as_fd()).ok()?.pid).filter(|pid| pid.0 > 0)
+        });
     }
 }
 
@@ -128,7 +137,8 @@ fn by_config(file: &Path) -> Result<Found, String> {
     let text =
         std::fs::read_to_string(file).map_err(|error| format!("error: {}: {error}", file.display()))?;
     let named = named_socket(&text);
-    if let Some(socket) = named.as_ref().filter(|socket| socket.is_absolute()) {
+    // The server may have been started with a variable that names another.
+    if let Some(socket) = named.as_ref().filter(|socket| socket.is_absolute() && is_there(socket)) {
         return Ok(Found::at(ControlPlace::File(socket.clone())));
     }
     let wanted =
@@ -144,6 +154,22 @@ fn by_config(file: &Path) -> Result<Found, String> {
         (Err(_), Some(socket)) => Ok(Found::at(ControlPlace::File(socket))),
         (found, _) => found,
     }
+}
+
+/// The server whose `admin.socket` is this path. A relative one begins where the server works, which need not be here.
+fn by_key(socket: PathBuf) -> Found {
+    if socket.is_absolute() || is_there(&socket) {
+        return Found::at(ControlPlace::File(socket));
+    }
+    let is_its = |candidate: &Candidate| matches!(&candidate.place, ControlPlace::File(path) if path.ends_with(&socket));
+    chosen(candidates(), &is_its, "of this name")
+        .unwrap_or_else(|_| Found::at(ControlPlace::File(socket.clone())))
+}
+
+/// Whether somebody listens there, be it for others.
+fn is_there(socket: &Path) -> bool {
+    let connected = ControlPlace::File(socket.into()).connect();
+    !connected.is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused))
 }
 
 /// `admin.socket`, where it is a path. A file that is broken in between names none: it must not be in the way of the command

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 /// 0 only if what was asked for has taken effect or, with `--no-wait`, been accepted.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let found = match find::find(&arguments.selection()) {
+    let mut found = match find::find(&arguments.selection()) {
         Ok(found) => found,
         Err(problem) => {
             super::complain(&problem);
@@ -22,6 +22,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     let deadline = arguments.timeout().map(|limit| Instant::now() + limit);
+    if arguments.action.ends_the_server() {
+        found.learn_master();
+    }
     let (method, target) = arguments.action.request(arguments.waits());
     let called = client::call(&found.place, (method, &target), deadline);
     match (&arguments.action, called) {
