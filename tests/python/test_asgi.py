@@ -33,6 +33,7 @@ def server(serve, gates, request):
         ("plain", 200, b"plain"),
         ("pieces", 200, b"one two three"),
         ("declared", 200, b"abcdef"),
+        ("declared_twice", 200, b"twice"),
         ("no_content", 204, b""),
         ("async", 200, b"real"),
         ("context", 200, b"unset"),

@@ -173,10 +173,7 @@ pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyLis
             .map_err(|_| PyValueError::new_err(format!("{name} is no field name")))?;
         let value = field_value(value)?;
         if name == CONTENT_LENGTH {
-            let said = content_length(&value)?;
-            if length.replace(said).is_some_and(|before| before != said) {
-                return Err(PyValueError::new_err("there are two Content-Length fields, and they differ"));
-            }
+            let said = another_length(&mut length, &value)?;
             // Once is enough, and in the plain form.
             fields.insert(name, if is_plain(&value) { value } else { HeaderValue::from(said) });
             continue;
@@ -184,6 +181,15 @@ pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyLis
         fields.try_append(name, value).map_err(too_many_fields)?;
     }
     Ok(Head { status, reason, fields, length })
+}
+
+/// What a Content-Length says, which is what those before it have said.
+pub(super) fn another_length(before: &mut Option<u64>, value: &HeaderValue) -> PyResult<u64> {
+    let said = content_length(value)?;
+    if before.replace(said).is_some_and(|before| before != said) {
+        return Err(PyValueError::new_err("there are two Content-Length fields, and they differ"));
+    }
+    Ok(said)
 }
 
 /// RFC 9110 8.6: digits. Anything else would have client and server read different responses.
@@ -195,7 +201,7 @@ fn content_length(value: &HeaderValue) -> PyResult<u64> {
 }
 
 /// Whether a number is written as HTTP has it, without spaces around it and zeros before it.
-fn is_plain(number: &HeaderValue) -> bool {
+pub(super) fn is_plain(number: &HeaderValue) -> bool {
     match number.as_bytes() {
         [b'0'] => true,
         [b'0', ..] => false,

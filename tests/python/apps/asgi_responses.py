@@ -118,6 +118,10 @@ async def answer_declared(scope, receive, send):
     await send({"type": "http.response.body", "body": memoryview(b"def")})
 
 
+async def answer_declared_twice(scope, receive, send):
+    await reply(send, b"twice", headers=[(b"content-length", b" 5"), (b"Content-Length", b"05")])
+
+
 async def answer_declares(scope, receive, send):
     """Eight bytes in so many messages, of which so many are declared."""
     length, messages = map(int, scope["query_string"].split(b"&"))

@@ -71,6 +71,8 @@ pub(super) enum Phase {
 pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) fields: HeaderMap,
+    /// What the app's Content-Length says.
+    pub(super) length: Option<u64>,
     pub(super) has_trailers: bool,
 }
 

@@ -1,8 +1,8 @@
 //! What an app sends, taken apart: everything that is wrong is said to the app, where it has sent it.
 
-use super::super::start_response::too_many_fields;
+use super::super::start_response::{another_length, is_plain, too_many_fields};
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -101,6 +101,19 @@ fn append(fields: &mut HeaderMap, pair: &Bound<'_, PyAny>) -> PyResult<()> {
     let value = HeaderValue::from_bytes(value.as_bytes())
         .map_err(|_| PyValueError::new_err(format!("the field value {value:?} holds a control character")))?;
     fields.try_append(name, value).map(drop).map_err(too_many_fields)
+}
+
+/// What the Content-Length of fields says, if there is one: afterwards it is there once, in the plain form.
+pub(super) fn length(fields: &mut HeaderMap) -> PyResult<Option<u64>> {
+    let (mut length, mut is_settled) = (None, true);
+    for value in fields.get_all(CONTENT_LENGTH) {
+        is_settled &= length.is_none() && is_plain(value);
+        another_length(&mut length, value)?;
+    }
+    if let Some(length) = length.filter(|_| !is_settled) {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(length)
 }
 
 fn not_a_pair(pair: &Bound<'_, PyAny>) -> PyErr {

@@ -8,7 +8,7 @@ use super::stream::Stream;
 use crate::protocol::{BodyStream, Response, ResponseBody};
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, HeaderValue, LINK};
+use http::header::{HeaderValue, LINK};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -36,11 +36,11 @@ pub(super) fn send(
 
 fn start(http: &Arc<Http>, message: &Bound<'_, PyDict>) -> PyResult<()> {
     let py = message.py();
-    let head = Head {
-        status: message::status(message)?,
-        fields: message::fields(message, intern!(py, "headers"))?,
-        has_trailers: message::flag(message, intern!(py, "trailers"))?,
-    };
+    let status = message::status(message)?;
+    let mut fields = message::fields(message, intern!(py, "headers"))?;
+    let length = message::length(&mut fields)?;
+    let has_trailers = message::flag(message, intern!(py, "trailers"))?;
+    let head = Head { status, fields, length, has_trailers };
     let mut state = open(http)?;
     if !matches!(state.phase, Phase::Waiting) {
         return Err(out_of_order("http.response.start", &state));
@@ -55,33 +55,34 @@ fn body(http: &Arc<Http>, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResu
     let mut state = open(http)?;
     match std::mem::replace(&mut state.phase, Phase::Streaming) {
         Phase::Begun(head) if !has_more && !head.has_trailers => {
-            let declared = declared(&head.fields);
-            if declared.is_some_and(|declared| declared < content.len() as u64) {
-                say_longer(http.answering(), declared);
-            }
+            let exceeded = head.length.filter(|length| *length < content.len() as u64);
             http.complete(&mut state);
             state.end = End::Whole(HeaderMap::new());
             http.answer(state, Ok(response(head, ResponseBody::Full(content))));
+            say_exceeded(http, exceeded);
             Ok(None)
         }
         Phase::Begun(head) => {
             state.has_trailers = head.has_trailers;
-            state.declared = declared(&head.fields);
+            state.declared = head.length;
             state.to_come = state.declared.map_or(ToCome::Unknown, ToCome::Bytes);
-            push(http, &mut state, content);
+            let exceeded = push(&mut state, content);
             if !has_more {
                 state.phase = Phase::Trailing;
             }
             let stream = BodyStream::asked(Stream::of_pieces(http));
             http.answering().resume();
             http.answer(state, Ok(response(head, ResponseBody::Stream(stream))));
+            say_exceeded(http, exceeded);
             Ok(None)
         }
         Phase::Streaming => {
             if let ToCome::ForNobody(left) = state.to_come {
                 // More than was declared is refused: nothing goes on for ever for nobody.
                 let Some(left) = left.checked_sub(content.len() as u64) else {
-                    say_longer_once(http, &mut state);
+                    let exceeded = state.declared.take();
+                    drop(state);
+                    say_exceeded(http, exceeded);
                     return Err(Http::nobody());
                 };
                 state.to_come = ToCome::ForNobody(left);
@@ -92,7 +93,7 @@ fn body(http: &Arc<Http>, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResu
                 }
                 return Ok(None);
             }
-            push(http, &mut state, content);
+            let exceeded = push(&mut state, content);
             if has_more {
                 // The time limit is one from piece to piece.
                 http.answering().resume();
@@ -102,6 +103,7 @@ fn body(http: &Arc<Http>, py: Python<'_>, message: &Bound<'_, PyDict>) -> PyResu
             let reader = state.reader.take();
             let is_full = has_more && state.held >= http.ties().response_buffer;
             drop(state);
+            say_exceeded(http, exceeded);
             if let Some(reader) = reader {
                 http.ties().calls.wake(reader);
             }
@@ -226,30 +228,29 @@ fn end(http: &Arc<Http>, state: &mut State, trailers: HeaderMap) {
     }
 }
 
-/// How long the content is, where the app has said so.
-fn declared(fields: &HeaderMap) -> Option<u64> {
-    fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
-}
-
-fn push(http: &Http, state: &mut State, content: Bytes) {
+/// Puts a piece where the connection takes it. Gives the length that was declared, where this is the first piece that goes beyond
+/// it: the app may send much of what is too much.
+fn push(state: &mut State, content: Bytes) -> Option<u64> {
     if content.is_empty() {
-        return;
+        return None;
     }
     state.held += content.len();
+    let mut exceeded = None;
     if let ToCome::Bytes(left) = state.to_come {
         let rest = left.checked_sub(content.len() as u64);
         state.to_come = ToCome::Bytes(rest.unwrap_or(0));
         if rest.is_none() {
-            say_longer_once(http, state);
+            exceeded = state.declared.take();
         }
     }
     state.pieces.push_back(content);
+    exceeded
 }
 
-/// The app may send much of what is too much.
-fn say_longer_once(http: &Http, state: &mut State) {
-    if let Some(declared) = state.declared.take() {
-        say_longer(http.answering(), Some(declared));
+/// Not while the state is locked: the log may have to be waited for, and the connection must not wait with it.
+fn say_exceeded(http: &Http, declared: Option<u64>) {
+    if declared.is_some() {
+        say_longer(http.answering(), declared);
     }
 }
 

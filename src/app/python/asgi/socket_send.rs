@@ -162,6 +162,7 @@ fn deny(socket: &Arc<Socket>, message: &Bound<'_, PyDict>) -> PyResult<()> {
     let mut response = Response::new(ResponseBody::Empty);
     *response.status_mut() = message::status(message)?;
     *response.headers_mut() = message::fields(message, intern!(py, "headers"))?;
+    message::length(response.headers_mut())?;
     let mut state = socket.lock();
     match state.phase {
         Phase::Handshake => state.phase = Phase::Denying(response, Vec::new()),
