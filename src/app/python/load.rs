@@ -183,7 +183,7 @@ fn import<'py>(py: Python<'py>, target: &str) -> Result<Bound<'py, PyAny>, Strin
     };
     if !app.is_callable() {
         let kind = app.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
-        return Err(format!("{target} is a {kind}, which cannot be called; an app is a callable"));
+        return Err(format!("{target} is of type {kind}, which cannot be called; an app is a callable"));
     }
     Ok(app)
 }

@@ -19,7 +19,12 @@ pub(super) fn caught<T>(run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 
 /// Counts an exception that is a panic, where Python has had it last.
 pub(super) fn count(py: Python<'_>, error: &PyErr) {
-    if error.is_instance_of::<PanicException>(py) {
+    if is_one(py, error) {
         panics::caught();
     }
+}
+
+/// Whether an exception is a panic.
+pub(super) fn is_one(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PanicException>(py)
 }

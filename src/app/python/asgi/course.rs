@@ -120,6 +120,11 @@ pub(super) fn has_ended(request: &dyn InTask, py: Python<'_>, ended: &PyResult<(
     if let Err(error) = ended {
         panics::count(py, error);
     }
+    forget_task(request);
+}
+
+/// There is no task any more that somebody could look after.
+fn forget_task(request: &dyn InTask) {
     let course = request.course();
     let (task, ended) = {
         let mut inner = course.lock();
@@ -170,29 +175,35 @@ pub(super) fn attend(request: &Arc<dyn InTask>, py: Python<'_>) {
     if let Err(error) = attended {
         let traceback = super::super::describe(py, &error);
         tracing::error!(request = %id, traceback, "a request's task could not be told; the request is given up");
-        give_up(&**request, py);
+        let why =
+            if panics::is_one(py, &error) { LOST } else { "its task could not be told what it waits for" };
+        give_up(&**request, why);
+        let course = request.course();
+        // What has gone wrong first has been told; a task that cannot be cancelled either is left to the garbage collector.
+        let _ = course.cancel_task(py);
+        // One that ignores it has its time limit, though it waited for its client just now.
+        course.answering.resume();
+        course.ties.watch(&course.answering);
     }
 }
 
 /// Ends a request whose task has ended. Its client is told also where that panics.
-pub(super) fn end_in_order(request: &dyn InTask, py: Python<'_>, end: impl FnOnce()) {
+pub(super) fn end_in_order(request: &dyn InTask, end: impl FnOnce()) {
     let ended = panics::caught(|| {
         end();
         Ok(())
     });
     if ended.is_err() {
-        give_up(request, py);
+        forget_task(request);
+        give_up(request, LOST);
     }
 }
 
-/// Ends a request whose task may wait for ever for what it was not told.
-fn give_up(request: &dyn InTask, py: Python<'_>) {
+/// Answers a client whom the request's task will not answer.
+fn give_up(request: &dyn InTask, why: &str) {
     let course = request.course();
-    let lost = AppError::Failed("a bug in the server, which has lost the task of the request".to_owned());
-    course.ties.calls.answer(&course.answering, Err(lost));
+    course.ties.calls.answer(&course.answering, Err(AppError::Failed(why.to_owned())));
     request.break_off();
-    // What has gone wrong first has been told; a task that cannot be cancelled either is left to the garbage collector.
-    let _ = course.cancel_task(py);
 }
 
 fn cut_task(request: &Arc<dyn InTask>, py: Python<'_>, cut: Cut) -> PyResult<()> {
@@ -277,6 +288,9 @@ pub(super) fn message<'py>(
     message.set_item(intern!(py, "type"), kind)?;
     Ok(message)
 }
+
+/// What is said of a request that a panic has cost.
+const LOST: &str = "a bug in the server, which has lost the task of the request";
 
 /// How long a cancelled task may take to end: `finally` blocks, what they await.
 const GRACE: Duration = Duration::from_secs(2);

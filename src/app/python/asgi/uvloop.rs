@@ -3,7 +3,7 @@
 //! It has no selector that could be replaced: libuv waits. [`crate::sys::libuv`] waits in its place, on the loop's thread.
 //! Requests begin in there, and the loop turns when they have left it something to do.
 
-use super::super::{end_if_child, ffi, signals};
+use super::super::{describe, end_if_child, ffi, panics, signals};
 use super::core::{Core, Woken};
 use crate::sys::libuv::{Left, Waited};
 use pyo3::intern;
@@ -20,10 +20,20 @@ impl Core {
         let event_loop = this.get().ties.event_loop.bind(py);
         let capsule = module.call_method1("libuv_get_loop_t_ptr", (event_loop,))?;
         let core = this.clone().unbind();
-        let wait = move |py: Python<'_>, left: Left<'_>| core.get().wait_for_libuv(py, left);
+        let wait = move |py: Python<'_>, left: Left<'_>| core.get().wait_in_order(py, left);
         let guest = ffi::wait_for_uvloop(&library, &capsule, wait)?;
         this.get().hold(guest);
         Ok(())
+    }
+
+    /// The same as [`Self::wait_for_libuv`]. After a panic the loop goes on, as asyncio's does.
+    fn wait_in_order(&self, py: Python<'_>, left: Left<'_>) -> Waited {
+        panics::caught(|| Ok(self.wait_for_libuv(py, left))).unwrap_or_else(|panic| {
+            let traceback = describe(py, &panic);
+            tracing::error!(traceback, "an exception left the event loop, which goes on");
+            self.calls().leave_runtime();
+            Waited::Here
+        })
     }
 
     /// libuv's wait: until there is something for it, or for its apps.
@@ -65,10 +75,7 @@ impl Core {
 
     fn stop(&self, py: Python<'_>) {
         if let Err(error) = self.ties.event_loop.bind(py).call_method0(intern!(py, "stop")) {
-            tracing::error!(
-                traceback = super::super::describe(py, &error),
-                "the event loop cannot be stopped"
-            );
+            tracing::error!(traceback = describe(py, &error), "the event loop cannot be stopped");
         }
     }
 }
