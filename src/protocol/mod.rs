@@ -10,6 +10,7 @@ mod piece_queue;
 mod prefix;
 pub mod rejection;
 mod request;
+pub(crate) mod spare_fields;
 mod substitute;
 mod target;
 #[cfg(any(test, fuzzing))]

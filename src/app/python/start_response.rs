@@ -1,7 +1,7 @@
 //! `start_response` (PEP 3333): what the app says before its content.
 
 use super::outgoing::{ClientGone, Outgoing, Sent, Way};
-use crate::protocol::Reason;
+use crate::protocol::{Reason, spare_fields};
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, MaxSizeReached};
 use http::{HeaderMap, StatusCode};
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
@@ -162,7 +162,7 @@ pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyLis
             PyValueError::new_err(format!("the status {text:?} does not begin with a final status code"))
         })?;
     let reason = if status.canonical_reason() == Some(reason) { None } else { Some(parse_reason(reason)?) };
-    let mut fields = HeaderMap::try_with_capacity(headers.len()).map_err(too_many_fields)?;
+    let mut fields = spare_fields::take(headers.len()).map_err(too_many_fields)?;
     let mut length = None;
     for header in headers.iter() {
         let pair = header.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);

@@ -8,7 +8,7 @@ use super::outgoing::Way;
 use super::{answer, end_if_child, ending};
 use crate::app::calls::{Answering, BlockingApp, CallQueue};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
-use crate::protocol::{Content, Request, Response};
+use crate::protocol::{Content, Request, Response, spare_fields};
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,7 @@ impl Callable {
         let environ = self.environs.make(kit.input(py), length, &request)?;
         environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), kit.early_hints(py))?;
         // The app may take its time, and has no use for it.
+        spare_fields::give_back(std::mem::take(&mut request.head.fields));
         drop(request);
         let inside = Inside::enter(py, answering);
         let call = || self.app.bind(py).call1((environ, kit.start_response(py)));

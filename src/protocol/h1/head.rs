@@ -3,10 +3,10 @@
 use super::field_line::{split_field_line, trim};
 use super::host::is_host;
 use crate::config::{Limits, is_token};
-use crate::protocol::{Rejection, RequestHead, Target};
+use crate::protocol::{Rejection, RequestHead, Target, spare_fields};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Version};
+use http::{Method, Version};
 
 /// A head and what it says about the connection.
 #[derive(Debug)]
@@ -131,7 +131,8 @@ pub fn head_of(raw: Bytes, limits: &Limits) -> Result<Box<RequestHead>, Rejectio
 pub(super) fn parse(raw: Bytes, limits: &Limits) -> Result<ParsedHead, Rejection> {
     let line_end = memchr::memchr(b'\r', &raw).ok_or(Rejection::RequestLine)?;
     let (method, target, version) = parse_request_line(&raw, line_end, limits)?;
-    let mut fields = HeaderMap::with_capacity(field_count(&raw).min(usize::from(limits.fields)));
+    let room = field_count(&raw).min(usize::from(limits.fields));
+    let mut fields = spare_fields::take(room).map_err(|_| Rejection::HeadTooLarge)?;
     let mut framing = FramingFields::default();
     let mut at = line_end + 2;
     let mut count = 0_u16;

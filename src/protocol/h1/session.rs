@@ -9,7 +9,7 @@ use super::write::{Asked, Delimiter, put_head, put_hints};
 use crate::net::{Drain, Occupation, Occupied, Stream};
 use crate::protocol::flight::Bell;
 use crate::protocol::upgrade::Handover;
-use crate::protocol::{Interim, OnDisconnect, Rejection, RequestContext, Response};
+use crate::protocol::{Interim, OnDisconnect, Rejection, RequestContext, Response, spare_fields};
 use bytes::BytesMut;
 use std::future::poll_fn;
 use std::io;
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
     /// Writes a response; says "close" where the connection must not go on.
     pub(super) async fn write_response(
         &mut self,
-        response: Box<Response>,
+        mut response: Box<Response>,
         asked: Asked<'_>,
         mut persistence: Persistence,
     ) -> Written {
@@ -167,6 +167,7 @@ impl<'a> Session<'a> {
         self.out.clear();
         self.out.reserve(512);
         let delimiter = put_head(&mut self.out, &response, asked, &mut persistence);
+        spare_fields::give_back(std::mem::take(response.headers_mut()));
         if delimiter == Delimiter::Close {
             // RFC 9112 8: content that ends with its connection would look complete, whatever cuts it off: the drain's limit, or
             // the end of this process.

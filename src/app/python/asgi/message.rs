@@ -1,6 +1,7 @@
 //! What an app sends, taken apart: everything that is wrong is said to the app, where it has sent it.
 
 use super::super::start_response::{another_length, is_plain, too_many_fields};
+use crate::protocol::spare_fields;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -59,7 +60,7 @@ pub(super) fn status(message: &Bound<'_, PyDict>) -> PyResult<StatusCode> {
 pub(super) fn fields<'py>(message: &Bound<'py, PyDict>, name: &Bound<'py, PyString>) -> PyResult<HeaderMap> {
     let Some(headers) = message.get_item(name)? else { return Ok(HeaderMap::new()) };
     if let Ok(list) = headers.cast::<PyList>() {
-        let mut fields = HeaderMap::try_with_capacity(list.len()).map_err(too_many_fields)?;
+        let mut fields = spare_fields::take(list.len()).map_err(too_many_fields)?;
         for pair in list.iter() {
             append(&mut fields, &pair)?;
         }

@@ -32,7 +32,7 @@ use crate::app::calls::{Answering, BlockingApp, CallQueue, MainLoop};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
 use crate::config::RequestContent;
 use crate::protocol::websocket::{Handshake, NoWebSocket};
-use crate::protocol::{Content, Entry, OnDisconnect, OnUpgrade, Request, Response};
+use crate::protocol::{Content, Entry, OnDisconnect, OnUpgrade, Request, Response, spare_fields};
 use awaitable::Awaitable;
 use channel::{Channel, SocketChannel};
 use course::InTask;
@@ -156,6 +156,7 @@ impl Callable {
         let upload = request.upload.take();
         let scope = self.scopes().make(py, Kind::Http, &request)?;
         // The app may take its time, and has no use for it.
+        spare_fields::give_back(std::mem::take(&mut request.head.fields));
         drop(request);
         let http =
             Http::new(answering.clone(), Arc::clone(&self.event_loop.ties), (content, upload, interim));
