@@ -56,8 +56,16 @@ pub(super) enum Failure {
 
 /// Runs the command; 0 done, 1 there is no such user, 2 wrong arguments or configuration.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let outcome = open(arguments.config)
-        .and_then(|(auth, mut store)| perform(&arguments.command, &auth, store.as_mut()));
+    let missing = match arguments.command {
+        Command::Logout { .. } => Missing::Refuse,
+        Command::Add { .. }
+        | Command::List
+        | Command::Passwd { .. }
+        | Command::Disable { .. }
+        | Command::Enable { .. } => Missing::Make,
+    };
+    let outcome = open(arguments.config, missing)
+        .and_then(|mut opened| perform(&arguments.command, &opened.auth, opened.store.as_mut()));
     match outcome {
         Ok(text) => super::print(&text),
         Err(failure) => {
@@ -71,7 +79,22 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 }
 
 /// The store of a configuration, as its server opens it.
-pub(super) fn open(config: Option<PathBuf>) -> Result<(Auth, Box<dyn Backend>), Failure> {
+pub(super) struct Opened {
+    pub(super) auth: Auth,
+    pub(super) place: StorePlace,
+    pub(super) store: Box<dyn Backend>,
+}
+
+/// What is done about a store that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Make,
+    /// No session is in it: whoever wants to end one looks in another place than the server.
+    Refuse,
+}
+
+/// Opens it.
+pub(super) fn open(config: Option<PathBuf>, missing: Missing) -> Result<Opened, Failure> {
     let flags = Flags { config, ..Flags::default() };
     let loaded = Reloader::new(flags).map_err(usage)?.load().map_err(usage)?;
     // The default place of the store, and relative ones, depend on it.
@@ -80,8 +103,12 @@ pub(super) fn open(config: Option<PathBuf>) -> Result<(Auth, Box<dyn Backend>), 
         usage("this configuration issues no tokens; write [auth.issue] with enabled = true")
     })?;
     let directory = std::env::current_dir().map_err(usage)?;
-    let store = StorePlace::of(&auth, &directory).and_then(|place| place.open()).map_err(usage)?;
-    Ok((auth, store))
+    let place = StorePlace::of(&auth, &directory).map_err(usage)?;
+    if missing == Missing::Refuse && !place.exists() {
+        return Err(usage(format!("there is no store at {place}; {AS_SERVER}")));
+    }
+    let store = place.open().map_err(usage)?;
+    Ok(Opened { auth, place, store })
 }
 
 fn perform(command: &Command, auth: &Auth, store: &mut dyn Backend) -> Result<String, Failure> {
@@ -254,6 +281,10 @@ fn usage(problem: impl ToString) -> Failure {
 fn negative(problem: impl ToString) -> Failure {
     Failure::Negative(problem.to_string())
 }
+
+/// Where the store of a running server is found.
+pub(super) const AS_SERVER: &str = "the server's log says at its start which store it has: name it in auth.store.url, or run this as the \
+     server's user and with its environment (STATE_DIRECTORY in a systemd unit)";
 
 const NO_USER: &str = "there is no user of that name";
 

@@ -156,47 +156,6 @@ fn users_are_managed_from_the_command_line() {
 }
 
 #[test]
-fn an_operator_revokes_by_what_tokens_say() {
-    let server = start(1, ISSUE);
-    let revoke = |arguments: [&str; 2]| {
-        let mut command = ferricorn(server.folder());
-        command.args(["jwt", "revoke"]).args(arguments);
-        run(command)
-    };
-    let claim = |token: &str, name: &str| {
-        let mut command = ferricorn(server.folder());
-        command.args(["jwt", "inspect", "--json", token]);
-        let told: Value = serde_json::from_str(&run(command).1).unwrap();
-        told["payload"][name].as_str().unwrap().to_owned()
-    };
-    let stays = log_in(&server);
-    for name in ["sid", "jti"] {
-        let pair = log_in(&server);
-        let value = claim(&member(&pair, "refresh"), name);
-        assert_eq!(revoke([&format!("--{name}"), &value]).1, "1 session(s) ended\n");
-        let access = member(&pair, "access");
-        until("its access token has ended", || get(server.address(), "/", &access) == 401);
-        assert_eq!(
-            post_token(server.address(), "refresh/", "refresh", &member(&pair, "refresh")).status,
-            401
-        );
-        let again = if name == "sid" { Some(1) } else { Some(0) };
-        assert_eq!(revoke([&format!("--{name}"), &value]).0, again);
-    }
-    assert_eq!(get(server.address(), "/", &member(&stays, "access")), 200);
-    assert_eq!(
-        revoke(["--jti", &claim(&member(&stays, "access"), "jti")]).0,
-        Some(1),
-        "it is no refresh token's"
-    );
-    assert_eq!(revoke(["--sid", "x"]).0, Some(2));
-    let id = claim(&member(&stays, "access"), "user_id");
-    assert_eq!(revoke(["--id", &id]).1, "1 session(s) ended\n");
-    log_in(&server);
-    assert_eq!(revoke(["--user", "demo"]).1, "1 session(s) ended\n");
-}
-
-#[test]
 fn a_new_key_signs_without_a_restart_and_the_old_one_is_believed() {
     let rotating = ISSUE.replace(
         "[[auth.provider.key]]\nalg",
@@ -336,7 +295,7 @@ pub(crate) fn start(workers: u16, more: &str) -> Server {
     Server::in_folder(folder)
 }
 
-fn user(folder: &Folder, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+pub(crate) fn user(folder: &Folder, arguments: &[&str], input: &str) -> (Option<i32>, String) {
     let mut command = ferricorn(folder);
     command.arg("user").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -32,6 +32,8 @@ mod lifecycle;
 mod limits;
 mod reload;
 mod requests;
+#[cfg(feature = "issue")]
+mod revoke;
 mod scale;
 mod slow;
 mod sockets;

@@ -5,8 +5,8 @@ use super::{Pair, Refusal};
 use crate::auth::store::pool::{Bounds, Open, Pool};
 use crate::auth::store::sqlite::Sqlite;
 use crate::auth::store::{
-    Attempts, Backend, EndReason, Event, Exchange, Exchanged, RefreshToken, Session, SessionId, StoreError,
-    TokenHash, TokenState, UserChange, UserKey, UserRow,
+    Attempts, Backend, EndReason, Event, Exchange, Exchanged, RefreshToken, Session, SessionId, SessionKey,
+    StoreError, TokenHash, TokenState, UserChange, UserKey, UserRow,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,6 +81,10 @@ impl Backend for Losing {
 
     fn sessions(&mut self, user: Option<&str>, now: i64) -> Result<Vec<Session>, StoreError> {
         self.kept.sessions(user, now)
+    }
+
+    fn session(&mut self, by: SessionKey) -> Result<Option<Session>, StoreError> {
+        self.kept.session(by)
     }
 
     fn rehashed(&mut self, user: &str, from: [u8; 16], to: [u8; 16]) -> Result<(), StoreError> {

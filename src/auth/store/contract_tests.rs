@@ -4,6 +4,7 @@ use super::expiry_tests::{
     a_session_goes_on_while_its_access_tokens_are_taken, a_token_that_outlives_its_session_begins_no_other,
     no_successor_outlives_its_session,
 };
+use super::operator_tests::an_operator_ends_by_any_token;
 use super::rehash::tests::{
     sessions_of_a_password_that_is_hashed_anew_go_on_meanwhile, sessions_outlive_several_new_hashes,
 };
@@ -39,6 +40,7 @@ const RULES: &[Rule] = &[
         "a_session_goes_on_while_its_access_tokens_are_taken",
         a_session_goes_on_while_its_access_tokens_are_taken,
     ),
+    ("an_operator_ends_by_any_token", an_operator_ends_by_any_token),
     ("what_has_expired_is_swept_and_nothing_else", what_has_expired_is_swept_and_nothing_else),
     ("failures_of_all_connections_add_up", failures_of_all_connections_add_up),
     ("users_of_our_own_are_kept", users_of_our_own_are_kept),

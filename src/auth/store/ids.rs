@@ -15,6 +15,15 @@ pub struct TokenId(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
 
+/// How a session is looked up.
+#[derive(Debug, Clone, Copy)]
+pub enum SessionKey {
+    /// By its name.
+    Id(SessionId),
+    /// By a refresh token, also one that has been replaced.
+    Token(TokenHash),
+}
+
 impl TokenHash {
     /// Of this `jti`.
     pub fn of(jti: &str) -> Self {

@@ -55,6 +55,14 @@ impl StorePlace {
         }
     }
 
+    /// Whether there is something to be opened: a file is made by whoever opens it. Of servers nobody is asked.
+    pub fn exists(&self) -> bool {
+        match &self.0 {
+            DatabaseUrl::Sqlite(path) => path.exists(),
+            DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_) => true,
+        }
+    }
+
     /// Opens a connection, and makes what is missing.
     ///
     /// # Errors

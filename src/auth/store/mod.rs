@@ -28,8 +28,10 @@ mod contract_tests;
 pub(in crate::auth) mod databases;
 #[cfg(test)]
 mod expiry_tests;
+#[cfg(test)]
+mod operator_tests;
 
-pub use ids::{SessionId, TokenHash, TokenId};
+pub use ids::{SessionId, SessionKey, TokenHash, TokenId};
 pub(crate) use ids::{sha256, short_hash};
 pub use location::StorePlace;
 pub use own_users::{UserChange, UserKey, UserRow};
@@ -243,6 +245,12 @@ pub trait Backend: Send {
     /// # Errors
     /// [`StoreError`].
     fn sessions(&mut self, user: Option<&str>, now: i64) -> Result<Vec<Session>, StoreError>;
+
+    /// A session that is still kept, whether it goes on or has ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn session(&mut self, by: SessionKey) -> Result<Option<Session>, StoreError>;
 
     /// The sessions of a user that began with one fingerprint of a password go on with another: it is the same password.
     ///

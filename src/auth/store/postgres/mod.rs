@@ -11,7 +11,8 @@ pub use connection::Connection;
 
 use super::{
     Attempts, Backend, EndReason, Event, Exchange, Exchanged, Found, Judged, RefreshToken, SWEEP, Session,
-    SessionId, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow, version,
+    SessionId, SessionKey, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow,
+    version,
 };
 use crate::config::Reuse;
 use rows::{end_session, find_locked, insert_session, insert_token, lock, session_of, touch, user_of};
@@ -115,6 +116,10 @@ impl Backend for Postgres {
             let rows = client.query_typed(&text, &[(&user, Type::TEXT), (&now, Type::INT8)]).await?;
             rows.iter().map(session_of).collect()
         })
+    }
+
+    fn session(&mut self, by: SessionKey) -> Result<Option<Session>, StoreError> {
+        self.connection.run(async |client| rows::session(client, by).await)
     }
 
     fn rehashed(&mut self, user: &str, from: [u8; 16], to: [u8; 16]) -> Result<(), StoreError> {

@@ -1,10 +1,11 @@
 //! The rows of the store, read and written one by one.
 
 use crate::auth::store::{
-    EndReason, Found, RefreshToken, Session, SessionId, StoreError, Successor, TokenHash, TokenId, UserRow,
+    EndReason, Found, RefreshToken, Session, SessionId, SessionKey, StoreError, Successor, TokenHash,
+    TokenId, UserRow,
 };
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Row, Transaction};
+use tokio_postgres::{Client, Row, Transaction};
 
 /// A token with its session, which nobody else changes until the end of the transaction.
 pub(super) async fn find_locked(
@@ -32,6 +33,18 @@ pub(super) fn found(row: &Row) -> Result<Found, StoreError> {
         None => None,
     };
     Ok(Found { session: session_of(row)?, ended: row.try_get(7)?, expires: row.try_get(8)?, replaced })
+}
+
+pub(super) async fn session(client: &Client, by: SessionKey) -> Result<Option<Session>, StoreError> {
+    let (which, name) = match &by {
+        SessionKey::Id(id) => ("$1", id.0.as_slice()),
+        SessionKey::Token(token) => ("(SELECT session FROM ferricorn_token WHERE hash = $1)", token.bytes()),
+    };
+    let text = format!(
+        "SELECT id, username, created, used, ends, access_until, credential FROM ferricorn_session WHERE id = {which}"
+    );
+    let rows = client.query_typed(&text, &[(&name, Type::BYTEA)]).await?;
+    rows.first().map(session_of).transpose()
 }
 
 pub(super) fn session_of(row: &Row) -> Result<Session, StoreError> {

@@ -8,7 +8,7 @@ mod scripts;
 
 use super::{
     Attempts, Backend, EndReason, Event, Exchange, Exchanged, RefreshToken, SWEEP, Session, SessionId,
-    StoreError, TokenHash, TokenState, UserChange, UserKey, UserRow, version,
+    SessionKey, StoreError, TokenHash, TokenState, UserChange, UserKey, UserRow, version,
 };
 use ::redis::{Client, Connection, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, cmd};
 use convert::{Exchanging, Rows, State, hex};
@@ -191,6 +191,15 @@ impl Backend for Redis {
         }
         sessions.sort_by_key(|session| (session.created, session.id));
         Ok(sessions)
+    }
+
+    fn session(&mut self, by: SessionKey) -> Result<Option<Session>, StoreError> {
+        let (kind, name) = match by {
+            SessionKey::Id(id) => ("session", id.to_string()),
+            SessionKey::Token(token) => ("token", hex(token.bytes())),
+        };
+        let Rows(rows) = self.run(&scripts::SESSION, &[kind.into(), name])?;
+        Ok(rows.into_iter().next())
     }
 
     fn rehashed(&mut self, user: &str, from: [u8; 16], to: [u8; 16]) -> Result<(), StoreError> {

@@ -35,6 +35,7 @@ scripts! {
     LOOK = "look.lua"
     END_BY_TOKEN = "end_by_token.lua"
     END = "end.lua"
+    SESSION = "session.lua"
     SESSIONS = "sessions.lua"
     REHASHED = "rehashed.lua"
     FAILED = "failed.lua"

@@ -9,10 +9,10 @@ mod sweep;
 
 use super::{
     Attempts, Backend, EndReason, Event, Exchange, Exchanged, Found, Judged, RefreshToken, Session,
-    SessionId, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow,
+    SessionId, SessionKey, StoreError, Successor, TokenHash, TokenState, UserChange, UserKey, UserRow,
 };
 use crate::config::Reuse;
-use rows::{end_session, find, insert_session, insert_token, sessions, taken_until, touch, user_of};
+use rows::{end_session, find, insert_session, insert_token, session, sessions, taken_until, touch, user_of};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -129,6 +129,10 @@ impl Backend for Sqlite {
 
     fn sessions(&mut self, user: Option<&str>, now: i64) -> Result<Vec<Session>, StoreError> {
         sessions(self.reading()?, user, now)
+    }
+
+    fn session(&mut self, by: SessionKey) -> Result<Option<Session>, StoreError> {
+        session(self.reading()?, by)
     }
 
     fn rehashed(&mut self, user: &str, from: [u8; 16], to: [u8; 16]) -> Result<(), StoreError> {

@@ -2,7 +2,8 @@
 
 use crate::auth::store::feed::now_ms;
 use crate::auth::store::{
-    EndReason, Found, RefreshToken, Session, SessionId, StoreError, Successor, TokenHash, TokenId, UserRow,
+    EndReason, Found, RefreshToken, Session, SessionId, SessionKey, StoreError, Successor, TokenHash,
+    TokenId, UserRow,
 };
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
@@ -49,6 +50,17 @@ pub(super) fn sessions(
                 AND EXISTS (SELECT 1 FROM token WHERE session = session.id AND expires > ?2)) ORDER BY created, id";
     let mut statement = connection.prepare_cached(text)?;
     Ok(statement.query_map(params![user, now], session_of)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn session(connection: &Connection, by: SessionKey) -> Result<Option<Session>, StoreError> {
+    let (which, name) = match &by {
+        SessionKey::Id(id) => ("?", id.0.as_slice()),
+        SessionKey::Token(token) => ("(SELECT session FROM token WHERE hash = ?)", token.bytes()),
+    };
+    let text = format!(
+        "SELECT id, user, created, used, ends, access_until, credential FROM session WHERE id = {which}"
+    );
+    Ok(connection.prepare_cached(&text)?.query_row(params![name], session_of).optional()?)
 }
 
 pub(super) fn insert_session(transaction: &Transaction<'_>, session: &Session) -> Result<(), StoreError> {
