@@ -15,7 +15,9 @@ use super::{
     version,
 };
 use crate::config::Reuse;
-use rows::{end_session, find_locked, insert_session, insert_token, lock, session_of, touch, user_of};
+use rows::{
+    SESSIONS, USERS, end_session, find_locked, insert_session, insert_token, lock, session_of, touch, user_of,
+};
 use std::time::Duration;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
@@ -328,14 +330,8 @@ async fn migrate(transaction: &Transaction<'_>) -> Result<(), StoreError> {
     Ok(transaction.batch_execute(include_str!("schema.sql")).await?)
 }
 
-const SESSIONS: &str = "SELECT id, username, created, used, ends, access_until, credential FROM ferricorn_session \
-    WHERE ($1 IS NULL OR username = $1) AND ended IS NULL AND (access_until > $2 OR ends > $2 \
-    AND EXISTS (SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id AND t.expires > $2))";
-
 /// Of the session at hand.
 const TOKENS: &str = "SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id";
-
-const USERS: &str = "SELECT id, name, password, active FROM ferricorn_user";
 
 /// A server that answers before it has written may forget that a token was used.
 const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false) \

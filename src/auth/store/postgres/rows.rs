@@ -47,6 +47,10 @@ pub(super) async fn session(client: &Client, by: SessionKey) -> Result<Option<Se
     rows.first().map(session_of).transpose()
 }
 
+pub(super) const SESSIONS: &str = "SELECT id, username, created, used, ends, access_until, credential FROM ferricorn_session \
+    WHERE ($1 IS NULL OR username = $1) AND ended IS NULL AND (access_until > $2 OR ends > $2 \
+    AND EXISTS (SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id AND t.expires > $2))";
+
 pub(super) fn session_of(row: &Row) -> Result<Session, StoreError> {
     let has_credential = row.try_get::<_, Option<&[u8]>>(6)?.is_some();
     Ok(Session {
@@ -59,6 +63,8 @@ pub(super) fn session_of(row: &Row) -> Result<Session, StoreError> {
         credential: has_credential.then(|| sixteen(row, 6)).transpose()?,
     })
 }
+
+pub(super) const USERS: &str = "SELECT id, name, password, active FROM ferricorn_user";
 
 pub(super) fn user_of(row: &Row) -> Result<UserRow, StoreError> {
     Ok(UserRow {
