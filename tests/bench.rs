@@ -65,6 +65,15 @@ impl Bench {
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(carries).collect()
     }
 
+    /// The server of one thread that it compares with.
+    fn one_thread(&self) -> Option<i32> {
+        let is_it = |pid: &i32| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.split(|byte| *byte == 0).any(|argument| argument == b"--accept-loop"))
+        };
+        self.processes().into_iter().find(is_it)
+    }
+
     /// Waits for the end: exit code, standard output, standard error; fails if a process is left behind.
     fn end(mut self) -> (Option<i32>, String, String) {
         // Read meanwhile: a full pipe would keep it from ending.
@@ -306,8 +315,8 @@ fn interruption_ends_all_servers() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let directory = directory(signal.as_str());
         let run = Bench::start(&directory, &["hello", "-w", "2", "--duration", "60m"]);
-        // Itself, a master, two workers, and the server of one thread.
-        until("all servers run", || run.processes().len() == 5);
+        // The last that is started.
+        until("the server of one thread runs", || run.one_thread().is_some());
         kill(run.pid(), signal).unwrap();
         let (code, output, errors) = run.end();
         assert_eq!((code, output.as_str()), (Some(1), ""), "{errors}");
@@ -319,16 +328,9 @@ fn interruption_ends_all_servers() {
 fn server_that_dies_ends_the_run() {
     let run =
         Bench::start(&directory("dies"), &["hello", "-w", "1", "--duration", "100ms", "--rounds", "1000"]);
-    let one_thread = || {
-        let is_it = |pid: &i32| {
-            fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.split(|byte| *byte == 0).any(|argument| argument == b"--accept-loop"))
-        };
-        run.processes().into_iter().find(is_it)
-    };
     // One that dies before it is loaded is left out. A tenth of a second of CPU time is more than a start takes.
-    until("the server of one thread is loaded", || one_thread().is_some_and(|pid| ticks(pid) >= 10));
-    let pid = Pid::from_raw(one_thread().unwrap());
+    until("the server of one thread is loaded", || run.one_thread().is_some_and(|pid| ticks(pid) >= 10));
+    let pid = Pid::from_raw(run.one_thread().unwrap());
     kill(pid, Signal::SIGKILL).unwrap();
     let (code, output, errors) = run.end();
     assert_eq!((code, output.as_str()), (Some(1), ""), "{errors}");
