@@ -25,7 +25,7 @@
 //! - [`worker`]: one process that serves. `lifecycle` tells its life in order, `orders` obeys, `inquiries` ends single requests, `relay` hands
 //!   connections to siblings and takes theirs; `in_place` serves in a runtime that is already there.
 //!   `hooks` calls what `[python.hooks]` names, in this process; `master/perform/hooks.rs` sees to those that only the master can tell.
-//! - [`net`]: sockets, connections, the moment of draining.
+//! - [`net`]: sockets, connections, the moment of draining; `together` has answers of native apps leave together where that is cheaper.
 //! - [`protocol`]: HTTP/1.x, byte by byte; [`protocol::Handler`] is its seam to what lies above.
 //! - `auth`: keys and tokens; `jwt` is pure. `auth/issue` issues them, `auth/store` remembers sessions, `auth/users` knows passwords.
 //! - [`middleware`]: what happens around an app: request ids, limits, tokens, access log.

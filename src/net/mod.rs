@@ -10,6 +10,7 @@ mod handed;
 pub mod listeners;
 pub mod socket_files;
 mod stored;
+pub mod together;
 pub mod written;
 
 pub use connection::{Connection, Local, Peer, Stream};

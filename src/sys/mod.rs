@@ -32,6 +32,7 @@ pub mod process_group;
 pub mod random;
 pub mod replace;
 pub mod reserved_signals;
+pub mod send;
 pub mod shared_memory;
 pub mod signals;
 pub mod socket;

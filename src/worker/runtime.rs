@@ -3,6 +3,7 @@
 use super::BootFailure;
 use super::interpreter::{self, with_interpreter, without_interpreter};
 use crate::app::calls::CallQueue;
+use crate::net::together;
 use std::future::Future;
 use std::sync::Arc;
 use std::thread;
@@ -14,7 +15,12 @@ pub(super) fn build(threads: u16, blocking: bool) -> Result<Arc<Runtime>, BootFa
     let threads = usize::from(threads);
     let built = if blocking || threads <= 1 {
         // One thread that does the calls too; see `app::calls`.
-        Builder::new_current_thread().enable_all().build()
+        let mut builder = Builder::new_current_thread();
+        // Answers of such apps come one call after another, and leave one after another anyway.
+        if !blocking {
+            builder.on_thread_unpark(together::turn_begins).on_thread_park(together::turn_ends);
+        }
+        builder.enable_all().build()
     } else {
         Builder::new_multi_thread().worker_threads(threads).enable_all().build()
     };

@@ -2,6 +2,7 @@
 
 use super::session::Session;
 use crate::net::Stream;
+use crate::net::together::Leaving;
 use bytes::Buf;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -29,9 +30,21 @@ impl Session<'_> {
         result
     }
 
+    /// Waits for what `out` held to leave with others; whether that was all of it.
+    pub(super) async fn leave_together(&mut self, mut leaving: Leaving) -> io::Result<bool> {
+        let sent = (&mut leaving).await;
+        self.out = leaving.take_bytes();
+        self.was_written(sent)
+    }
+
     /// Writes of what `out` holds as much as there is room for at once; whether that was all of it.
     pub(super) fn flush_at_once(&mut self) -> io::Result<bool> {
-        let written = match self.stream.try_write(&self.out) {
+        let written = self.stream.try_write(&self.out);
+        self.was_written(written)
+    }
+
+    fn was_written(&mut self, written: io::Result<usize>) -> io::Result<bool> {
+        let written = match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             written => written?,
         };

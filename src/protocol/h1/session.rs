@@ -6,13 +6,14 @@ use super::deadline::Deadline;
 use super::head::Persistence;
 use super::upload::Uploading;
 use super::write::{Asked, Delimiter, put_head, put_hints};
-use crate::net::{Drain, Occupation, Occupied, Stream};
+use crate::net::{Drain, Occupation, Occupied, Stream, together};
 use crate::protocol::flight::Bell;
 use crate::protocol::upgrade::Handover;
 use crate::protocol::{Interim, OnDisconnect, Rejection, RequestContext, Response, spare_fields};
 use bytes::BytesMut;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -175,7 +176,12 @@ impl<'a> Session<'a> {
         }
         if let Some(sent) = put_small(&mut self.out, response.body(), delimiter) {
             // Which nearly every socket has room for; there is nothing to wait for, and to be told meanwhile.
-            let end = match self.flush_at_once() {
+            let socket = self.stream.as_fd().as_raw_fd();
+            let flushed = match together::hold(socket, &mut self.out) {
+                None => self.flush_at_once(),
+                Some(leaving) => self.leave_together(leaving).await,
+            };
+            let end = match flushed {
                 Ok(false) => {
                     let bell = std::mem::take(&mut self.bell);
                     let end = asked.flight.unless_cancelled(&bell, pin!(self.flush_out())).await;
