@@ -265,9 +265,9 @@ impl Provider {
 
     /// Header, then signature, and nothing of the payload before both are good.
     fn prove(&self, jws: &Jws<'_>, now: f64) -> Result<&VerifyingKey, Reason> {
-        self.takes(jws.algorithm)?;
+        self.takes(jws.header.algorithm)?;
         // RFC 8725 3.11: an ID token or a logout token of the same issuer is no access token.
-        if jws.typ.as_ref().is_some_and(|typ| !self.typ.contains(&bare_type(typ))) {
+        if jws.header.typ.as_ref().is_some_and(|typ| !self.typ.contains(&bare_type(typ))) {
             return Err(Reason::HeaderType);
         }
         jws.verify(&self.sets(), now)
@@ -303,11 +303,11 @@ pub fn verify(token: &str, max_bytes: usize, providers: &[&Provider], now: f64) 
     let judged = judge(&judge_of.rules, &claims, now)?;
     Ok(Verified {
         provider,
-        algorithm: jws.algorithm,
+        algorithm: jws.header.algorithm,
         kid: key.kid.clone(),
-        key: key.mark(jws.kid.as_deref()),
+        key: key.mark(jws.header.kid.as_deref()),
         key_until: key.until,
-        header_json: jws.header_json.into(),
+        header_json: jws.header.json.clone(),
         claims_json: claims_json.into(),
         claims,
         subject: judged.subject,

@@ -10,7 +10,7 @@ use std::path::Path;
 fn is_proven(jwk: &Value, token: &str) -> bool {
     let Ok(jwk) = parse_jwk(jwk.to_string().as_bytes()) else { return false };
     let Ok(jws) = Jws::parse(token, 8192) else { return false };
-    let algorithm = jwk.algorithm.unwrap_or(jws.algorithm);
+    let algorithm = jwk.algorithm.unwrap_or(jws.header.algorithm);
     let mut set = KeySet::default();
     match VerifyingKey::new(jwk.kid.map(Into::into), algorithm, &jwk.key.public) {
         Ok(key) => set.add(key),

@@ -104,7 +104,7 @@ fn crate_below_does_not_look_at_the_type_of_a_token() {
     let signed = token(header, "{}", &secret(), Algorithm::Hs256);
     assert!(crate_takes(&signed, SECRET, |_| {}), "the guard is not needed any more");
     // Which types are taken is the provider's: `type_in_the_header_is_one_of_those_taken`.
-    assert_eq!(Jws::parse(&signed, 8192).unwrap().typ.as_deref(), Some("dpop+jwt"));
+    assert_eq!(Jws::parse(&signed, 8192).unwrap().header.typ.as_deref(), Some("dpop+jwt"));
 }
 
 #[test]

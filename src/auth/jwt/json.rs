@@ -4,6 +4,7 @@
 //! parsers that disagree about which one counts are a way around a check. They are refused at every depth.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 use std::cell::Cell;
 use std::fmt;
@@ -119,11 +120,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
             let left =
                 self.members.get().checked_sub(1).ok_or_else(|| A::Error::custom("too many members"))?;
             self.members.set(left);
-            if object.contains_key(&name) {
-                return Err(A::Error::custom("duplicate member"));
+            match object.entry(name) {
+                Entry::Vacant(place) => _ = place.insert(entries.next_value_seed(deeper)?),
+                Entry::Occupied(_) => return Err(A::Error::custom("duplicate member")),
             }
-            let value = entries.next_value_seed(deeper)?;
-            object.insert(name, value);
         }
         Ok(Value::Object(object))
     }

@@ -1,28 +1,36 @@
 //! The compact serialisation of RFC 7515 7.1, read strictly, and its signature.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use super::base64url::decode_base64url;
 use super::json::parse_object;
 use crate::auth::keys::{KeySet, VerifyingKey};
 use crate::auth::{Algorithm, Reason};
+use bytes::Bytes;
 use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::sync::Arc;
 
 /// A signed token, taken apart; nothing in it is proven before [`Jws::verify`].
 #[derive(Debug)]
 pub struct Jws<'t> {
-    /// The algorithm that its header names.
-    pub algorithm: Algorithm,
-    /// The key that its header names.
-    pub kid: Option<String>,
-    /// The type that its header names.
-    pub typ: Option<String>,
-    /// Its header, JSON text.
-    pub header_json: Vec<u8>,
+    /// What it says of itself.
+    pub header: Arc<Header>,
     /// Header and payload as they were signed.
     signing_input: &'t str,
     payload: &'t str,
     signature: Vec<u8>,
+}
+
+/// The header of a token.
+#[derive(Debug)]
+pub struct Header {
+    /// The algorithm that it names.
+    pub algorithm: Algorithm,
+    /// The key that it names.
+    pub kid: Option<String>,
+    /// The type that it names.
+    pub typ: Option<String>,
+    /// As it was signed, JSON text.
+    pub json: Bytes,
 }
 
 impl<'t> Jws<'t> {
@@ -38,26 +46,21 @@ impl<'t> Jws<'t> {
         if token.len() > max_bytes {
             return Err(Reason::TooLarge);
         }
-        let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(signature)) = (parts.next(), parts.next(), parts.next())
-        else {
-            return Err(Reason::Shape);
-        };
-        match parts.count() {
+        let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
+        let (Some(first), Some(second)) = (dots.next(), dots.next()) else { return Err(Reason::Shape) };
+        match dots.count() {
             0 => {}
             // RFC 7516 7.1: five parts are an encrypted token.
             2 => return Err(Reason::Encrypted),
             _ => return Err(Reason::Shape),
         }
+        let (header, payload, signature) = (&token[..first], &token[first + 1..second], &token[second + 1..]);
         if signature.is_empty() || header.len() > MAX_HEADER_BYTES.div_ceil(3) * 4 {
             return Err(Reason::Shape);
         }
         let signature = decode_base64url(signature).ok_or(Reason::Shape)?;
-        let header_json = decode_base64url(header).ok_or(Reason::Shape)?;
-        let members = parse_object(&header_json).map_err(|_| Reason::Header)?;
-        let signing_input = &token[..header.len() + 1 + payload.len()];
-        let (algorithm, kid, typ) = read_header(members)?;
-        Ok(Self { algorithm, kid, typ, header_json, signing_input, payload, signature })
+        let header = LAST.with_borrow_mut(|last| last.read(header))?;
+        Ok(Self { header, signing_input: &token[..second], payload, signature })
     }
 
     /// The payload, JSON text in a token; to be believed only after [`Jws::verify`].
@@ -74,7 +77,8 @@ impl<'t> Jws<'t> {
     /// [`Reason::UnknownKey`] when no usable key fits, [`Reason::Signature`] when none of them made it.
     pub fn verify<'k>(&self, sets: &[&'k KeySet], now: f64) -> Result<&'k VerifyingKey, Reason> {
         let mut refusal = Reason::UnknownKey;
-        let candidates = |set: &&'k KeySet| set.candidates(self.kid.as_deref(), self.algorithm, now);
+        let candidates =
+            |set: &&'k KeySet| set.candidates(self.header.kid.as_deref(), self.header.algorithm, now);
         for key in sets.iter().flat_map(candidates) {
             if key.verify(self.signing_input.as_bytes(), &self.signature) {
                 return Ok(key);
@@ -85,45 +89,68 @@ impl<'t> Jws<'t> {
     }
 }
 
-/// Decodes base64url without padding; a text that another text of the same length could stand for is none
-/// (RFC 4648 3.5).
-pub(crate) fn decode_base64url(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+thread_local! {
+    static LAST: RefCell<LastHeader> = RefCell::default();
 }
 
-/// Encodes base64url without padding.
-pub(crate) fn encode_base64url(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+/// The header read last, and the text that it was: an issuer's tokens have the same one until it changes its key.
+#[derive(Default)]
+struct LastHeader {
+    text: String,
+    header: Option<Arc<Header>>,
+}
+
+impl LastHeader {
+    fn read(&mut self, text: &str) -> Result<Arc<Header>, Reason> {
+        if let Some(header) = self.header.as_ref().filter(|_| self.text == text) {
+            return Ok(Arc::clone(header));
+        }
+        let json = decode_base64url(text).ok_or(Reason::Shape)?;
+        let members = parse_object(&json).map_err(|_| Reason::Header)?;
+        let header = Arc::new(read_header(members, json.into())?);
+        *self = Self { text: text.to_owned(), header: Some(Arc::clone(&header)) };
+        Ok(header)
+    }
 }
 
 /// The members that decide anything; all others are left alone.
-fn read_header(
-    mut members: Map<String, Value>,
-) -> Result<(Algorithm, Option<String>, Option<String>), Reason> {
-    // RFC 7515 4.1.11: an extension that is not implemented makes the token invalid, and we have none.
-    // RFC 7797 6: `b64` is only valid beside `crit`.
-    if members.contains_key("crit") || members.contains_key("b64") {
+fn read_header(members: Map<String, Value>, json: Bytes) -> Result<Header, Reason> {
+    let (mut algorithm, mut kid, mut typ) = (None, None, None);
+    let (mut is_critical, mut is_encrypted) = (false, false);
+    for (name, value) in members {
+        match name.as_str() {
+            // RFC 7515 4.1.11: an extension that is not implemented makes the token invalid, and we have none.
+            // RFC 7797 6: `b64` is only valid beside `crit`.
+            "crit" | "b64" => is_critical = true,
+            // Members of encrypted tokens (RFC 7516 4.1, RFC 7518 4.8.1): such a token is made to confuse.
+            "enc" | "zip" | "p2c" | "p2s" | "epk" => is_encrypted = true,
+            "alg" => algorithm = Some(value),
+            "kid" => kid = Some(value),
+            "typ" => typ = Some(value),
+            _ => {}
+        }
+    }
+    if is_critical {
         return Err(Reason::Critical);
     }
-    // Members of encrypted tokens (RFC 7516 4.1, RFC 7518 4.8.1): such a token is made to confuse.
-    if ["enc", "zip", "p2c", "p2s", "epk"].iter().any(|name| members.contains_key(*name)) {
+    if is_encrypted {
         return Err(Reason::Encrypted);
     }
-    let algorithm = match members.get("alg") {
-        Some(Value::String(name)) => Algorithm::from_name(name).ok_or(Reason::Algorithm)?,
+    let algorithm = match algorithm {
+        Some(Value::String(name)) => Algorithm::from_name(&name).ok_or(Reason::Algorithm)?,
         Some(_) | None => return Err(Reason::Algorithm),
     };
-    let kid = match members.remove("kid") {
+    let kid = match kid {
         None => None,
         Some(Value::String(kid)) if is_key_id(&kid) => Some(kid),
         Some(_) => return Err(Reason::KeyId),
     };
-    let typ = match members.remove("typ") {
+    let typ = match typ {
         None => None,
         Some(Value::String(typ)) => Some(typ),
         Some(_) => return Err(Reason::HeaderType),
     };
-    Ok((algorithm, kid, typ))
+    Ok(Header { algorithm, kid, typ, json })
 }
 
 /// It reaches logs and comparisons, nothing else; even so, only what is harmless there.

@@ -277,6 +277,25 @@ fn key_ends_with_its_time() {
 }
 
 #[test]
+fn each_token_has_its_own_header_whatever_was_read_before() {
+    let of = |kid: &str| hs256(&format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"{kid}"}}"#));
+    let refused =
+        [hs256(r#"{"alg":"none"}"#), hs256(r#"{"alg":"HS256","crit":["exp"]}"#), "!.e30.AAAA".to_owned()];
+    for n in 0..20_usize {
+        // Now the same once more, now another one, now one after a refused one.
+        let kid = format!("k{}", n % 3 / 2);
+        let token = of(&kid);
+        let header = Jws::parse(&token, 8192).unwrap().header;
+        assert_eq!((header.kid.as_deref(), header.typ.as_deref()), (Some(&*kid), Some(&*kid)), "{n}");
+        assert_eq!(encode_base64url(&header.json), token.split('.').next().unwrap());
+        if let Some(token) = refused.get(n % 5) {
+            assert!(Jws::parse(token, 8192).is_err(), "{token}");
+            assert!(Jws::parse(token, 8192).is_err(), "{token}");
+        }
+    }
+}
+
+#[test]
 fn signatures_without_a_key_behind_them_are_refused() {
     // CVE-2022-21449: r = s = 0, and its neighbours; then the DER form, which JWS does not use.
     let order = decode_base64url("_____wAAAAD__________7zm-q2nF56E87nKwvxjJVE").unwrap();

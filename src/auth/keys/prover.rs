@@ -1,10 +1,12 @@
 //! What proves signatures: a key in the form that the cryptography works with, made once.
 
+use super::ecdsa::Der;
 use super::{KeyProblem, PublicKey};
 use crate::auth::Algorithm;
+use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
     RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
@@ -15,6 +17,8 @@ use aws_lc_rs::signature::{
 pub(super) enum Prover {
     Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
+    /// ECDSA, on a curve of as many bytes.
+    Curve(ParsedPublicKey, usize),
 }
 
 impl Prover {
@@ -31,10 +35,10 @@ impl Prover {
                 RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa(algorithm, key)?)
             }
             (PublicKey::P256(point), Algorithm::Es256) => {
-                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+                return on_curve(ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point), 32);
             }
             (PublicKey::P384(point), Algorithm::Es384) => {
-                ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point)
+                return on_curve(ParsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, point), 48);
             }
             (PublicKey::Ed25519(point), Algorithm::EdDsa) => ParsedPublicKey::new(&ED25519, point),
             (PublicKey::Secret(_) | PublicKey::P256(_) | PublicKey::P384(_) | PublicKey::Ed25519(_), _) => {
@@ -49,8 +53,14 @@ impl Prover {
         match self {
             Self::Secret(secret) => hmac::verify(secret, message, signature).is_ok(),
             Self::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Self::Curve(key, width) => Der::of(signature, *width)
+                .is_some_and(|signature| key.verify_sig(message, signature.as_bytes()).is_ok()),
         }
     }
+}
+
+fn on_curve(key: Result<ParsedPublicKey, KeyRejected>, width: usize) -> Result<Prover, KeyProblem> {
+    key.map(|key| Prover::Curve(key, width)).map_err(|_| KeyProblem::Damaged)
 }
 
 fn secret_of(algorithm: hmac::Algorithm, secret: &[u8]) -> Prover {

@@ -362,8 +362,8 @@ fn of_several_keys_the_one_signs_whose_time_has_come_last() {
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
     for (day, kid) in [(0.0, "a"), (9.9, "a"), (10.0, "b"), (19.9, "b"), (20.0, "c"), (30.0, "a")] {
         let token = loaded.set.sign(b"{}", day * 86_400.0).unwrap();
-        let header = crate::auth::jwt::Jws::parse(&token, 8192).unwrap();
-        assert_eq!(header.kid.as_deref(), Some(kid), "day {day}");
+        let jws = crate::auth::jwt::Jws::parse(&token, 8192).unwrap();
+        assert_eq!(jws.header.kid.as_deref(), Some(kid), "day {day}");
     }
 }
 
