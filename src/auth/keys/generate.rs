@@ -1,5 +1,6 @@
 //! New keys, and keys written down.
 
+use super::der::rsa_private_numbers;
 use super::pem::{SPKI_ED25519, SPKI_P256, SPKI_P384, to_pem};
 use super::{KeyProblem, PublicKey, SigningKey};
 use crate::auth::jwt::encode_base64url;
@@ -75,30 +76,37 @@ impl SigningKey {
     /// The key as JWK, private members included.
     ///
     /// # Errors
-    /// [`KeyProblem::Jwk`] for RSA, whose factors the library does not give out.
+    /// [`KeyProblem::Damaged`] when it cannot be written.
     pub fn to_private_jwk(
         &self,
         algorithm: Algorithm,
         kid: Option<&str>,
     ) -> Result<Map<String, Value>, KeyProblem> {
-        let (name, secret) = match self {
-            Self::Secret(secret) => ("k", secret.clone()),
-            Self::Rsa(_) => {
-                return Err(KeyProblem::Jwk("private RSA keys are written as PEM only".into()));
+        let mut jwk = self.public().describe(algorithm, kid);
+        let mut put = |name: &str, bytes: &[u8]| {
+            jwk.insert(name.into(), encode_base64url(bytes).into());
+        };
+        match self {
+            Self::Secret(secret) => put("k", secret),
+            Self::Rsa(pair) => {
+                let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyProblem::Damaged)?;
+                let numbers = rsa_private_numbers(der.as_ref()).ok_or(KeyProblem::Damaged)?;
+                // RFC 7518 6.3.2: all of them, since whoever writes one of the others writes all.
+                for (name, number) in ["d", "p", "q", "dp", "dq", "qi"].into_iter().zip(numbers) {
+                    put(name, number);
+                }
             }
             Self::P256(pair) | Self::P384(pair) => {
                 let key = pair.private_key();
                 let scalar: EcPrivateKeyBin<'_> = key.as_be_bytes().map_err(|_| KeyProblem::Damaged)?;
-                ("d", scalar.as_ref().to_vec())
+                put("d", scalar.as_ref());
             }
             Self::Ed25519(pair) => {
                 let seed = pair.seed().map_err(|_| KeyProblem::Damaged)?;
                 let seed: Curve25519SeedBin<'_> = seed.as_be_bytes().map_err(|_| KeyProblem::Damaged)?;
-                ("d", seed.as_ref().to_vec())
+                put("d", seed.as_ref());
             }
-        };
-        let mut jwk = self.public().describe(algorithm, kid);
-        jwk.insert(name.into(), encode_base64url(secret).into());
+        }
         Ok(jwk)
     }
 }

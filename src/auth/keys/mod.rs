@@ -1,5 +1,6 @@
 //! Keys: read once per generation, checked, bound to one algorithm each, tried out before use.
 
+mod der;
 mod ecdsa;
 mod generate;
 mod jwk;

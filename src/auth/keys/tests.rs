@@ -219,13 +219,17 @@ fn jwk_is_for_what_it_says() {
 
 #[test]
 fn private_jwk_is_read_back_and_its_halves_belong_together() {
-    for algorithm in [Algorithm::Hs256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa] {
+    for algorithm in
+        [Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa]
+    {
         let signing = SigningKey::generate(algorithm).unwrap();
         let jwk = signing.to_private_jwk(algorithm, Some("k")).unwrap();
         let read = parse_jwk(Value::Object(jwk.clone()).to_string().as_bytes()).unwrap();
         assert_eq!(read.key.public, signing.public());
         assert_eq!(read.kid.as_deref(), Some("k"));
         assert!(read.key.signing.is_some());
+        let text = Value::Object(jwk.clone()).to_string();
+        assert!(load_one(algorithm.name(), text, KeySource::JwkFile).is_ok(), "{algorithm}");
         if algorithm != Algorithm::Hs256 {
             let mut mixed = jwk;
             let other = SigningKey::generate(algorithm).unwrap().to_private_jwk(algorithm, None).unwrap();
