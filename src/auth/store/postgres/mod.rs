@@ -16,7 +16,8 @@ use super::{
 };
 use crate::config::Reuse;
 use rows::{
-    SESSIONS, USERS, end_session, find_locked, insert_session, insert_token, lock, session_of, touch, user_of,
+    USERS, end_session, find_locked, insert_session, insert_token, lock, session_of, sessions_query, touch,
+    user_of,
 };
 use std::time::Duration;
 use tokio_postgres::Transaction;
@@ -67,7 +68,7 @@ impl Backend for Postgres {
 
     fn look(&mut self, token: TokenHash, now: i64) -> Result<TokenState, StoreError> {
         self.connection.run(async |client| {
-            let rows = client.query_typed(rows::FIND, &[(&token.bytes(), Type::BYTEA)]).await?;
+            let rows = client.query_typed(&rows::find_query(), &[(&token.bytes(), Type::BYTEA)]).await?;
             let found = rows.first().map(rows::found).transpose()?;
             Ok(found.map_or(TokenState::Unknown, |found| found.state(now)))
         })
@@ -99,7 +100,7 @@ impl Backend for Postgres {
     ) -> Result<usize, StoreError> {
         self.connection.transact(async |transaction| {
             // In one order, so that two who end the same wait for each other and not both.
-            let text = format!("{SESSIONS} ORDER BY id FOR UPDATE");
+            let text = sessions_query() + " ORDER BY id FOR UPDATE";
             let parameters: [(&(dyn ToSql + Sync), Type); 2] =
                 [(&Some(user), Type::TEXT), (&reason.1, Type::INT8)];
             let rows = transaction.query_typed(&text, &parameters).await?;
@@ -114,7 +115,7 @@ impl Backend for Postgres {
 
     fn sessions(&mut self, user: Option<&str>, now: i64) -> Result<Vec<Session>, StoreError> {
         self.connection.run(async |client| {
-            let text = format!("{SESSIONS} ORDER BY created, id");
+            let text = sessions_query() + " ORDER BY created, id";
             let rows = client.query_typed(&text, &[(&user, Type::TEXT), (&now, Type::INT8)]).await?;
             rows.iter().map(session_of).collect()
         })

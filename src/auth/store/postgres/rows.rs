@@ -16,13 +16,16 @@ pub(super) async fn find_locked(
     let lock = "SELECT 1 FROM ferricorn_session \
                 WHERE id = (SELECT session FROM ferricorn_token WHERE hash = $1) FOR UPDATE";
     transaction.query_typed(lock, &[(&token.bytes(), Type::BYTEA)]).await?;
-    let rows = transaction.query_typed(FIND, &[(&token.bytes(), Type::BYTEA)]).await?;
+    let rows = transaction.query_typed(&find_query(), &[(&token.bytes(), Type::BYTEA)]).await?;
     rows.first().map(found).transpose()
 }
 
-pub(super) const FIND: &str = "SELECT s.id, s.username, s.created, s.used, s.ends, s.access_until, s.credential, \
-    s.ended IS NOT NULL, t.expires, t.replaced, t.next, t.next_issued, t.next_expires \
-    FROM ferricorn_token t JOIN ferricorn_session s ON s.id = t.session WHERE t.hash = $1";
+pub(super) fn find_query() -> String {
+    format!(
+        "SELECT {SESSION}, ended IS NOT NULL, expires, replaced, next, next_issued, next_expires \
+         FROM ferricorn_token t JOIN ferricorn_session s ON s.id = t.session WHERE hash = $1"
+    )
+}
 
 pub(super) fn found(row: &Row) -> Result<Found, StoreError> {
     let replaced = match row.try_get::<_, Option<i64>>(9)? {
@@ -40,16 +43,21 @@ pub(super) async fn session(client: &Client, by: SessionKey) -> Result<Option<Se
         SessionKey::Id(id) => ("$1", id.0.as_slice()),
         SessionKey::Token(token) => ("(SELECT session FROM ferricorn_token WHERE hash = $1)", token.bytes()),
     };
-    let text = format!(
-        "SELECT id, username, created, used, ends, access_until, credential FROM ferricorn_session WHERE id = {which}"
-    );
+    let text = format!("SELECT {SESSION} FROM ferricorn_session WHERE id = {which}");
     let rows = client.query_typed(&text, &[(&name, Type::BYTEA)]).await?;
     rows.first().map(session_of).transpose()
 }
 
-pub(super) const SESSIONS: &str = "SELECT id, username, created, used, ends, access_until, credential FROM ferricorn_session \
-    WHERE ($1 IS NULL OR username = $1) AND ended IS NULL AND (access_until > $2 OR ends > $2 \
-    AND EXISTS (SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id AND t.expires > $2))";
+pub(super) fn sessions_query() -> String {
+    format!(
+        "SELECT {SESSION} FROM ferricorn_session \
+         WHERE ($1 IS NULL OR username = $1) AND ended IS NULL AND (access_until > $2 OR ends > $2 \
+         AND EXISTS (SELECT 1 FROM ferricorn_token t WHERE t.session = ferricorn_session.id AND t.expires > $2))"
+    )
+}
+
+/// The columns that [`session_of`] reads, first of all that a query asks for; the table of tokens has none of these names.
+const SESSION: &str = "id, username, created, used, ends, access_until, credential";
 
 pub(super) fn session_of(row: &Row) -> Result<Session, StoreError> {
     let has_credential = row.try_get::<_, Option<&[u8]>>(6)?.is_some();
@@ -86,12 +94,11 @@ pub(super) async fn insert_session(
     transaction: &Transaction<'_>,
     session: &Session,
 ) -> Result<(), StoreError> {
-    let text = "INSERT INTO ferricorn_session (id, username, created, used, ends, access_until, credential) \
-                VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let text = format!("INSERT INTO ferricorn_session ({SESSION}) VALUES ($1, $2, $3, $4, $5, $6, $7)");
     let credential = session.credential.as_ref().map(|credential| credential.as_slice());
     transaction
         .execute_typed(
-            text,
+            &text,
             &[
                 (&session.id.0.as_slice(), Type::BYTEA),
                 (&session.user, Type::TEXT),

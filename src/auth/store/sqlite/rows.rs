@@ -8,10 +8,11 @@ use crate::auth::store::{
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 pub(super) fn find(connection: &Connection, token: TokenHash) -> Result<Option<Found>, StoreError> {
-    let text = "SELECT s.id, s.user, s.created, s.used, s.ends, s.access_until, s.credential, \
-                s.ended IS NOT NULL, t.expires, t.replaced, t.next, t.next_issued, t.next_expires \
-                FROM token t JOIN session s ON s.id = t.session WHERE t.hash = ?";
-    let found = connection.prepare_cached(text)?.query_row(params![token.bytes()], |row| {
+    let text = format!(
+        "SELECT {SESSION}, ended IS NOT NULL, expires, replaced, next, next_issued, next_expires \
+         FROM token JOIN session ON session.id = token.session WHERE hash = ?"
+    );
+    let found = connection.prepare_cached(&text)?.query_row(params![token.bytes()], |row| {
         let replaced = match row.get::<_, Option<i64>>(9)? {
             Some(at) => Some((
                 at,
@@ -23,6 +24,9 @@ pub(super) fn find(connection: &Connection, token: TokenHash) -> Result<Option<F
     });
     Ok(found.optional()?)
 }
+
+/// The columns that [`session_of`] reads, first of all that a query asks for; the table of tokens has none of these names.
+const SESSION: &str = "id, user, created, used, ends, access_until, credential";
 
 pub(super) fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
     Ok(Session {
@@ -45,10 +49,12 @@ pub(super) fn sessions(
     user: Option<&str>,
     now: i64,
 ) -> Result<Vec<Session>, StoreError> {
-    let text = "SELECT id, user, created, used, ends, access_until, credential FROM session \
-                WHERE (?1 IS NULL OR user = ?1) AND ended IS NULL AND (access_until > ?2 OR ends > ?2 \
-                AND EXISTS (SELECT 1 FROM token WHERE session = session.id AND expires > ?2)) ORDER BY created, id";
-    let mut statement = connection.prepare_cached(text)?;
+    let text = format!(
+        "SELECT {SESSION} FROM session \
+         WHERE (?1 IS NULL OR user = ?1) AND ended IS NULL AND (access_until > ?2 OR ends > ?2 \
+         AND EXISTS (SELECT 1 FROM token WHERE session = session.id AND expires > ?2)) ORDER BY created, id"
+    );
+    let mut statement = connection.prepare_cached(&text)?;
     Ok(statement.query_map(params![user, now], session_of)?.collect::<Result<_, _>>()?)
 }
 
@@ -57,17 +63,13 @@ pub(super) fn session(connection: &Connection, by: SessionKey) -> Result<Option<
         SessionKey::Id(id) => ("?", id.0.as_slice()),
         SessionKey::Token(token) => ("(SELECT session FROM token WHERE hash = ?)", token.bytes()),
     };
-    let text = format!(
-        "SELECT id, user, created, used, ends, access_until, credential FROM session WHERE id = {which}"
-    );
+    let text = format!("SELECT {SESSION} FROM session WHERE id = {which}");
     Ok(connection.prepare_cached(&text)?.query_row(params![name], session_of).optional()?)
 }
 
 pub(super) fn insert_session(transaction: &Transaction<'_>, session: &Session) -> Result<(), StoreError> {
     transaction
-        .prepare_cached(
-            "INSERT INTO session (id, user, created, used, ends, access_until, credential) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )?
+        .prepare_cached(&format!("INSERT INTO session ({SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?)"))?
         .execute(params![
             session.id.0,
             session.user,
