@@ -49,24 +49,14 @@ pub(super) enum Failure {
     /// Wrong arguments or configuration: exit 2.
     #[error("{0}")]
     Usage(String),
-    /// There is no such user, or there is one already: exit 1.
+    /// There is no such user or no store, or there is one already: exit 1.
     #[error("{0}")]
     Negative(String),
 }
 
-/// Runs the command; 0 done, 1 there is no such user, 2 wrong arguments or configuration.
+/// Runs the command; 0 done, 1 there is no such user or no store, 2 wrong arguments or configuration.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
-    let missing = match arguments.command {
-        Command::Logout { .. } => Missing::Refuse,
-        Command::Add { .. }
-        | Command::List
-        | Command::Passwd { .. }
-        | Command::Disable { .. }
-        | Command::Enable { .. } => Missing::Make,
-    };
-    let outcome = open(arguments.config, missing)
-        .and_then(|mut opened| perform(&arguments.command, &opened.auth, opened.store.as_mut()));
-    match outcome {
+    match outcome(arguments) {
         Ok(text) => super::print(&text),
         Err(failure) => {
             super::complain(&format!("ferricorn user: {failure}"));
@@ -78,6 +68,21 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
+fn outcome(Arguments { command, config }: Arguments) -> Result<String, Failure> {
+    let auth = issuing(config)?;
+    check_kind(&command, &auth)?;
+    let missing = match command {
+        Command::Add { .. } => Missing::Make,
+        Command::List
+        | Command::Passwd { .. }
+        | Command::Disable { .. }
+        | Command::Enable { .. }
+        | Command::Logout { .. } => Missing::Refuse,
+    };
+    let Opened { auth, mut store, .. } = open_store(auth, missing)?;
+    perform(&command, &auth, store.as_mut())
+}
+
 /// The store of a configuration, as its server opens it.
 pub(super) struct Opened {
     pub(super) auth: Auth,
@@ -87,41 +92,57 @@ pub(super) struct Opened {
 
 /// What is done about a store that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
+enum Missing {
     Make,
-    /// No session is in it: whoever wants to end one looks in another place than the server.
+    /// No user and no session is in it: whoever asks for one looks in another place than the server.
     Refuse,
 }
 
-/// Opens it.
-pub(super) fn open(config: Option<PathBuf>, missing: Missing) -> Result<Opened, Failure> {
+/// Opens that of a server which is there.
+pub(super) fn open(config: Option<PathBuf>) -> Result<Opened, Failure> {
+    open_store(issuing(config)?, Missing::Refuse)
+}
+
+/// What a configuration says of tokens that its server issues, in whose directory we are then.
+fn issuing(config: Option<PathBuf>) -> Result<Auth, Failure> {
     let flags = Flags { config, ..Flags::default() };
     let loaded = Reloader::new(flags).map_err(usage)?.load().map_err(usage)?;
     // The default place of the store, and relative ones, depend on it.
     super::enter(&loaded.config).map_err(usage)?;
-    let auth = loaded.config.auth.filter(Auth::issues).ok_or_else(|| {
-        usage("this configuration issues no tokens; write [auth.issue] with enabled = true")
-    })?;
+    loaded
+        .config
+        .auth
+        .filter(Auth::issues)
+        .ok_or_else(|| usage("this configuration issues no tokens; write [auth.issue] with enabled = true"))
+}
+
+fn open_store(auth: Auth, missing: Missing) -> Result<Opened, Failure> {
     let directory = std::env::current_dir().map_err(usage)?;
     let place = StorePlace::of(&auth, &directory).map_err(usage)?;
     if missing == Missing::Refuse && !place.exists() {
-        return Err(usage(format!("there is no store at {place}; {AS_SERVER}")));
+        return Err(negative(format!(
+            "there is no store at {place}, which a server makes when it starts; {AS_SERVER}"
+        )));
     }
     let store = place.open().map_err(usage)?;
     Ok(Opened { auth, place, store })
 }
 
-fn perform(command: &Command, auth: &Auth, store: &mut dyn Backend) -> Result<String, Failure> {
+fn check_kind(command: &Command, auth: &Auth) -> Result<(), Failure> {
     let elsewhere = match auth.users.kind {
         UserKind::Own => None,
         UserKind::Django | UserKind::Python => Some("in Django"),
         UserKind::File => Some("in the file of auth.users.file"),
     };
-    if let Some(place) = elsewhere.filter(|_| !matches!(command, Command::Logout { .. })) {
-        return Err(usage(format!(
-            "the users are not the server's own (auth.users.kind); manage them {place}"
-        )));
+    match elsewhere.filter(|_| !matches!(command, Command::Logout { .. })) {
+        Some(place) => {
+            Err(usage(format!("the users are not the server's own (auth.users.kind); manage them {place}")))
+        }
+        None => Ok(()),
     }
+}
+
+fn perform(command: &Command, auth: &Auth, store: &mut dyn Backend) -> Result<String, Failure> {
     let now = now_seconds();
     match command {
         Command::Add { name } => {

@@ -61,17 +61,30 @@ fn an_operator_is_told_which_tokens_are_not_reached() {
 }
 
 #[test]
-fn who_ends_sessions_makes_no_store() {
+fn who_looks_for_users_and_sessions_makes_no_store() {
     let folder = Folder::new();
     folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, ISSUE));
     folder.write("jwt.key", "a key of thirty-two bytes, or more");
     let mut command = ferricorn(&folder);
     command.args(["jwt", "revoke", "--id", "1"]);
     let (code, _, problem) = run(command);
-    assert_eq!((code, problem.contains("there is no store at")), (Some(2), true), "{problem}");
-    let (code, problem) = user(&folder, &["logout", "--id", "1"], "");
-    assert_eq!((code, problem.contains("there is no store at")), (Some(2), true), "{problem}");
+    let store = "there is no store at auth.db";
+    assert_eq!((code, problem.contains(store)), (Some(1), true), "{problem}");
+    for arguments in [
+        &["list"][..],
+        &["passwd", "demo"],
+        &["disable", "demo"],
+        &["enable", "demo"],
+        &["logout", "demo"],
+        &["logout", "--id", "1"],
+    ] {
+        let (code, problem) = user(&folder, arguments, "");
+        assert_eq!((code, problem.contains(store)), (Some(1), true), "{arguments:?}: {problem}");
+    }
     assert!(!folder.path("auth.db").exists());
+    assert_eq!(user(&folder, &["add", "demo"], "correct horse\n"), (Some(0), "added demo\n".into()));
+    let (code, list) = user(&folder, &["list"], "");
+    assert_eq!((code, list.contains("demo")), (Some(0), true), "{list}");
 }
 
 fn revoke(server: &Server, arguments: [&str; 2]) -> (Option<i32>, String, String) {

@@ -3,7 +3,7 @@
 use super::{Failure, Outcome, usage};
 use crate::auth::store::feed::now_seconds;
 use crate::auth::store::{Backend, EndReason, SessionId, SessionKey, StoreError, TokenHash};
-use crate::cli::user::{self, AS_SERVER, Missing, Opened, open};
+use crate::cli::user::{self, AS_SERVER, Opened, open};
 use crate::config::{Auth, UserKind};
 use clap::Args;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ struct Which {
 
 impl Revoke {
     pub(super) fn run(self) -> Outcome {
-        let Opened { auth, place, mut store } = open(self.config, Missing::Refuse)?;
+        let Opened { auth, place, mut store } = open(self.config)?;
         let store = store.as_mut();
         let ended = match self.which {
             Which { user: Some(name), .. } => by_name(&auth, store, &name)?,
