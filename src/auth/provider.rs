@@ -7,6 +7,7 @@ use crate::config::AuthProvider;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// One provider, ready to judge.
 #[derive(Debug, Clone)]
@@ -145,7 +146,7 @@ impl Provider {
                 format!("a key is for {algorithm}, which algorithms leaves out"),
             ));
         }
-        if config.leeway.as_secs_f64() > MAX_LEEWAY {
+        if config.leeway > MAX_LEEWAY {
             errors
                 .push(AuthConfigError::setting(&place, "leeway is more than 300 s; mend the clocks instead"));
         }
@@ -346,7 +347,8 @@ fn bare_type(typ: &str) -> String {
     }
 }
 
-const MAX_LEEWAY: f64 = 300.0;
+/// Tokens are taken for so long after their end by no configuration.
+pub(crate) const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// Algorithms of fetched keys where the configuration names none. HMAC is never among them: a set is public.
 const FETCHED: [Algorithm; 5] =

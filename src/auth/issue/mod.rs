@@ -33,7 +33,7 @@ use super::store::{
     TokenHash, TokenId, TokenState,
 };
 use super::users::{Lookup, User, Users};
-use super::{Provider, Reason, Verified, unix_seconds, verify};
+use super::{MAX_LEEWAY, Provider, Reason, Verified, unix_seconds, verify};
 use crate::config::Reuse;
 use arc_swap::ArcSwap;
 use claims::{Names, Presented, carried};
@@ -81,7 +81,6 @@ struct Judges {
 #[derive(Debug)]
 struct Rules {
     access: i64,
-    leeway: i64,
     refresh: i64,
     session_max: i64,
     rotates: bool,
@@ -136,7 +135,7 @@ impl Issuer {
             token: presented.hash,
             now,
             access_expires: now + self.rules.access,
-            leeway: self.rules.leeway,
+            leeway: LONGEST_LEEWAY,
             successor,
             grace: self.rules.grace,
             reuse: self.rules.reuse,
@@ -331,7 +330,7 @@ impl Issuer {
             created: now,
             used: now,
             ends,
-            access_until: (now + self.rules.access).min(ends) + self.rules.leeway,
+            access_until: (now + self.rules.access).min(ends) + LONGEST_LEEWAY,
             credential,
         })
     }
@@ -351,7 +350,7 @@ impl Issuer {
     /// Here at once what the other workers hear by the feed.
     fn forget(&self, session: Option<SessionId>, now: i64) {
         if let Some(session) = session {
-            self.revocations.add(session.0, now + self.rules.access + self.rules.leeway);
+            self.revocations.add(session.0, now + self.rules.access + LONGEST_LEEWAY);
         }
     }
 
@@ -368,6 +367,11 @@ impl Issuer {
         }
     }
 }
+
+/// Until then after their end access tokens may be taken, whatever the leeway is after the next reload: so long their session can be ended, and
+/// its end is known.
+#[expect(clippy::cast_possible_wrap, reason = "it is a few minutes")]
+const LONGEST_LEEWAY: i64 = MAX_LEEWAY.as_secs() as i64;
 
 fn whole_seconds(time: SystemTime) -> i64 {
     // Seconds since 1970 fit for longer than there are clocks.

@@ -97,7 +97,6 @@ fn rules(auth: &Auth, provider: &AuthProvider) -> Rules {
     let issue = &auth.issue;
     Rules {
         access: seconds(issue.access),
-        leeway: seconds(provider.leeway) + i64::from(provider.leeway.subsec_nanos() > 0),
         refresh: seconds(issue.refresh),
         session_max: seconds(issue.session_max),
         rotates: auth.rotates(),

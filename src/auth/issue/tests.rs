@@ -160,6 +160,8 @@ async fn a_replaced_token_in_a_file_has_its_grace_without_the_leeway() {
 #[tokio::test]
 async fn an_access_token_is_known_for_as_long_as_it_is_taken() {
     let (folder, issuer) = issuer("rotate = false\naccess = \"100s\"", "leeway = \"60s\"");
+    // A reload may bring the longest leeway, and with it tokens that had expired are good again: their session can still be ended.
+    let longest = 300;
     let begun = issuer.obtain("ann".into(), "p\u{e4}ssword 1".into(), None).await.unwrap();
     let refresh = begun.refresh.unwrap().token;
     let database = rusqlite::Connection::open(folder.path().join("auth.db")).unwrap();
@@ -167,14 +169,14 @@ async fn an_access_token_is_known_for_as_long_as_it_is_taken() {
         let text = format!("SELECT access_until - {since} FROM session");
         database.query_row(&text, [], |row| row.get(0)).unwrap()
     };
-    assert_eq!(kept("created"), 100 + 60);
+    assert_eq!(kept("created"), 100 + longest);
     database.execute_batch("UPDATE session SET access_until = 0").unwrap();
     issuer.refresh(&refresh).await.unwrap();
-    assert_eq!(kept("used"), 100 + 60);
+    assert_eq!(kept("used"), 100 + longest);
     // It never outlives its session.
     database.execute_batch("UPDATE session SET access_until = 0, ends = created + 90").unwrap();
     issuer.refresh(&refresh).await.unwrap();
-    assert_eq!(kept("ends"), 60);
+    assert_eq!(kept("ends"), longest);
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ pub struct Session {
     pub used: i64,
     /// When it ends, however often it is refreshed.
     pub ends: i64,
-    /// Until when its access tokens are taken, with leeway.
+    /// Until when its access tokens may be taken: with the longest leeway, since a reload may bring that.
     pub access_until: i64,
     /// Fingerprint of the password by which it began.
     pub credential: Option<[u8; 16]>,
@@ -88,7 +88,7 @@ pub struct Exchange {
     pub now: i64,
     /// When the access token expires that is issued for it, unless the session ends before.
     pub access_expires: i64,
-    /// How long access tokens are taken after that.
+    /// How long access tokens may be taken after that.
     pub leeway: i64,
     /// What takes its place; `None`: it stays good.
     pub successor: Option<Successor>,
