@@ -39,6 +39,9 @@ pub(super) fn run(flags: Flags, depth: Depth) -> ExitCode {
         super::complain(&error.to_string());
         return ExitCode::from(error.exit_code());
     }
+    for warning in loaded.config.auth.as_ref().map(warnings_of_tokens).unwrap_or_default() {
+        super::complain(&format!("warning: {warning}"));
+    }
     super::print(&report(&loaded))
 }
 
@@ -48,6 +51,17 @@ fn problems_of_tokens(auth: &Auth) -> Vec<String> {
     #[cfg(feature = "issue")]
     let keys = [keys, preview::problems(auth, Path::new("."))].concat();
     keys
+}
+
+/// What they name and is not here.
+#[cfg(feature = "issue")]
+fn warnings_of_tokens(auth: &Auth) -> Vec<String> {
+    preview::warnings(auth, Path::new("."))
+}
+
+#[cfg(not(feature = "issue"))]
+fn warnings_of_tokens(_: &Auth) -> Vec<String> {
+    Vec::new()
 }
 
 /// What is wrong with the keys themselves, which only their reader can tell.

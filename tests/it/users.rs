@@ -175,6 +175,27 @@ fn between_a_new_hash_and_its_note_no_session_ends() {
     until("another password ends them", || get(server.address(), "/", &access) == 401);
 }
 
+#[test]
+fn a_database_that_is_not_there_is_told_before_the_start() {
+    let folder = Folder::new();
+    folder.write("jwt.key", "a key of thirty-two bytes, and a few more");
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, 1, &site("")));
+    let check = || {
+        let mut command = ferricorn(&folder);
+        command.arg("check");
+        run(command)
+    };
+    let (code, valid, told) = check();
+    let path = folder.path("db.sqlite3");
+    let warning = format!("warning: auth.users.url: there is no file {}, ", path.display());
+    assert_eq!((code, told.contains(&warning)), (Some(0), true), "{told}");
+    assert!(valid.starts_with("configuration is valid"), "{valid}");
+    assert!(!path.exists());
+    database(&folder);
+    let (code, _, told) = check();
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+}
+
 const USERS: &str = "[auth.users]\nkind = \"django\"\nurl = \"sqlite:///db.sqlite3\"\n";
 
 /// A server whose users are `ann` and `bob`, and their database.
@@ -190,6 +211,16 @@ fn site(more: &str) -> String {
 
 fn start_as(workers: u16, auth: &str) -> (Server, Connection) {
     let folder = Folder::new();
+    let database = database(&folder);
+    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, workers, auth));
+    let mut keygen = ferricorn(&folder);
+    keygen.args(["jwt", "keygen", "--alg", "HS256", "--out", "jwt.key"]);
+    assert_eq!(run(keygen).0, Some(0));
+    (Server::in_folder(folder), database)
+}
+
+/// With both users in it.
+fn database(folder: &Folder) -> Connection {
     let database = Connection::open(folder.path("db.sqlite3")).unwrap();
     let table = "CREATE TABLE auth_user (id integer PRIMARY KEY, password varchar(128), username varchar(150) UNIQUE, \
                  is_active bool)";
@@ -198,11 +229,7 @@ fn start_as(workers: u16, auth: &str) -> (Server, Connection) {
         let text = "INSERT INTO auth_user (password, username, is_active) VALUES (?1, ?2, 1)";
         database.execute(text, [PASSWORDS[0], name]).unwrap();
     }
-    folder.write("ferricorn.toml", &config(&folder, Transport::Tcp, workers, auth));
-    let mut keygen = ferricorn(&folder);
-    keygen.args(["jwt", "keygen", "--alg", "HS256", "--out", "jwt.key"]);
-    assert_eq!(run(keygen).0, Some(0));
-    (Server::in_folder(folder), database)
+    database
 }
 
 fn log_in(server: &Server, name: &str) -> Answer {

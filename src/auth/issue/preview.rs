@@ -10,7 +10,7 @@ use crate::config::{Auth, DatabaseUrl, UserKind};
 use std::path::Path;
 
 /// The problems of a configuration that issues tokens, for a server that works in this directory. Nothing is connected
-/// to, nothing is written, and a database whose file is not here is not judged.
+/// to, nothing is written; of a database whose file is not here [`warnings`] tell.
 pub fn problems(auth: &Auth, directory: &Path) -> Vec<String> {
     if !auth.issues() {
         return Vec::new();
@@ -24,6 +24,19 @@ pub fn problems(auth: &Auth, directory: &Path) -> Vec<String> {
     let problems = [("auth.store.url", store), ("auth.users", users(auth, directory))];
     let places = problems.into_iter().filter_map(|(key, judged)| Some(format!("{key}: {}", judged.err()?)));
     trial.chain(places).collect()
+}
+
+/// What the server will need and is not here: a database may be made, or mounted, before it starts.
+pub fn warnings(auth: &Auth, directory: &Path) -> Vec<String> {
+    let (UserKind::Django, Some(DatabaseUrl::Sqlite(path))) = (auth.users.kind, &auth.users.url) else {
+        return Vec::new();
+    };
+    let place = std::path::absolute(directory.join(path)).unwrap_or_else(|_| path.clone());
+    // Of one that we may not look for nothing is known.
+    if !auth.issues() || !matches!(place.try_exists(), Ok(false)) {
+        return Vec::new();
+    }
+    vec![format!("auth.users.url: there is no file {}, without which no worker starts", place.display())]
 }
 
 fn users(auth: &Auth, directory: &Path) -> Result<(), StoreError> {
