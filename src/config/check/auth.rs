@@ -27,10 +27,24 @@ impl Auth {
         let asserted =
             self.forward.headers.iter().map(|(field, claim)| (field.as_str(), Some(claim.as_str())));
         // An app that looks for the user among the fields (HTTP_REMOTE_USER) must not find what a client says.
-        let user = self.forward.remote_user.iter().filter(|claim| !claim.is_empty());
-        let user = user.map(|_| ("Remote-User", None));
+        let user = self.gives_remote_user().then_some(("Remote-User", None));
         asserted.chain(user).chain(self.strip.iter().map(|field| (field.as_str(), None))).collect()
     }
+
+    /// The claim of this provider's tokens that the app is given as REMOTE_USER.
+    pub fn remote_user_of<'a>(&'a self, provider: &'a AuthProvider) -> Option<&'a str> {
+        named(&provider.remote_user).or_else(|| named(&self.forward.remote_user))
+    }
+
+    /// Whether an app is given a REMOTE_USER at all.
+    pub fn gives_remote_user(&self) -> bool {
+        let of_providers = self.providers.iter().map(|provider| &provider.remote_user);
+        of_providers.chain([&self.forward.remote_user]).any(|claim| named(claim).is_some())
+    }
+}
+
+fn named(claim: &Option<String>) -> Option<&str> {
+    claim.as_deref().filter(|claim| !claim.is_empty())
 }
 
 fn general(auth: &Auth, findings: &mut Findings<'_>) {

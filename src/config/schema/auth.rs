@@ -42,7 +42,8 @@ keys! {
          or \"off\".";
     "extract.allowed_origins".extract.allowed_origins, Reload,
         "Further origins whose pages may send a cookie's token, such as \"https://app.example\".";
-    "forward.remote_user".forward.remote_user, Reload, "Claim given to the app as REMOTE_USER. Empty: not given.";
+    "forward.remote_user".forward.remote_user, Reload,
+        "Claim given to the app as REMOTE_USER; a token without it is refused. A provider may name another. Empty: not given.";
     "forward.authorization".forward.keep_authorization as Authorization, Reload,
         "Whether the app still sees the Authorization field: \"keep\" or \"strip\".";
     "forward.headers".forward.headers, Reload,
@@ -124,6 +125,7 @@ keys! {
     "typ".typ, Reload, "Values of the typ member that are taken, compared without case.";
     "token_type".token_type, Reload, "The token_type claim. Empty: not checked, but that refresh tokens of this server open nothing.";
     "subject_claim".subject_claim, Reload, "Claim that names the user; \"sub\" for OpenID Connect.";
+    "remote_user".remote_user, Reload, "Claim of its tokens that the app is given as REMOTE_USER. Empty: forward.remote_user.";
     "require".require, Reload, "Claims that must be there; exp always must.";
     "user_state".user_state, Reload,
         "How often a user of Django's table is looked up who comes with a token of the provider that issues: one that is gone, inactive, or has \
@@ -234,6 +236,7 @@ pub(in crate::config) fn blank_provider() -> AuthProvider {
         typ: vec!["JWT".into(), "at+jwt".into()],
         token_type: Some("access".into()),
         subject_claim: "user_id".into(),
+        remote_user: None,
         require: vec!["exp".into(), "jti".into()],
         user_state: UserState::Every(Duration::from_secs(30)),
         keys: Vec::new(),

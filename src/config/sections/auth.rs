@@ -111,7 +111,7 @@ pub struct Cors {
 /// `[auth.forward]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
-    /// Claim given to the app as REMOTE_USER; `None` = not given.
+    /// Claim given to the app as REMOTE_USER, where the provider names no other; `None` = not given.
     pub remote_user: Option<String>,
     /// Whether the app still sees the Authorization field. Default: "keep".
     pub keep_authorization: bool,
@@ -153,6 +153,8 @@ pub struct AuthProvider {
     pub token_type: Option<String>,
     /// Claim that names the user. Default: "user_id".
     pub subject_claim: String,
+    /// Claim of its tokens that is given to the app as REMOTE_USER; `None` = that of `[auth.forward]`.
+    pub remote_user: Option<String>,
     /// Claims that must be there; `exp` always is one. Default: ["exp", "jti"].
     pub require: Vec<String>,
     /// How long what is known of a user of the server's own tokens is good for. Default: 30 s.

@@ -1,7 +1,7 @@
 //! `[auth]`: how it is read, and what is refused.
 
 use super::{good, refused};
-use crate::config::{ClaimRule, KeySource, KeyUse, Require};
+use crate::config::{Auth, AuthProvider, ClaimRule, KeySource, KeyUse, Require};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Everything that the section can say.
@@ -47,6 +47,7 @@ issuer = "https://idp.example/"
 algorithms = ["RS256", "ES256"]
 token_type = ""
 subject_claim = "sub"
+remote_user = "email"
 jwks_url = "https://idp.example/jwks.json"
 jwks = { refresh = "5m", ca_file = "ca.pem" }
 [[auth.route]]
@@ -82,6 +83,13 @@ fn every_key_is_read() {
     let stripped = [("X-Auth-Subject", Some("user_id")), ("Remote-User", None), ("X-User", None)];
     assert_eq!(auth.stripped_fields(), stripped);
     let [local, idp] = auth.providers.as_slice() else { panic!("{auth:?}") };
+    assert_eq!([local, idp].map(|provider| auth.remote_user_of(provider)), [Some("user_id"), Some("email")]);
+    let alone = good(&AUTH.replace("remote_user = \"user_id\"\n", "")).auth.unwrap();
+    assert_eq!(alone.stripped_fields(), stripped, "one provider's is enough");
+    assert_eq!(alone.remote_user_of(&alone.providers[0]), None);
+    let none = alone.providers.iter().map(|provider| AuthProvider { remote_user: None, ..provider.clone() });
+    let none = Auth { providers: none.collect(), ..alone };
+    assert_eq!(none.stripped_fields(), [stripped[0], stripped[2]]);
     assert_eq!(local.leeway, Duration::from_secs(10));
     assert_eq!(local.require, ["exp"]);
     assert_eq!(local.keys[0].source, KeySource::SecretEnv("SECRET".into()));

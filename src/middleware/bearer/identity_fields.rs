@@ -43,7 +43,7 @@ impl IdentityFields {
             .collect();
         let mut stripped: Vec<_> = asserted.iter().map(|(name, _)| name.clone()).collect();
         stripped.extend(config.strip.iter().filter_map(|name| parse("strip", name)));
-        if config.forward.remote_user.as_ref().is_some_and(|claim| !claim.is_empty()) {
+        if config.gives_remote_user() {
             stripped.push(REMOTE_USER);
         }
         stripped.sort_by(|one, other| one.as_str().cmp(other.as_str()));

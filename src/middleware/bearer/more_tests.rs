@@ -124,9 +124,26 @@ fn issuer_chooses_among_providers_and_the_rule_limits_them() {
             }],
         );
         second.issuer = Some("https://two".into());
+        second.remote_user = Some("email".into());
         auth.providers.push(second);
         auth.routes.insert(0, route("/both", Require::Any(vec!["local".into(), "second".into()])));
     });
+    for (issuer, key, claims, user) in [
+        ("https://one", &key, json!({ "user_id": 7, "email": "ann@one" }), Some("7")),
+        ("https://two", &other, json!({ "user_id": 7, "email": "ann@two" }), Some("ann@two")),
+        ("https://two", &other, json!({ "user_id": 7 }), None),
+    ] {
+        let mut claims = claims;
+        claims["iss"] = issuer.into();
+        let answer = ask(&site, "/both", &[&bearer(&token(key, Algorithm::Hs256, claims))]);
+        match (answer, user) {
+            (Ok(Some(identity)), Some(user)) => assert_eq!(identity.remote_user.as_deref(), Some(user)),
+            (Err(refused), None) => {
+                assert_eq!(refused.extensions().get::<Reason>(), Some(&Reason::Subject));
+            }
+            (other, _) => panic!("{issuer}: {other:?}"),
+        }
+    }
     for (path, key, issuer, reason) in [
         ("/both", &key, json!("https://one"), None),
         ("/both", &other, json!("https://two"), None),
@@ -136,7 +153,11 @@ fn issuer_chooses_among_providers_and_the_rule_limits_them() {
         ("/both", &key, json!("https://three"), Some(Reason::UnknownIssuer)),
         ("/x", &other, json!("https://two"), Some(Reason::Signature)),
     ] {
-        let answer = ask(&site, path, &[&bearer(&token(key, Algorithm::Hs256, json!({ "iss": issuer })))]);
+        let answer = ask(
+            &site,
+            path,
+            &[&bearer(&token(key, Algorithm::Hs256, json!({ "iss": issuer, "email": "e" })))],
+        );
         let found = answer.err().and_then(|response| response.extensions().get::<Reason>().copied());
         assert_eq!(found, reason, "{path} {issuer}");
     }

@@ -72,7 +72,7 @@ impl Proof<'_> {
         let (provider, verified) = verified;
         let keep = verified.algorithm.family() != Family::Hmac;
         let key_until = verified.key_until;
-        let identity = Arc::new(self.identity(verified, &self.keyring.providers[provider])?);
+        let identity = Arc::new(self.identity(verified, provider)?);
         let session = Session { identity, provider, key_until };
         if let Some(fingerprint) = fingerprint.filter(|_| keep) {
             // Claims are kept as text and as values, which take about four times as much.
@@ -108,8 +108,9 @@ impl Proof<'_> {
         }
     }
 
-    fn identity(&self, verified: Verified, provider: &Provider) -> Result<Identity, Reason> {
-        let remote_user = match &self.settings.remote_user {
+    fn identity(&self, verified: Verified, position: usize) -> Result<Identity, Reason> {
+        let provider = &self.keyring.providers[position];
+        let remote_user = match &self.settings.remote_user[position] {
             Some(path) => Some(remote_user(&verified.claims, path).ok_or(Reason::Subject)?),
             None => None,
         };

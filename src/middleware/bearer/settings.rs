@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 pub(super) struct Settings {
     pub(super) max_token_bytes: usize,
     pub(super) preflight: Preflight,
-    pub(super) remote_user: Option<String>,
+    /// Of each provider, the claim that is REMOTE_USER.
+    pub(super) remote_user: Vec<Option<String>>,
     pub(super) credential: Credential,
     /// `None`: streams go on.
     pub(super) ws_close_code: Option<u16>,
@@ -32,7 +33,11 @@ impl Settings {
         Self {
             max_token_bytes: usize::try_from(config.max_token_bytes).unwrap_or(usize::MAX),
             preflight: if config.preflight { Preflight::Pass } else { Preflight::Check },
-            remote_user: config.forward.remote_user.clone().filter(|claim| !claim.is_empty()),
+            remote_user: config
+                .providers
+                .iter()
+                .map(|provider| config.remote_user_of(provider).map(str::to_owned))
+                .collect(),
             credential: if config.forward.keep_authorization { Credential::Keep } else { Credential::Remove },
             ws_close_code: (config.stream_expiry == StreamExpiry::Close).then_some(config.ws_close_code),
         }
