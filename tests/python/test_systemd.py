@@ -452,6 +452,11 @@ def test_user_for_each_run_has_a_low_port_and_a_place_to_write(machine):
         user = int(ask(service, "GET", "/").content)
         assert 61184 <= user <= 65519, "not in systemd's range for such users"
         assert machine.path("/var/lib/private/plain/written").read_text() == "here"
+        # As docs/systemd.md has a command run beside the service.
+        beside = ("-p", "DynamicUser=yes", "-p", "User=plain", "-p", "StateDirectory=plain")
+        command = ("sh", "-c", "id -u; cat $STATE_DIRECTORY/written")
+        ran = machine.run("systemd-run", "--pipe", "--wait", "--quiet", "--same-dir", *beside, *command, directory="/srv/plain")
+        assert ran.stdout == f"{user}\nhere"
         [ready] = [entry for entry in service.entries("PRIORITY=6") if '"Body":"ready: ' in entry["MESSAGE"]]
         assert json.loads(ready["MESSAGE"])["SeverityText"] == "INFO"
     finally:

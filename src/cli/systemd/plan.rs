@@ -4,7 +4,7 @@ use super::account::{self, Account};
 use super::project::{self, Place};
 use super::writable::Writable;
 use super::{Arguments, command};
-use crate::config::{AppTarget, BindAddress, Config, ControlSocket, Loaded, Mode, Server};
+use crate::config::{AppTarget, Auth, BindAddress, Config, ControlSocket, Loaded, Mode, Server};
 use std::ffi::OsString;
 use std::io;
 use std::net::ToSocketAddrs;
@@ -110,6 +110,9 @@ impl Plan {
             stop: config.timeouts.lame_duck + config.timeouts.longest_drain(),
             notes: note.into_iter().collect(),
         };
+        if config.auth.as_ref().is_some_and(Auth::issues) {
+            plan.notes.extend(commands_of(&plan.account, &plan.name));
+        }
         if arguments.socket {
             plan.activation = Activation::Socket(sockets(&config.server)?);
         }
@@ -189,6 +192,17 @@ impl Plan {
     }
 }
 
+/// How commands find the store of sessions, where neither its user nor its directory is there for a shell.
+fn commands_of(account: &Account, name: &str) -> Option<String> {
+    match account {
+        Account::Dynamic => Some(format!(
+            "`ferricorn user` and `ferricorn jwt revoke` find the store of sessions by systemd-run -p DynamicUser=yes -p User={name} -p \
+             StateDirectory={name}"
+        )),
+        Account::Named { .. } => None,
+    }
+}
+
 /// The program that the unit starts; for a Python app that of its virtual environment.
 fn program(words: &[OsString], config: &Config) -> Result<PathBuf, String> {
     let first = words.first().cloned().unwrap_or_else(|| "ferricorn".into());
@@ -263,6 +277,16 @@ mod tests {
         {
             assert!(sockets(&server(std::slice::from_ref(&bind))).is_err(), "{bind}");
         }
+    }
+
+    #[test]
+    fn a_user_for_each_run_is_told_how_commands_become_it() {
+        let told = commands_of(&Account::Dynamic, "site").unwrap();
+        assert!(
+            told.contains("systemd-run -p DynamicUser=yes -p User=site -p StateDirectory=site"),
+            "{told}"
+        );
+        assert_eq!(commands_of(&Account::Named { user: "site".into(), group: None }, "site"), None);
     }
 
     #[test]

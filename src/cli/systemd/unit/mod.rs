@@ -127,7 +127,12 @@ fn places(unit: &mut Unit, plan: &Plan) {
         // A runtime directory goes with the service, and the socket in it with the directory.
         Activation::Socket(_) => {}
     }
-    unit.why(&format!("/var/lib/{name}: the service's own, for data that no other place is named for."));
+    let state = match &plan.account {
+        // systemd.exec(5), DynamicUser=: what is left of one user must not be open to the next who gets its number.
+        Account::Dynamic => format!("/var/lib/{name}, in /var/lib/private, which root alone may enter"),
+        Account::Named { .. } => format!("/var/lib/{name}"),
+    };
+    unit.why(&format!("{state}: the service's own, for data that no other place is named for."));
     unit.line(format!("StateDirectory={name}"));
     unit.lines(writable.logs.iter().map(|name| format!("LogsDirectory={name}")));
     if !writable.paths.is_empty() {

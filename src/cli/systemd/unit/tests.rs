@@ -106,6 +106,18 @@ fn the_service_has_what_the_plan_says() {
 }
 
 #[test]
+fn the_place_of_data_is_told_as_the_user_has_it() {
+    for (account, told) in [
+        (generic().account, "# /var/lib/ferricorn: "),
+        (Account::Dynamic, "# /var/lib/ferricorn, in /var/lib/private, which root alone may enter: "),
+    ] {
+        let text = service(&Plan { account, ..generic() });
+        let line = text.lines().find(|line| line.starts_with("# /var/lib/")).unwrap();
+        assert!(line.starts_with(told), "{line}");
+    }
+}
+
+#[test]
 fn words_mean_to_systemd_what_they_meant_to_the_shell() {
     for (word, expected) in [
         ("site.wsgi:application", "site.wsgi:application"),
