@@ -1,7 +1,7 @@
 """The compiled module."""
 
 from os import PathLike
-from typing import Any, Callable, Sequence, Union
+from typing import Any, Callable, Optional, Sequence, Union
 
 __all__ = [
     "ClientGone",
@@ -13,6 +13,7 @@ __all__ = [
     "metrics_define",
     "metrics_labels",
     "metrics_page",
+    "refusal",
     "try_interruptions",
 ]
 
@@ -37,12 +38,15 @@ class Verifier:
     """Judges tokens by the providers of a configuration file."""
 
     schemes: list[str]
-    realm: str
-    preset: str
     detail: bool
     def __init__(self, config: Union[str, PathLike[str]], /) -> None: ...
     def verify(self, token: str, /) -> dict[str, Any]:
         """What a good token says: claims, header, provider, kid, expires."""
+    def refusal(self, reason: str, /) -> tuple[int, str, Optional[str]]:
+        """How the server refuses for this reason: status, content as JSON, challenge."""
+
+def refusal(reason: str, realm: str, /) -> tuple[int, str, Optional[str]]:
+    """As that of a `Verifier`, in the words of simplejwt."""
 
 class Figure:
     def __new__(

@@ -8,10 +8,11 @@ then does, by the same code, the same rules and the same keys: those of ``[auth]
 
 from __future__ import annotations
 
+import json
 import os
-from http import HTTPStatus
 from typing import Any, Mapping, NamedTuple, Optional, Union
 
+from ferricorn import _ferricorn
 from ferricorn._ferricorn import InvalidToken, Verifier
 
 __all__ = [
@@ -105,61 +106,9 @@ def refusal(refused: Optional[InvalidToken], judge: Optional[Verifier] = None, r
 
     Without a ``judge``, as behind the server, in the words of ``preset = "simplejwt"``.
     """
-    # As the server does (`middleware/bearer/challenge.rs`).
-    reason, description = refused.args if refused else ("no_credential", "Authentication credentials were not provided.")
-    is_strict = judge is not None and judge.preset == "strict"
-    is_told = judge is None or judge.detail
-    status = 401
-    if reason == "no_keys":
-        status = 503
-    elif reason == "credential_malformed" and is_strict:
-        status = 400
-    if is_strict:
-        body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
-        body.update({"detail": description} if is_told else {})
-    else:
-        body = _simplejwt_body(reason, description, is_told)
-    return Refusal(status, body, _challenge(reason, description if is_told else None, judge, realm))
-
-
-def _simplejwt_body(reason: str, description: str, is_told: bool) -> dict[str, Any]:
-    if reason in ("no_credential", "no_keys"):
-        return {"detail": description}
-    if reason in _OTHER_CODES and (is_told or reason not in ("inactive", "no_user")):
-        return {"detail": description, "code": _OTHER_CODES[reason]}
-    return {
-        "detail": "Given token not valid for any token type",
-        "code": "token_not_valid",
-        "messages": [
-            {
-                "token_class": "AccessToken",
-                "token_type": "access",
-                "message": description if is_told and reason in _SIMPLEJWT_MESSAGES else "Token is invalid",
-            }
-        ],
-    }
-
-
-def _challenge(reason: str, description: Optional[str], judge: Optional[Verifier], realm: str) -> Optional[str]:
-    """RFC 6750 3.1: without a credential no error is named."""
-    if reason == "no_keys":
-        return None
-    scheme, realm = ((judge.schemes or ["Bearer"])[0], judge.realm) if judge else ("Bearer", realm)
-    words = [f'{scheme} realm="{realm}"']
-    if reason != "no_credential":
-        words.append(f'error="{"invalid_request" if reason == "credential_malformed" else "invalid_token"}"')
-        words += [f'error_description="{description}"'] if description else []
-    return ", ".join(words)
-
-
-#: What simplejwt has its own message for, and what it says in other bodies.
-_SIMPLEJWT_MESSAGES = ("expired", "token_type", "no_token_type", "no_id", "no_expiry")
-_OTHER_CODES = {
-    "credential_malformed": "bad_authorization_header",
-    "subject": "token_not_valid",
-    "inactive": "user_inactive",
-    "no_user": "user_not_found",
-}
+    reason = refused.args[0] if refused else "no_credential"
+    status, body, challenge = judge.refusal(reason) if judge else _ferricorn.refusal(reason, realm)
+    return Refusal(status, json.loads(body), challenge)
 
 
 def judge_at_hand(config: Union[str, "os.PathLike[str]", None] = None) -> Optional[Verifier]:

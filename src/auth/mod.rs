@@ -1,7 +1,7 @@
 //! Tokens and the keys that prove them: what the bearer middleware and `ferricorn jwt` share.
 //!
 //! - A token is judged: `jwt` (its form, its signature, its claims), `algorithm`, `keys`, `provider` (whose tokens are taken, proven by
-//!   which keys), `cache` (those that were proven before), `reason` (why one is refused).
+//!   which keys), `cache` (those that were proven before), `reason` (why one is refused), `words` (what its sender is told).
 //! - Key sets are fetched: `jwks`, over `tls`.
 //! - What a token itself cannot say: `standing`, `revocations`.
 //! - Tokens are issued: `issue`, to those in `users`, remembered in `store`.
@@ -21,6 +21,7 @@ mod provider;
 mod reason;
 pub mod sender;
 mod standing;
+mod words;
 
 #[cfg(feature = "issue")]
 pub mod issue;
@@ -47,6 +48,7 @@ pub(crate) use provider::MAX_LEEWAY;
 pub use provider::{AuthConfigError, Provider, Refusal, Verified, verify};
 pub use reason::{Reason, RefusalKind};
 pub use standing::{Bearer, LookUp, Standing, Standings};
+pub use words::Words;
 
 use std::time::{Duration, SystemTime};
 

@@ -99,6 +99,53 @@ pub enum RefusalKind {
 }
 
 impl Reason {
+    /// All there are, in their order.
+    const ALL: [Self; 38] = [
+        Self::NoCredential,
+        Self::CredentialRepeated,
+        Self::CredentialMalformed,
+        Self::Path,
+        Self::CrossSite,
+        Self::TooLarge,
+        Self::Shape,
+        Self::Encrypted,
+        Self::Header,
+        Self::Algorithm,
+        Self::Critical,
+        Self::HeaderType,
+        Self::KeyId,
+        Self::UnknownIssuer,
+        Self::UnknownKey,
+        Self::Signature,
+        Self::Payload,
+        Self::ClaimForm,
+        Self::NoExpiry,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::Lifetime,
+        Self::Issuer,
+        Self::Audience,
+        Self::TokenType,
+        Self::NoTokenType,
+        Self::NoId,
+        Self::MissingClaim,
+        Self::Subject,
+        Self::Bound,
+        Self::Revoked,
+        Self::Inactive,
+        Self::NoUser,
+        Self::PasswordChanged,
+        Self::NoKeys,
+        Self::NoState,
+        Self::Scope,
+        Self::ClaimRule,
+    ];
+
+    /// The reason of this code.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// What kind of refusal it is.
     pub fn kind(self) -> RefusalKind {
         match self {
@@ -301,5 +348,18 @@ impl Reason {
             Self::NoKeys | Self::NoState => "The token cannot be verified at present; try again",
             Self::Scope | Self::ClaimRule => "You do not have permission to perform this action.",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_known_by_its_code() {
+        for (number, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!((reason as usize, Reason::from_code(reason.code())), (number, Some(reason)));
+        }
+        assert_eq!(Reason::from_code(""), None);
     }
 }

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from conftest import HERE
-from ferricorn.jwt import InvalidToken, Verifier, bearer_token, from_environ, verify
+from ferricorn.jwt import InvalidToken, Verifier, bearer_token, from_environ, refusal, verify
 from ferricorn.starlette import Bearer
 from support.client import ask
 from support.server import DEADLINE, FERRICORN, clean_environment
@@ -216,6 +216,21 @@ def test_without_the_server_drf_refuses_in_its_words(serve, site, encode):
         for field in fields:
             answer = ask(server, "GET", "/", fields={"Authorization": field})
             assert [answer.status, json.loads(answer.content), answer.fields["WWW-Authenticate"]] == next(refusals), (manner, field)
+
+
+@pytest.mark.parametrize(("reason", "message"), [
+    ("signature", "Token is invalid"), ("expired", "Token is expired"), ("revoked", "Token is revoked"), ("of somebody else", "Token is invalid"),
+])
+def test_the_servers_words_are_for_every_reason(reason, message):
+    refused = refusal(InvalidToken(reason, "for logs"), realm="site")
+    assert (refused.status, refused.body["messages"][0]["message"]) == (401, message)
+    assert refused.challenge.startswith('Bearer realm="site", error="invalid_token", error_description="')
+
+
+def test_what_cannot_be_judged_now_is_no_401():
+    for reason in ("no_keys", "no_state"):
+        assert refusal(InvalidToken(reason, "for logs"))[::2] == (503, None)
+    assert refusal(None, realm="site") == (401, {"detail": "Authentication credentials were not provided."}, 'Bearer realm="site"')
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ mod extension {
     use super::super::metrics::{Figure, metrics_define, metrics_labels, metrics_page};
     #[cfg(feature = "jwt")]
     #[pymodule_export]
-    use super::super::verifier::Verifier;
+    use super::super::verifier::{Verifier, refusal};
     #[pymodule_export]
     use super::main;
     use pyo3::prelude::*;

@@ -1,8 +1,8 @@
 //! `ferricorn.jwt.Verifier`: tokens judged as the server judges them, for processes that no server stands in front of.
 
 use super::identity;
-use crate::auth::{Provider, system_time, unix_seconds, verify};
-use crate::config::{AuthProvider, KeySource, Preset, Reloader};
+use crate::auth::{Provider, Reason, Words, system_time, unix_seconds, verify};
+use crate::config::{Auth, AuthProvider, KeySource, Reloader};
 use crate::protocol::Identity;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -27,13 +27,10 @@ pub(super) struct Verifier {
     /// Authorization schemes that carry a token.
     #[pyo3(get)]
     schemes: Vec<String>,
-    /// What refusals are made of: these three keys of `[auth]`.
-    #[pyo3(get)]
-    realm: String,
-    #[pyo3(get)]
-    preset: &'static str,
+    /// Whether senders are told what was wrong.
     #[pyo3(get)]
     detail: bool,
+    words: Words,
 }
 
 #[pymethods]
@@ -65,12 +62,14 @@ impl Verifier {
             })?);
         }
         let longest = usize::try_from(auth.max_token_bytes).unwrap_or(usize::MAX);
-        let preset = match auth.preset {
-            Preset::SimpleJwt => "simplejwt",
-            Preset::Strict => "strict",
-        };
-        let schemes = auth.extract.authorization;
-        Ok(Self { providers, longest, schemes, realm: auth.realm, preset, detail: auth.detail })
+        let (words, detail) = (Words::new(&auth), auth.detail);
+        Ok(Self { providers, longest, schemes: auth.extract.authorization, detail, words })
+    }
+
+    /// How the server refuses for the reason of this code: status, content as JSON, challenge.
+    #[pyo3(signature = (reason, /))]
+    fn refusal(&self, reason: &str) -> (u16, String, Option<String>) {
+        said(&self.words, reason)
     }
 
     /// What a good token says, as `environ["ferricorn.jwt"]` has it.
@@ -96,6 +95,19 @@ impl Verifier {
         };
         identity::token(py, &identity)
     }
+}
+
+/// The same where its configuration is not at hand, in the words of simplejwt.
+#[pyfunction]
+#[pyo3(signature = (reason, realm, /))]
+pub(super) fn refusal(reason: &str, realm: String) -> (u16, String, Option<String>) {
+    said(&Words::new(&Auth { realm, ..Auth::default() }), reason)
+}
+
+fn said(words: &Words, reason: &str) -> (u16, String, Option<String>) {
+    // What others have thought of is told as what is not told at all.
+    let reason = Reason::from_code(reason).unwrap_or(Reason::Signature);
+    (words.status(reason).as_u16(), words.body(reason), words.challenge(reason, &[]))
 }
 
 /// The provider with its files beside the configuration: unlike a worker, this process may be anywhere.
