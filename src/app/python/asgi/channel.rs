@@ -42,7 +42,7 @@ impl Channel {
     /// Told that the task has ended.
     #[pyo3(signature = (task, /))]
     fn ended(&self, task: &Bound<'_, PyAny>) {
-        course::end_in_order(&*self.http, || self.http.task_ended(task.py(), outcome(task)));
+        course::end_in_order(&self.http, || self.http.task_ended(task.py(), outcome(task)));
     }
 }
 
@@ -79,7 +79,7 @@ impl SocketChannel {
     /// Told that the task has ended.
     #[pyo3(signature = (task, /))]
     fn ended(&self, task: &Bound<'_, PyAny>) {
-        course::end_in_order(&*self.socket, || self.socket.task_ended(task.py(), outcome(task)));
+        course::end_in_order(&self.socket, || self.socket.task_ended(task.py(), outcome(task)));
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) trait InTask: Send + Sync {
 
     /// Its client has left.
     fn client_left(self: Arc<Self>);
+
+    /// Whether somebody waits in `receive()` or `send()`: the task, or one that it has begun.
+    fn is_waited_for(&self) -> bool;
 }
 
 /// One request's way through its task.
@@ -167,10 +170,14 @@ pub(super) fn attend(request: &Arc<dyn InTask>, py: Python<'_>) {
     if let Some(ignored) = ignores {
         leave_going(request.course(), py, ignored);
     }
-    let attended = panics::caught(|| match cut {
-        Some(cut) => cut_task(request, py, cut),
-        None if is_unwanted => request.course().cancel_task(py),
-        None => Arc::clone(request).attend(py),
+    let attended = panics::caught(|| {
+        match cut {
+            Some(cut) => cut_task(request, py, cut)?,
+            None if is_unwanted => request.course().cancel_task(py)?,
+            None => {}
+        }
+        // Tasks that the request's has begun are cancelled by nobody; they learn here that it is over.
+        Arc::clone(request).attend(py)
     });
     if let Err(error) = attended {
         let traceback = super::super::describe(py, &error);
@@ -181,6 +188,7 @@ pub(super) fn attend(request: &Arc<dyn InTask>, py: Python<'_>) {
         let course = request.course();
         // What has gone wrong first has been told; a task that cannot be cancelled either is left to the garbage collector.
         let _ = course.cancel_task(py);
+        let _ = panics::caught(|| Arc::clone(request).attend(py));
         // One that ignores it has its time limit, though it waited for its client just now.
         course.answering.resume();
         course.ties.watch(&course.answering);
@@ -188,14 +196,22 @@ pub(super) fn attend(request: &Arc<dyn InTask>, py: Python<'_>) {
 }
 
 /// Ends a request whose task has ended. Its client is told also where that panics.
-pub(super) fn end_in_order(request: &dyn InTask, end: impl FnOnce()) {
+pub(super) fn end_in_order<T: InTask + 'static>(request: &Arc<T>, end: impl FnOnce()) {
     let ended = panics::caught(|| {
         end();
         Ok(())
     });
     if ended.is_err() {
-        forget_task(request);
-        give_up(request, LOST);
+        forget_task(&**request);
+        give_up(&**request, LOST);
+    }
+    tell_others(request);
+}
+
+/// Has those told of a request's end who have outlived its task.
+pub(super) fn tell_others<T: InTask + 'static>(request: &Arc<T>) {
+    if request.is_waited_for() {
+        request.course().ties.ask_to_attend(Arc::clone(request) as Arc<dyn InTask>);
     }
 }
 
@@ -266,17 +282,46 @@ fn tell(told: Option<oneshot::Sender<Cancelled>>, outcome: Cancelled) {
     }
 }
 
+/// Whether a future has ended: nobody waits for it any more.
+pub(super) fn is_done(py: Python<'_>, future: &Py<PyAny>) -> PyResult<bool> {
+    or_cancel(py, future, || future.bind(py).call_method0(intern!(py, "done"))?.is_truthy())
+}
+
 /// Gives a future its value, unless it has ended.
 pub(super) fn resolve(
     py: Python<'_>,
     future: &Py<PyAny>,
     value: impl FnOnce() -> PyResult<Py<PyAny>>,
 ) -> PyResult<()> {
-    let future = future.bind(py);
-    if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
-        future.call_method1(intern!(py, "set_result"), (value()?,))?;
+    if is_done(py, future)? {
+        return Ok(());
     }
-    Ok(())
+    let set = || future.bind(py).call_method1(intern!(py, "set_result"), (value()?,)).map(drop);
+    or_cancel(py, future, set)
+}
+
+/// Gives all of them their value; also those behind one that cannot be given it.
+///
+/// # Errors
+/// Why the first such one could not.
+pub(super) fn resolve_all(
+    py: Python<'_>,
+    futures: impl IntoIterator<Item = Py<PyAny>>,
+    value: impl Fn() -> PyResult<Py<PyAny>>,
+) -> PyResult<()> {
+    let mut outcome = Ok(());
+    for future in futures {
+        outcome = outcome.and(resolve(py, &future, &value));
+    }
+    outcome
+}
+
+/// Does something with a future; it is cancelled where that fails, since nobody will give it a value.
+fn or_cancel<T>(py: Python<'_>, future: &Py<PyAny>, act: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    panics::caught(act).inspect_err(|_| {
+        // What has gone wrong first is told.
+        let _ = panics::caught(|| future.bind(py).call_method0(intern!(py, "cancel")).map(drop));
+    })
 }
 
 /// A message of this type, without further members.

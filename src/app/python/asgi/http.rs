@@ -2,7 +2,7 @@
 
 use super::super::ffi;
 use super::awaitable::Awaitable;
-use super::course::{self, Course, InTask, message, resolve};
+use super::course::{self, Course, InTask, is_done, message, resolve, resolve_all};
 use super::stream::read_piece;
 use super::ties::Ties;
 use crate::app::AppError;
@@ -35,7 +35,7 @@ pub(super) struct State {
     /// Somebody in the task has been told so, or the task was cancelled.
     is_told: bool,
     /// Futures that `receive()` has given.
-    receivers: Vec<Py<PyAny>>,
+    receivers: VecDeque<Py<PyAny>>,
     /// Futures that `send()` has given: the client is slow.
     pub(super) senders: Vec<Py<PyAny>>,
     pub(super) pieces: VecDeque<Bytes>,
@@ -110,7 +110,7 @@ impl Http {
                 phase: Phase::Waiting,
                 is_gone: false,
                 is_told: false,
-                receivers: Vec::new(),
+                receivers: VecDeque::new(),
                 senders: Vec::new(),
                 pieces: VecDeque::new(),
                 held: 0,
@@ -177,7 +177,7 @@ impl Http {
         }
         let future = self.ties().future(py)?;
         let mut state = self.lock();
-        state.receivers.push(future.clone_ref(py));
+        state.receivers.push_back(future.clone_ref(py));
         let upload = state.upload.clone();
         drop(state);
         if let Some(upload) = upload {
@@ -195,32 +195,26 @@ impl Http {
 
     /// Gives those who wait what has arrived.
     fn hand_pieces(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        let mut state = self.lock();
-        let mut receivers = std::mem::take(&mut state.receivers);
-        drop(state);
-        let mut left = Vec::new();
-        for future in receivers.drain(..) {
+        loop {
+            let Some(future) = self.lock().receivers.pop_front() else { return Ok(()) };
             // Who waits no longer must not take a piece with him.
-            if future.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
+            if is_done(py, &future)? {
                 continue;
             }
-            let piece = if left.is_empty() { self.lock().take_piece() } else { None };
-            match piece {
-                Some(piece) => {
-                    self.answering().resume();
-                    resolve(py, &future, || piece.message(py))?;
+            let mut state = self.lock();
+            let Some(piece) = state.take_piece() else {
+                state.receivers.push_front(future);
+                let upload = state.upload.clone();
+                drop(state);
+                if let Some(upload) = upload {
+                    self.wait_for_piece(&upload);
                 }
-                None => left.push(future),
-            }
+                return Ok(());
+            };
+            drop(state);
+            self.answering().resume();
+            resolve(py, &future, || piece.message(py))?;
         }
-        let mut state = self.lock();
-        let upload = if left.is_empty() { None } else { state.upload.clone() };
-        state.receivers.splice(0..0, left);
-        drop(state);
-        if let Some(upload) = upload {
-            self.wait_for_piece(&upload);
-        }
-        Ok(())
     }
 
     /// Gives the head of the response, and its content or the way to it.
@@ -248,7 +242,8 @@ impl Http {
     pub(super) fn task_ended(&self, py: Python<'_>, ended: Result<(), PyErr>) {
         course::has_ended(self, py, &ended);
         let mut state = self.lock();
-        let is_ours = state.is_gone || self.answering().is_cut_off();
+        let is_given_up = matches!(state.end, End::Broken);
+        let is_ours = state.is_gone || is_given_up || self.answering().is_cut_off();
         let problem = match (&state.phase, ended) {
             // Who was told that nobody listens may end as it likes.
             _ if is_ours => None,
@@ -297,27 +292,23 @@ impl InTask for Http {
         let mut state = self.lock();
         let is_complete = matches!(state.phase, Phase::Complete);
         let is_over = state.is_gone || is_complete;
-        let receivers = if is_over { std::mem::take(&mut state.receivers) } else { Vec::new() };
+        let receivers = if is_over { std::mem::take(&mut state.receivers) } else { VecDeque::new() };
         let has_room = is_over || state.held < self.ties().response_buffer / 2;
         let senders = if has_room { std::mem::take(&mut state.senders) } else { Vec::new() };
         let is_news = state.is_gone && !is_complete && !std::mem::replace(&mut state.is_told, true);
         let is_timed = !matches!(state.to_come, ToCome::ForNobody(0));
         let hands_pieces = !is_over && state.upload.is_some() && !state.receivers.is_empty();
         drop(state);
-        if hands_pieces {
-            self.hand_pieces(py)?;
-        }
+        let mut told = if hands_pieces { self.hand_pieces(py) } else { Ok(()) };
         if !senders.is_empty() && is_timed {
             self.answering().resume();
         }
-        for future in &receivers {
-            resolve(py, future, || disconnect(py))?;
-        }
-        for future in &senders {
-            resolve(py, future, || Ok(py.None()))?;
-        }
         // Who waits to be told has been told; anybody else has no use for what it is doing.
-        if is_news && receivers.is_empty() { self.course.cancel_task(py) } else { Ok(()) }
+        let is_unheard = is_news && receivers.is_empty();
+        told = told.and(resolve_all(py, receivers, || disconnect(py)));
+        told = told.and(resolve_all(py, senders, || Ok(py.None())));
+        told?;
+        if is_unheard { self.course.cancel_task(py) } else { Ok(()) }
     }
 
     fn break_off(&self) {
@@ -344,6 +335,11 @@ impl InTask for Http {
         state.held = 0;
         drop(state);
         self.ties().ask_to_attend(Arc::clone(&self) as Arc<dyn InTask>);
+    }
+
+    fn is_waited_for(&self) -> bool {
+        let state = self.lock();
+        !state.receivers.is_empty() || !state.senders.is_empty()
     }
 }
 

@@ -161,9 +161,11 @@ impl Callable {
         let http =
             Http::new(answering.clone(), Arc::clone(&self.event_loop.ties), (content, upload, interim));
         let channel = Bound::new(py, Channel::new(Arc::clone(&http), self.nothing.clone_ref(py)))?;
-        let task = self.begin(py, scope, channel.as_any(), answering)?;
+        // What an app has begun that fails before it gives a coroutine must not wait for ever.
+        let task = self.begin(py, scope, channel.as_any(), answering).inspect_err(|_| http.break_off())?;
         if task.call_method0(intern!(py, "done"))?.is_truthy()? {
             http.task_ended(py, channel::outcome(&task));
+            course::tell_others(&http);
         } else {
             go_on(&http, &task, channel.as_any())?;
         }
@@ -185,9 +187,10 @@ impl Callable {
         let socket = Socket::new(answering.clone(), ties, (handshake, upgrade), expiry_code);
         let channel = SocketChannel::new(Arc::clone(&socket), self.nothing.clone_ref(py));
         let channel = Bound::new(py, channel)?;
-        let task = self.begin(py, scope, channel.as_any(), answering)?;
+        let task = self.begin(py, scope, channel.as_any(), answering).inspect_err(|_| socket.break_off())?;
         if task.call_method0(intern!(py, "done"))?.is_truthy()? {
             socket.task_ended(py, channel::outcome(&task));
+            course::tell_others(&socket);
         } else {
             go_on(&socket, &task, channel.as_any())?;
         }

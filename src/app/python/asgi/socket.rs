@@ -2,7 +2,7 @@
 
 use super::super::ffi;
 use super::awaitable::Awaitable;
-use super::course::{self, Course, InTask, message, resolve};
+use super::course::{self, Course, InTask, is_done, message, resolve, resolve_all};
 use super::ties::Ties;
 use crate::app::AppError;
 use crate::app::calls::Answering;
@@ -99,6 +99,25 @@ impl Socket {
         Ok(Awaitable::future(future))
     }
 
+    /// Gives those who wait what has come, or the end.
+    fn hand_events(&self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            let Some(future) = self.lock().receivers.pop_front() else { return Ok(()) };
+            // One that has been cancelled meanwhile takes nothing with it.
+            if is_done(py, &future)? {
+                continue;
+            }
+            let mut state = self.lock();
+            let Some((event, pump)) = state.take_event() else {
+                state.receivers.push_front(future);
+                return Ok(());
+            };
+            drop(state);
+            self.wake(pump);
+            resolve(py, &future, || event.into_message(py))?;
+        }
+    }
+
     /// Wakes the connection.
     pub(super) fn wake(&self, pump: Option<Waker>) {
         if let Some(pump) = pump {
@@ -156,6 +175,9 @@ impl Socket {
         let is_ours = matches!(state.phase, Phase::Over(_)) || self.course.answering.is_cut_off();
         let is_open = matches!(state.phase, Phase::Open);
         let is_waiting = matches!(state.phase, Phase::Handshake | Phase::Denying(..));
+        if is_waiting {
+            state.phase = Phase::Over(Close::new(ABNORMAL, ""));
+        }
         match ended {
             Err(_) if is_ours => {}
             Err(error) => {
@@ -252,48 +274,29 @@ impl InTask for Socket {
     }
 
     fn attend(self: Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        loop {
-            let mut state = self.lock();
-            if state.receivers.is_empty() {
-                break;
-            }
-            let Some((event, pump)) = state.take_event() else { break };
-            // One that has been cancelled meanwhile takes nothing with it.
-            let mut waiting = std::mem::take(&mut state.receivers);
-            drop(state);
-            self.wake(pump);
-            let mut told = Some(event);
-            while let Some(future) = told.as_ref().and_then(|_| waiting.pop_front()) {
-                if !future.bind(py).call_method0(intern!(py, "done"))?.is_truthy()? {
-                    let event = told.take();
-                    resolve(py, &future, || {
-                        event.map_or_else(|| Ok(py.None()), |event| event.into_message(py))
-                    })?;
-                }
-            }
-            let mut state = self.lock();
-            waiting.append(&mut state.receivers);
-            state.receivers = waiting;
-            if let Some(Event::Message(message)) = told {
-                state.incoming.push_front(message);
-                break;
-            }
-        }
+        let told = self.hand_events(py);
         let mut state = self.lock();
         let has_room =
             matches!(state.phase, Phase::Over(_)) || state.held < self.course.ties.response_buffer / 2;
         let senders = if has_room { std::mem::take(&mut state.senders) } else { Vec::new() };
         drop(state);
-        for future in &senders {
-            resolve(py, future, || Ok(py.None()))?;
-        }
-        Ok(())
+        told.and(resolve_all(py, senders, || Ok(py.None())))
     }
 
     fn break_off(&self) {
         let mut state = self.lock();
-        if matches!(state.phase, Phase::Open) {
-            state.end(Close::new(INTERNAL_ERROR, ""));
+        let code = match state.phase {
+            Phase::Handshake | Phase::Denying(..) => Some(ABNORMAL),
+            Phase::Open => {
+                state.end(Close::new(INTERNAL_ERROR, ""));
+                Some(INTERNAL_ERROR)
+            }
+            Phase::Ending | Phase::Over(_) => None,
+        };
+        // The app is told at once, and has nothing more of what its client has sent.
+        if let Some(code) = code {
+            state.incoming.clear();
+            state.phase = Phase::Over(Close::new(code, ""));
         }
         let pump = state.pump.take();
         drop(state);
@@ -302,6 +305,11 @@ impl InTask for Socket {
 
     fn client_left(self: Arc<Self>) {
         self.is_over(Close::new(ABNORMAL, ""));
+    }
+
+    fn is_waited_for(&self) -> bool {
+        let state = self.lock();
+        !state.receivers.is_empty() || !state.senders.is_empty()
     }
 }
 
@@ -336,6 +344,9 @@ impl Port for SocketPort {
 
     fn message(&mut self, message: Message) {
         let mut state = self.socket.lock();
+        if matches!(state.phase, Phase::Over(_)) {
+            return;
+        }
         state.incoming.push_back(message);
         let is_waited_for = !state.receivers.is_empty();
         drop(state);

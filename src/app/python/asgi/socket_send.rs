@@ -1,6 +1,7 @@
 //! `send` of a WebSocket (ASGI 3): the answer to the handshake, messages, the end.
 
 use super::awaitable::Awaitable;
+use super::course;
 use super::http::Http;
 use super::message;
 use super::socket::{Phase, Socket, State, forbidden};
@@ -141,6 +142,7 @@ fn close(socket: &Arc<Socket>, message: &Bound<'_, PyDict>) -> PyResult<()> {
             state.phase = Phase::Over(Close::new(1006, ""));
             drop(state);
             socket.course.answer(Ok(forbidden()));
+            course::tell_others(socket);
             Ok(())
         }
         Phase::Open => {
@@ -200,6 +202,7 @@ fn denial(socket: &Arc<Socket>, message: &Bound<'_, PyDict>) -> PyResult<()> {
     if let Phase::Denying(mut response, whole) = before {
         *response.body_mut() = ResponseBody::Full(whole.into());
         socket.course.answer(Ok(response));
+        course::tell_others(socket);
     }
     Ok(())
 }

@@ -1,0 +1,136 @@
+"""Requests whose tasks have begun others, which wait for messages of their own when those end."""
+
+import asyncio
+
+import gates
+
+armed = None
+
+
+def panic():
+    """What a method of the server's raises that has panicked."""
+    kind = next(kind for kind in BaseException.__subclasses__() if kind.__name__ == "PanicException")
+    raise kind("told to panic")
+
+
+def fail():
+    raise RuntimeError("told to fail")
+
+
+class Failing(asyncio.Future):
+    """A future that cannot be given its value, once."""
+
+    def set_result(self, result):
+        global armed
+        if armed:
+            wrong, armed = armed, None
+            wrong()
+        super().set_result(result)
+
+
+# The server takes it from here, when its first app is there.
+asyncio.Future = Failing
+
+
+async def listen(receive, name):
+    """Says what it is told last."""
+    kind = ""
+    try:
+        while not kind.endswith(".disconnect"):
+            kind = (await receive())["type"]
+    except asyncio.CancelledError:
+        kind = "cancelled"
+    gates.say(f"{name} {kind}")
+
+
+async def begin(receive, name="child"):
+    """A task that waits in `receive()` when this returns."""
+    child = asyncio.create_task(listen(receive, name))
+    await asyncio.sleep(0)
+    return child
+
+
+async def wait():
+    await asyncio.Event().wait()
+
+
+async def raises(scope, receive, send):
+    await begin(receive)
+    fail()
+
+
+async def returns(scope, receive, send):
+    await begin(receive)
+
+
+async def breaks_off(scope, receive, send):
+    await begin(receive)
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"some", "more_body": True})
+    fail()
+
+
+async def passes_its_time(scope, receive, send):
+    await begin(receive)
+    await wait()
+
+
+async def refuses(scope, receive, send):
+    await begin(receive)
+    await send({"type": "websocket.close"})
+    await asyncio.to_thread(gates.wait)
+
+
+async def denies(scope, receive, send):
+    await begin(receive)
+    await send({"type": "websocket.http.response.start", "status": 401})
+    await send({"type": "websocket.http.response.body"})
+    await asyncio.to_thread(gates.wait)
+
+
+async def cannot_be_told(scope, receive, send, wrong=fail):
+    """Neither this task nor one of its own is given what the client sends."""
+    global armed
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+    for name in ("first", "second"):
+        await begin(receive, name)
+    armed = wrong
+    gates.say("waits")
+    try:
+        await wait()
+    except asyncio.CancelledError:
+        gates.say("cancelled")
+        raise
+
+
+async def panics(scope, receive, send):
+    await cannot_be_told(scope, receive, send, panic)
+
+
+async def ignores_all(scope, receive, send):
+    """Is not told, and goes on when it is cancelled."""
+    global armed
+    await receive()
+    await send({"type": "websocket.accept"})
+    armed = fail
+    gates.say("waits")
+    while True:
+        try:
+            await receive()
+            await wait()
+        except asyncio.CancelledError:
+            gates.say("swallowed")
+
+
+def has_no_coroutine(scope, receive, send):
+    asyncio.create_task(listen(receive, "child"))
+    fail()
+
+
+def app(scope, receive, send):
+    """The function that the path names."""
+    if scope["type"] == "lifespan":
+        raise RuntimeError("no lifespan here")
+    return globals()[scope["path"].lstrip("/")](scope, receive, send)

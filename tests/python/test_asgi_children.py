@@ -1,0 +1,86 @@
+"""Tasks that a request's task has begun are told of its end, however it comes to it: none waits for ever."""
+
+import pytest
+
+from support.client import answer_to, ask, exchange
+from support.figures import AT_ANY_PORT, admin_page, parsed
+
+SETTINGS = '[[app]]\ntarget = "asgi_children:app"\ninterface = "asgi"\nrequest_content = "stream"\n'
+WEBSOCKET = (
+    b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+UPLOAD = b"POST %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
+# A masked text of one letter, and the answer to a close frame of status 1011 (RFC 6455 5.2, 5.5.1).
+LETTER = b"\x81\x81\0\0\0\0a"
+CLOSED = b"\x88\x82\0\0\0\0\x03\xf3"
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def start(serve, gates, tmp_path, request):
+    """Starts one worker in each of the event loops."""
+    (tmp_path / "ferricorn.toml").write_text(SETTINGS)
+    environment = {**gates.environment, **AT_ANY_PORT, "FERRICORN_PYTHON_LOOP": request.param}
+    return lambda **more: serve("-w", "1", environment={**environment, **more}).ready()
+
+
+@pytest.mark.parametrize("path", ["raises", "returns", "breaks_off", "has_no_coroutine"])
+def test_children_of_a_task_that_fails_are_told(start, gates, path):
+    server = start()
+    raw = exchange(server, f"GET /{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    assert raw.startswith(b"HTTP/1.1 200 " if path == "breaks_off" else b"HTTP/1.1 500 "), raw
+    gates.expect("child http.disconnect")
+
+
+def test_children_of_a_request_past_its_time_are_told(start, gates):
+    server = start(FERRICORN_TIMEOUTS_REQUEST="300ms")
+    assert ask(server, "GET", "/passes_its_time").status == 504
+    gates.expect("child http.disconnect")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("raises", 500), ("returns", 500), ("refuses", 403), ("denies", 401), ("has_no_coroutine", 500)]
+)
+def test_children_of_a_handshake_that_fails_are_told(start, gates, path, status):
+    server = start()
+    assert answer_to(server, WEBSOCKET % f"/{path}".encode()).status == status
+    gates.expect("child websocket.disconnect")
+    gates.release()
+
+
+@pytest.mark.parametrize("path", ["cannot_be_told", "panics"])
+@pytest.mark.parametrize("scope", ["http", "websocket"])
+def test_one_that_cannot_be_told_costs_the_others_nothing_but_the_request(start, gates, scope, path):
+    server = start()
+    worker = server.workers()
+    with server.connect() as connection:
+        head = UPLOAD if scope == "http" else WEBSOCKET
+        connection.sendall(head % f"/{path}".encode())
+        gates.expect("waits")
+        connection.sendall(b"a" if scope == "http" else LETTER)
+        # Its future is cancelled, before the task is.
+        gates.expect("first cancelled")
+        gates.expect("cancelled")
+        gates.expect(f"second {scope}.disconnect")
+        if scope == "websocket":
+            connection.sendall(CLOSED)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 500 ") if scope == "http" else received.endswith(b"\x88\x02\x03\xf3")
+    server.log.wait_for("could not be told; the request is given up")
+    # Which is no fault of the app's.
+    assert "CancelledError" not in server.log.text()
+    assert parsed(admin_page(server))["ferricorn_panics_total"] == (path == "panics")
+    assert server.workers() == worker
+
+
+def test_task_that_was_given_up_and_ignores_it_has_its_time_limit(start, gates):
+    server = start(FERRICORN_TIMEOUTS_REQUEST="300ms")
+    with server.connect() as connection:
+        connection.sendall(WEBSOCKET % b"/ignores_all")
+        gates.expect("waits")
+        connection.sendall(LETTER)
+        gates.expect("swallowed")
+        # As after any request that has passed its limit.
+        server.log.wait_for("worker ready", count=2)
