@@ -116,6 +116,13 @@ def test_absolute_target_without_a_path_means_the_root(serve):
     assert environ["PATH_INFO"] == "/"
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_target_as_it_was_sent_has_the_name_that_uwsgi_gives_it_too(serve, tmp_path, target):
+    (tmp_path / "ferricorn.toml").write_text(MOUNTS)
+    environ = environ_of(serve("-w", "1").ready(), f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert environ["REQUEST_URI"] == environ["RAW_URI"] == target
+
+
 def test_environ_has_what_pep_3333_demands(serve, transport):
     server = serve("environ_app", "-w", "1", transport=transport).ready()
     environ = environ_of(server, "GET /x?y HTTP/1.1\r\nHost: a.example:81\r\n\r\n")

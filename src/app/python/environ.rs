@@ -26,7 +26,7 @@ const KEYS_MAX: usize = 1024;
 /// Templates remembered: more addresses than most hosts have.
 const TEMPLATES_MAX: usize = 16;
 /// What the template's own keys lack to a table that has room for the fields of most requests.
-const SPARE_KEYS: usize = 4;
+const SPARE_KEYS: usize = 3;
 
 /// Makes environs.
 pub(super) struct Environs {
@@ -65,6 +65,7 @@ impl Environs {
         template.set_item(intern!(py, "PATH_INFO"), empty)?;
         template.set_item(intern!(py, "QUERY_STRING"), empty)?;
         template.set_item(intern!(py, "RAW_URI"), empty)?;
+        template.set_item(intern!(py, "REQUEST_URI"), empty)?;
         template.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.1"))?;
         template.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "http"))?;
         template.set_item(intern!(py, "wsgi.input"), py.None())?;
@@ -143,6 +144,10 @@ fn make_room(template: &Bound<'_, PyDict>) -> PyResult<()> {
     spare.iter().try_for_each(|key| template.del_item(key))
 }
 
+/// What the request line says.
+///
+/// The target as it was sent is in `RAW_URI`, as with Gunicorn, and in `REQUEST_URI`, as with uWSGI and mod_wsgi, which have it byte
+/// for byte as well: an absolute form keeps its scheme and host. (`OPTIONS *` is answered before any app is asked.)
 fn put_request_line(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
     let Request { head, context: RequestContext { mount, scheme, .. }, .. } = request;
     let path = head.target.decoded_path();
@@ -155,7 +160,8 @@ fn put_request_line(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Reque
     } else {
         environ.set_item(intern!(py, "PATH_INFO"), native_string(py, path_info)?)?;
     }
-    environ.set_item(intern!(py, "RAW_URI"), raw)?;
+    environ.set_item(intern!(py, "RAW_URI"), &raw)?;
+    environ.set_item(intern!(py, "REQUEST_URI"), raw)?;
     if !mount.is_empty() {
         environ.set_item(intern!(py, "SCRIPT_NAME"), native_string(py, mount.as_bytes())?)?;
     }

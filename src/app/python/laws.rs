@@ -87,6 +87,7 @@ fn judge_environ(py: Python<'_>, request: &Request, content: &[u8]) -> PyResult<
     assert_eq!(native(&environ, "SCRIPT_NAME")?, mount);
     assert_eq!(native(&environ, "QUERY_STRING")?, target.query());
     assert_eq!(native(&environ, "RAW_URI")?, target.raw());
+    assert_eq!(native(&environ, "REQUEST_URI")?, target.raw());
     assert_eq!(native(&environ, "REQUEST_METHOD")?, method.as_str().as_bytes());
     for name in fields.keys().filter(|name| *name != TRANSFER_ENCODING) {
         assert_eq!(native(&environ, &key(name))?, joined(fields, name), "{name}");
