@@ -3,6 +3,7 @@
 //! CPython notes a signal and runs its handler in the main thread, at the next step of Python code there. In a worker
 //! that has nothing to do there is no such step: the note is heard through a pipe (`signal.set_wakeup_fd`).
 
+use super::panics;
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
 use std::io;
@@ -32,7 +33,7 @@ pub fn heard() -> io::Result<UnixStream> {
 /// Runs the handlers of the signals that have come. To be called in the main thread.
 pub fn run_handlers() {
     Python::attach(|py| {
-        if let Err(error) = py.check_signals() {
+        if let Err(error) = panics::caught(|| py.check_signals()) {
             tracing::error!(traceback = super::describe(py, &error), "a signal handler of the app failed");
         }
     });
