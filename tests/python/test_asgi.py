@@ -330,6 +330,51 @@ def test_trailers_and_files_and_hints(server, gates, tmp_path):
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
+AWAITABLES = """
+import asyncio
+
+
+async def answer(scope, receive, send):
+    if scope["type"] == "http":
+        # Not over with its first step.
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+class Awaitable:
+    def __init__(self, *arguments):
+        self.coroutine = answer(*arguments)
+
+    def __await__(self):
+        return self.coroutine.__await__()
+
+
+KINDS = {
+    "/task": lambda *arguments: asyncio.ensure_future(answer(*arguments)),
+    "/object": Awaitable,
+    "/nothing": lambda *arguments: None,
+}
+
+
+def app(scope, receive, send):
+    return KINDS[scope.get("path", "/object")](scope, receive, send)
+"""
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_app_gives_anything_that_can_be_awaited(serve, tmp_path, loop):
+    (tmp_path / "site_app.py").write_text(AWAITABLES)
+    environment = {"FERRICORN_PYTHON_LOOP": loop, "FERRICORN_PYTHON_LIFESPAN": "off"}
+    server = serve("site_app:app", "-w", "1", "--interface", "asgi", environment=environment).ready()
+    for path in ("/task", "/object"):
+        answer = ask(server, "GET", path)
+        assert (answer.status, answer.content.decode()) == (200, path)
+    assert "Traceback" not in server.log.text()
+    assert ask(server, "GET", "/nothing").status == 500
+    server.log.wait_for("TypeError: a coroutine was expected, got None")
+
+
 def test_failed_start_up_is_no_worker(serve, tmp_path):
     (tmp_path / "fails.py").write_text(
         "async def app(scope, receive, send):\n"

@@ -94,6 +94,15 @@ def accept_as_coroutine(awaitable):
     collections.abc.Coroutine.register(awaitable)
 
 
+def awaited(given):
+    """A coroutine that awaits this; None where it is one itself, or cannot be awaited."""
+    return None if asyncio.iscoroutine(given) or not hasattr(given, "__await__") else _wait_for(given)
+
+
+async def _wait_for(given):
+    return await given
+
+
 def stack(task):
     """Where a task waits: every coroutine on the way to what it waits for, as a traceback has them."""
     frames, waiting = [], task.get_coro()

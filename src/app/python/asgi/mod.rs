@@ -211,7 +211,7 @@ impl Callable {
         let send = channel.getattr(intern!(py, "send"))?;
         let _inside = Inside::enter(py, answering);
         let coroutine = self.app.bind(py).call1((scope, receive, send))?;
-        core.tasks.begin(py, core, coroutine)
+        core.tasks.begin(py, core, &coroutine)
     }
 
     fn scopes(&self) -> &Scopes {

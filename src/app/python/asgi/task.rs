@@ -39,24 +39,30 @@ impl Tasks {
         Ok(Self { kind, options: options.unbind(), event_loop: event_loop.clone().unbind(), factory })
     }
 
-    /// Makes a task of a coroutine, and takes its first step.
+    /// Makes a task of a coroutine, or of what else can be awaited, and takes its first step.
     pub(super) fn begin<'py>(
         &self,
         py: Python<'py>,
         core: &Core,
-        coroutine: Bound<'py, PyAny>,
+        coroutine: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let event_loop = self.event_loop.bind(py);
         let factory = match self.factory {
             Factory::Attribute => event_loop.getattr(intern!(py, "_task_factory"))?,
             Factory::Method => event_loop.call_method0(intern!(py, "get_task_factory"))?,
         };
-        core.capture();
-        let task = if factory.is_none() {
-            self.kind.bind(py).call((coroutine,), Some(self.options.bind(py)))
-        } else {
-            event_loop.call_method1(intern!(py, "create_task"), (coroutine,))
+        let make = |coroutine: &Bound<'py, PyAny>| {
+            if factory.is_none() {
+                self.kind.bind(py).call((coroutine,), Some(self.options.bind(py)))
+            } else {
+                event_loop.call_method1(intern!(py, "create_task"), (coroutine,))
+            }
         };
+        core.capture();
+        let task = make(coroutine).or_else(|error| match core.ties.awaited(coroutine)? {
+            Some(coroutine) => make(&coroutine),
+            None => Err(error),
+        });
         let first_step = core.captured();
         let task = task?;
         let Some((step, context)) = first_step else { return Ok(task) };

@@ -87,6 +87,12 @@ impl Ties {
         Ok(text.trim_end().to_owned())
     }
 
+    /// A coroutine for what is none and can be awaited all the same: a future, an object with `__await__`.
+    pub(super) fn awaited<'py>(&self, given: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let coroutine = self.code.bind(given.py()).call_method1("awaited", (given,))?;
+        Ok(Some(coroutine).filter(|coroutine| !coroutine.is_none()))
+    }
+
     /// A future of the event loop.
     pub(super) fn future(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(self.future.bind(py).call((), Some(self.future_options.bind(py)))?.unbind())
