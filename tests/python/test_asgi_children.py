@@ -32,6 +32,20 @@ def test_children_of_a_task_that_fails_are_told(start, gates, path):
     gates.expect("child http.disconnect")
 
 
+def test_child_that_waits_for_room_is_told(start, gates):
+    assert exchange(start(), b"GET /fails_beside_a_sender HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    gates.expect("child ConnectionResetError")
+
+
+def test_task_whose_child_alone_hears_of_the_clients_leaving_has_its_time_limit(start, gates):
+    server = start(FERRICORN_TIMEOUTS_REQUEST="300ms")
+    with server.connect() as connection:
+        connection.sendall(UPLOAD % b"/overlooks")
+        gates.expect("waits")
+    gates.expect("child http.disconnect")
+    gates.expect("cancelled")
+
+
 def test_children_of_a_request_past_its_time_are_told(start, gates):
     server = start(FERRICORN_TIMEOUTS_REQUEST="300ms")
     assert ask(server, "GET", "/passes_its_time").status == 504

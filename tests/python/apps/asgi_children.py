@@ -70,6 +70,33 @@ async def breaks_off(scope, receive, send):
     fail()
 
 
+async def fails_beside_a_sender(scope, receive, send):
+    async def pour():
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * (64 << 10), "more_body": True})
+        except Exception as error:
+            gates.say(f"child {type(error).__name__}")
+
+    await send({"type": "http.response.start", "status": 200})
+    child = asyncio.create_task(pour())
+    # It has filled the buffer when this goes on.
+    await asyncio.sleep(0)
+    assert not child.done()
+    fail()
+
+
+async def overlooks(scope, receive, send):
+    """Leaves it to another task to hear of the client's leaving."""
+    await begin(receive)
+    gates.say("waits")
+    try:
+        await wait()
+    except asyncio.CancelledError:
+        gates.say("cancelled")
+        raise
+
+
 async def passes_its_time(scope, receive, send):
     await begin(receive)
     await wait()

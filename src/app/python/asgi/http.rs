@@ -334,6 +334,9 @@ impl InTask for Http {
         state.pieces.clear();
         state.held = 0;
         drop(state);
+        // The app has as long to notice as a request may take, also where its client was waited for just now.
+        self.answering().resume();
+        self.ties().watch(self.answering());
         self.ties().ask_to_attend(Arc::clone(&self) as Arc<dyn InTask>);
     }
 

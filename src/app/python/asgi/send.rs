@@ -257,7 +257,7 @@ fn say_exceeded(http: &Http, declared: Option<u64>) {
 /// The state of a response that somebody still wants.
 fn open(http: &Arc<Http>) -> PyResult<MutexGuard<'_, State>> {
     let state = http.lock();
-    if state.is_gone || http.answering().is_cut_off() {
+    if state.is_gone || matches!(state.end, End::Broken) || http.answering().is_cut_off() {
         return Err(Http::nobody());
     }
     Ok(state)
