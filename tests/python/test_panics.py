@@ -73,3 +73,11 @@ def test_panic_in_a_signal_handler_of_the_app_leaves_its_worker_as_it_was(serve,
         # uvloop may run the handler itself, and what it raises is then an exception like any other.
         assert parsed(admin_page(server))["ferricorn_panics_total"] == 1
     assert server.workers() == worker
+
+
+def test_panic_where_an_overdue_request_is_looked_into_leaves_its_client_the_answer(serve):
+    environment = {**AT_ANY_PORT, "RUST_BACKTRACE": "0", "FERRICORN_TIMEOUTS_REQUEST": "300ms"}
+    server = serve("panicking:asgi", "-w", "1", environment=environment).ready()
+    assert ask(server, "GET", "/overdue").status == 504
+    server.log.wait_for("no stack: PanicException: told to panic")
+    assert parsed(admin_page(server))["ferricorn_panics_total"] == 1

@@ -16,15 +16,23 @@ def panic():
 signal.signal(signal.SIGALRM, lambda number, frame: panic())
 
 
+def panic_once():
+    global armed
+    if armed:
+        armed = False
+        panic()
+
+
 class Task(asyncio.Task):
-    """One that cannot be asked how it has ended, once."""
+    """One that cannot be asked how it has ended, or where it waits."""
 
     def exception(self):
-        global armed
-        if armed:
-            armed = False
-            panic()
+        panic_once()
         return super().exception()
+
+    def __repr__(self):
+        panic_once()
+        return super().__repr__()
 
 
 def make_task(loop, coroutine, **options):
@@ -78,6 +86,9 @@ async def asgi(scope, receive, send):
         if scope["path"] == "/ends_later":
             await asyncio.sleep(0)
         return
+    if scope["path"] == "/overdue":
+        armed = True
+        await asyncio.Event().wait()
     await send({"type": "http.response.start", "status": 200})
     if scope["path"] == "/pieces":
         await send({"type": "http.response.body", "body": b"some", "more_body": True})

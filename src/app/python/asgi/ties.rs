@@ -1,7 +1,7 @@
 //! What ties the requests in tasks to the event loop they are in.
 
-use super::super::ffi;
 use super::super::options::{LoopPlace, WebSocketPlace};
+use super::super::{ffi, panics};
 use super::course::{self, InTask};
 use super::stuck;
 use crate::app::CutOff;
@@ -83,7 +83,9 @@ impl Ties {
 
     /// Where a task waits, as Python prints it.
     pub(super) fn stack_of(&self, task: &Bound<'_, PyAny>) -> PyResult<String> {
-        let text: String = self.code.bind(task.py()).call_method1("stack", (task,))?.extract()?;
+        // It asks the task how it looks, which may be the app's own code.
+        let text: String =
+            panics::caught(|| self.code.bind(task.py()).call_method1("stack", (task,))?.extract())?;
         Ok(text.trim_end().to_owned())
     }
 
