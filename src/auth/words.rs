@@ -20,7 +20,7 @@ enum Detail {
 }
 
 impl Words {
-    /// Those of this configuration, whose realm has been checked: it is quoted as it is.
+    /// Those of this configuration, whose realm is quoted as it is: it has been checked where it is the server's.
     pub fn new(config: &Auth) -> Self {
         Self {
             preset: config.preset,

@@ -33,14 +33,15 @@ pub(super) fn run(flags: Flags, depth: Depth) -> ExitCode {
         super::complain(&problems.join("\n"));
         return ExitCode::from(super::USAGE);
     }
+    // First: an app may fail for the same reason, and say less.
+    for warning in loaded.config.auth.as_ref().map(warnings_of_tokens).unwrap_or_default() {
+        super::complain(&format!("warning: {warning}"));
+    }
     if depth == Depth::Apps
         && let Err(error) = crate::serve::try_apps(&loaded.config)
     {
         super::complain(&error.to_string());
         return ExitCode::from(error.exit_code());
-    }
-    for warning in loaded.config.auth.as_ref().map(warnings_of_tokens).unwrap_or_default() {
-        super::complain(&format!("warning: {warning}"));
     }
     super::print(&report(&loaded))
 }

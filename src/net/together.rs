@@ -6,8 +6,9 @@
 //! each other would be felt, one waits until the tasks that are ready have had their turn, and leaves with what they have
 //! answered.
 //!
-//! A handler that keeps its thread keeps such answers, too, as it keeps whatever comes after it anyway. Threads that are not told of
-//! turns hold nothing back: runtimes of several threads, of blocking apps, of programs that embed the server in their own.
+//! The pace of those before says how many wait for each other, and with each answer the clock says whether they have waited long
+//! enough; tasks that answer nothing meanwhile, as streams, have one turn each at most. Threads that are not told of turns hold
+//! nothing back: runtimes of several threads, of blocking apps, of programs that embed the server in their own.
 
 use crate::sys::send::send_now;
 use bytes::BytesMut;
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// Answers made in less time, the kernel's included, find the client awake more often than not.
 const LONG: Duration = Duration::from_micros(20);
-/// What the first of those that leave together waits for the last, at the pace of those before.
+/// What the first of those that leave together waits for the last.
 const WAIT: Duration = Duration::from_micros(500);
 /// After so many the pace is looked at, also where the thread finds no sleep.
 const MANY: u32 = 64;
@@ -41,6 +42,8 @@ struct Turn {
     /// How many answers are held back; none where they leave at once.
     room: usize,
     held: Vec<Arc<Mutex<Held>>>,
+    /// Since when the first of them waits.
+    held_since: Option<Instant>,
 }
 
 struct Held {
@@ -49,6 +52,14 @@ struct Held {
     bytes: BytesMut,
     sent: Option<io::Result<usize>>,
     waker: Option<Waker>,
+}
+
+impl Held {
+    /// Sends it, if somebody waits for it; who is to be told.
+    fn send(&mut self) -> Option<Waker> {
+        self.sent = Some(send_now(self.socket.take()?, &self.bytes));
+        self.waker.take()
+    }
 }
 
 /// The runtime's thread has been woken.
@@ -69,33 +80,40 @@ pub fn turn_ends() {
 
 /// Holds an answer back, if that pays; where it does not, it is the caller's to send.
 pub fn hold(socket: RawFd, bytes: &mut BytesMut) -> Option<Leaving> {
-    let (leaving, is_full) = TURN.with_borrow_mut(|turn| {
-        turn.answers += 1;
-        if turn.answers >= MANY {
-            turn.look_at_pace();
-        }
-        if turn.room == 0 {
-            return None;
-        }
-        let bytes = std::mem::take(bytes);
-        let held = Arc::new(Mutex::new(Held { socket: Some(socket), bytes, sent: None, waker: None }));
-        let leads = turn.held.is_empty();
-        turn.held.push(Arc::clone(&held));
-        let is_full = turn.held.len() >= turn.room;
-        Some((Leaving { held, leads }, is_full))
+    let (leaving, is_time) = TURN.with_borrow_mut(|turn| {
+        turn.count()?;
+        let is_late = turn.held_since.is_some_and(|since| since.elapsed() >= WAIT);
+        let leaving = (turn.room > 0).then(|| turn.hold(socket, std::mem::take(bytes)));
+        let is_full = !turn.held.is_empty() && turn.held.len() >= turn.room;
+        Some((leaving, is_late || is_full))
     })?;
-    if is_full {
+    if is_time {
         send_all();
     }
-    Some(leaving)
+    leaving
 }
 
 impl Turn {
-    fn look_at_pace(&mut self) {
-        let Some(since) = self.since else { return };
-        let now = Instant::now();
-        self.since = Some(now);
-        self.take_stock(now - since);
+    /// One answer more; `None` where nobody tells of turns.
+    fn count(&mut self) -> Option<()> {
+        let since = self.since?;
+        self.answers += 1;
+        if self.answers >= MANY {
+            let now = Instant::now();
+            self.since = Some(now);
+            self.take_stock(now - since);
+        }
+        Some(())
+    }
+
+    fn hold(&mut self, socket: RawFd, bytes: BytesMut) -> Leaving {
+        let held = Arc::new(Mutex::new(Held { socket: Some(socket), bytes, sent: None, waker: None }));
+        let leads = self.held.is_empty();
+        if leads {
+            self.held_since = Some(Instant::now());
+        }
+        self.held.push(Arc::clone(&held));
+        Leaving { held, leads, has_left: false }
     }
 
     fn take_stock(&mut self, took: Duration) {
@@ -116,14 +134,12 @@ fn room_after(took: Duration, answers: u32) -> usize {
 
 /// Sends what this thread holds back.
 fn send_all() {
-    let mut all = TURN.with_borrow_mut(|turn| std::mem::take(&mut turn.held));
+    let mut all = TURN.with_borrow_mut(|turn| {
+        turn.held_since = None;
+        std::mem::take(&mut turn.held)
+    });
     for held in all.drain(..) {
-        let waker = {
-            let mut held = lock(&held);
-            let Some(socket) = held.socket else { continue };
-            held.sent = Some(send_now(socket, &held.bytes));
-            held.waker.take()
-        };
+        let waker = lock(&held).send();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -142,6 +158,7 @@ pub struct Leaving {
     held: Arc<Mutex<Held>>,
     /// The first: polled once more after all tasks that are ready now, it sends the others, too.
     leads: bool,
+    has_left: bool,
 }
 
 impl Leaving {
@@ -150,12 +167,24 @@ impl Leaving {
         std::mem::take(&mut lock(&self.held).bytes)
     }
 
-    /// What has become of it, and whether it has been waited for.
-    fn outcome(&self, cx: &Context<'_>) -> Result<io::Result<usize>, bool> {
+    /// What has become of it, and whether it is time for the others.
+    fn look(&self, cx: &Context<'_>) -> (Option<io::Result<usize>>, bool) {
         let mut held = lock(&self.held);
-        match held.sent.take() {
-            Some(sent) => Ok(sent),
-            None => Err(held.waker.replace(cx.waker().clone()).is_some()),
+        if let Some(sent) = held.sent.take() {
+            return (Some(sent), false);
+        }
+        let is_first_poll = held.waker.replace(cx.waker().clone()).is_none();
+        match (self.leads, is_first_poll) {
+            (false, _) => (None, false),
+            (true, true) => {
+                cx.waker().wake_by_ref();
+                (None, false)
+            }
+            (true, false) => {
+                // Itself first, wherever the others wait by now; it need not be told.
+                drop(held.send());
+                (held.sent.take(), true)
+            }
         }
     }
 }
@@ -163,32 +192,21 @@ impl Leaving {
 impl Future for Leaving {
     type Output = io::Result<usize>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        match self.outcome(cx) {
-            Ok(sent) => return Poll::Ready(sent),
-            Err(false) if self.leads => cx.waker().wake_by_ref(),
-            Err(true) if self.leads => {
-                lock(&self.held).waker = None;
-                send_all();
-                if let Ok(sent) = self.outcome(cx) {
-                    return Poll::Ready(sent);
-                }
-            }
-            Err(_) => {}
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (sent, others_leave) = self.look(cx);
+        self.has_left = sent.is_some();
+        if others_leave {
+            send_all();
         }
-        Poll::Pending
+        sent.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        let was_sent = {
-            let mut held = lock(&self.held);
-            // The socket may be closed now, and its number another one's.
-            held.socket = None;
-            held.sent.is_some() || held.bytes.is_empty()
-        };
-        if self.leads && !was_sent {
+        // The socket may be closed now, and its number another one's.
+        lock(&self.held).socket = None;
+        if self.leads && !self.has_left {
             send_all();
         }
     }
@@ -216,7 +234,7 @@ mod tests {
 
     /// Runs a future on a runtime of one thread, which holds back as many answers.
     fn run<T>(room: usize, future: impl Future<Output = T>) -> T {
-        TURN.with_borrow_mut(|turn| *turn = Turn { room, ..Turn::default() });
+        TURN.set(Turn { since: Some(Instant::now()), room, ..Turn::default() });
         Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
@@ -226,8 +244,12 @@ mod tests {
         (server, client)
     }
 
+    /// Held back, and not late however long this thread waits for its processor.
     fn held(server: &UnixStream, answer: &str) -> Leaving {
-        hold(server.as_raw_fd(), &mut BytesMut::from(answer)).expect("is held back")
+        let leaving = hold(server.as_raw_fd(), &mut BytesMut::from(answer)).expect("is held back");
+        let never = Instant::now() + Duration::from_secs(3600);
+        TURN.with_borrow_mut(|turn| turn.held_since = turn.held_since.map(|_| never));
+        leaving
     }
 
     fn received(mut client: &UnixStream) -> String {
@@ -302,6 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_waited_for_long_waits_for_one_more_at_most() {
+        let pairs = [pair(), pair(), pair()];
+        let all = || pairs.each_ref().map(|(_, client)| received(client));
+        run(16, async {
+            let _first = held(&pairs[0].0, "one");
+            TURN.with_borrow_mut(|turn| turn.held_since = Instant::now().checked_sub(WAIT));
+            let _second = held(&pairs[1].0, "two");
+            assert_eq!(all(), ["one", "two", ""]);
+            // Nothing is held back from here on; what is, leaves.
+            let _third = held(&pairs[2].0, "three");
+            TURN.with_borrow_mut(|turn| turn.room = 0);
+            assert!(hold(pairs[0].0.as_raw_fd(), &mut BytesMut::from("four")).is_none());
+            assert_eq!(all(), ["", "", "three"]);
+        });
+    }
+
+    #[test]
     fn what_nobody_waits_for_is_not_sent_and_keeps_no_other() {
         let pairs = [pair(), pair()];
         run(16, async {
@@ -340,6 +379,7 @@ mod tests {
         };
         TURN.set(some());
         turn_ends();
+        turn_begins();
         assert!(is_held());
         // In a turn that does not end.
         TURN.set(some());

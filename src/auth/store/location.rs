@@ -55,10 +55,11 @@ impl StorePlace {
         }
     }
 
-    /// Whether there is something to be opened: a file is made by whoever opens it. Of servers nobody is asked.
+    /// Whether there may be something to be opened: a file is made by whoever opens it. Of servers nobody is asked.
     pub fn exists(&self) -> bool {
         match &self.0 {
-            DatabaseUrl::Sqlite(path) => path.exists(),
+            // Of what may not be looked for, opening says more.
+            DatabaseUrl::Sqlite(path) => path.try_exists().unwrap_or(true),
             DatabaseUrl::Redis(_) | DatabaseUrl::Postgres(_) => true,
         }
     }

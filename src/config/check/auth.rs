@@ -171,6 +171,13 @@ fn providers(auth: &Auth, findings: &mut Findings<'_>) {
             }
             Some(_) | None => {}
         }
+        // An app that goes by it would take their requests for nobody's, or for those of the session's last user.
+        if auth.gives_remote_user() && auth.remote_user_of(provider).is_none() {
+            findings.add(
+                &format!("{at}.remote_user"),
+                "missing; another provider's users are REMOTE_USER: name the claim here, or in auth.forward.remote_user for all",
+            );
+        }
     }
 }
 

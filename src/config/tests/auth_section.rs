@@ -1,7 +1,7 @@
 //! `[auth]`: how it is read, and what is refused.
 
 use super::{good, refused};
-use crate::config::{Auth, AuthProvider, ClaimRule, KeySource, KeyUse, Require};
+use crate::config::{ClaimRule, KeySource, KeyUse, Require};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Everything that the section can say.
@@ -84,12 +84,8 @@ fn every_key_is_read() {
     assert_eq!(auth.stripped_fields(), stripped);
     let [local, idp] = auth.providers.as_slice() else { panic!("{auth:?}") };
     assert_eq!([local, idp].map(|provider| auth.remote_user_of(provider)), [Some("user_id"), Some("email")]);
-    let alone = good(&AUTH.replace("remote_user = \"user_id\"\n", "")).auth.unwrap();
-    assert_eq!(alone.stripped_fields(), stripped, "one provider's is enough");
-    assert_eq!(alone.remote_user_of(&alone.providers[0]), None);
-    let none = alone.providers.iter().map(|provider| AuthProvider { remote_user: None, ..provider.clone() });
-    let none = Auth { providers: none.collect(), ..alone };
-    assert_eq!(none.stripped_fields(), [stripped[0], stripped[2]]);
+    let none = AUTH.replace("remote_user = \"user_id\"\n", "").replace("remote_user = \"email\"\n", "");
+    assert_eq!(good(&none).auth.unwrap().stripped_fields(), [stripped[0], stripped[2]]);
     assert_eq!(local.leeway, Duration::from_secs(10));
     assert_eq!(local.require, ["exp"]);
     assert_eq!(local.keys[0].source, KeySource::SecretEnv("SECRET".into()));
@@ -293,6 +289,12 @@ fn several_providers_are_told_apart_by_issuer() {
     let second = "[[auth.provider]]\nname = \"b\"\nissuer = \"b\"\njwks_file = \"b\"\n[[auth.route]]";
     let text = RIGHT.replacen("[[auth.route]]", second, 1);
     refused(&text, &[("x.toml:2: auth.provider[0].issuer: ", "tells their tokens apart")]);
+}
+
+#[test]
+fn all_users_have_a_name_or_none_has() {
+    let text = AUTH.replacen("remote_user = \"user_id\"\n", "", 1);
+    refused(&text, &[("x.toml:18: auth.provider[0].remote_user: ", "another provider's users")]);
 }
 
 #[test]

@@ -176,6 +176,7 @@ impl<'a> Session<'a> {
         }
         if let Some(sent) = put_small(&mut self.out, response.body(), delimiter) {
             // Which nearly every socket has room for; there is nothing to wait for, and to be told meanwhile.
+            // Whoever waits for it to leave is dropped before the stream is.
             let socket = self.stream.as_fd().as_raw_fd();
             let flushed = match together::hold(socket, &mut self.out) {
                 None => self.flush_at_once(),
