@@ -173,6 +173,19 @@ def test_a_task_that_ignores_its_cancellation_is_told_of(hanging, gates):
     assert "retires" not in server.log.text()
 
 
+def test_a_websocket_whose_task_ignores_its_cancellation_has_the_time_limit(hanging, gates):
+    server = hanging("asgi_hanging:app", FERRICORN_TIMEOUTS_REQUEST="1s", FERRICORN_TIMEOUTS_GRACEFUL="1s")
+    with server.connect() as connection:
+        connection.sendall(
+            b"GET /swallows_when_open HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        gates.expect("entered")
+        # It has had none while it was open.
+        assert ctl(server, "cancel", request_id(server, "/swallows_when_open"))[0] == 1
+        server.log.wait_for("worker ready", count=2)
+
+
 @pytest.mark.parametrize("path", ["spins", "sits_in_c"])
 def test_the_stack_is_that_of_the_thread_that_serves_the_request(hanging, gates, path):
     server = hanging(FERRICORN_TIMEOUTS_GRACEFUL="1s")

@@ -25,6 +25,12 @@ async def swallows(send):
             gates.say("swallowed")
 
 
+async def swallows_when_open(send):
+    """The same in a WebSocket."""
+    await send({"type": "websocket.accept"})
+    await swallows(send)
+
+
 async def quick(send):
     """Answers at once, with who it is."""
     await send({"type": "http.response.start", "status": 200, "headers": []})

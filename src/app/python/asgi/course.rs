@@ -269,6 +269,8 @@ fn leave_going(course: &Course, py: Python<'_>, (why, told): Cut) {
                 "the cancelled task goes on: it ignores its cancellation; it stays until it ends or passes its time limit"
             );
             course.answering.goes_on();
+            // It has that also where its client was waited for: that of a WebSocket is, for as long as it is open.
+            course.answering.resume();
             course.ties.watch(&course.answering);
         }
     }
