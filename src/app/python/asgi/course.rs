@@ -8,7 +8,6 @@ use crate::app::{AppError, CutOff};
 use crate::protocol::Response;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -324,16 +323,6 @@ fn or_cancel<T>(py: Python<'_>, future: &Py<PyAny>, act: impl FnOnce() -> PyResu
         // What has gone wrong first is told.
         let _ = panics::caught(|| future.bind(py).call_method0(intern!(py, "cancel")).map(drop));
     })
-}
-
-/// A message of this type, without further members.
-pub(super) fn message<'py>(
-    py: Python<'py>,
-    kind: &Bound<'py, pyo3::types::PyString>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let message = PyDict::new(py);
-    message.set_item(intern!(py, "type"), kind)?;
-    Ok(message)
 }
 
 /// What is said of a request that a panic has cost.

@@ -1,17 +1,16 @@
 //! One HTTP request of an ASGI app, as its task and its connection both know it.
 
-use super::super::ffi;
 use super::awaitable::Awaitable;
-use super::course::{self, Course, InTask, is_done, message, resolve, resolve_all};
+use super::course::{self, Course, InTask, is_done, resolve, resolve_all};
 use super::stream::read_piece;
 use super::ties::Ties;
+use super::told::{Arrived, disconnect, request_message};
 use crate::app::AppError;
 use crate::app::calls::Answering;
 use crate::protocol::{Content, Interim, More, Response, Taken, Upload};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use pyo3::exceptions::PyConnectionResetError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -346,15 +345,6 @@ impl InTask for Http {
     }
 }
 
-/// What has arrived of a content.
-struct Arrived(Bytes, More);
-
-impl Arrived {
-    fn message(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        request_message(py, &self.0, self.1 == More::Follows)
-    }
-}
-
 impl State {
     /// Whether who asks now gets nothing more. Who has waited before learns it with the end: frameworks cancel what goes on then.
     fn is_over(&self) -> bool {
@@ -379,15 +369,4 @@ impl State {
             }
         }
     }
-}
-
-fn request_message(py: Python<'_>, body: &[u8], has_more: bool) -> PyResult<Py<PyAny>> {
-    let message = message(py, intern!(py, "http.request"))?;
-    message.set_item(intern!(py, "body"), ffi::bytes(py, body)?)?;
-    message.set_item(intern!(py, "more_body"), has_more)?;
-    Ok(message.into_any().unbind())
-}
-
-fn disconnect(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    Ok(message(py, intern!(py, "http.disconnect"))?.into_any().unbind())
 }

@@ -21,6 +21,7 @@ mod stream;
 mod stuck;
 mod task;
 mod ties;
+mod told;
 mod uvloop;
 
 pub(super) use interface::{Detected, code as interface_code, detect};

@@ -1,17 +1,14 @@
 //! One WebSocket of an ASGI app, as its task and its connection both know it.
 
-use super::super::ffi;
 use super::awaitable::Awaitable;
-use super::course::{self, Course, InTask, is_done, message, resolve, resolve_all};
+use super::course::{self, Course, InTask, is_done, resolve, resolve_all};
 use super::ties::Ties;
+use super::told::{Event, connect};
 use crate::app::AppError;
 use crate::app::calls::Answering;
 use crate::protocol::websocket::{Close, Ended, Handshake, Message, Outgoing, Port};
-use crate::protocol::{OnUpgrade, Response, text_response};
-use http::StatusCode;
-use pyo3::intern;
+use crate::protocol::{OnUpgrade, Response};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -86,7 +83,7 @@ impl Socket {
         let mut state = self.lock();
         if !std::mem::replace(&mut state.has_connected, true) {
             drop(state);
-            return Ok(Awaitable::ready(message(py, intern!(py, "websocket.connect"))?.into_any().unbind()));
+            return Ok(Awaitable::ready(connect(py)?));
         }
         if let Some((event, pump)) = state.take_event() {
             drop(state);
@@ -236,38 +233,6 @@ impl State {
     }
 }
 
-enum Event {
-    Message(Message),
-    Disconnect(Close),
-}
-
-impl Event {
-    fn into_message(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let told: Bound<'_, PyDict> = match self {
-            Self::Message(content) => {
-                let told = message(py, intern!(py, "websocket.receive"))?;
-                match content {
-                    // It was judged when it came.
-                    Message::Text(text) => {
-                        told.set_item(intern!(py, "text"), PyString::from_bytes(py, &text)?)?;
-                    }
-                    Message::Binary(bytes) => {
-                        told.set_item(intern!(py, "bytes"), ffi::bytes(py, &bytes)?)?;
-                    }
-                }
-                told
-            }
-            Self::Disconnect(close) => {
-                let told = message(py, intern!(py, "websocket.disconnect"))?;
-                told.set_item(intern!(py, "code"), close.code)?;
-                told.set_item(intern!(py, "reason"), close.reason)?;
-                told
-            }
-        };
-        Ok(told.into_any().unbind())
-    }
-}
-
 impl InTask for Socket {
     fn course(&self) -> &Course {
         &self.course
@@ -386,11 +351,6 @@ impl Port for SocketPort {
             self.socket.course.ties.ask_to_attend(socket);
         }
     }
-}
-
-/// The answer to a handshake that the app refuses without saying how.
-pub(super) fn forbidden() -> Response {
-    text_response(StatusCode::FORBIDDEN, "The application refuses this WebSocket.\n")
 }
 
 const NORMAL: u16 = 1000;

@@ -4,12 +4,12 @@ use super::awaitable::Awaitable;
 use super::course;
 use super::http::Http;
 use super::message;
-use super::socket::{Phase, Socket, State, forbidden};
+use super::socket::{Phase, Socket, State};
 use crate::protocol::websocket::{Close, Message, Outgoing};
-use crate::protocol::{Response, ResponseBody};
+use crate::protocol::{Response, ResponseBody, text_response};
 use bytes::Bytes;
-use http::HeaderValue;
 use http::header::{HeaderName, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderValue, StatusCode};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -222,6 +222,11 @@ fn optional_text<'py>(
             ))),
         },
     }
+}
+
+/// The answer to a handshake that the app refuses without saying how.
+fn forbidden() -> Response {
+    text_response(StatusCode::FORBIDDEN, "The application refuses this WebSocket.\n")
 }
 
 fn out_of_order(kind: &str, state: &State) -> PyErr {
