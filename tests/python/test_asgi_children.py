@@ -46,6 +46,18 @@ def test_task_whose_child_alone_hears_of_the_clients_leaving_has_its_time_limit(
     gates.expect("cancelled")
 
 
+@pytest.mark.parametrize("scope", ["http", "websocket"])
+def test_who_asks_without_waiting_leaves_nothing_behind(start, gates, scope):
+    server = start(FERRICORN_TIMEOUTS_REQUEST="0s")
+    with server.connect() as connection:
+        connection.sendall((UPLOAD if scope == "http" else WEBSOCKET) % b"/polls")
+        gates.expect("keeps few")
+        gates.expect("waits")
+    if scope == "http":
+        # Nobody waits who could be told.
+        gates.expect("cancelled")
+
+
 def test_children_of_a_request_past_its_time_are_told(start, gates):
     server = start(FERRICORN_TIMEOUTS_REQUEST="300ms")
     assert ask(server, "GET", "/passes_its_time").status == 504

@@ -1,6 +1,7 @@
 """Requests whose tasks have begun others, which wait for messages of their own when those end."""
 
 import asyncio
+import gc
 
 import gates
 
@@ -89,6 +90,24 @@ async def fails_beside_a_sender(scope, receive, send):
 async def overlooks(scope, receive, send):
     """Leaves it to another task to hear of the client's leaving."""
     await begin(receive)
+    await wait_unheard()
+
+
+async def polls(scope, receive, send):
+    """Asks often whether its client has left, without waiting, as frameworks do."""
+    for _ in range(100):
+        poll = asyncio.create_task(receive())
+        await asyncio.sleep(0)
+        poll.cancel()
+        await asyncio.wait([poll])
+    del poll
+    gc.collect()
+    kept = sum(type(found) is Failing for found in gc.get_objects())
+    gates.say("keeps few" if kept < 10 else f"keeps {kept}")
+    await wait_unheard()
+
+
+async def wait_unheard():
     gates.say("waits")
     try:
         await wait()

@@ -288,20 +288,35 @@ pub(super) fn is_done(py: Python<'_>, future: &Py<PyAny>) -> PyResult<bool> {
     or_cancel(py, future, || future.bind(py).call_method0(intern!(py, "done"))?.is_truthy())
 }
 
-/// Gives a future its value, unless it has ended.
+/// Forgets those who wait no longer, from the last one on: who asks now and then, and does not wait, leaves one each time.
+pub(super) fn forget_done(
+    py: Python<'_>,
+    take_last: impl Fn() -> Option<Py<PyAny>>,
+    put_back: impl FnOnce(Py<PyAny>),
+) -> PyResult<()> {
+    while let Some(last) = take_last() {
+        if !is_done(py, &last)? {
+            put_back(last);
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a future its value, unless it has ended; whether it has been given it.
 pub(super) fn resolve(
     py: Python<'_>,
     future: &Py<PyAny>,
     value: impl FnOnce() -> PyResult<Py<PyAny>>,
-) -> PyResult<()> {
+) -> PyResult<bool> {
     if is_done(py, future)? {
-        return Ok(());
+        return Ok(false);
     }
-    let set = || future.bind(py).call_method1(intern!(py, "set_result"), (value()?,)).map(drop);
+    let set = || future.bind(py).call_method1(intern!(py, "set_result"), (value()?,)).map(|_| true);
     or_cancel(py, future, set)
 }
 
-/// Gives all of them their value; also those behind one that cannot be given it.
+/// Gives all of them their value, also those behind one that cannot be given it; whether any has been given it.
 ///
 /// # Errors
 /// Why the first such one could not.
@@ -309,10 +324,11 @@ pub(super) fn resolve_all(
     py: Python<'_>,
     futures: impl IntoIterator<Item = Py<PyAny>>,
     value: impl Fn() -> PyResult<Py<PyAny>>,
-) -> PyResult<()> {
-    let mut outcome = Ok(());
+) -> PyResult<bool> {
+    let mut outcome = Ok(false);
     for future in futures {
-        outcome = outcome.and(resolve(py, &future, &value));
+        let told = resolve(py, &future, &value);
+        outcome = outcome.and_then(|others| told.map(|this| this || others));
     }
     outcome
 }

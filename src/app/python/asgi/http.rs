@@ -1,7 +1,7 @@
 //! One HTTP request of an ASGI app, as its task and its connection both know it.
 
 use super::awaitable::Awaitable;
-use super::course::{self, Course, InTask, is_done, resolve, resolve_all};
+use super::course::{self, Course, InTask, forget_done, is_done, resolve, resolve_all};
 use super::stream::read_piece;
 use super::ties::Ties;
 use super::told::{Arrived, disconnect, request_message};
@@ -175,6 +175,7 @@ impl Http {
             drop(state);
         }
         let future = self.ties().future(py)?;
+        forget_done(py, || self.lock().receivers.pop_back(), |last| self.lock().receivers.push_back(last))?;
         let mut state = self.lock();
         state.receivers.push_back(future.clone_ref(py));
         let upload = state.upload.clone();
@@ -298,16 +299,17 @@ impl InTask for Http {
         let is_timed = !matches!(state.to_come, ToCome::ForNobody(0));
         let hands_pieces = !is_over && state.upload.is_some() && !state.receivers.is_empty();
         drop(state);
-        let mut told = if hands_pieces { self.hand_pieces(py) } else { Ok(()) };
+        let told = if hands_pieces { self.hand_pieces(py) } else { Ok(()) };
         if !senders.is_empty() && is_timed {
             self.answering().resume();
         }
-        // Who waits to be told has been told; anybody else has no use for what it is doing.
-        let is_unheard = is_news && receivers.is_empty();
-        told = told.and(resolve_all(py, receivers, || disconnect(py)));
-        told = told.and(resolve_all(py, senders, || Ok(py.None())));
+        let heard = resolve_all(py, receivers, || disconnect(py));
+        let sent = resolve_all(py, senders, || Ok(py.None()));
         told?;
-        if is_unheard { self.course.cancel_task(py) } else { Ok(()) }
+        let is_heard = heard?;
+        sent?;
+        // Who waits to be told has been told; anybody else has no use for what it is doing.
+        if is_news && !is_heard { self.course.cancel_task(py) } else { Ok(()) }
     }
 
     fn break_off(&self) {

@@ -1,7 +1,7 @@
 //! One WebSocket of an ASGI app, as its task and its connection both know it.
 
 use super::awaitable::Awaitable;
-use super::course::{self, Course, InTask, is_done, resolve, resolve_all};
+use super::course::{self, Course, InTask, forget_done, is_done, resolve, resolve_all};
 use super::ties::Ties;
 use super::told::{Event, connect};
 use crate::app::AppError;
@@ -79,7 +79,7 @@ impl Socket {
     }
 
     /// `receive()`: that there is a client, its messages, its end.
-    pub(super) fn receive(&self, py: Python<'_>) -> PyResult<Awaitable> {
+    pub(super) fn receive(self: &Arc<Self>, py: Python<'_>) -> PyResult<Awaitable> {
         let mut state = self.lock();
         if !std::mem::replace(&mut state.has_connected, true) {
             drop(state);
@@ -92,7 +92,15 @@ impl Socket {
         }
         drop(state);
         let future = self.course.ties.future(py)?;
-        self.lock().receivers.push_back(future.clone_ref(py));
+        forget_done(py, || self.lock().receivers.pop_back(), |last| self.lock().receivers.push_back(last))?;
+        let mut state = self.lock();
+        state.receivers.push_back(future.clone_ref(py));
+        // A message that came while nobody was seen to wait has asked for nobody.
+        let has_message = !state.incoming.is_empty();
+        drop(state);
+        if has_message {
+            self.course.ties.ask_to_attend(Arc::clone(self) as Arc<dyn InTask>);
+        }
         Ok(Awaitable::future(future))
     }
 
@@ -245,7 +253,7 @@ impl InTask for Socket {
             matches!(state.phase, Phase::Over(_)) || state.held < self.course.ties.response_buffer / 2;
         let senders = if has_room { std::mem::take(&mut state.senders) } else { Vec::new() };
         drop(state);
-        told.and(resolve_all(py, senders, || Ok(py.None())))
+        told.and(resolve_all(py, senders, || Ok(py.None())).map(drop))
     }
 
     fn break_off(&self) {
