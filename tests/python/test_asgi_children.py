@@ -74,6 +74,15 @@ def test_children_of_a_handshake_that_fails_are_told(start, gates, path, status)
     gates.release()
 
 
+@pytest.mark.parametrize("path", ["waits_before_it_fails", "waits_before_it_panics"])
+@pytest.mark.parametrize("head", [UPLOAD, WEBSOCKET], ids=["http", "websocket"])
+def test_who_waits_beside_an_app_that_fails_before_its_task_is_told(start, gates, head, path):
+    server = start()
+    assert answer_to(server, head % f"/{path}".encode()).status == 500
+    gates.expect(f"child {'http' if head == UPLOAD else 'websocket'}.disconnect")
+    assert parsed(admin_page(server))["ferricorn_panics_total"] == (path == "waits_before_it_panics")
+
+
 @pytest.mark.parametrize("path", ["cannot_be_told", "panics"])
 @pytest.mark.parametrize("scope", ["http", "websocket"])
 def test_one_that_cannot_be_told_costs_the_others_nothing_but_the_request(start, gates, scope, path):

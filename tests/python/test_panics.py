@@ -8,7 +8,7 @@ import pytest
 from support.client import ask, exchange
 from support.figures import AT_ANY_PORT, admin_page, parsed
 
-PATHS = {"wsgi": ["before", "written", "pieces"], "asgi": ["before", "pieces", "ends_at_once", "ends_later"]}
+PATHS = {"wsgi": ["before", "written", "pieces"], "asgi": ["before", "pieces", "ends_at_once", "ends_at_once_beside", "ends_later"]}
 WEBSOCKET = b"".join(
     field + b"\r\n"
     for field in [
@@ -53,6 +53,7 @@ def test_panic_costs_one_request_and_is_counted(serve, interface):
             assert raw.startswith(b"HTTP/1.1 200 ") and b"some" in raw and not raw.endswith(b"0\r\n\r\n"), raw
     panics = len(PATHS[interface])
     if interface == "asgi":
+        server.log.wait_for("beside it: .*http.disconnect")
         assert close_of_websocket(server) == b""
         panics += 1
     assert parsed(admin_page(server))["ferricorn_panics_total"] == panics

@@ -1,6 +1,7 @@
 """Requests whose tasks have begun others, which wait for messages of their own when those end."""
 
 import asyncio
+import contextlib
 import gc
 
 import gates
@@ -168,6 +169,20 @@ async def ignores_all(scope, receive, send):
             await wait()
         except asyncio.CancelledError:
             gates.say("swallowed")
+
+
+def waits_before_it_fails(scope, receive, send, wrong=fail):
+    """Has a future of `receive()` before there is a task, and there will be none."""
+    if scope["type"] == "websocket":
+        with contextlib.suppress(StopIteration):
+            receive().send(None)
+    future = receive().send(None)
+    future.add_done_callback(lambda future: gates.say(f"child {future.result()['type']}"))
+    wrong()
+
+
+def waits_before_it_panics(scope, receive, send):
+    waits_before_it_fails(scope, receive, send, panic)
 
 
 def has_no_coroutine(scope, receive, send):

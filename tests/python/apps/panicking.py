@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 
 closed = 0
 armed = False
@@ -85,6 +86,10 @@ async def asgi(scope, receive, send):
         armed = True
         if scope["path"] == "/ends_later":
             await asyncio.sleep(0)
+        if scope["path"] == "/ends_at_once_beside":
+            await receive()
+            future = receive().send(None)
+            future.add_done_callback(lambda future: print("beside it:", future.result(), file=sys.stderr, flush=True))
         return
     if scope["path"] == "/overdue":
         armed = True

@@ -75,11 +75,6 @@ impl Course {
         }
     }
 
-    /// The first step of the task is over.
-    pub(super) fn end_first_step(&self) {
-        self.lock().is_past_first_step = true;
-    }
-
     /// The task that the request is in.
     pub(super) fn task(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.lock().task.as_ref().map(|task| task.clone_ref(py))
@@ -115,6 +110,20 @@ pub(super) fn goes_on<T: InTask + 'static>(request: &Arc<T>, task: Py<PyAny>) {
     course.ties.enter(Arc::clone(request) as Arc<dyn InTask>);
     let its = Arc::clone(request);
     course.answering.when_abandoned(Box::new(move || its.client_left()));
+}
+
+/// The first step of the task is over, or there is none: who waits beside it is told, and the caller answers its client.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn end_first_step<T: InTask + 'static>(request: &Arc<T>, begun: PyResult<()>) -> PyResult<()> {
+    if begun.is_err() {
+        forget_task(&**request);
+        request.break_off();
+        tell_others(request);
+    }
+    request.course().lock().is_past_first_step = true;
+    begun
 }
 
 /// The task has ended, and how.
@@ -217,7 +226,7 @@ pub(super) fn tell_others<T: InTask + 'static>(request: &Arc<T>) {
 /// Answers a client whom the request's task will not answer.
 fn give_up(request: &dyn InTask, why: &str) {
     let course = request.course();
-    course.ties.calls.answer(&course.answering, Err(AppError::Failed(why.to_owned())));
+    course.answer(Err(AppError::Failed(why.to_owned())));
     request.break_off();
 }
 

@@ -28,7 +28,7 @@ pub(super) use interface::{Detected, code as interface_code, detect};
 
 use super::interrupt::Inside;
 use super::options::Options;
-use super::{answer, describe, end_if_child};
+use super::{answer, describe, end_if_child, panics};
 use crate::app::calls::{Answering, BlockingApp, CallQueue, MainLoop};
 use crate::app::{App, AppError, BoxFuture, CallLimits};
 use crate::config::RequestContent;
@@ -163,15 +163,15 @@ impl Callable {
             Http::new(answering.clone(), Arc::clone(&self.event_loop.ties), (content, upload, interim));
         let channel = Bound::new(py, Channel::new(Arc::clone(&http), self.nothing.clone_ref(py)))?;
         // What an app has begun that fails before it gives a coroutine must not wait for ever.
-        let task = self.begin(py, scope, channel.as_any(), answering).inspect_err(|_| http.break_off())?;
-        if task.call_method0(intern!(py, "done"))?.is_truthy()? {
-            http.task_ended(py, channel::outcome(&task));
-            course::tell_others(&http);
-        } else {
-            go_on(&http, &task, channel.as_any())?;
-        }
-        http.course().end_first_step();
-        Ok(())
+        let begun = panics::caught(|| {
+            let task = self.begin(py, scope, channel.as_any(), answering)?;
+            if task.call_method0(intern!(py, "done"))?.is_truthy()? {
+                course::end_in_order(&http, || http.task_ended(py, channel::outcome(&task)));
+                return Ok(());
+            }
+            go_on(&http, &task, channel.as_any())
+        });
+        course::end_first_step(&http, begun)
     }
 
     fn enter_socket(
@@ -188,15 +188,15 @@ impl Callable {
         let socket = Socket::new(answering.clone(), ties, (handshake, upgrade), expiry_code);
         let channel = SocketChannel::new(Arc::clone(&socket), self.nothing.clone_ref(py));
         let channel = Bound::new(py, channel)?;
-        let task = self.begin(py, scope, channel.as_any(), answering).inspect_err(|_| socket.break_off())?;
-        if task.call_method0(intern!(py, "done"))?.is_truthy()? {
-            socket.task_ended(py, channel::outcome(&task));
-            course::tell_others(&socket);
-        } else {
-            go_on(&socket, &task, channel.as_any())?;
-        }
-        socket.course().end_first_step();
-        Ok(())
+        let begun = panics::caught(|| {
+            let task = self.begin(py, scope, channel.as_any(), answering)?;
+            if task.call_method0(intern!(py, "done"))?.is_truthy()? {
+                course::end_in_order(&socket, || socket.task_ended(py, channel::outcome(&task)));
+                return Ok(());
+            }
+            go_on(&socket, &task, channel.as_any())
+        });
+        course::end_first_step(&socket, begun)
     }
 
     /// Calls the app, and takes the first step of what it gives.
