@@ -178,17 +178,16 @@ impl Http {
         forget_done(py, || self.lock().receivers.pop_back(), |last| self.lock().receivers.push_back(last))?;
         let mut state = self.lock();
         state.receivers.push_back(future.clone_ref(py));
-        let upload = state.upload.clone();
-        drop(state);
-        if let Some(upload) = upload {
-            self.wait_for_piece(&upload);
-        }
+        self.wait_for_piece(state);
         Ok(Awaitable::future(future))
     }
 
     /// The client's bytes are waited for: that time is not the app's.
-    fn wait_for_piece(self: &Arc<Self>, upload: &Upload) {
+    fn wait_for_piece(self: &Arc<Self>, state: MutexGuard<'_, State>) {
+        // Once it has left the time is the app's, also where another thread has just seen it leave.
+        let Some(upload) = state.upload.clone().filter(|_| !state.is_gone) else { return };
         self.answering().pause();
+        drop(state);
         let its = Arc::clone(self);
         upload.when_some(move || its.course.ties.ask_to_attend(Arc::clone(&its) as Arc<dyn InTask>));
     }
@@ -204,11 +203,7 @@ impl Http {
             let mut state = self.lock();
             let Some(piece) = state.take_piece() else {
                 state.receivers.push_front(future);
-                let upload = state.upload.clone();
-                drop(state);
-                if let Some(upload) = upload {
-                    self.wait_for_piece(&upload);
-                }
+                self.wait_for_piece(state);
                 return Ok(());
             };
             drop(state);
@@ -334,9 +329,9 @@ impl InTask for Http {
         state.is_gone = true;
         state.pieces.clear();
         state.held = 0;
-        drop(state);
         // The app has as long to notice as a request may take, also where its client was waited for just now.
         self.answering().resume();
+        drop(state);
         self.ties().watch(self.answering());
         self.ties().ask_to_attend(Arc::clone(&self) as Arc<dyn InTask>);
     }

@@ -124,9 +124,9 @@ fn wait_for_room(http: &Arc<Http>, py: Python<'_>) -> PyResult<Awaitable> {
         return Ok(Awaitable::nothing());
     }
     state.senders.push(future.clone_ref(py));
-    drop(state);
-    // That time is the client's.
+    // That time is the client's, until it leaves.
     http.answering().pause();
+    drop(state);
     Ok(Awaitable::future(future))
 }
 

@@ -132,6 +132,8 @@ impl Socket {
 
     /// Accepts the handshake; the connection lives in a task of the runtime from then on.
     pub(super) fn open(self: &Arc<Self>, response: Response, rules: crate::protocol::websocket::Rules) {
+        // How long it lives is nobody's business, until it is over.
+        self.course.answering.pause();
         let ties = &self.course.ties;
         let (socket, upgrade) = (Arc::clone(self), self.upgrade.clone());
         let draining = ties.draining.clone();
@@ -152,8 +154,6 @@ impl Socket {
             };
             socket.is_over(close);
         });
-        // How long it lives is nobody's business.
-        self.course.answering.pause();
         self.course.answer(Ok(response));
     }
 
