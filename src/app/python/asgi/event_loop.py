@@ -2,6 +2,7 @@
 
 import asyncio
 import collections.abc
+import inspect
 import selectors
 import signal
 import time
@@ -96,7 +97,7 @@ def accept_as_coroutine(awaitable):
 
 def awaited(given):
     """A coroutine that awaits this; None where it is one itself, or cannot be awaited."""
-    return None if asyncio.iscoroutine(given) or not hasattr(given, "__await__") else _wait_for(given)
+    return None if asyncio.iscoroutine(given) or not inspect.isawaitable(given) else _wait_for(given)
 
 
 async def _wait_for(given):

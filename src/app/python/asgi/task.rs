@@ -5,6 +5,7 @@
 
 use super::super::ffi;
 use super::core::Core;
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -59,9 +60,13 @@ impl Tasks {
             }
         };
         core.capture();
-        let task = make(coroutine).or_else(|error| match core.ties.awaited(coroutine)? {
-            Some(coroutine) => make(&coroutine),
-            None => Err(error),
+        let task = make(coroutine).or_else(|error| {
+            // What a factory of the app's has failed with otherwise is not done again.
+            let is_refused = error.is_instance_of::<PyTypeError>(py);
+            match if is_refused { core.ties.awaited(coroutine)? } else { None } {
+                Some(coroutine) => make(&coroutine),
+                None => Err(error),
+            }
         });
         let first_step = core.captured();
         let task = task?;
