@@ -110,6 +110,20 @@ def test_one_that_cannot_be_told_costs_the_others_nothing_but_the_request(start,
     assert server.workers() == worker
 
 
+@pytest.mark.parametrize("head", [UPLOAD, WEBSOCKET], ids=["http", "websocket"])
+def test_those_behind_two_that_cannot_be_told_are_told(start, gates, head):
+    # Which tells them, too.
+    server = start(FERRICORN_TIMEOUTS_REQUEST="0s")
+    with server.connect() as connection:
+        connection.sendall(head % b"/neither_can_be_told")
+        gates.expect("waits")
+        connection.sendall(b"a" if head == UPLOAD else LETTER)
+        for word in ("first cancelled", "cancelled", "second cancelled"):
+            gates.expect(word)
+        gates.expect(f"third {'http' if head == UPLOAD else 'websocket'}.disconnect")
+        gates.release()
+
+
 def test_task_that_was_given_up_and_ignores_it_has_its_time_limit(start, gates):
     server = start(FERRICORN_TIMEOUTS_REQUEST="300ms")
     with server.connect() as connection:

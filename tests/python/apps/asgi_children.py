@@ -6,7 +6,8 @@ import gc
 
 import gates
 
-armed = None
+# What goes wrong with the next futures that are given a value.
+armed = []
 
 
 def panic():
@@ -20,13 +21,11 @@ def fail():
 
 
 class Failing(asyncio.Future):
-    """A future that cannot be given its value, once."""
+    """A future that cannot be given its value where a test wants that."""
 
     def set_result(self, result):
-        global armed
         if armed:
-            wrong, armed = armed, None
-            wrong()
+            armed.pop()()
         super().set_result(result)
 
 
@@ -135,15 +134,14 @@ async def denies(scope, receive, send):
     await asyncio.to_thread(gates.wait)
 
 
-async def cannot_be_told(scope, receive, send, wrong=fail):
+async def cannot_be_told(scope, receive, send, wrong=(fail,)):
     """Neither this task nor one of its own is given what the client sends."""
-    global armed
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
-    for name in ("first", "second"):
+    for name in ("first", "second", "third")[: 1 + len(wrong)]:
         await begin(receive, name)
-    armed = wrong
+    armed.extend(wrong)
     gates.say("waits")
     try:
         await wait()
@@ -153,15 +151,21 @@ async def cannot_be_told(scope, receive, send, wrong=fail):
 
 
 async def panics(scope, receive, send):
-    await cannot_be_told(scope, receive, send, panic)
+    await cannot_be_told(scope, receive, send, (panic,))
+
+
+async def neither_can_be_told(scope, receive, send):
+    """Nor does it end when it is cancelled."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await cannot_be_told(scope, receive, send, (fail, fail))
+    await asyncio.to_thread(gates.wait)
 
 
 async def ignores_all(scope, receive, send):
     """Is not told, and goes on when it is cancelled."""
-    global armed
     await receive()
     await send({"type": "websocket.accept"})
-    armed = fail
+    armed.append(fail)
     gates.say("waits")
     while True:
         try:

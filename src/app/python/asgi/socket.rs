@@ -123,6 +123,10 @@ impl Socket {
         }
     }
 
+    fn is_told_to_end(&self) -> bool {
+        matches!(self.lock().phase, Phase::Over(_))
+    }
+
     /// Wakes the connection.
     pub(super) fn wake(&self, pump: Option<Waker>) {
         if let Some(pump) = pump {
@@ -248,6 +252,10 @@ impl InTask for Socket {
 
     fn attend(self: Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let told = self.hand_events(py);
+        if told.is_err() {
+            // Its end is told to all, also behind those who cannot be told; each round has one less.
+            while self.is_told_to_end() && self.hand_events(py).is_err() {}
+        }
         let mut state = self.lock();
         let has_room =
             matches!(state.phase, Phase::Over(_)) || state.held < self.course.ties.response_buffer / 2;
