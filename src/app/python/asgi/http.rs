@@ -274,7 +274,9 @@ impl Http {
 
     /// An error for an app that sends to nobody.
     pub(super) fn nobody() -> PyErr {
-        PyConnectionResetError::new_err("the client has left")
+        PyConnectionResetError::new_err(
+            "nobody takes this any more: the client has left, or its request has failed or was ended",
+        )
     }
 }
 
