@@ -58,6 +58,15 @@ def test_who_asks_without_waiting_leaves_nothing_behind(start, gates, scope):
         gates.expect("cancelled")
 
 
+def test_time_of_who_waits_no_longer_for_the_client_is_the_apps(start, gates):
+    with start(FERRICORN_TIMEOUTS_REQUEST="300ms").connect() as connection:
+        connection.sendall(UPLOAD % b"/polls")
+        gates.expect("keeps few")
+        gates.expect("waits")
+        connection.sendall(b"ab")
+        gates.expect("cancelled")
+
+
 def test_children_of_a_request_past_its_time_are_told(start, gates):
     server = start(FERRICORN_TIMEOUTS_REQUEST="300ms")
     assert ask(server, "GET", "/passes_its_time").status == 504

@@ -196,8 +196,9 @@ impl Http {
     fn hand_pieces(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         loop {
             let Some(future) = self.lock().receivers.pop_front() else { return Ok(()) };
-            // Who waits no longer must not take a piece with him.
+            // Who waits no longer must not take a piece with him, and the client is not waited for by that one.
             if is_done(py, &future)? {
+                self.answering().resume();
                 continue;
             }
             let mut state = self.lock();
