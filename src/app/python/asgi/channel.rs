@@ -42,7 +42,7 @@ impl Channel {
     /// Told that the task has ended.
     #[pyo3(signature = (task, /))]
     fn ended(&self, task: &Bound<'_, PyAny>) {
-        course::end_in_order(&self.http, || self.http.task_ended(task.py(), outcome(task)));
+        course::end_in_order(&self.http, task);
     }
 }
 
@@ -79,18 +79,6 @@ impl SocketChannel {
     /// Told that the task has ended.
     #[pyo3(signature = (task, /))]
     fn ended(&self, task: &Bound<'_, PyAny>) {
-        course::end_in_order(&self.socket, || self.socket.task_ended(task.py(), outcome(task)));
+        course::end_in_order(&self.socket, task);
     }
-}
-
-/// What a task that has ended has come to.
-pub(super) fn outcome(task: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = task.py();
-    if task.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
-        return Err(pyo3::exceptions::asyncio::CancelledError::new_err(
-            "the task of the request was cancelled",
-        ));
-    }
-    let exception = task.call_method0(pyo3::intern!(py, "exception"))?;
-    if exception.is_none() { Ok(()) } else { Err(PyErr::from_value(exception)) }
 }

@@ -6,6 +6,7 @@ use super::ties::Ties;
 use crate::app::calls::{Answering, Cancelled};
 use crate::app::{AppError, CutOff};
 use crate::protocol::Response;
+use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,9 @@ pub(super) trait InTask: Send + Sync {
 
     /// Whether somebody waits in `receive()` or `send()`: the task, or one that it has begun.
     fn is_waited_for(&self) -> bool;
+
+    /// Its task has ended: a client that still waits for something is told.
+    fn task_ended(&self, py: Python<'_>, ended: PyResult<()>);
 }
 
 /// One request's way through its task.
@@ -204,9 +208,9 @@ pub(super) fn attend(request: &Arc<dyn InTask>, py: Python<'_>) {
 }
 
 /// Ends a request whose task has ended. Its client is told also where that panics.
-pub(super) fn end_in_order<T: InTask + 'static>(request: &Arc<T>, end: impl FnOnce()) {
+pub(super) fn end_in_order<T: InTask + 'static>(request: &Arc<T>, task: &Bound<'_, PyAny>) {
     let ended = panics::caught(|| {
-        end();
+        request.task_ended(task.py(), outcome(task));
         Ok(())
     });
     if ended.is_err() {
@@ -214,6 +218,16 @@ pub(super) fn end_in_order<T: InTask + 'static>(request: &Arc<T>, end: impl FnOn
         give_up(&**request, LOST);
     }
     tell_others(request);
+}
+
+/// What a task that has ended has come to.
+fn outcome(task: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    if task.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+        return Err(CancelledError::new_err("the task of the request was cancelled"));
+    }
+    let exception = task.call_method0(intern!(py, "exception"))?;
+    if exception.is_none() { Ok(()) } else { Err(PyErr::from_value(exception)) }
 }
 
 /// Has those told of a request's end who have outlived its task.

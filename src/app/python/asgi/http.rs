@@ -234,45 +234,6 @@ impl Http {
         if left == 0 { self.answering().pause() } else { self.answering().resume() }
     }
 
-    /// The task has ended: what is missing from the response is said.
-    pub(super) fn task_ended(&self, py: Python<'_>, ended: Result<(), PyErr>) {
-        course::has_ended(self, py, &ended);
-        let mut state = self.lock();
-        let is_given_up = matches!(state.end, End::Broken);
-        let is_ours = state.is_gone || is_given_up || self.answering().is_cut_off();
-        let problem = match (&state.phase, ended) {
-            // Who was told that nobody listens may end as it likes.
-            _ if is_ours => None,
-            (Phase::Complete, Ok(())) => None,
-            // Its client has all of it.
-            (_, Ok(())) if matches!(state.to_come, ToCome::ForNobody(_)) => None,
-            (Phase::Complete | Phase::Streaming | Phase::Trailing, Err(error)) => {
-                drop(state);
-                let traceback = super::super::describe(py, &error);
-                tracing::error!(request = %self.answering().id(), traceback, "the app failed after its response had begun");
-                self.break_off();
-                return;
-            }
-            (Phase::Waiting | Phase::Begun(_), Err(error)) => {
-                Some(format!("the app raised an exception\n{}", super::super::describe(py, &error)))
-            }
-            (Phase::Waiting, Ok(())) => Some("the app returned without a response".to_owned()),
-            (Phase::Begun(_), Ok(())) => {
-                Some("the app returned without the content of its response".to_owned())
-            }
-            (Phase::Streaming | Phase::Trailing, Ok(())) => {
-                drop(state);
-                tracing::error!(request = %self.answering().id(), "the app returned before the end of its response");
-                self.break_off();
-                return;
-            }
-        };
-        state.phase = Phase::Complete;
-        if let Some(problem) = problem {
-            self.answer(state, Err(AppError::Failed(problem)));
-        }
-    }
-
     /// An error for an app that sends to nobody.
     pub(super) fn nobody() -> PyErr {
         PyConnectionResetError::new_err(
@@ -342,6 +303,48 @@ impl InTask for Http {
     fn is_waited_for(&self) -> bool {
         let state = self.lock();
         !state.receivers.is_empty() || !state.senders.is_empty()
+    }
+
+    fn task_ended(&self, py: Python<'_>, ended: PyResult<()>) {
+        course::has_ended(self, py, &ended);
+        let mut state = self.lock();
+        let is_given_up = matches!(state.end, End::Broken);
+        let is_ours = state.is_gone || is_given_up || self.answering().is_cut_off();
+        let problem = match (&state.phase, ended) {
+            // Who was told that nobody listens may end as it likes.
+            _ if is_ours => None,
+            (Phase::Complete, Ok(())) => None,
+            // Its client has all of it.
+            (_, Ok(())) if matches!(state.to_come, ToCome::ForNobody(_)) => None,
+            (Phase::Complete | Phase::Streaming | Phase::Trailing, Err(error)) => {
+                drop(state);
+                let traceback = super::super::describe(py, &error);
+                tracing::error!(request = %self.answering().id(), traceback, "the app failed after its response had begun");
+                self.break_off();
+                return;
+            }
+            (Phase::Waiting | Phase::Begun(_), Err(error)) => {
+                // It runs code of the app's.
+                drop(state);
+                let traceback = super::super::describe(py, &error);
+                state = self.lock();
+                Some(format!("the app raised an exception\n{traceback}"))
+            }
+            (Phase::Waiting, Ok(())) => Some("the app returned without a response".to_owned()),
+            (Phase::Begun(_), Ok(())) => {
+                Some("the app returned without the content of its response".to_owned())
+            }
+            (Phase::Streaming | Phase::Trailing, Ok(())) => {
+                drop(state);
+                tracing::error!(request = %self.answering().id(), "the app returned before the end of its response");
+                self.break_off();
+                return;
+            }
+        };
+        state.phase = Phase::Complete;
+        if let Some(problem) = problem {
+            self.answer(state, Err(AppError::Failed(problem)));
+        }
     }
 }
 

@@ -162,16 +162,7 @@ impl Callable {
         let http =
             Http::new(answering.clone(), Arc::clone(&self.event_loop.ties), (content, upload, interim));
         let channel = Bound::new(py, Channel::new(Arc::clone(&http), self.nothing.clone_ref(py)))?;
-        // What an app has begun that fails before it gives a coroutine must not wait for ever.
-        let begun = panics::caught(|| {
-            let task = self.begin(py, scope, channel.as_any(), answering)?;
-            if task.call_method0(intern!(py, "done"))?.is_truthy()? {
-                course::end_in_order(&http, || http.task_ended(py, channel::outcome(&task)));
-                return Ok(());
-            }
-            go_on(&http, &task, channel.as_any())
-        });
-        course::end_first_step(&http, begun)
+        self.take_first_step(&http, scope, channel.as_any())
     }
 
     fn enter_socket(
@@ -188,15 +179,27 @@ impl Callable {
         let socket = Socket::new(answering.clone(), ties, (handshake, upgrade), expiry_code);
         let channel = SocketChannel::new(Arc::clone(&socket), self.nothing.clone_ref(py));
         let channel = Bound::new(py, channel)?;
+        self.take_first_step(&socket, scope, channel.as_any())
+    }
+
+    /// Takes the first step of a request, which may be its last.
+    fn take_first_step<T: InTask + 'static>(
+        &self,
+        request: &Arc<T>,
+        scope: Bound<'_, PyDict>,
+        channel: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = channel.py();
+        // What an app has begun that fails before it gives a coroutine must not wait for ever.
         let begun = panics::caught(|| {
-            let task = self.begin(py, scope, channel.as_any(), answering)?;
+            let task = self.begin(py, scope, channel, &request.course().answering)?;
             if task.call_method0(intern!(py, "done"))?.is_truthy()? {
-                course::end_in_order(&socket, || socket.task_ended(py, channel::outcome(&task)));
+                course::end_in_order(request, &task);
                 return Ok(());
             }
-            go_on(&socket, &task, channel.as_any())
+            go_on(request, &task, channel)
         });
-        course::end_first_step(&socket, begun)
+        course::end_first_step(request, begun)
     }
 
     /// Calls the app, and takes the first step of what it gives.

@@ -176,50 +176,6 @@ impl Socket {
         ties.watch(&self.course.answering);
         ties.ask_to_attend(self as Arc<dyn InTask>);
     }
-
-    /// The task has ended: a client that is still there is told.
-    pub(super) fn task_ended(&self, py: Python<'_>, ended: Result<(), PyErr>) {
-        course::has_ended(self, py, &ended);
-        let mut state = self.lock();
-        let is_ours = matches!(state.phase, Phase::Over(_)) || self.course.answering.is_cut_off();
-        let is_open = matches!(state.phase, Phase::Open);
-        let is_waiting = matches!(state.phase, Phase::Handshake | Phase::Denying(..));
-        if is_waiting {
-            state.phase = Phase::Over(Close::new(ABNORMAL, ""));
-        }
-        match ended {
-            Err(_) if is_ours => {}
-            Err(error) => {
-                let traceback = super::super::describe(py, &error);
-                if is_waiting {
-                    drop(state);
-                    let reason = format!("the app raised an exception\n{traceback}");
-                    self.course.answer(Err(AppError::Failed(reason)));
-                    return;
-                }
-                if is_open {
-                    state.end(Close::new(INTERNAL_ERROR, ""));
-                }
-                let pump = state.pump.take();
-                drop(state);
-                self.wake(pump);
-                tracing::error!(request = %self.course.answering.id(), traceback, "the app failed in a WebSocket");
-            }
-            Ok(()) if is_waiting => {
-                drop(state);
-                let reason = "the app returned without an answer to the handshake of a WebSocket";
-                self.course.answer(Err(AppError::Failed(reason.to_owned())));
-            }
-            Ok(()) => {
-                if is_open {
-                    state.end(Close::new(NORMAL, ""));
-                }
-                let pump = state.pump.take();
-                drop(state);
-                self.wake(pump);
-            }
-        }
-    }
 }
 
 impl State {
@@ -291,6 +247,51 @@ impl InTask for Socket {
     fn is_waited_for(&self) -> bool {
         let state = self.lock();
         !state.receivers.is_empty() || !state.senders.is_empty()
+    }
+
+    fn task_ended(&self, py: Python<'_>, ended: PyResult<()>) {
+        course::has_ended(self, py, &ended);
+        let mut state = self.lock();
+        let is_ours = matches!(state.phase, Phase::Over(_)) || self.course.answering.is_cut_off();
+        let is_open = matches!(state.phase, Phase::Open);
+        let is_waiting = matches!(state.phase, Phase::Handshake | Phase::Denying(..));
+        if is_waiting {
+            state.phase = Phase::Over(Close::new(ABNORMAL, ""));
+        }
+        match ended {
+            Err(_) if is_ours => {}
+            Err(error) => {
+                // To describe it runs code of the app's.
+                drop(state);
+                let traceback = super::super::describe(py, &error);
+                if is_waiting {
+                    let reason = format!("the app raised an exception\n{traceback}");
+                    self.course.answer(Err(AppError::Failed(reason)));
+                    return;
+                }
+                let mut state = self.lock();
+                if matches!(state.phase, Phase::Open) {
+                    state.end(Close::new(INTERNAL_ERROR, ""));
+                }
+                let pump = state.pump.take();
+                drop(state);
+                self.wake(pump);
+                tracing::error!(request = %self.course.answering.id(), traceback, "the app failed in a WebSocket");
+            }
+            Ok(()) if is_waiting => {
+                drop(state);
+                let reason = "the app returned without an answer to the handshake of a WebSocket";
+                self.course.answer(Err(AppError::Failed(reason.to_owned())));
+            }
+            Ok(()) => {
+                if is_open {
+                    state.end(Close::new(NORMAL, ""));
+                }
+                let pump = state.pump.take();
+                drop(state);
+                self.wake(pump);
+            }
+        }
     }
 }
 
