@@ -43,8 +43,6 @@ mod vectors;
 pub use crate::middleware::bearer::layer::{Answering, Authenticated, Layer, LayerError};
 pub use algorithm::{Algorithm, Family};
 pub use cache::{Cache, Fingerprint};
-#[cfg(feature = "issue")]
-pub(crate) use provider::MAX_LEEWAY;
 pub use provider::{AuthConfigError, Provider, Refusal, Verified, verify};
 pub use reason::{Reason, RefusalKind};
 pub use standing::{Bearer, LookUp, Standing, Standings};

@@ -3,11 +3,10 @@
 use super::jwt::{Audiences, ClaimRules, Jws, judge, parse_object};
 use super::keys::{self, KeyProblem, KeySet, VerifyingKey, load_fetched};
 use super::{Algorithm, Family, Reason};
-use crate::config::AuthProvider;
+use crate::config::{AuthProvider, LEEWAY_MAX};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 /// One provider, ready to judge.
 #[derive(Debug, Clone)]
@@ -146,7 +145,7 @@ impl Provider {
                 format!("a key is for {algorithm}, which algorithms leaves out"),
             ));
         }
-        if config.leeway > MAX_LEEWAY {
+        if config.leeway > LEEWAY_MAX {
             errors
                 .push(AuthConfigError::setting(&place, "leeway is more than 300 s; mend the clocks instead"));
         }
@@ -346,9 +345,6 @@ fn bare_type(typ: &str) -> String {
         Some(_) | None => typ,
     }
 }
-
-/// Tokens are taken for so long after their end by no configuration.
-pub(crate) const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// Algorithms of fetched keys where the configuration names none. HMAC is never among them: a set is public.
 const FETCHED: [Algorithm; 5] =

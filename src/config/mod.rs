@@ -41,7 +41,7 @@ mod value;
 mod words;
 
 pub use access_pattern::{AccessPattern, Atom, Piece};
-pub use check::FETCHED_SETS_MAX;
+pub use check::{FETCHED_SETS_MAX, LEEWAY_MAX};
 pub use database::DatabaseUrl;
 #[cfg(feature = "cli")]
 pub(crate) use environment::FILE_VARIABLE;

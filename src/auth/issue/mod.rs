@@ -33,8 +33,8 @@ use super::store::{
     TokenHash, TokenId, TokenState,
 };
 use super::users::{Lookup, User, Users};
-use super::{MAX_LEEWAY, Provider, Reason, Verified, unix_seconds, verify};
-use crate::config::Reuse;
+use super::{Provider, Reason, Verified, unix_seconds, verify};
+use crate::config::{LEEWAY_MAX, Reuse};
 use arc_swap::ArcSwap;
 use claims::{Names, Presented, carried};
 use hashing::Hashing;
@@ -371,7 +371,7 @@ impl Issuer {
 /// Until then after their end access tokens may be taken, whatever the leeway is after the next reload: so long their session can be ended, and
 /// its end is known.
 #[expect(clippy::cast_possible_wrap, reason = "it is a few minutes")]
-const LONGEST_LEEWAY: i64 = MAX_LEEWAY.as_secs() as i64;
+const LONGEST_LEEWAY: i64 = LEEWAY_MAX.as_secs() as i64;
 
 fn whole_seconds(time: SystemTime) -> i64 {
     // Seconds since 1970 fit for longer than there are clocks.

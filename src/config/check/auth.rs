@@ -181,9 +181,12 @@ fn providers(auth: &Auth, findings: &mut Findings<'_>) {
     }
 }
 
+/// Tokens are taken for so long after their end by no configuration.
+pub const LEEWAY_MAX: Duration = Duration::from_secs(300);
+
 fn one_provider(at: &str, provider: &AuthProvider, findings: &mut Findings<'_>) {
     let path = |key: &str| format!("{at}.{key}");
-    if provider.leeway > Duration::from_secs(300) {
+    if provider.leeway > LEEWAY_MAX {
         findings.add(&path("leeway"), "more than 300s; set the clocks instead");
     }
     if provider.max_lifetime == Duration::ZERO {

@@ -4,6 +4,7 @@ mod auth;
 mod issue;
 mod jwks;
 
+pub use auth::LEEWAY_MAX;
 pub use jwks::FETCHED_SETS_MAX;
 
 use crate::config::build::Build;
