@@ -8,24 +8,28 @@ thread_local! {
     static SPARE: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
 }
 
-/// As many as a thread has at once, give or take: one of a request, one of its response, and some of others meanwhile.
-const KEPT: usize = 16;
+/// As many as a busy thread has at once: those of the requests that have come together, which wait for the app, or of their answers.
+const KEPT: usize = 64;
 
 /// A map with more room than this was made for an unusual message. 64 fields take about 7 KiB.
 const ROOM: usize = 64;
 
-/// An empty map with room for this many fields.
+/// A map with less would suit one message and not the next. As many fields as a browser sends.
+const LEAST_ROOM: usize = 20;
+
+/// An empty map with room for this many fields, and for those of most messages.
 ///
 /// # Errors
 /// When no map holds so many.
 pub(crate) fn take(room: usize) -> Result<HeaderMap, MaxSizeReached> {
     let spare = SPARE.with_borrow_mut(Vec::pop);
-    spare.filter(|map| map.capacity() >= room).map_or_else(|| HeaderMap::try_with_capacity(room), Ok)
+    let fits = |map: &HeaderMap| map.capacity() >= room.max(LEAST_ROOM);
+    spare.filter(fits).map_or_else(|| HeaderMap::try_with_capacity(room.max(LEAST_ROOM)), Ok)
 }
 
 /// Keeps a map whose message is over.
 pub(crate) fn give_back(mut map: HeaderMap) {
-    if map.capacity() == 0 || map.capacity() > ROOM {
+    if !(LEAST_ROOM..=ROOM).contains(&map.capacity()) {
         return;
     }
     map.clear();
@@ -44,7 +48,7 @@ mod tests {
 
     #[test]
     fn map_comes_back_empty_and_with_room() {
-        let mut map = take(20).unwrap();
+        let mut map = take(40).unwrap();
         map.insert(HOST, HeaderValue::from_static("a"));
         map.append(ACCEPT, HeaderValue::from_static("b"));
         map.append(ACCEPT, HeaderValue::from_static("c"));
@@ -61,7 +65,10 @@ mod tests {
     fn unusual_maps_and_those_beyond_what_is_needed_are_let_go() {
         give_back(HeaderMap::with_capacity(1000));
         assert!(take(0).unwrap().capacity() < 1000);
-        (0..2 * KEPT).for_each(|_| give_back(HeaderMap::with_capacity(8)));
+        // One for two fields would suit few messages.
+        give_back(HeaderMap::with_capacity(2));
+        assert!(take(0).unwrap().capacity() >= LEAST_ROOM);
+        (0..2 * KEPT).for_each(|_| give_back(HeaderMap::with_capacity(LEAST_ROOM)));
         assert_eq!(SPARE.with_borrow(Vec::len), KEPT);
     }
 }

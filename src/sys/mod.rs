@@ -1,7 +1,8 @@
 //! The operating system, each call with types and without surprises.
 //!
 //! The only place that may hold `unsafe` and name libc, nix, socket2 and signal-hook. Every function here is safe
-//! to call; descriptors are owned or borrowed, never bare numbers, except where a number comes from outside.
+//! to call; descriptors are owned or borrowed, never bare numbers, except where a number comes from outside. `field_value` is
+//! no call of the system; it is here for its `unsafe`.
 #![expect(unsafe_code, reason = "fork, mmap, _exit and inherited descriptors have no safe wrapper")]
 
 pub mod app_fork;
@@ -13,6 +14,7 @@ pub mod cpu;
 pub mod env;
 pub mod exec;
 pub mod fd_store;
+pub mod field_value;
 pub mod fork;
 pub mod huge_pages;
 pub mod inherit;

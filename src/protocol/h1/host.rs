@@ -2,7 +2,7 @@
 
 /// RFC 3986 3.2.2 and RFC 9110 7.2: `uri-host [ ":" port ]`, which may be empty.
 pub(in crate::protocol) fn is_host(value: &[u8]) -> bool {
-    let (host, port) = if value.first() == Some(&b'[') {
+    let port = if value.first() == Some(&b'[') {
         let Some(end) = memchr::memchr(b']', value) else { return false };
         let inner = &value[1..end];
         let is_address =
@@ -10,17 +10,16 @@ pub(in crate::protocol) fn is_host(value: &[u8]) -> bool {
         if !is_address {
             return false;
         }
-        (&b"v6"[..], &value[end + 1..])
+        &value[end + 1..]
     } else {
-        let end = memchr::memchr(b':', value).unwrap_or(value.len());
-        value.split_at(end)
+        let Some(end) = reg_name_length(value) else { return false };
+        &value[end..]
     };
-    let port_is_valid = match port {
+    match port {
         [] | [b':'] => true,
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    port_is_valid && host.iter().all(|byte| IS_OF_HOST[usize::from(*byte)]) && percent_is_valid(host)
+    }
 }
 
 /// RFC 3986: unreserved, sub-delims and "%" of a reg-name.
@@ -37,9 +36,20 @@ const IS_OF_HOST: [bool; 256] = {
     table
 };
 
-fn percent_is_valid(host: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', host)
-        .all(|at| host.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)))
+/// How long the name at the start is, up to a colon or the end; `None` where it is none.
+fn reg_name_length(value: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(&byte) = value.get(at).filter(|byte| **byte != b':') {
+        if !IS_OF_HOST[usize::from(byte)] {
+            return None;
+        }
+        at += 1;
+        if byte == b'%' {
+            value.get(at..at + 2).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit))?;
+            at += 2;
+        }
+    }
+    Some(at)
 }
 
 #[cfg(test)]

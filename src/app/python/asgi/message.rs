@@ -2,6 +2,7 @@
 
 use super::super::start_response::{another_length, is_plain, too_many_fields};
 use crate::protocol::spare_fields;
+use crate::sys::field_value::field_value;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -99,8 +100,9 @@ fn append(fields: &mut HeaderMap, pair: &Bound<'_, PyAny>) -> PyResult<()> {
     };
     let name = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| PyValueError::new_err(format!("{name:?} is no field name")))?;
-    let value = HeaderValue::from_bytes(value.as_bytes())
-        .map_err(|_| PyValueError::new_err(format!("the field value {value:?} holds a control character")))?;
+    let value = field_value(Bytes::copy_from_slice(value.as_bytes())).ok_or_else(|| {
+        PyValueError::new_err(format!("the field value {value:?} holds a control character"))
+    })?;
     fields.try_append(name, value).map(drop).map_err(too_many_fields)
 }
 
