@@ -7,17 +7,18 @@ use super::addresses::{ClientTexts, decimal_text};
 use super::ffi::native_string;
 use super::file_wrapper::FileWrapper;
 use super::identity;
-use super::input::Input;
+use super::kit::Kit;
 use super::options::Options;
 use super::streams;
 use crate::protocol::{Identity, Local, Request, RequestContext, RequestHead, Scheme};
+use foldhash::HashMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, Version};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyDict, PyString};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -77,17 +78,22 @@ impl Environs {
         Ok(Self { template: template.unbind(), known: Mutex::default() })
     }
 
-    /// The environ of a request whose content `input` reads; the content is `length` bytes long.
+    /// The environ of a request whose content the kit's input reads; the content is `length` bytes long.
     pub(super) fn make<'py>(
         &self,
-        input: &Bound<'py, Input>,
+        py: Python<'py>,
+        kit: &mut Kit,
         length: u64,
         request: &Request,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let py = input.py();
         // Making objects can run finalizers, and so other threads: who waits here must not keep them from running.
         let mut known = self.known.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-        let environ = self.copy_template(py, &mut known, request)?;
+        let address = match &request.context.local {
+            Local::Address(address) => Some(*address),
+            Local::Unix(_) => None,
+        };
+        let environ =
+            kit.environ(py, address, || self.copy_template(py, &mut known.templates, request, address))?;
         put_request_line(py, &environ, request)?;
         put_client(py, &environ, request, &mut known.clients)?;
         put_forwarded(py, &environ, request)?;
@@ -97,7 +103,6 @@ impl Environs {
             // Decoded here: apps read CONTENT_LENGTH bytes, and would read none without it.
             environ.set_item(intern!(py, "CONTENT_LENGTH"), length.to_string())?;
         }
-        environ.set_item(intern!(py, "wsgi.input"), input)?;
         if let Some(identity) = &request.context.identity {
             put_identity(py, &environ, identity)?;
         }
@@ -108,29 +113,27 @@ impl Environs {
     fn copy_template<'py>(
         &self,
         py: Python<'py>,
-        known: &mut Known,
+        templates: &mut VecDeque<(SocketAddr, Py<PyDict>)>,
         request: &Request,
+        address: Option<SocketAddr>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let address = match &request.context.local {
-            Local::Address(address) => *address,
+        let Some(address) = address else {
             // A UNIX socket has no name and port; the client's idea of them is the best there is.
-            Local::Unix(_) => {
-                let environ = self.template.bind(py).copy()?;
-                let (name, port) = host_and_port(&request.head, request.context.scheme);
-                environ.set_item(intern!(py, "SERVER_NAME"), name)?;
-                environ.set_item(intern!(py, "SERVER_PORT"), port)?;
-                return Ok(environ);
-            }
+            let environ = self.template.bind(py).copy()?;
+            let (name, port) = host_and_port(&request.head, request.context.scheme);
+            environ.set_item(intern!(py, "SERVER_NAME"), name)?;
+            environ.set_item(intern!(py, "SERVER_PORT"), port)?;
+            return Ok(environ);
         };
-        if let Some((_, template)) = known.templates.iter().find(|(known, _)| *known == address) {
+        if let Some((_, template)) = templates.iter().find(|(known, _)| *known == address) {
             return template.bind(py).copy();
         }
         let template = self.template.bind(py).copy()?;
         template.set_item(intern!(py, "SERVER_NAME"), address.ip().to_canonical().to_string())?;
         template.set_item(intern!(py, "SERVER_PORT"), address.port().to_string())?;
         let environ = template.copy()?;
-        known.templates.truncate(TEMPLATES_MAX - 1);
-        known.templates.push_front((address, template.unbind()));
+        templates.truncate(TEMPLATES_MAX - 1);
+        templates.push_front((address, template.unbind()));
         Ok(environ)
     }
 }

@@ -5,7 +5,8 @@ use crate::sys::fork::{ForkHooks, OtherThreads};
 use crate::sys::libuv::{Guest, Left, Waited};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyType};
+use pyo3::types::string::PyStringData;
+use pyo3::types::{PyBytes, PyString, PyStringMethods, PyType};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
@@ -46,6 +47,15 @@ pub(super) fn native_string<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Boun
     let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
     // SAFETY: a successful call gives a str.
     Ok(unsafe { object.cast_into_unchecked() })
+}
+
+/// The bytes that a native string stands for (PEP 3333); `None` where it has a character that is no byte.
+pub(super) fn native_bytes<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Option<&'a [u8]>> {
+    // SAFETY: the interpreter's lock is held (`Bound`); a str never changes, and lives for as long as it is borrowed.
+    match unsafe { text.data() }? {
+        PyStringData::Ucs1(bytes) => Ok(Some(bytes)),
+        PyStringData::Ucs2(_) | PyStringData::Ucs4(_) => Ok(None),
+    }
 }
 
 /// Content as an object of Python, which can be too long for the memory there is: the app's `MemoryError`, not a panic.

@@ -8,6 +8,8 @@ use crate::protocol::Content;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
+use pyo3::types::PyDict;
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 /// Kits kept: as many as calls are made at once by all but very large workers.
@@ -30,6 +32,10 @@ pub(super) struct Kit {
     /// `wsgi.early_hints`
     early_hints: Py<PyAny>,
     input: Py<Input>,
+    /// What environs begin with whose connections were accepted on this address, the kit's own objects among it.
+    template: Option<(SocketAddr, Py<PyDict>)>,
+    /// Whether it has been in a call.
+    is_used: bool,
 }
 
 impl Kits {
@@ -59,13 +65,14 @@ impl Kits {
 }
 
 impl Kit {
-    fn new(py: Python<'_>) -> PyResult<Self> {
+    pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
         let state = Bound::new(py, StartResponse::default())?;
         let start_response = state.getattr(intern!(py, "start_response"))?.unbind();
         let write = state.getattr(intern!(py, "write"))?.unbind();
         let early_hints = state.getattr(intern!(py, "early_hints"))?.unbind();
         let input = Py::new(py, Input::default())?;
-        Ok(Self { state: state.unbind(), start_response, write, early_hints, input })
+        let state = state.unbind();
+        Ok(Self { state, start_response, write, early_hints, input, template: None, is_used: false })
     }
 
     /// What the app has said.
@@ -78,9 +85,28 @@ impl Kit {
         self.start_response.bind(py)
     }
 
-    /// What the app may call before its answer.
-    pub(super) fn early_hints<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
-        self.early_hints.bind(py)
+    /// A new environ with the kit's own objects. `base` makes what else one begins with, which is the same for connections
+    /// accepted on the same address.
+    pub(super) fn environ<'py>(
+        &mut self,
+        py: Python<'py>,
+        address: Option<SocketAddr>,
+        base: impl FnOnce() -> PyResult<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        if let Some((known, template)) = &self.template
+            && Some(*known) == address
+        {
+            return template.bind(py).copy();
+        }
+        let environ = base()?;
+        environ.set_item(intern!(py, "wsgi.input"), &self.input)?;
+        environ.set_item(intern!(py, "wsgi.early_hints"), &self.early_hints)?;
+        // Behind its first call: that of an app which keeps all environs would be its last.
+        let has_come_back = std::mem::replace(&mut self.is_used, true);
+        if let Some(address) = address.filter(|_| has_come_back && self.template.is_none()) {
+            self.template = Some((address, environ.copy()?.unbind()));
+        }
+        Ok(environ)
     }
 
     /// What the app is given to read.
@@ -96,12 +122,13 @@ impl Kit {
 
     /// Whether nobody else refers to any of the objects: then nobody ever can.
     fn is_ours_alone(&self, py: Python<'_>) -> bool {
+        let in_template = isize::from(self.template.is_some());
         // The kit's own, and those of the three methods.
         references(self.state.bind(py)) == 4
-            && references(self.early_hints.bind(py)) == 1
+            && references(self.early_hints.bind(py)) == 1 + in_template
             && references(self.start_response.bind(py)) == 1
             && references(self.write.bind(py)) == 1
-            && references(self.input.bind(py)) == 1
+            && references(self.input.bind(py)) == 1 + in_template
     }
 }
 

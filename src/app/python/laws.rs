@@ -10,6 +10,7 @@
 use super::environ::Environs;
 use super::ffi::native_string;
 use super::input::Input;
+use super::kit::Kit;
 use super::options::{Capture, ErrorStream, Options};
 use super::outgoing::response;
 use super::start_response::parse_head;
@@ -77,9 +78,16 @@ fn judge_environ(py: Python<'_>, request: &Request, content: &[u8]) -> PyResult<
     static ENVIRONS: LazyLock<Environs> = LazyLock::new(|| {
         Python::attach(|py| Environs::new(py, &OPTIONS).expect("an interpreter as it should be"))
     });
-    let input = Bound::new(py, Input::default())?;
+    let mut kit = Kit::new(py)?;
+    // One that is used again makes them by its template.
+    let earlier = (0..2).map(|_| ENVIRONS.make(py, &mut kit, content.len() as u64, request));
+    let earlier: Vec<_> = earlier.collect::<PyResult<_>>()?;
+    let environ = ENVIRONS.make(py, &mut kit, content.len() as u64, request)?;
+    for earlier in earlier {
+        assert!(earlier.eq(&environ)?, "{earlier} became {environ}");
+    }
+    let input = kit.input(py);
     input.get().fill(Content::Memory(Bytes::copy_from_slice(content)));
-    let environ = ENVIRONS.make(&input, content.len() as u64, request)?;
     let RequestHead { method, target, fields, .. } = &*request.head;
     let path = target.decoded_path();
     let mount = request.context.mount.as_bytes();
@@ -100,7 +108,7 @@ fn judge_environ(py: Python<'_>, request: &Request, content: &[u8]) -> PyResult<
             text.call_method1("encode", ("latin-1",))?;
         }
     }
-    judge_input(&input, content)
+    judge_input(input, content)
 }
 
 /// `wsgi.input` gives the content, by whichever method.

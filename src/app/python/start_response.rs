@@ -1,7 +1,10 @@
 //! `start_response` (PEP 3333): what the app says before its content.
 
+use super::ffi::native_bytes;
 use super::outgoing::{ClientGone, Outgoing, Sent, Way};
 use crate::protocol::{Reason, spare_fields};
+use crate::sys::field_value::field_value;
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, MaxSizeReached};
 use http::{HeaderMap, StatusCode};
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
@@ -114,11 +117,11 @@ impl StartResponse {
         let mut fields = HeaderMap::new();
         for header in headers.try_iter()? {
             let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = header?.extract()?;
-            let value = HeaderValue::from_bytes(&bytes_of(&value)?);
+            let value = field_value(Bytes::copy_from_slice(bytes_of(&value)?));
             let value =
-                value.map_err(|_| PyValueError::new_err("a field value holds a control character"))?;
+                value.ok_or_else(|| PyValueError::new_err("a field value holds a control character"))?;
             let no_name = |_| PyValueError::new_err(format!("{name} is no field name"));
-            let name = HeaderName::from_bytes(&bytes_of(&name)?).map_err(no_name)?;
+            let name = HeaderName::from_bytes(bytes_of(&name)?).map_err(no_name)?;
             fields.try_append(name, value).map_err(too_many_fields)?;
         }
         let said = self.lock();
@@ -152,16 +155,7 @@ impl StartResponse {
 }
 
 pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyList>) -> PyResult<Head> {
-    let text = status.to_str()?;
-    let (code, reason) = text.split_once(' ').unwrap_or((text, ""));
-    let status = (code.len() == 3)
-        .then(|| StatusCode::from_bytes(code.as_bytes()).ok())
-        .flatten()
-        .filter(|code| !code.is_informational())
-        .ok_or_else(|| {
-            PyValueError::new_err(format!("the status {text:?} does not begin with a final status code"))
-        })?;
-    let reason = if status.canonical_reason() == Some(reason) { None } else { Some(parse_reason(reason)?) };
+    let (status, reason) = parse_status(status)?;
     let mut fields = spare_fields::take(headers.len()).map_err(too_many_fields)?;
     let mut length = None;
     for header in headers.iter() {
@@ -169,9 +163,10 @@ pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyLis
         let pair = pair.ok_or_else(|| not_a_pair(&header))?;
         let (name, value) = (pair.get_item(0)?, pair.get_item(1)?);
         let (name, value) = (name.cast::<PyString>()?, value.cast::<PyString>()?);
-        let name = HeaderName::from_bytes(name.to_str()?.as_bytes())
-            .map_err(|_| PyValueError::new_err(format!("{name} is no field name")))?;
-        let value = field_value(value)?;
+        let name = native_bytes(name)?
+            .and_then(|name| HeaderName::from_bytes(name).ok())
+            .ok_or_else(|| PyValueError::new_err(format!("{name} is no field name")))?;
+        let value = parse_value(value)?;
         if name == CONTENT_LENGTH {
             let said = another_length(&mut length, &value)?;
             // Once is enough, and in the plain form.
@@ -181,6 +176,25 @@ pub(super) fn parse_head(status: &Bound<'_, PyString>, headers: &Bound<'_, PyLis
         fields.try_append(name, value).map_err(too_many_fields)?;
     }
     Ok(Head { status, reason, fields, length })
+}
+
+/// A status, and its reason phrase where that is not the usual one.
+fn parse_status(status: &Bound<'_, PyString>) -> PyResult<(StatusCode, Option<Reason>)> {
+    let text = native_bytes(status)?.unwrap_or_default();
+    let (code, reason) = text.split_at_checked(3).unwrap_or((text, b""));
+    let reason = reason.strip_prefix(b" ").or_else(|| reason.is_empty().then_some(reason));
+    let code = StatusCode::from_bytes(code).ok().filter(|code| !code.is_informational());
+    let (Some(code), Some(reason)) = (code, reason) else {
+        let problem = "does not begin with a final status code, or has a character beyond latin-1";
+        return Err(PyValueError::new_err(format!("the status {status:?} {problem}")));
+    };
+    if code.canonical_reason().is_some_and(|usual| usual.as_bytes() == reason) {
+        return Ok((code, None));
+    }
+    let reason = Reason::new(reason.to_vec());
+    let problem =
+        || PyValueError::new_err(format!("the reason phrase of {status:?} holds a control character"));
+    Ok((code, Some(reason.ok_or_else(problem)?)))
 }
 
 /// What a Content-Length says, which is what those before it have said.
@@ -195,9 +209,13 @@ pub(super) fn another_length(before: &mut Option<u64>, value: &HeaderValue) -> P
 /// RFC 9110 8.6: digits. Anything else would have client and server read different responses.
 fn content_length(value: &HeaderValue) -> PyResult<u64> {
     let digits = value.as_bytes().trim_ascii();
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    let number = str::from_utf8(digits).ok().filter(|_| is_number).and_then(|digits| digits.parse().ok());
-    number.ok_or_else(|| PyValueError::new_err(format!("the Content-Length {value:?} is no number of bytes")))
+    let number = digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    });
+    number
+        .filter(|_| !digits.is_empty())
+        .ok_or_else(|| PyValueError::new_err(format!("the Content-Length {value:?} is no number of bytes")))
 }
 
 /// Whether a number is written as HTTP has it, without spaces around it and zeros before it.
@@ -209,40 +227,20 @@ pub(super) fn is_plain(number: &HeaderValue) -> bool {
     }
 }
 
-fn parse_reason(reason: &str) -> PyResult<Reason> {
-    latin_1(reason).and_then(Reason::new).ok_or_else(|| {
-        let problem = "holds a control character or one beyond latin-1";
-        PyValueError::new_err(format!("the reason phrase {reason:?} {problem}"))
-    })
-}
-
 /// The bytes of a name or a value that may be either.
-fn bytes_of(text: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+fn bytes_of<'a>(text: &'a Bound<'_, PyAny>) -> PyResult<&'a [u8]> {
     if let Ok(bytes) = text.cast::<PyBytes>() {
-        return Ok(bytes.as_bytes().to_vec());
+        return Ok(bytes.as_bytes());
     }
-    let text = text.cast::<PyString>()?.to_str()?;
-    latin_1(text).ok_or_else(|| PyValueError::new_err(format!("{text:?} holds a character beyond latin-1")))
-}
-
-/// The bytes that a native string stands for (PEP 3333).
-fn latin_1(text: &str) -> Option<Vec<u8>> {
-    text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect()
+    let beyond = || PyValueError::new_err(format!("{text:?} holds a character beyond latin-1"));
+    native_bytes(text.cast::<PyString>()?)?.ok_or_else(beyond)
 }
 
 /// A field value: a native string, in which CR, LF and NUL would forge further fields.
-fn field_value(value: &Bound<'_, PyString>) -> PyResult<HeaderValue> {
-    let text = value.to_str()?;
-    let parsed = if text.is_ascii() {
-        HeaderValue::from_str(text).ok()
-    } else {
-        latin_1(text).and_then(|bytes| HeaderValue::from_bytes(&bytes).ok())
-    };
-    parsed.ok_or_else(|| {
-        PyValueError::new_err(format!(
-            "the field value {text:?} holds a control character or one beyond latin-1"
-        ))
-    })
+fn parse_value(value: &Bound<'_, PyString>) -> PyResult<HeaderValue> {
+    let parsed = native_bytes(value)?.and_then(|value| field_value(Bytes::copy_from_slice(value)));
+    let problem = "holds a control character or one beyond latin-1";
+    parsed.ok_or_else(|| PyValueError::new_err(format!("the field value {value:?} {problem}")))
 }
 
 /// A response can have some 24,000 fields.

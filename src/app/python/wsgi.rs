@@ -55,8 +55,8 @@ impl BlockingApp for Callable {
     fn call(&self, mut request: Box<Request>, answering: &Answering) -> Result<(), AppError> {
         Python::attach(|py| {
             let way = Way::new(answering, self.response_buffer, &mut request);
-            let outcome = self.kits.take(py, way).and_then(|kit| {
-                let outcome = self.enter(py, &kit, request, answering);
+            let outcome = self.kits.take(py, way).and_then(|mut kit| {
+                let outcome = self.enter(py, &mut kit, request, answering);
                 self.kits.give_back(py, kit);
                 outcome
             });
@@ -71,15 +71,14 @@ impl Callable {
     fn enter(
         &self,
         py: Python<'_>,
-        kit: &Kit,
+        kit: &mut Kit,
         mut request: Box<Request>,
         answering: &Answering,
     ) -> PyResult<Result<(), AppError>> {
         let content = std::mem::replace(&mut request.content, Content::Empty);
         let length = content.len();
         kit.input(py).get().fill(content);
-        let environ = self.environs.make(kit.input(py), length, &request)?;
-        environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), kit.early_hints(py))?;
+        let environ = self.environs.make(py, kit, length, &request)?;
         // The app may take its time, and has no use for it.
         spare_fields::give_back(std::mem::take(&mut request.head.fields));
         drop(request);

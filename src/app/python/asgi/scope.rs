@@ -6,6 +6,7 @@
 use super::super::ffi::native_string;
 use super::super::identity;
 use crate::protocol::{Client, Identity, Local, Request, RequestContext, RequestHead, Scheme, websocket};
+use foldhash::HashMap;
 use http::header::{HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use http::{Method, Version};
 use pyo3::intern;
@@ -13,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
