@@ -45,6 +45,7 @@ pub mod thread_time;
 pub mod title;
 pub mod transfer;
 pub mod unix_socket;
+pub mod unsent;
 pub mod wait;
 pub mod watch;
 

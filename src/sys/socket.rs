@@ -1,6 +1,7 @@
 //! Listening TCP sockets, inherited sockets, and who holds an address.
 
 use super::process::{self, Pid};
+use super::unsent::limit_unsent;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use socket2::{Domain, SockAddr, SockFilter, SockRef, Socket, Type};
 use std::collections::BTreeSet;
@@ -47,6 +48,7 @@ impl fmt::Display for SocketName {
 pub fn listen_tcp(address: SocketAddr, backlog: u32, families: Families) -> io::Result<OwnedFd> {
     let socket = tcp_socket(address, families)?;
     socket.set_reuse_port(true)?;
+    limit_unsent(&socket);
     socket.bind(&address.into())?;
     // listen(2) cuts a long queue to net.core.somaxconn by itself.
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
@@ -132,7 +134,10 @@ pub fn adopt(number: i32) -> io::Result<(OwnedFd, SocketName)> {
     fcntl(&socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     let address = socket.local_addr()?;
     let name = match address.as_socket() {
-        Some(address) => SocketName::Tcp(address),
+        Some(address) => {
+            limit_unsent(&socket);
+            SocketName::Tcp(address)
+        }
         None => SocketName::Unix(address.as_pathname().map(Into::into)),
     };
     Ok((socket.into(), name))
