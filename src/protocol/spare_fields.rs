@@ -23,8 +23,8 @@ const LEAST_ROOM: usize = 20;
 /// When no map holds so many.
 pub(crate) fn take(room: usize) -> Result<HeaderMap, MaxSizeReached> {
     let spare = SPARE.with_borrow_mut(Vec::pop);
-    let fits = |map: &HeaderMap| map.capacity() >= room.max(LEAST_ROOM);
-    spare.filter(fits).map_or_else(|| HeaderMap::try_with_capacity(room.max(LEAST_ROOM)), Ok)
+    let room = room.max(LEAST_ROOM);
+    spare.filter(|map| map.capacity() >= room).map_or_else(|| HeaderMap::try_with_capacity(room), Ok)
 }
 
 /// Keeps a map whose message is over.

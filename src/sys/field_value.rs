@@ -5,8 +5,8 @@ use http::HeaderValue;
 
 /// Bytes as a field value; `None` where they hold a control byte other than TAB.
 ///
-/// [`HeaderValue::from_maybe_shared`] says the same, and looks at each byte by itself: of a request of a browser, with its
-/// cookies, that is a tenth of what this server does for it.
+/// [`HeaderValue::from_maybe_shared`] says the same, and looks at each byte by itself, of which a browser sends about a
+/// thousand with its cookies.
 pub fn field_value(bytes: Bytes) -> Option<HeaderValue> {
     if !is_field_value(&bytes) {
         return None;

@@ -324,7 +324,7 @@ impl InTask for Http {
                 return;
             }
             (Phase::Waiting | Phase::Begun(_), Err(error)) => {
-                // It runs code of the app's.
+                // To describe it runs code of the app's.
                 drop(state);
                 let traceback = super::super::describe(py, &error);
                 state = self.lock();
