@@ -42,7 +42,7 @@
 //! # How a WSGI app is called
 //! On the thread that serves the connections: handing the call to another thread costs as much as a small app.
 //! A second thread looks on, and when a call takes longer than two to four milliseconds ([`app::calls::TICK`]; up to twelve,
-//! after many short ones) it drives the runtime in the caller's place. Connections that then want the app are handed, with the request received, to an idle worker
+//! after many short ones) it drives the runtime in the caller's place, until no call waits or some short ones have followed. Connections that then want the app are handed, with the request received, to an idle worker
 //! ([`app::calls`], `worker/relay.rs`). So nothing waits behind a blocked call while any worker is idle, and Python
 //! code runs on the same few threads throughout.
 //!

@@ -319,7 +319,7 @@ impl CallQueue {
                 overtaken = Some(ended);
             }
         }
-        let must_go = state.driver == Driver::Main && stay.is_over();
+        let must_go = stay.must_end(state.driver, self.threads);
         let next = if must_go { None } else { self.take_next(&mut state) };
         let before = state.pace;
         if next.is_none() {

@@ -55,6 +55,34 @@ fn who_waits_behind_short_calls_for_long_is_seen_from_outside() {
 }
 
 #[test]
+fn the_runtime_comes_back_between_short_calls_after_one_that_lasted() {
+    let idle = Idle::default();
+    let worker = Worker::with(1, RULES, idle.clone());
+    let first = worker.wait("/gate");
+    worker.entered.recv_timeout(PATIENCE).unwrap();
+    // Which the relief takes in.
+    let short: Vec<_> = (0..900).map(|_| worker.wait("/a")).collect();
+    let last = worker.wait("/gate");
+    let all_wait = || idle.told.lock().unwrap().last().is_some_and(|load| load.waiting == 901);
+    let deadline = Instant::now() + PATIENCE;
+    while !all_wait() {
+        assert!(Instant::now() < deadline, "the relief has not stepped in");
+        std::thread::yield_now();
+    }
+    worker.pass.send(()).unwrap();
+    worker.entered.recv_timeout(PATIENCE).unwrap();
+    let told = idle.told.lock().unwrap().clone();
+    worker.pass.send(()).unwrap();
+    // Calls were waiting when the main thread went back.
+    assert!(
+        told.iter().skip_while(|load| !load.is_full()).any(|load| !load.is_full() && load.waiting > 0),
+        "{told:?}"
+    );
+    assert_eq!([first, last].map(|call| answer(&call).unwrap()), ["/gate", "/gate"]);
+    assert!(short.iter().all(|short| answer(short).unwrap() == "/a"));
+}
+
+#[test]
 fn where_siblings_have_fewer_calls_for_a_while_some_move() {
     let idle = Idle::default();
     let queue = CallQueue::new(1, RULES, idle.clone());
