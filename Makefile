@@ -133,6 +133,10 @@ $(PEERS)/.stamp-peers: benches/peers.txt
 	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --requirement benches/peers.txt
 	@touch $@
 
+$(PEERS)/.stamp-wheel: $(PEERS)/.stamp-peers $(VENV)/.stamp-wheel
+	$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --no-index --no-deps --force-reinstall target/wheels/*.whl
+	@touch $@
+
 bench-tools:
 	@for tool in wrk nginx; do \
 	  if ! command -v $$tool >/dev/null && ! [ -x /usr/sbin/$$tool ]; then \
@@ -167,7 +171,7 @@ bench-tokens: build bench-tools
 bench-flat: build bench-tools
 	$(BIN)/python benches/flat.py $(MEASURE)
 
-bench-peers: build bench-tools $(VENV)/.stamp-example $(PEERS)/.stamp-peers
+bench-peers: bench-tools $(PEERS)/.stamp-wheel
 	PEERS=$(PEERS) $(BIN)/python benches/peers.py $(MEASURE)
 
 # nginx and the apps come with what the tests need.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Python apps under Ferricorn and under other servers, on the same interpreter; needs `wrk`, `make build` and the peers.
+"""Python apps under Ferricorn and under other servers, on the same interpreter with the same packages; `make bench` prepares it.
 
 Each server is one worker on one processor, without an access log; the load comes from another processor. All servers of an app
 run at once and are loaded in turns. CPU per request is that of a server's whole process tree; memory that of all its processes
@@ -15,9 +15,10 @@ from pathlib import Path
 
 import echo
 import figures
-from run import HERE, WHEEL, Target, free_port, load, medians, processors
+from run import HERE, Target, free_port, load, medians, processors
 
-# A virtual environment that has them: `make bench` makes it.
+# A virtual environment that has all servers, Ferricorn's wheel among them: what apps find there decides what they do (PyJWT is
+# busier where `cryptography` is). `make bench` makes it.
 PEERS = Path(os.environ.get("PEERS", HERE.parent / "target" / "peers")) / "bin"
 
 POST = """
@@ -28,14 +29,14 @@ wrk.body = string.rep("x", 64 * 1024)
 
 # Of each server its command; with `{port}`, and `{app}` as it wants to be told.
 WSGI = {
-    "ferricorn": f"{WHEEL} serve {{app}} -b 127.0.0.1:0 -w 1",
+    "ferricorn": f"{PEERS}/ferricorn serve {{app}} -b 127.0.0.1:0 -w 1",
     "granian": f"{PEERS}/granian --interface wsgi --no-access-log --host 127.0.0.1 --port {{port}} --workers 1 --blocking-threads 1 {{app}}",
     "uwsgi": f"{PEERS}/uwsgi --http11-socket 127.0.0.1:{{port}} --master --processes 1 --disable-logging --wsgi {{app}}",
     "gunicorn sync": f"{PEERS}/gunicorn -w 1 -k sync -b 127.0.0.1:{{port}} {{app}}",
     "gunicorn gthread": f"{PEERS}/gunicorn -w 1 -k gthread --threads 4 -b 127.0.0.1:{{port}} {{app}}",
 }
 ASGI = {
-    "ferricorn": f"{WHEEL} serve {{app}} -b 127.0.0.1:0 -w 1",
+    "ferricorn": f"{PEERS}/ferricorn serve {{app}} -b 127.0.0.1:0 -w 1",
     "granian": f"{PEERS}/granian --interface asgi --no-access-log --host 127.0.0.1 --port {{port}} --workers 1 --loop uvloop {{app}}",
     "uvicorn": f"{PEERS}/uvicorn --no-access-log --log-level warning --host 127.0.0.1 --port {{port}} --loop uvloop --http httptools {{app}}",
     "gunicorn asgi": f"{PEERS}/gunicorn -w 1 -k asgi -b 127.0.0.1:{{port}} {{app}}",
@@ -73,7 +74,7 @@ class Bench:
 
     def login(self):
         """A token of the Django project's own."""
-        command = [WHEEL.parent / "python", Path(self.folder, "bench_django_site.py")]
+        command = [PEERS / "python", Path(self.folder, "bench_django_site.py")]
         environment = {**os.environ, **self.environment}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -146,8 +147,8 @@ def main():
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not installed (on Debian: apt install wrk)")
-    if not PEERS.is_dir():
-        raise SystemExit(f"there is no {PEERS}; `make bench` installs the other servers there")
+    if not (PEERS / "ferricorn").exists():
+        raise SystemExit(f"there is no {PEERS}/ferricorn; `make bench BENCH=peers` installs all servers there")
     results = {}
     with tempfile.TemporaryDirectory(prefix="ferricorn-bench-") as folder:
         bench = Bench(folder, arguments)
