@@ -316,7 +316,7 @@ def test_what_would_wait_behind_a_blocked_loop_goes_to_an_idle_worker(serve, gat
 
 def test_trailers_and_files_and_hints(server, gates, tmp_path):
     raw = exchange(server, b"GET /trailers HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    assert raw.endswith(b"7\r\ncontent\r\n0\r\nx-sum: 1\r\nx-end: 2\r\n\r\n")
+    assert raw.endswith(b"7\r\ncontent\r\n0\r\nx-sum: 1\r\nx-sum: 3\r\nx-end: 2\r\n\r\n")
     (tmp_path / "file").write_bytes(b"of a file" * 9999)
     assert ask(server, "GET", f"/path?{tmp_path / 'file'}").content == b"of a file" * 9999
     target = f"/path_and_trailers?{tmp_path / 'file'}"
@@ -328,6 +328,12 @@ def test_trailers_and_files_and_hints(server, gates, tmp_path):
         assert hints == b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nlink: </b.js>; rel=preload\r\n\r\n"
         gates.release()
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_more_trailers_than_there_can_be_are_the_apps_error(server):
+    exchange(server, b"GET /many_trailers HTTP/1.1\r\nHost: a\r\n\r\n")
+    server.log.wait_for("ValueError: .*fields")
+    assert ask(server, "GET", "/plain").status == 200
 
 
 AWAITABLES = """

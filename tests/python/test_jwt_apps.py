@@ -227,6 +227,12 @@ def test_the_servers_words_are_for_every_reason(reason, message):
     assert refused.challenge.startswith('Bearer realm="site", error="invalid_token", error_description="')
 
 
+@pytest.mark.parametrize("realm", ['a"b', "a\\b", "a\r\nSet-Cookie: a=b", "\xe4"])
+def test_a_realm_that_cannot_be_quoted_is_refused(realm):
+    with pytest.raises(ValueError, match="quotes"):
+        refusal(None, realm=realm)
+
+
 def test_what_cannot_be_judged_now_is_no_401():
     for reason in ("no_keys", "no_state"):
         assert refusal(InvalidToken(reason, "for logs"))[::2] == (503, None)

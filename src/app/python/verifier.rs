@@ -98,10 +98,17 @@ impl Verifier {
 }
 
 /// The same where its configuration is not at hand, in the words of simplejwt.
+///
+/// # Errors
+/// A `ValueError` for a realm that cannot be quoted.
 #[pyfunction]
 #[pyo3(signature = (reason, realm, /))]
-pub(super) fn refusal(reason: &str, realm: String) -> (u16, String, Option<String>) {
-    said(&Words::new(&Auth { realm, ..Auth::default() }), reason)
+pub(super) fn refusal(reason: &str, realm: String) -> PyResult<(u16, String, Option<String>)> {
+    let auth = Auth { realm, ..Auth::default() };
+    if !auth.has_quotable_realm() {
+        return Err(PyValueError::new_err("a realm is printable ASCII without quotes and backslashes"));
+    }
+    Ok(said(&Words::new(&auth), reason))
 }
 
 fn said(words: &Words, reason: &str) -> (u16, String, Option<String>) {

@@ -41,6 +41,11 @@ impl Auth {
         let of_providers = self.providers.iter().map(|provider| &provider.remote_user);
         of_providers.chain([&self.forward.remote_user]).any(|claim| named(claim).is_some())
     }
+
+    /// Whether the realm can be sent as a quoted string as it is (RFC 9110 5.6.4).
+    pub fn has_quotable_realm(&self) -> bool {
+        self.realm.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !matches!(byte, b'"' | b'\\'))
+    }
 }
 
 fn named(claim: &Option<String>) -> Option<&str> {
@@ -48,9 +53,7 @@ fn named(claim: &Option<String>) -> Option<&str> {
 }
 
 fn general(auth: &Auth, findings: &mut Findings<'_>) {
-    let quotable = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-    // RFC 9110 5.6.4: the realm is sent as a quoted string.
-    if auth.realm.is_empty() || !auth.realm.bytes().all(quotable) {
+    if auth.realm.is_empty() || !auth.has_quotable_realm() {
         findings.add("auth.realm", "expected visible ASCII without quotes and backslashes");
     }
     if !(64..=65_536).contains(&auth.max_token_bytes) {

@@ -16,8 +16,7 @@ pub(super) struct Challenge {
 
 impl Challenge {
     pub(super) fn new(config: &Auth) -> Result<Self, AuthConfigError> {
-        let realm = &config.realm;
-        if realm.bytes().any(|byte| !(b' '..=b'~').contains(&byte) || matches!(byte, b'"' | b'\\')) {
+        if !config.has_quotable_realm() {
             return Err(AuthConfigError::setting(
                 "realm",
                 "it must be printable ASCII without quotes and backslashes",

@@ -266,7 +266,15 @@ async def answer_trailers(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": PLAIN, "trailers": True})
     await send({"type": "http.response.body", "body": b"content"})
     await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")], "more_trailers": True})
-    await send({"type": "http.response.trailers", "headers": [(b"x-end", b"2")]})
+    await send({"type": "http.response.trailers", "headers": [(b"x-end", b"2"), (b"x-sum", b"3")]})
+
+
+async def answer_many_trailers(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": PLAIN, "trailers": True})
+    await send({"type": "http.response.body", "body": b"content"})
+    for half in range(2):
+        fields = [(b"x-%d-%d" % (half, number), b"") for number in range(20_000)]
+        await send({"type": "http.response.trailers", "headers": fields, "more_trailers": True})
 
 
 async def answer_ends_late(scope, receive, send):

@@ -255,12 +255,11 @@ impl InTask for Http {
         let has_room = is_over || state.held < self.ties().response_buffer / 2;
         let senders = if has_room { std::mem::take(&mut state.senders) } else { Vec::new() };
         let is_news = state.is_gone && !is_complete && !std::mem::replace(&mut state.is_told, true);
-        let is_timed = !matches!(state.to_come, ToCome::ForNobody(0));
         let hands_pieces = !is_over && state.upload.is_some() && !state.receivers.is_empty();
         drop(state);
         let told = if hands_pieces { self.hand_pieces(py) } else { Ok(()) };
-        if !senders.is_empty() && is_timed {
-            self.answering().resume();
+        if !senders.is_empty() {
+            self.lock().retime_sender(self.answering());
         }
         let heard = resolve_all(py, receivers, || disconnect(py));
         let sent = resolve_all(py, senders, || Ok(py.None()));
@@ -353,6 +352,14 @@ impl State {
     fn is_over(&self) -> bool {
         let has_all = matches!(self.to_come, ToCome::ForNobody(_) | ToCome::Bytes(0));
         self.is_gone || matches!(self.phase, Phase::Complete) || has_all && self.upload.is_none()
+    }
+
+    /// There is room again for who waited for it. That is the app's time, except where its response is complete, or all of it has
+    /// come that nobody takes.
+    fn retime_sender(&self, answering: &Answering) {
+        if !matches!((&self.phase, &self.to_come), (Phase::Complete, _) | (_, ToCome::ForNobody(0))) {
+            answering.resume();
+        }
     }
 
     /// The next piece of content that is still arriving, if it is there. A broken one has none: its client's leaving is told

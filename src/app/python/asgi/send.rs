@@ -1,14 +1,16 @@
 //! `send` of an HTTP request (ASGI 3): messages become a response.
 
 use super::super::outgoing::say_longer;
+use super::super::start_response::too_many_fields;
 use super::awaitable::Awaitable;
 use super::http::{End, Head, Http, Phase, State, ToCome};
 use super::message;
 use super::stream::Stream;
 use crate::protocol::{BodyStream, Response, ResponseBody};
+use crate::sys::field_value::field_value;
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{HeaderValue, LINK};
+use http::header::LINK;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -181,7 +183,9 @@ fn trailers(http: &Arc<Http>, message: &Bound<'_, PyDict>) -> PyResult<()> {
     if !matches!(state.phase, Phase::Trailing) {
         return Err(out_of_order("http.response.trailers", &state));
     }
-    state.trailers.extend(fields);
+    for (name, value) in &fields {
+        state.trailers.try_append(name.clone(), value.clone()).map_err(too_many_fields)?;
+    }
     if !has_more {
         let trailers = std::mem::take(&mut state.trailers);
         http.complete(&mut state);
@@ -202,9 +206,9 @@ fn hint(http: &Arc<Http>, message: &Bound<'_, PyDict>) -> PyResult<()> {
     for link in message::required(message, intern!(py, "links"))?.try_iter()? {
         let link = link?;
         let value = message::bytes(&link, intern!(py, "links"))?;
-        let value = HeaderValue::from_maybe_shared(value)
-            .map_err(|_| PyValueError::new_err(format!("the link {link:?} holds a control character")))?;
-        fields.append(LINK, value);
+        let value = field_value(value)
+            .ok_or_else(|| PyValueError::new_err(format!("the link {link:?} holds a control character")))?;
+        fields.try_append(LINK, value).map_err(too_many_fields)?;
     }
     let state = open(http)?;
     if !matches!(state.phase, Phase::Waiting) {
