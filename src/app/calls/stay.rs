@@ -26,7 +26,7 @@ impl Stay {
     pub(super) fn note(&mut self, began_ns: u64) {
         self.since_ns.get_or_insert(began_ns);
         let is_short = began_ns.saturating_sub(self.last_ns) < LONGEST_NS;
-        self.short = if is_short { self.short + 1 } else { 0 };
+        self.short = if is_short { self.short.saturating_add(1) } else { 0 };
         self.last_ns = began_ns;
     }
 
