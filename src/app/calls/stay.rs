@@ -25,7 +25,7 @@ impl Stay {
     /// A call has begun.
     pub(super) fn note(&mut self, began_ns: u64) {
         self.since_ns.get_or_insert(began_ns);
-        let is_short = began_ns.saturating_sub(self.last_ns) < LONGEST_NS;
+        let is_short = began_ns.saturating_sub(self.last_ns) < NOTICED_NS;
         self.short = if is_short { self.short.saturating_add(1) } else { 0 };
         self.last_ns = began_ns;
     }
@@ -63,11 +63,14 @@ pub(super) fn pace(waiting: &Waitlist<Call>) -> Pace {
     }
 }
 
-/// As long as a call takes, at the least, that the relief notices.
+/// As long as a call takes, at the least, that the relief may notice.
 const LONGEST_NS: u64 = 2_000_000;
 
-/// So many that one which lasts among them does not have the runtime change hands twice for it.
-const SHORT: u32 = 8;
+/// As long as a call takes, at the least, that the relief notices whenever it looks.
+const NOTICED_NS: u64 = 2 * LONGEST_NS;
+
+/// So many that the runtime does not change hands twice for each call where about half of them last.
+const SHORT: u32 = 4;
 
 /// Calls that wait for less are none to be moved: moving one costs as much as some calls take.
 const BEHIND: Duration = Duration::from_millis(10);
@@ -101,7 +104,7 @@ mod tests {
     #[test]
     fn the_relief_drives_on_until_a_few_calls_in_a_row_were_short() {
         let ends = |calls_ns: &[u64]| stay(calls_ns).must_end(Driver::Relief, 1);
-        let (short, lasting) = ([LONGEST_NS - 1; SHORT as usize], LONGEST_NS);
+        let (short, lasting) = ([NOTICED_NS - 1; SHORT as usize], NOTICED_NS);
         assert!(!ends(&short[1..]));
         assert!(ends(&short));
         assert!(!ends(&[&short[..], &[lasting]].concat()));
