@@ -6,6 +6,7 @@ mod stay;
 use super::*;
 use crate::app::CutOff;
 use crate::protocol::ResponseBody;
+use std::sync::Weak;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Poll;
 use std::thread::JoinHandle;
@@ -66,8 +67,10 @@ impl Siblings for Idle {
     }
 }
 
-/// "/gate" waits to be let through, "/brief" is just long enough to end a stay, "/panic" panics, anything else is answered at once.
+/// "/gate" waits to be let through, "/brief" is just long enough to end a stay, "/panic" panics, "/driver" tells who drives the
+/// runtime meanwhile, anything else is answered with its path at once.
 struct Gate {
+    queue: Weak<CallQueue>,
     entered: Sender<()>,
     pass: Mutex<Receiver<()>>,
 }
@@ -88,7 +91,13 @@ impl BlockingApp for Gate {
             b"/panic" => panic!("as asked"),
             _ => {}
         }
-        let content = request.head.target.path().to_vec().into();
+        let content = match request.head.target.path() {
+            b"/driver" if self.queue.upgrade().is_some_and(|queue| queue.is_relieved()) => {
+                b"the relief".to_vec()
+            }
+            path => path.to_vec(),
+        };
+        let content = content.into();
         answering.offer(Ok(Response::new(ResponseBody::Full(content))));
         Ok(())
     }
@@ -122,7 +131,11 @@ impl Worker {
         let runtime = Arc::new(Builder::new_current_thread().enable_all().build().unwrap());
         let (entered_sender, entered) = channel();
         let (pass, pass_receiver) = channel();
-        let app = Arc::new(Gate { entered: entered_sender, pass: Mutex::new(pass_receiver) });
+        let app = Arc::new(Gate {
+            queue: Arc::downgrade(&queue),
+            entered: entered_sender,
+            pass: Mutex::new(pass_receiver),
+        });
         let mut threads = Vec::new();
         let (q, r) = (Arc::clone(&queue), Arc::clone(&runtime));
         threads.push(std::thread::spawn(move || {
