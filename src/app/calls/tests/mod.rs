@@ -77,7 +77,8 @@ struct Gate {
 
 impl BlockingApp for Gate {
     fn call(&self, request: Box<Request>, answering: &Answering) -> Result<(), AppError> {
-        match request.head.target.path() {
+        let path = request.head.target.path();
+        match path {
             b"/gate" => {
                 self.entered.send(()).unwrap();
                 self.pass.lock().unwrap().recv_timeout(PATIENCE).unwrap();
@@ -91,14 +92,9 @@ impl BlockingApp for Gate {
             b"/panic" => panic!("as asked"),
             _ => {}
         }
-        let content = match request.head.target.path() {
-            b"/driver" if self.queue.upgrade().is_some_and(|queue| queue.is_relieved()) => {
-                b"the relief".to_vec()
-            }
-            path => path.to_vec(),
-        };
-        let content = content.into();
-        answering.offer(Ok(Response::new(ResponseBody::Full(content))));
+        let is_relieved = || self.queue.upgrade().is_some_and(|queue| queue.is_relieved());
+        let content = if path == b"/driver" && is_relieved() { b"the relief" } else { path };
+        answering.offer(Ok(Response::new(ResponseBody::Full(content.to_vec().into()))));
         Ok(())
     }
 }

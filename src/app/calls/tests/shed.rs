@@ -10,20 +10,25 @@ type Answer = Receiver<Result<String, AppError>>;
 
 impl Worker {
     /// A call that has the only app thread until it is let through; the relief has stepped in.
-    fn block(&self) -> Answer {
+    pub(super) fn block(&self) -> Answer {
         let blocked = self.wait("/gate");
         self.entered.recv_timeout(PATIENCE).unwrap();
-        while self.queue.is_free() {
-            std::thread::yield_now();
-        }
+        until(|| !self.queue.is_free(), "the relief has not stepped in");
         blocked
     }
 
     /// Returns once so many calls wait.
-    fn until_waiting(&self, count: usize) {
-        while self.queue.lock().waiting.len() != count {
-            std::thread::yield_now();
-        }
+    pub(super) fn until_waiting(&self, count: usize) {
+        until(|| self.queue.lock().waiting.len() == count, "others wait than should");
+    }
+}
+
+/// Waits for what nobody tells.
+fn until(is_so: impl Fn() -> bool, problem: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{problem}");
+        std::thread::yield_now();
     }
 }
 
@@ -82,9 +87,7 @@ impl Worker {
     fn block_one(&self) -> Answer {
         let blocked = self.wait("/gate");
         self.entered.recv_timeout(PATIENCE).unwrap();
-        while self.queue.lock().driver == Driver::Main {
-            std::thread::yield_now();
-        }
+        until(|| self.queue.lock().driver != Driver::Main, "the relief has not stepped in");
         blocked
     }
 }
@@ -161,9 +164,7 @@ fn a_worker_that_is_done_shows_it_and_asks() {
     let blocked = worker.block();
     worker.pass.send(()).unwrap();
     assert_eq!(answer(&blocked).unwrap(), "/gate");
-    while idle.asked.load(Ordering::SeqCst) == 0 {
-        std::thread::yield_now();
-    }
+    until(|| idle.asked.load(Ordering::SeqCst) != 0, "it has not asked");
     let told = idle.told.lock().unwrap().clone();
     assert_eq!(told, [Load { busy: 1000, waiting: 0 }, Load::default()]);
 }

@@ -56,17 +56,11 @@ fn who_waits_behind_short_calls_for_long_is_seen_from_outside() {
 
 #[test]
 fn the_runtime_comes_back_between_short_calls_after_one_that_lasted() {
-    let idle = Idle::default();
-    let worker = Worker::with(1, RULES, idle.clone());
-    let first = worker.wait("/gate");
-    worker.entered.recv_timeout(PATIENCE).unwrap();
+    let worker = Worker::new(1);
+    let first = worker.block();
     // Which the relief takes in.
     let short: Vec<_> = (0..900).map(|_| worker.wait("/driver")).collect();
-    let deadline = Instant::now() + PATIENCE;
-    while idle.told.lock().unwrap().last().is_none_or(|load| load.waiting < 900) {
-        assert!(Instant::now() < deadline, "the relief has not stepped in");
-        std::thread::yield_now();
-    }
+    worker.until_waiting(900);
     worker.pass.send(()).unwrap();
     assert_eq!(answer(&first).unwrap(), "/gate");
     let answers: Vec<_> = short.iter().map(|short| answer(short).unwrap()).collect();
