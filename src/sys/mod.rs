@@ -6,8 +6,12 @@
 #![expect(unsafe_code, reason = "fork, mmap, _exit and inherited descriptors have no safe wrapper")]
 
 pub mod app_fork;
+#[cfg(feature = "python")]
+pub mod arenas;
 pub mod channel;
 pub mod clock;
+#[cfg(feature = "python")]
+pub mod collapse;
 pub mod command;
 pub mod control_socket;
 pub mod cpu;

@@ -2,10 +2,23 @@
 
 use super::BootFailure;
 use crate::app::calls::{CallQueue, Interrupter};
+use crate::config::Config;
 use std::sync::Arc;
 
 #[cfg(feature = "python")]
 pub(super) use crate::app::python::{run_signal_handlers, with_interpreter, without_interpreter};
+
+/// Prepares it, before it has any code of the site.
+#[cfg(feature = "python")]
+pub(super) fn prepare(config: &Config) {
+    super::memory::prepare(config);
+}
+
+/// Looks after it as long as the worker serves. In the runtime.
+#[cfg(feature = "python")]
+pub(super) fn tend(config: &Config) {
+    super::memory::begin(config);
+}
 
 /// What ends calls from outside.
 #[cfg(feature = "python")]
@@ -37,6 +50,12 @@ async fn attend(heard: tokio::net::UnixStream, calls: Arc<CallQueue>) {
         }
     }
 }
+
+#[cfg(not(feature = "python"))]
+pub(super) fn prepare(_: &Config) {}
+
+#[cfg(not(feature = "python"))]
+pub(super) fn tend(_: &Config) {}
 
 #[cfg(not(feature = "python"))]
 pub(super) fn interrupter() -> Result<Option<Arc<dyn Interrupter>>, BootFailure> {

@@ -59,6 +59,7 @@ pub(super) fn run(
     // From here on code of the site may fork.
     let channels = [handoff.channel.as_fd(), handoff.relay.post.as_fd(), handoff.relay.take.as_fd()];
     app_fork::note(listeners.descriptors(), &channels, reserved.clone());
+    interpreter::prepare(config);
     hooks::in_worker(handoff, HookEvent::PostFork)?;
     let pipeline = Arc::new(pipeline(handoff, (&calls, &runtime, &drain), &retirement, (own, loaded))?);
     hooks::in_worker(handoff, HookEvent::WorkerStart)?;
@@ -186,6 +187,7 @@ fn serve(
         counters.0.record(counters.1).requests_total().store(0, Ordering::Relaxed);
         let (taking, giving, beating) = (tokio::spawn(taking), tokio::spawn(giving), tokio::spawn(beating));
         busyness::begin(&config, counters);
+        interpreter::tend(&config);
         if let Some(authenticator) = &pipeline.authenticator {
             tokio::spawn(keys::keep(Arc::clone(authenticator), speaks));
         }

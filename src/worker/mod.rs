@@ -13,7 +13,7 @@
 //! - `orders`: what the master says, up to the order to leave; `inquiries`: what operators want of single requests.
 //! - `siblings`: who is free and where calls wait; `relay`: connections that change hands.
 //! - `heartbeat`, `busyness`, `status`: what it shows; `retirement`: when it asks for a successor.
-//! - `keys`: read anew when their files change; `signals`: kept from apps.
+//! - `keys`: read anew when their files change; `signals`: kept from apps; `memory`: theirs, moved into huge pages.
 //!
 //! Beside it: `hooks` calls what `[python.hooks]` names; `in_place` serves in a runtime that is already there, without fork and master.
 #![forbid(unsafe_code)]
@@ -31,6 +31,8 @@ mod issuing;
 mod keys;
 mod lifecycle;
 mod load;
+#[cfg(feature = "python")]
+mod memory;
 mod mold;
 mod orders;
 mod relay;

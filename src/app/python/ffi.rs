@@ -1,15 +1,17 @@
 //! The unsafe calls into CPython: fork hooks and fast paths.
 #![expect(unsafe_code, reason = "CPython's C functions; each call is argued where it stands")]
 
+use crate::sys::arenas;
 use crate::sys::fork::{ForkHooks, OtherThreads};
 use crate::sys::libuv::{Guest, Left, Waited};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::string::PyStringData;
 use pyo3::types::{PyBytes, PyString, PyStringMethods, PyType};
+use std::ffi::c_void;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 /// What CPython wants done around a fork (`PyOS_BeforeFork` and its companions).
 ///
@@ -42,7 +44,7 @@ fn waiting(run: &mut (dyn FnMut() + Send)) {
 pub(super) fn native_string<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
     let length = ffi::Py_ssize_t::try_from(bytes.len())?;
     // SAFETY: the pointer is valid for `length` bytes and the interpreter's lock is held (`py`).
-    let object = unsafe { ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), length, std::ptr::null()) };
+    let object = unsafe { ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), length, ptr::null()) };
     // SAFETY: the function gives a new reference or sets an exception.
     let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
     // SAFETY: a successful call gives a str.
@@ -77,7 +79,7 @@ pub(super) fn thread_ident() -> u64 {
 
 /// Has a thread raise this exception at its next step of Python code, or takes back what has not been raised.
 pub(super) fn set_async_exception(_: Python<'_>, ident: u64, exception: Option<&Bound<'_, PyType>>) {
-    let exception = exception.map_or(std::ptr::null_mut(), Bound::as_ptr);
+    let exception = exception.map_or(ptr::null_mut(), Bound::as_ptr);
     // SAFETY: the interpreter's lock is held; the exception is a live object, of which the function makes a reference of
     // its own, or null. A thread that is not there is nobody.
     unsafe { ffi::PyThreadState_SetAsyncExc(ident.cast_signed(), exception) };
@@ -107,6 +109,46 @@ pub(super) fn call_in_context<'py>(
     outcome
 }
 
+/// Has the memory of small objects lie side by side from now on (`sys::arenas`).
+///
+/// What there is stays where it is, and goes back to where it came from.
+pub fn lay_arenas_together() {
+    let none = ffi::PyObjectArenaAllocator { ctx: ptr::null_mut(), alloc: None, free: None };
+    Python::attach(|_| {
+        // For the life of the process, as the interpreter's memory.
+        let before = Box::leak(Box::new(none));
+        // SAFETY: the interpreter's lock is held; the structure is written, and lives on.
+        unsafe { ffi::PyObject_GetArenaAllocator(before) };
+        let ctx = ptr::from_mut(before).cast();
+        let mut together =
+            ffi::PyObjectArenaAllocator { ctx, alloc: Some(take_arena), free: Some(give_arena_back) };
+        // SAFETY: the interpreter's lock is held. The structure is copied; its functions give memory as mmap(2) does, and take
+        // back what the allocator before them has given, too.
+        unsafe { ffi::PyObject_SetArenaAllocator(&raw mut together) };
+    });
+}
+
+extern "C" fn take_arena(before: *mut c_void, size: usize) -> *mut c_void {
+    if let Some(arena) = arenas::take(size) {
+        return arena.as_ptr();
+    }
+    // SAFETY: it is what `lay_arenas_together` has leaked, and nobody writes to it any more.
+    let before = unsafe { &*before.cast::<ffi::PyObjectArenaAllocator>() };
+    before.alloc.map_or(ptr::null_mut(), |take| take(before.ctx, size))
+}
+
+extern "C" fn give_arena_back(before: *mut c_void, arena: *mut c_void, size: usize) {
+    // SAFETY: the interpreter has it no more.
+    if NonNull::new(arena).is_some_and(|arena| unsafe { arenas::give_back(arena) }) {
+        return;
+    }
+    // SAFETY: as in `take_arena`.
+    let before = unsafe { &*before.cast::<ffi::PyObjectArenaAllocator>() };
+    if let Some(give_back) = before.free {
+        give_back(before.ctx, arena, size);
+    }
+}
+
 /// Takes over a descriptor that Python code has just made.
 pub(super) fn own_descriptor(descriptor: i32) -> OwnedFd {
     // SAFETY: `os.dup` gave it to the caller, and nobody else knows of it.
@@ -124,7 +166,7 @@ pub(super) fn wait_for_uvloop(
         Python::attach(|py| wait(py, left))
     });
     // SAFETY: what is no capsule, or one with a name, is refused with an exception.
-    let uv_loop = unsafe { ffi::PyCapsule_GetPointer(capsule.as_ptr(), std::ptr::null()) };
+    let uv_loop = unsafe { ffi::PyCapsule_GetPointer(capsule.as_ptr(), ptr::null()) };
     let Some(uv_loop) = NonNull::new(uv_loop) else { return Err(PyErr::fetch(capsule.py())) };
     // SAFETY: `libuv_get_loop_t_ptr` of the module in `library` has made the capsule; the loop belongs to this thread,
     // and is closed behind `Guest::end`.

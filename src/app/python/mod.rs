@@ -49,7 +49,7 @@ pub use asgi::Made;
 pub use django::collection;
 #[cfg(feature = "jwt")]
 pub use drift::drift;
-pub use ffi::fork_hooks;
+pub use ffi::{fork_hooks, lay_arenas_together};
 pub use hooks::{call_hook, end_interpreter};
 pub use load::{load, programs};
 pub use metrics::adopt_metrics;

@@ -244,6 +244,10 @@ keys! {
         "auto: with DEBUG off, a Django project's STATIC_ROOT is served at STATIC_URL, unless something is mounted there. off: it is not.";
     "python.gc_freeze".python.gc_freeze, Reload,
         "Whether what the apps have made when they are loaded is left out of Python's garbage collection from then on (gc.freeze): collections get shorter, and memory shared by fork stays shared.";
+    "python.huge_pages".python.huge_pages, Reload,
+        "Whether workers move the memory that their apps have come to use into pages of 2 MiB, where the system has them (Linux 6.1, \
+         /sys/kernel/mm/transparent_hugepage/enabled not never): apps that use much of their memory at each request take less of the processor. \
+         Not with workers.preload, where memory is shared by smaller pages.";
     "python.hooks.when_ready".python.hooks.when_ready, Reload,
         "A callable, \"module:callable\", that is called when the server has become ready. Like child_exit it runs in a process of its own, \
          as the apps' user, for 30 s at most: no code of a site runs in the master. Hooks are called with one argument, which has hook (its name), slot, pid, generation and reason, \

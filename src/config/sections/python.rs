@@ -12,6 +12,8 @@ pub struct Python {
     pub static_files: StaticRoot,
     /// Whether what has been made by loading is left out of garbage collections. Default: true.
     pub gc_freeze: bool,
+    /// Whether workers move the memory of their apps into huge pages. Default: true.
+    pub huge_pages: bool,
     /// Callables that are told what happens to workers.
     pub hooks: Hooks,
     /// Whether an ASGI app is told of its beginning and end. Default: if it listens.
@@ -26,6 +28,7 @@ impl Default for Python {
             path: Vec::new(),
             static_files: StaticRoot::default(),
             gc_freeze: true,
+            huge_pages: true,
             hooks: Hooks::default(),
             lifespan: Lifespan::default(),
             event_loop: EventLoopKind::default(),
