@@ -1,20 +1,20 @@
 //! Blocks of memory of one size, next to one another, so that they fill huge pages (`collapse`).
 //!
 //! An allocator that maps each block by itself has them wherever there is room between libraries, and few of them lie at both ends
-//! of a huge page.
+//! of a huge page. There is no lock: a thread that held it would not be there to let go of it in a child that another has forked.
 
 use super::collapse::HUGE_PAGE;
 use nix::libc::c_void;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A block of `size` bytes, all zero. None for a size that does not fill a huge page evenly or is not that of the first block, and
-/// when memory has run out.
+/// when there is no more room for such.
 pub fn take(size: usize) -> Option<NonNull<c_void>> {
-    with_arenas(|arenas| arenas.take(size))
+    ARENAS.take(size)
 }
 
 /// Gives a block back, and its memory to the system; false, and nothing is done, where it is none of [`take`].
@@ -22,110 +22,135 @@ pub fn take(size: usize) -> Option<NonNull<c_void>> {
 /// # Safety
 /// As with free(3): it is given back once, and nobody uses it any more.
 pub unsafe fn give_back(block: NonNull<c_void>) -> bool {
-    with_arenas(|arenas| {
-        let Some(place) = arenas.place(block) else { return false };
-        // SAFETY: the block is within a region of ours, and nobody uses it, as the caller says. Memory that cannot be given to the
-        // system is kept; whoever gets the block next may find in it what was there.
-        let _kept = unsafe { madvise(block, arenas.size, MmapAdvise::MADV_DONTNEED) };
-        arenas.free.insert(place);
-        true
-    })
+    let Some((region, number)) = ARENAS.place(block) else { return false };
+    // SAFETY: the block is within a region of ours, and nobody uses it, as the caller says. Memory that cannot be given to the
+    // system is kept; whoever gets the block next may find in it what was there.
+    let _kept = unsafe { madvise(block, ARENAS.size(), MmapAdvise::MADV_DONTNEED) };
+    region.put(number);
+    true
 }
 
 /// Where huge pages would be all of blocks that are in use.
 pub(super) fn full_pages() -> Vec<usize> {
-    with_arenas(|arenas| arenas.full_pages())
+    ARENAS.full_pages()
 }
 
-fn with_arenas<T>(run: impl FnOnce(&mut Arenas) -> T) -> T {
-    static ARENAS: Mutex<Arenas> = Mutex::new(Arenas { size: 0, regions: Vec::new(), free: BTreeSet::new() });
-    run(&mut ARENAS.lock().unwrap_or_else(PoisonError::into_inner))
-}
+static ARENAS: Arenas = Arenas::new();
 
 struct Arenas {
-    /// Of each block; 0: there has been none.
-    size: usize,
-    regions: Vec<Region>,
-    /// Blocks that nobody has. The first is given first, so that few huge pages are used in part.
-    free: BTreeSet<Place>,
+    /// Of each block.
+    size: OnceLock<usize>,
+    /// In use from the first on.
+    regions: [OnceLock<Region>; REGIONS],
 }
 
-/// Where a region begins, of [`REGION`] bytes, at the beginning of a huge page.
-struct Region(NonNull<c_void>);
+/// Blocks side by side from the beginning of a huge page on, in [`REGION`] bytes.
+struct Region {
+    start: NonNull<c_void>,
+    /// A bit for each block that nobody has.
+    free: AtomicU64,
+}
 
-// SAFETY: an address, behind which nothing is read or written here.
+// SAFETY: `start` is an address, behind which nothing is read or written here.
 unsafe impl Send for Region {}
-
-/// A region and a block of it, by their numbers.
-type Place = (usize, usize);
+// SAFETY: as above.
+unsafe impl Sync for Region {}
 
 impl Arenas {
-    fn take(&mut self, size: usize) -> Option<NonNull<c_void>> {
-        if self.size == 0 && size > 0 && HUGE_PAGE.is_multiple_of(size) {
-            self.size = size;
-        }
-        if size == 0 || size != self.size {
+    const fn new() -> Self {
+        Self { size: OnceLock::new(), regions: [const { OnceLock::new() }; REGIONS] }
+    }
+
+    fn size(&self) -> usize {
+        self.size.get().copied().unwrap_or_default()
+    }
+
+    fn take(&self, size: usize) -> Option<NonNull<c_void>> {
+        let is_possible = size >= REGION / MOST_BLOCKS && HUGE_PAGE.is_multiple_of(size);
+        if !is_possible || *self.size.get_or_init(|| size) != size {
             return None;
         }
-        if self.free.is_empty() {
-            let number = self.regions.len();
-            self.regions.push(Region::map()?);
-            self.free.extend((0..REGION / size).map(|block| (number, block)));
+        for place in &self.regions {
+            let region = match place.get() {
+                Some(region) => region,
+                None => {
+                    let mapped = Region::map(REGION / size)?;
+                    // Of two threads that come here at once, one loses its addresses; no memory.
+                    place.get_or_init(|| mapped)
+                }
+            };
+            if let Some(number) = region.take() {
+                // SAFETY: the block is within its region.
+                return Some(unsafe { region.start.byte_add(number * size) });
+            }
         }
-        let (region, block) = self.free.pop_first()?;
-        // SAFETY: the block is within its region.
-        Some(unsafe { self.regions.get(region)?.0.byte_add(block * size) })
+        None
+    }
+
+    fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter().map_while(OnceLock::get)
+    }
+
+    /// The region and the number of a block in it.
+    fn place(&self, block: NonNull<c_void>) -> Option<(&Region, usize)> {
+        self.regions().find_map(|region| {
+            let offset = block.addr().get().checked_sub(region.start.addr().get())?;
+            (offset < REGION).then(|| (region, offset / self.size()))
+        })
     }
 
     fn full_pages(&self) -> Vec<usize> {
-        let blocks = HUGE_PAGE.checked_div(self.size).unwrap_or_default();
-        let is_full = |region: usize, page: usize| {
-            self.free.range((region, page * blocks)..(region, (page + 1) * blocks)).next().is_none()
+        let blocks = HUGE_PAGE.checked_div(self.size()).unwrap_or_default();
+        let pages_of = |region: &Region| {
+            let (start, free) = (region.start.addr().get(), region.free.load(Ordering::Relaxed));
+            let is_full =
+                move |page: &usize| (page * blocks..(page + 1) * blocks).all(|block| free >> block & 1 == 0);
+            (0..REGION / HUGE_PAGE).filter(is_full).map(move |page| start + page * HUGE_PAGE)
         };
-        let pages_of = |(number, region): (usize, &Region)| {
-            let start = region.0.addr().get();
-            (0..REGION / HUGE_PAGE)
-                .filter(move |page| is_full(number, *page))
-                .map(move |page| start + page * HUGE_PAGE)
-        };
-        self.regions.iter().enumerate().flat_map(pages_of).collect()
-    }
-
-    fn place(&self, block: NonNull<c_void>) -> Option<Place> {
-        let offset = |region: &Region| block.addr().get().checked_sub(region.0.addr().get());
-        let is_within = |offset: usize| offset < REGION;
-        self.regions.iter().enumerate().find_map(|(number, region)| {
-            let offset = offset(region).filter(|offset| is_within(*offset))?;
-            Some((number, offset / self.size))
-        })
+        self.regions().flat_map(pages_of).collect()
     }
 }
 
 impl Region {
-    fn map() -> Option<Self> {
+    fn map(blocks: usize) -> Option<Self> {
         let length = NonZeroUsize::new(REGION + HUGE_PAGE)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
         // SAFETY: no address is asked for, so no existing mapping is replaced.
-        let start = unsafe { mmap_anonymous(None, length, access, flags) }.ok()?;
-        let before = start.addr().get().next_multiple_of(HUGE_PAGE) - start.addr().get();
-        let after = HUGE_PAGE - before;
+        let mapped = unsafe { mmap_anonymous(None, length, access, flags) }.ok()?;
+        let before = mapped.addr().get().next_multiple_of(HUGE_PAGE) - mapped.addr().get();
         // SAFETY: within what has been mapped, which has a huge page more than a region.
-        let first = unsafe { start.byte_add(before) };
+        let start = unsafe { mapped.byte_add(before) };
         // SAFETY: as above.
-        let end = unsafe { first.byte_add(REGION) };
-        for (place, length) in [(start, before), (end, after)] {
+        let end = unsafe { start.byte_add(REGION) };
+        for (place, length) in [(mapped, before), (end, HUGE_PAGE - before)] {
             if length > 0 {
                 // SAFETY: a part of the mapping that nobody knows of yet. Where it stays, nothing but addresses is lost.
                 let _stays = unsafe { munmap(place, length) };
             }
         }
-        Some(Self(first))
+        Some(Self { start, free: AtomicU64::new(u64::MAX >> (MOST_BLOCKS - blocks)) })
+    }
+
+    /// The number of a block that nobody has had: the first, so that few huge pages are used in part.
+    fn take(&self) -> Option<usize> {
+        let first = |free: u64| free & free.wrapping_neg();
+        let without_first = |free| (free != 0).then(|| free & !first(free));
+        let before = self.free.fetch_update(Ordering::Acquire, Ordering::Relaxed, without_first).ok()?;
+        usize::try_from(before.trailing_zeros()).ok()
+    }
+
+    fn put(&self, number: usize) {
+        self.free.fetch_or(1 << number, Ordering::Release);
     }
 }
 
 /// Addresses alone: memory is taken when it is touched.
 const REGION: usize = 16 << 20;
+/// As many as a word has bits.
+const MOST_BLOCKS: usize = 64;
+/// 4 GiB. An interpreter that has more gets what is beyond it from where it came from before.
+const REGIONS: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -134,44 +159,52 @@ mod tests {
 
     const SIZE: usize = 1 << 20;
 
-    fn none() -> Arenas {
-        Arenas { size: 0, regions: Vec::new(), free: BTreeSet::new() }
-    }
-
     #[test]
     fn blocks_lie_side_by_side_from_the_beginning_of_a_huge_page() {
-        let mut arenas = none();
-        let blocks: Vec<usize> =
-            (0..REGION / SIZE).map(|_| arenas.take(SIZE).unwrap().addr().get()).collect();
-        assert!(blocks[0].is_multiple_of(HUGE_PAGE));
-        assert!(blocks.is_sorted_by(|one, next| one + SIZE == *next));
-        let further = arenas.take(SIZE).unwrap().addr().get();
-        assert!(further.is_multiple_of(HUGE_PAGE), "in a region of its own");
+        for size in [SIZE, SIZE / 4] {
+            let arenas = Arenas::new();
+            let blocks: Vec<usize> =
+                (0..REGION / size).map(|_| arenas.take(size).unwrap().addr().get()).collect();
+            assert!(blocks[0].is_multiple_of(HUGE_PAGE));
+            assert!(blocks.is_sorted_by(|one, next| one + size == *next));
+            let further = arenas.take(size).unwrap().addr().get();
+            assert!(
+                further.is_multiple_of(HUGE_PAGE) && !blocks.contains(&further),
+                "in a region of its own"
+            );
+        }
     }
 
     #[test]
     fn a_huge_page_is_full_when_nobody_can_have_a_block_of_it() {
-        let mut arenas = none();
+        let arenas = Arenas::new();
         assert!(arenas.full_pages().is_empty());
         let first = arenas.take(SIZE).unwrap();
         assert!(arenas.full_pages().is_empty());
         arenas.take(SIZE).unwrap();
         arenas.take(SIZE).unwrap();
         assert_eq!(arenas.full_pages(), [first.addr().get()]);
-        let place = arenas.place(first).unwrap();
-        arenas.free.insert(place);
+        let (region, number) = arenas.place(first).unwrap();
+        region.put(number);
         assert!(arenas.full_pages().is_empty());
     }
 
     #[test]
     fn other_sizes_are_for_others() {
-        let mut arenas = none();
-        for size in [0, 3, SIZE + 1, 2 * HUGE_PAGE] {
+        let arenas = Arenas::new();
+        for size in [0, 3, REGION / MOST_BLOCKS / 2, SIZE + 1, 2 * HUGE_PAGE] {
             assert_eq!(arenas.take(size), None, "{size}");
         }
         arenas.take(SIZE).unwrap();
         assert_eq!(arenas.take(SIZE / 2), None);
         assert!(arenas.take(SIZE).is_some());
+    }
+
+    #[test]
+    fn there_is_an_end_of_it() {
+        let arenas = Arenas::new();
+        let blocks = std::iter::from_fn(|| arenas.take(HUGE_PAGE)).count();
+        assert_eq!(blocks, REGIONS * REGION / HUGE_PAGE);
     }
 
     #[test]
@@ -195,10 +228,23 @@ mod tests {
 
     #[test]
     fn what_is_none_of_the_blocks_is_left_alone() {
-        take(SIZE).unwrap();
         let own = Box::new([7_u8; 4096]);
         // SAFETY: nothing is given back of what is none of the blocks.
         assert!(!unsafe { give_back(NonNull::from(&*own).cast()) });
         assert!(own.iter().all(|byte| *byte == 7));
+    }
+
+    #[test]
+    fn nobody_has_a_block_that_somebody_else_has() {
+        let arenas = Arenas::new();
+        let take_some =
+            || (0..REGION / SIZE).map(|_| arenas.take(SIZE).unwrap().addr().get()).collect::<Vec<_>>();
+        let mut taken: Vec<usize> = std::thread::scope(|threads| {
+            let makers: Vec<_> = (0..4).map(|_| threads.spawn(take_some)).collect();
+            makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect()
+        });
+        taken.sort_unstable();
+        taken.dedup();
+        assert_eq!(taken.len(), 4 * REGION / SIZE);
     }
 }
