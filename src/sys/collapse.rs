@@ -33,7 +33,7 @@ pub fn candidates() -> Vec<Candidate> {
 impl Candidate {
     /// Moves it into a huge page (madvise(2), `MADV_COLLAPSE`), unless it is in one.
     ///
-    /// Who reads or writes there meanwhile waits for as long as moving 2 MiB takes, well under a millisecond.
+    /// Who reads or writes there meanwhile waits for as long as moving 2 MiB takes, less than a millisecond where the machine is not busy.
     ///
     /// # Errors
     /// `EINVAL` before Linux 6.1; `ENOMEM` where it is no memory any more, or no huge page can be had; `EAGAIN` and `EBUSY` when it
