@@ -65,7 +65,7 @@ pub(super) fn pace(waiting: &Waitlist<Call>) -> Pace {
 
 /// A call of a millisecond drives the server's own code out of the processor's caches: it is fetched once for a few calls.
 /// Half of this costs such calls two percent more, twice this one less.
-const LONGEST_NS: u64 = 4_000_000;
+pub(super) const LONGEST_NS: u64 = 4_000_000;
 
 /// As long as a call takes, at the least, that the relief notices whenever it looks: two ticks.
 const NOTICED_NS: u64 = 4_000_000;

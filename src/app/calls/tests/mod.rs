@@ -85,7 +85,7 @@ impl BlockingApp for Gate {
             }
             b"/brief" => {
                 let began = Instant::now();
-                while began.elapsed() < Duration::from_millis(2) {
+                while began.elapsed() < Duration::from_nanos(super::stay::LONGEST_NS) {
                     std::thread::yield_now();
                 }
             }
