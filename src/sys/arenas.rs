@@ -3,7 +3,7 @@
 //! An allocator that maps each block by itself has them wherever there is room between libraries, and few of them lie at both ends
 //! of a huge page. There is no lock: a thread that held it would not be there to let go of it in a child that another has forked.
 
-use super::collapse::HUGE_PAGE;
+use super::huge_pages::HUGE_PAGE;
 use nix::libc::c_void;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::num::NonZeroUsize;

@@ -5,6 +5,7 @@
 //! memory, by which they compete for places in its caches, is chance.
 
 use super::arenas;
+use super::huge_pages::HUGE_PAGE;
 use nix::errno::Errno;
 use nix::libc;
 use std::collections::BTreeSet;
@@ -94,8 +95,6 @@ fn huge_pages(memory: Range<usize>) -> impl Iterator<Item = usize> {
 
 /// madvise(2), since Linux 6.1; the libc crate has it for glibc alone.
 const MADV_COLLAPSE: c_int = 25;
-/// What huge pages are reckoned with as.
-pub const HUGE_PAGE: usize = 2 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,8 @@ pub fn prefer<T>(memory: &mut [MaybeUninit<T>]) {
 
 /// Where pages are larger the call fails, and nothing is lost.
 const PAGE: usize = 4096;
-const HUGE_PAGE: usize = 2 << 20;
+/// What huge pages are reckoned with as.
+pub(super) const HUGE_PAGE: usize = 2 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -2,23 +2,15 @@
 
 use super::BootFailure;
 use crate::app::calls::{CallQueue, Interrupter};
+#[cfg(not(feature = "python"))]
 use crate::config::Config;
 use std::sync::Arc;
 
 #[cfg(feature = "python")]
-pub(super) use crate::app::python::{run_signal_handlers, with_interpreter, without_interpreter};
-
-/// Prepares it, before it has any code of the site.
-#[cfg(feature = "python")]
-pub(super) fn prepare(config: &Config) {
-    super::memory::prepare(config);
-}
-
-/// Looks after it as long as the worker serves. In the runtime.
-#[cfg(feature = "python")]
-pub(super) fn tend(config: &Config) {
-    super::memory::begin(config);
-}
+pub(super) use {
+    super::memory::{prepare, tend},
+    crate::app::python::{run_signal_handlers, with_interpreter, without_interpreter},
+};
 
 /// What ends calls from outside.
 #[cfg(feature = "python")]

@@ -15,7 +15,7 @@ pub(super) fn prepare(config: &Config) {
 }
 
 /// Moves memory as long as the worker serves. In the runtime.
-pub(super) fn begin(config: &Config) {
+pub(super) fn tend(config: &Config) {
     if is_moved(config) {
         tokio::spawn(keep());
     }
